@@ -1,0 +1,103 @@
+"""What a plugin declares about one component. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from types import MappingProxyType
+from typing import Any
+
+PLUGIN_API = 1
+"""The plugin API this areca speaks; a plugin module states its own as ``ARECA_PLUGIN_API``."""
+
+TAGS = MappingProxyType(
+    {
+        "fit": "has `fit`: is trained from data, and its files are an artifact",
+        "resume": "`fit` goes on from what an interrupted one left in the job's directory",
+        "decode": "a tokenizer that also turns codes back into audio",
+        "voice": "a vocoder that takes a voice prompt",
+    }
+)
+_REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
+
+
+class Kind(enum.StrEnum):
+    """The interfaces a component can implement. A new kind is a new row here and a spec in `areca.specs`."""
+
+    TOKENIZER = "tokenizer"
+    BACKBONE = "backbone"
+    VOCODER = "vocoder"
+    TASK = "task"
+    DATASET = "dataset"
+    JUDGE = "judge"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Component:
+    """One named, configurable implementation of an interface.
+
+    Args:
+        kind: the interface it implements.
+        name: public name, unique within its kind; lowercase words joined by ``-``.
+        config: frozen dataclass *type* that holds every option, its default and (as a string below it) its doc.
+        spec: ``"module:function"`` of ``spec(config, needs) -> Spec``; imports neither torch nor weights.
+        target: ``"module:Class"`` with ``fit`` and ``load``, imported only when the component is fitted or loaded.
+        summary: one line for ``areca list``, without a full stop.
+        needs: other components it is built on, by the name that the YAML gives them, and their kinds.
+        requires: top-level modules whose absence makes the component unusable; looked up, never imported.
+        tags: capabilities, see `TAGS`.
+        revision: raised when the component's output changes for the same config.
+        extra: pip extra of its distribution that brings what ``requires`` names.
+        paper: URL of the paper it implements.
+        license: SPDX expression of the code.
+        weights_license: SPDX expression of the weights it loads, if any.
+
+    Raises:
+        ValueError, TypeError: a field breaks one of the rules above.
+    """
+
+    kind: Kind
+    name: str
+    config: type[Any]
+    spec: str
+    target: str
+    summary: str
+    needs: Mapping[str, Kind] = field(default_factory=dict)
+    requires: tuple[str, ...] = ()
+    tags: frozenset[str] = frozenset()
+    revision: int = 1
+    extra: str | None = None
+    paper: str | None = None
+    license: str = "Apache-2.0"
+    weights_license: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise ValueError(f"component name {self.name!r}: expected lowercase words joined by '-', like 'my-codec'")
+        for label, reference in (("spec", self.spec), ("target", self.target)):
+            if not _REFERENCE.fullmatch(reference):
+                raise ValueError(f"{label} {reference!r} of {self.name!r}: expected 'package.module:name'")
+        if not (isinstance(self.config, type) and is_dataclass(self.config)):
+            raise TypeError(f"config of {self.name!r}: expected a dataclass type, got {self.config!r}")
+        if not self.config.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+            raise TypeError(f"config of {self.name!r}: {self.config.__name__} must be @dataclass(frozen=True)")
+        if unknown := set(self.tags) - set(TAGS):
+            raise ValueError(f"tags of {self.name!r}: {sorted(unknown)} unknown; there are {sorted(TAGS)}")
+        self._check_needs()
+
+    def _check_needs(self) -> None:
+        taken = {"name", *(f.name for f in fields(self.config))}
+        for need in self.needs:
+            if not _IDENTIFIER.fullmatch(need):
+                raise ValueError(f"need {need!r} of {self.name!r}: expected an identifier like 'semantic'")
+            if need in taken:
+                raise ValueError(f"need {need!r} of {self.name!r} is also an option's name: rename one")
+
+
+def runtime(default: Any) -> Any:
+    """A config field that cannot change results (device, batch size): left out of every artifact's key."""
+    return field(default=default, metadata={"runtime": True})

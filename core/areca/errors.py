@@ -1,0 +1,60 @@
+"""Errors whose message says what came, what was expected and what to type next."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ArecaError(Exception):
+    """Base of every error raised on purpose."""
+
+
+class ArecaWarning(UserWarning):
+    """Base of every warning given on purpose."""
+
+
+class UnknownComponent(ArecaError, LookupError):
+    """No installed plugin provides a component of that name."""
+
+
+class AmbiguousComponent(ArecaError, LookupError):
+    """Several plugins provide a component of that name."""
+
+
+class BrokenPlugin(ArecaError):
+    """A plugin cannot be used: it fails on import, or declares nothing, or something wrong."""
+
+
+class MissingDependency(ArecaError, ImportError):
+    """A component's heavy dependency is not installed."""
+
+
+class InvalidConfig(ArecaError, ValueError):
+    """A configuration names an option that does not exist, or gives one a value it cannot have."""
+
+
+class IncompatibleParts(ArecaError, ValueError):
+    """Parts whose specs do not fit each other."""
+
+
+class InvalidAudio(ArecaError, ValueError):
+    """Audio that cannot be decoded or used."""
+
+
+class InvalidManifest(ArecaError, ValueError):
+    """A manifest row that cannot be used; the message names file and line."""
+
+
+class InvalidArtifact(ArecaError):
+    """An artifact whose files are not those that were made."""
+
+
+class InvalidCodes(ArecaError, ValueError):
+    """Codes or ids that do not belong to the streams or the vocabulary they are used with."""
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the nearest of `known`, or ``""``."""
+    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,114 @@
+"""What the instances of each kind do, and what `fit` is given.
+
+A component's target is a class with ``load`` and, under the tag ``fit``, ``fit``; both are static or class methods::
+
+    fit(config, needs: Mapping[str, instance], data: Manifest, job: Job) -> None
+    load(config, needs: Mapping[str, instance], files: Path | None, *, device: torch.device, dtype: torch.dtype) -> instance
+
+`fit` writes files into ``job.directory`` and returns nothing; `load` reads them back from `files`, which is None for
+a component without the tag ``fit``. Randomness comes from ``job.seed`` or a given generator, never from global state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+
+from areca.types import Audio, Codes, VoicePrompt
+
+
+class Progress(Protocol):
+    """Told how far a long job is. Calls are cheap and may come as often as every step."""
+
+    def __call__(self, done: int, total: int, message: str = "") -> None:
+        """`done` of `total` units are ready; `message` says what matters now, as ``"loss 1.23"``."""
+
+
+def no_progress(done: int, total: int, message: str = "") -> None:
+    """Ignore progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What core gives to a `fit`.
+
+    Args:
+        directory: where to write; exists; becomes the artifact. Under the tag ``resume`` it still holds what an
+            interrupted `fit` of the same key left there, otherwise it is empty.
+        seed: the only source of randomness.
+        device: where to compute.
+        progress: to be told how far the job is.
+    """
+
+    directory: Path
+    seed: int
+    device: torch.device
+    progress: Progress = no_progress
+
+
+@runtime_checkable
+class Tokenizer(Protocol):
+    """Turns speech into codes. Padding and batching happen inside."""
+
+    def encode(self, audios: list[Audio]) -> list[Codes]:
+        """Encode audio of the spec's rate and channels; any batch gives (nearly) the codes of encoding alone.
+
+        Raises:
+            InvalidAudio: nothing, or audio of another rate or channel count.
+        """
+
+
+@runtime_checkable
+class Decoder(Tokenizer, Protocol):
+    """A tokenizer with tag ``decode``."""
+
+    def decode(self, codes: list[Codes]) -> list[Audio]:
+        """Turn codes back into audio of the spec's rate.
+
+        Raises:
+            InvalidCodes: nothing, or codes out of range.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Backbone:
+    """What a backbone's `load` returns: a text LM before any audio is added.
+
+    Args:
+        model: a transformers ``PreTrainedModel`` with a language-modelling head.
+        tokenizer: its fast tokenizer (``PreTrainedTokenizerFast``).
+    """
+
+    model: Any
+    tokenizer: Any
+
+
+@runtime_checkable
+class Vocoder(Protocol):
+    """Turns codes into speech."""
+
+    def synthesize(
+        self, codes: list[Codes], voices: Sequence[VoicePrompt | None], *, generator: torch.Generator
+    ) -> list[Audio]:
+        """Speak each of `codes` in the voice beside it (None: the vocoder's own).
+
+        Raises:
+            InvalidCodes: nothing, or codes that its streams do not have.
+            ArecaError: a voice was given and the component lacks the tag ``voice``.
+        """
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """An independent recogniser that says what was spoken."""
+
+    def transcribe(self, audios: list[Audio], language: str) -> list[str]:
+        """Return what each audio says, in `language` (ISO 639-1), as plain text.
+
+        Raises:
+            InvalidAudio: nothing, or audio of another rate.
+        """

@@ -1,0 +1,153 @@
+"""Options of a component or a run: from YAML to a frozen dataclass, and back to what identifies it."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import functools
+import hashlib
+import inspect
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from areca.errors import InvalidConfig, suggest
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option as a user sees it."""
+
+    name: str
+    type: str
+    default: Any
+    doc: str
+    runtime: bool
+
+
+def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+    """Make a `cls` (a frozen dataclass) from `values`; what is left out keeps its default.
+
+    Args:
+        cls: dataclass type whose fields are the options.
+        values: option names and values, as YAML gives them.
+        where: what is being configured, for error messages, as ``"tokenizer encodec"``.
+
+    Raises:
+        InvalidConfig: an option that does not exist (the nearest is suggested), is required and missing, or has
+            a value of the wrong type.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    for name in values:
+        if name not in known:
+            raise InvalidConfig(
+                f"{where}: no option is called {name!r}{suggest(str(name), known)}\n  options: {', '.join(known) or 'none'}"
+            )
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(cls), OmegaConf.create(dict(values)))
+        if missing := sorted(map(str, OmegaConf.missing_keys(merged))):
+            raise InvalidConfig(f"{where}: {', '.join(missing)} must be given")
+        return OmegaConf.to_object(merged)  # type: ignore[return-value]
+    except OmegaConfBaseException as e:
+        raise InvalidConfig(_explain(cls, values, where, e)) from e
+    except (ValueError, TypeError) as e:  # the dataclass's own __post_init__
+        raise InvalidConfig(f"{where}: {e}") from e
+
+
+def _explain(cls: type[Any], values: Mapping[str, Any], where: str, error: Exception) -> str:
+    key = str(getattr(error, "full_key", None) or getattr(error, "key", None) or "")
+    expected = next((o.type for o in describe(cls) if o.name == key.partition("[")[0]), None)
+    if expected is None:
+        return f"{where}: {str(error).splitlines()[0]}"
+    return f"{where}: option {key!r} is {values.get(key)!r}, expected {expected}"
+
+
+@functools.cache
+def describe(cls: type[Any]) -> tuple[Option, ...]:
+    """List the options of a config dataclass; an option's doc is the string literal below its field."""
+    hints = get_type_hints(cls)
+    docs = _docs(cls)
+    return tuple(
+        Option(f.name, _type_name(hints[f.name]), _default(f), docs.get(f.name, ""), bool(f.metadata.get("runtime")))
+        for f in dataclasses.fields(cls)
+    )
+
+
+def _type_name(hint: Any) -> str:
+    if isinstance(hint, type) and not getattr(hint, "__args__", None):
+        return hint.__name__
+    return str(hint).replace("typing.", "").replace("pathlib.", "").replace("NoneType", "None")
+
+
+def _default(f: dataclasses.Field[Any]) -> Any:
+    if f.default is not dataclasses.MISSING:
+        return f.default
+    return "???" if f.default_factory is dataclasses.MISSING else f.default_factory()
+
+
+def _docs(cls: type[Any]) -> dict[str, str]:
+    docs: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if not dataclasses.is_dataclass(base):
+            continue
+        try:
+            node = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
+        except (OSError, TypeError, SyntaxError):  # made at run time: there is no source to read
+            continue
+        body = node.body if isinstance(node, ast.ClassDef) else []
+        for item, after in zip(body, body[1:], strict=False):
+            if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and _is_text(after):
+                docs[item.target.id] = inspect.cleandoc(after.value.value)  # type: ignore[attr-defined]
+    return docs
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def canonical(config: Any) -> dict[str, Any]:
+    """Return what identifies `config` as JSON values: no runtime fields, paths as the sha256 of their content."""
+    return {
+        f.name: _canonical_value(getattr(config, f.name))
+        for f in dataclasses.fields(config)
+        if not f.metadata.get("runtime")
+    }
+
+
+def _canonical_value(value: Any) -> Any:
+    if isinstance(value, Path):
+        return {"sha256": content_hash(value)}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return canonical(value)
+    if isinstance(value, Mapping):
+        return {str(k): _canonical_value(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_canonical_value(v) for v in value]
+    return value
+
+
+def content_hash(path: Path) -> str:
+    """Return the sha256 of a file, or of a folder's relative names and contents in sorted order.
+
+    Raises:
+        InvalidConfig: nothing is there.
+    """
+    if path.is_dir():
+        rows = [f"{file_hash(p)}  {p.relative_to(path).as_posix()}" for p in sorted(path.rglob("*")) if p.is_file()]
+        return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+    if not path.is_file():
+        raise InvalidConfig(f"{path}: no such file or folder")
+    return file_hash(path)
+
+
+def file_hash(path: Path) -> str:
+    """Return the sha256 of a file's bytes."""
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()

@@ -1,0 +1,91 @@
+"""What a component says of itself before any weight is loaded: enough to tell whether parts fit. No torch."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_STREAM_NAME = re.compile(r"[a-z][a-z0-9-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One sequence of discrete codes that a tokenizer emits.
+
+    Args:
+        name: what the stream carries, as ``"semantic"`` or ``"rvq-3"``.
+        size: number of distinct codes; codes are in ``[0, size)``.
+        frame_rate_hz: codes per second; None where the rate varies (deduplicated codes carry durations).
+    """
+
+    name: str
+    size: int
+    frame_rate_hz: float | None
+
+    def __post_init__(self) -> None:
+        if not _STREAM_NAME.fullmatch(self.name):
+            raise ValueError(f"stream name {self.name!r}: expected lowercase letters, digits and '-'")
+        if self.size < 1:
+            raise ValueError(f"stream {self.name!r}: size must be at least 1, got {self.size}")
+        if self.frame_rate_hz is not None and not self.frame_rate_hz > 0:
+            raise ValueError(f"stream {self.name!r}: frame_rate_hz must be positive, got {self.frame_rate_hz}")
+
+    def __str__(self) -> str:
+        rate = "variable rate" if self.frame_rate_hz is None else f"{self.frame_rate_hz:g} Hz"
+        return f"{self.name}[{self.size}] at {rate}"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerSpec:
+    """The streams a tokenizer emits, and the audio it takes: core resamples and mixes down to it.
+
+    `base_rate_hz` is the rate in which the durations of deduplicated codes count; None where codes carry none.
+    """
+
+    streams: tuple[Stream, ...]
+    sample_rate_hz: int
+    channels: int = 1
+    base_rate_hz: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneSpec:
+    """A text LM's architecture family (a transformers ``model_type``) and size; None where only the weights say."""
+
+    family: str
+    parameters: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VocoderSpec:
+    """The streams a vocoder turns into audio (it knows them by its needs), and the rate of that audio."""
+
+    streams: tuple[Stream, ...]
+    sample_rate_hz: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """The fields a task reads and produces, in order, as ``"source.audio"``."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSpec:
+    """The languages a dataset holds (ISO 639-1) and the rate of the audio it writes."""
+
+    languages: tuple[str, ...]
+    sample_rate_hz: int
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeSpec:
+    """The languages a judge recognises (ISO 639-1; empty: any) and the audio it takes."""
+
+    languages: tuple[str, ...]
+    sample_rate_hz: int
+
+
+Spec = TokenizerSpec | BackboneSpec | VocoderSpec | TaskSpec | DatasetSpec | JudgeSpec
