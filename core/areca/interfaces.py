@@ -3,7 +3,7 @@
 A component's target is a class with ``load`` and, under the tag ``fit``, ``fit``; both are static or class methods::
 
     fit(config, needs: Mapping[str, instance], data: Manifest, job: Job) -> None
-    load(config, needs: Mapping[str, instance], files: Path | None, *, device: torch.device, dtype: torch.dtype) -> instance
+    load(config, needs: Mapping[str, instance], files: Path | None, *, device, dtype) -> instance
 
 `fit` writes files into ``job.directory`` and returns nothing; `load` reads them back from `files`, which is None for
 a component without the tag ``fit``. Randomness comes from ``job.seed`` or a given generator, never from global state.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import functools
 import hashlib
 import inspect
+import itertools
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,13 +29,14 @@ class Option:
     runtime: bool
 
 
-def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+def build(cls: type[T], values: Mapping[str, Any], where: str, *, root: Path | None = None) -> T:
     """Make a `cls` (a frozen dataclass) from `values`; what is left out keeps its default.
 
     Args:
         cls: dataclass type whose fields are the options.
         values: option names and values, as YAML gives them.
         where: what is being configured, for error messages, as ``"tokenizer encodec"``.
+        root: folder that relative `Path` options start from; None: the working directory.
 
     Raises:
         InvalidConfig: an option that does not exist (the nearest is suggested), is required and missing, or has
@@ -47,18 +48,24 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
     for name in values:
         if name not in known:
-            raise InvalidConfig(
-                f"{where}: no option is called {name!r}{suggest(str(name), known)}\n  options: {', '.join(known) or 'none'}"
-            )
+            hint = f"{suggest(str(name), known)}\n  options: {', '.join(known) or 'none'}"
+            raise InvalidConfig(f"{where}: no option is called {name!r}{hint}")
     try:
         merged = OmegaConf.merge(OmegaConf.structured(cls), OmegaConf.create(dict(values)))
         if missing := sorted(map(str, OmegaConf.missing_keys(merged))):
             raise InvalidConfig(f"{where}: {', '.join(missing)} must be given")
-        return OmegaConf.to_object(merged)  # type: ignore[return-value]
+        config: T = _rooted(OmegaConf.to_object(merged), root)
+        return config
     except OmegaConfBaseException as e:
         raise InvalidConfig(_explain(cls, values, where, e)) from e
     except (ValueError, TypeError) as e:  # the dataclass's own __post_init__
         raise InvalidConfig(f"{where}: {e}") from e
+
+
+def _rooted(config: Any, root: Path | None) -> Any:
+    paths = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+    absolute = {name: (root or Path.cwd()) / p for name, p in paths.items() if isinstance(p, Path)}
+    return dataclasses.replace(config, **absolute) if absolute else config
 
 
 def _explain(cls: type[Any], values: Mapping[str, Any], where: str, error: Exception) -> str:
@@ -69,13 +76,18 @@ def _explain(cls: type[Any], values: Mapping[str, Any], where: str, error: Excep
     return f"{where}: option {key!r} is {values.get(key)!r}, expected {expected}"
 
 
-@functools.cache
 def describe(cls: type[Any]) -> tuple[Option, ...]:
     """List the options of a config dataclass; an option's doc is the string literal below its field."""
     hints = get_type_hints(cls)
     docs = _docs(cls)
     return tuple(
-        Option(f.name, _type_name(hints[f.name]), _default(f), docs.get(f.name, ""), bool(f.metadata.get("runtime")))
+        Option(
+            f.name,
+            _type_name(hints[f.name]),
+            _default(f),
+            docs.get(f.name, ""),
+            bool(f.metadata.get("runtime")),
+        )
         for f in dataclasses.fields(cls)
     )
 
@@ -102,7 +114,7 @@ def _docs(cls: type[Any]) -> dict[str, str]:
         except (OSError, TypeError, SyntaxError):  # made at run time: there is no source to read
             continue
         body = node.body if isinstance(node, ast.ClassDef) else []
-        for item, after in zip(body, body[1:], strict=False):
+        for item, after in itertools.pairwise(body):
             if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and _is_text(after):
                 docs[item.target.id] = inspect.cleandoc(after.value.value)  # type: ignore[attr-defined]
     return docs

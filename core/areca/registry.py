@@ -201,7 +201,10 @@ class Registry:
             rows = "\n".join(f"  {e.qualified}  (version {e.provider.version})" for e in found)
             raise AmbiguousComponent(f"{len(found)} plugins provide {kind} {name!r}; write one of\n{rows}")
         names = [e.component.name for e in self.entries(kind)]
-        lines = [f"no {kind} is called {name!r}{suggest(name, names)}", f"  installed: {', '.join(names) or 'none'}"]
+        lines = [
+            f"no {kind} is called {name!r}{suggest(name, names)}",
+            f"  installed: {', '.join(names) or 'none'}",
+        ]
         lines += [f"  other kind: there is a {e.component.kind} {name!r}" for e in self.entries() if name in e.names]
         lines += [f"  broken: {b}" for b in self.broken]
         raise UnknownComponent("\n".join(lines))
@@ -227,6 +230,8 @@ def _import_user_plugin(name: str, root: Path) -> ModuleType:
         spec = importlib.util.spec_from_file_location(path.stem, path)
         if spec is None or spec.loader is None or not path.is_file():
             raise FileNotFoundError(path)
+        if path.stem in sys.modules and getattr(sys.modules[path.stem], "__file__", None) != str(path):
+            raise ImportError(f"a module called {path.stem!r} is there already: rename the file")
         module = importlib.util.module_from_spec(spec)
         sys.modules[path.stem] = module  # "my_codec:spec" in its components must resolve
         spec.loader.exec_module(module)

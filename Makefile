@@ -1,0 +1,41 @@
+# Every target is complete on a fresh machine: it makes the virtual environment it needs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export OMP_NUM_THREADS ?= 2
+
+.PHONY: quickstart test test-slow check nano nano-eval bench clean
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet -e '.[dev]'
+	touch $@
+
+quickstart: $(READY)  ## translate French speech to English speech with the shipped model
+	$(BIN)/python -m areca.quickstart
+
+test: $(READY)  ## the fast tests
+	$(BIN)/python -m pytest -q
+
+test-slow: $(READY)  ## the tests that take minutes
+	$(BIN)/python -m pytest -q -m slow
+
+check: $(READY)  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+nano: $(READY)  ## make the shipped checkpoint from nothing (resumable)
+	$(BIN)/areca train recipes/nano.yaml
+	$(BIN)/areca export recipes/nano.yaml core/areca/assets/nano
+
+nano-eval: $(READY)  ## make the README's table
+	$(BIN)/areca evaluate recipes/nano.yaml
+
+bench: $(READY)  ## speed and memory, each against a named peer in the same run
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf $(VENV) quickstart results

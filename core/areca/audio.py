@@ -1,0 +1,211 @@
+"""Audio in and out: any file, rate and channel count in; 16-bit files out; one resampler."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+import torchaudio
+
+from areca.errors import InvalidAudio, MissingDependency
+from areca.types import Audio
+
+_RAW = {".g722": "g722", ".gsm": "gsm"}  # streams without a header: only the suffix says what they are
+_SUBTYPES = {".wav": "PCM_16", ".flac": "PCM_16"}
+_DECLARED = re.compile(r"^ ?(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)
+_OPEN_OGG = re.compile(r"lacks an end-of-stream bit|Junk after the last page")
+_STREAMED_BYTES = 0x7FFF_F000
+"""A declared size from here on is what a program writes that could not know the size: not a truncation."""
+_FRACTION_MISSING = 0.1
+"""Headers of MP3 only estimate the length, so less than this may be missing without a complaint."""
+_LARGEST_FACTOR = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file says of itself before it is decoded.
+
+    Args:
+        seconds: length.
+        sample_rate_hz: samples per second.
+        channels: number of channels.
+        exact: False where only decoding shows whether the samples are sound (floats, which can be NaN).
+    """
+
+    seconds: float
+    sample_rate_hz: int
+    channels: int
+    exact: bool
+
+
+def read(path: str | Path, *, offset_s: float = 0.0, duration_s: float | None = None) -> Audio:
+    """Decode a file, or the part of it from `offset_s` (seconds) on that lasts `duration_s` (None: to the end).
+
+    WAV, FLAC, OGG, Opus, MP3, AIFF and the like are read by soundfile; G.722, GSM, M4A and what else it does
+    not know by PyAV.
+
+    Returns:
+        float32 ``[C, T]`` at the file's own rate; its name is the path.
+
+    Raises:
+        InvalidAudio: missing, empty, truncated or undecodable file, NaN in it, or nothing at that offset.
+        MissingDependency: PyAV is needed and not installed.
+    """
+    path = _existing(path)
+    if path.suffix.lower() in _RAW:
+        samples, rate = _decode_av(path, offset_s, duration_s)
+    else:
+        try:
+            samples, rate = _decode_soundfile(path, offset_s, duration_s)
+        except soundfile.LibsndfileError as error:
+            if not _unknown_format(error):
+                raise InvalidAudio(f"{path}: truncated or damaged ({error.error_string})") from error
+            samples, rate = _decode_av(path, offset_s, duration_s)
+    if samples.shape[1] == 0:
+        raise InvalidAudio(f"{path}: no samples from {offset_s:g} s on")
+    return Audio(torch.from_numpy(samples), rate, name=str(path))
+
+
+def header(path: str | Path) -> Header:
+    """Read length, rate and channels, without decoding where the container says them.
+
+    Raises:
+        InvalidAudio: missing, empty or unknown file, or one that is shorter than its header says.
+        MissingDependency: PyAV is needed and not installed.
+    """
+    path = _existing(path)
+    if path.suffix.lower() not in _RAW:
+        try:
+            info = soundfile.info(str(path), verbose=True)
+        except soundfile.LibsndfileError as error:
+            if not _unknown_format(error):
+                raise InvalidAudio(f"{path}: truncated or damaged ({error.error_string})") from error
+        else:
+            _check_declared(path, info.extra_info)
+            if info.frames < 1:
+                raise InvalidAudio(f"{path}: holds no samples")
+            exact = info.subtype.startswith("PCM") and info.format in ("WAV", "FLAC", "AIFF")
+            return Header(info.frames / info.samplerate, info.samplerate, info.channels, exact)
+    audio = read(path)
+    return Header(audio.seconds, audio.sample_rate_hz, audio.channels, exact=True)
+
+
+def write(path: str | Path, audio: Audio) -> None:
+    """Write 16-bit WAV or FLAC, by suffix; samples beyond [-1, 1] are clipped. Appears whole or not at all.
+
+    Raises:
+        InvalidAudio: another suffix.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in _SUBTYPES:
+        raise InvalidAudio(f"{path}: cannot write {path.suffix or 'a file without a suffix'}; use .wav or .flac")
+    # x 32768 and not 32767, so that 16-bit audio survives reading and writing bit for bit.
+    samples = (audio.samples.T * 32768.0).round().clamp(-32768, 32767).to(torch.int16).numpy()
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    try:
+        soundfile.write(partial, samples, audio.sample_rate_hz, subtype=_SUBTYPES[path.suffix.lower()])
+        os.replace(partial, path)
+    except soundfile.LibsndfileError as error:
+        raise InvalidAudio(f"{path}: cannot be written ({error.error_string})") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def conform(audio: Audio, sample_rate_hz: int, channels: int) -> Audio:
+    """Bring audio to a rate (band-limited sinc of torchaudio) and a channel count (mean, or mono repeated).
+
+    Raises:
+        InvalidAudio: several channels cannot become another number above one.
+    """
+    samples = audio.samples
+    if audio.channels != channels:
+        if channels == 1:
+            samples = samples.mean(dim=0, keepdim=True)
+        elif audio.channels == 1:
+            samples = samples.expand(channels, -1)
+        else:
+            raise InvalidAudio(f"{audio.name}: {audio.channels} channels cannot become {channels}; give mono audio")
+    if audio.sample_rate_hz != sample_rate_hz:
+        samples = _resampler(audio.sample_rate_hz, sample_rate_hz)(samples)
+    if samples is audio.samples:
+        return audio
+    return Audio(samples.contiguous(), sample_rate_hz, name=audio.name)
+
+
+@functools.lru_cache(maxsize=16)
+def _resampler(from_hz: int, to_hz: int) -> Any:
+    # Rates without a common factor would need a kernel of gigabytes; the nearest simple ratio is right to 1e-6.
+    ratio = Fraction(to_hz, from_hz).limit_denominator(_LARGEST_FACTOR)
+    return torchaudio.transforms.Resample(ratio.denominator, ratio.numerator)
+
+
+def _existing(path: str | Path) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise InvalidAudio(f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise InvalidAudio(f"{path}: the file is empty")
+    return path
+
+
+def _unknown_format(error: Any) -> bool:
+    return "ormat not recogni" in error.error_string or "unknown format" in error.error_string
+
+
+def _check_declared(path: Path, log: str) -> None:
+    declared = _DECLARED.search(log)
+    if declared and int(declared[2]) < int(declared[1]) < _STREAMED_BYTES:
+        raise InvalidAudio(f"{path}: truncated, its header declares {declared[1]} bytes and {declared[2]} are there")
+    if _OPEN_OGG.search(log):
+        raise InvalidAudio(f"{path}: truncated, the Ogg stream has no end")
+
+
+def _decode_soundfile(path: Path, offset_s: float, duration_s: float | None) -> tuple[np.ndarray[Any, Any], int]:
+    with soundfile.SoundFile(path) as file:
+        _check_declared(path, file.extra_info)
+        rate = file.samplerate
+        start = min(round(offset_s * rate), file.frames)
+        wanted = file.frames - start
+        if duration_s is not None:
+            wanted = min(wanted, round(duration_s * rate))
+        if start:
+            file.seek(start)
+        samples = file.read(wanted, dtype="float32", always_2d=True)
+    if len(samples) < (1 - _FRACTION_MISSING) * wanted:
+        raise InvalidAudio(f"{path}: truncated, {wanted} samples declared and {len(samples)} there")
+    return np.ascontiguousarray(samples.T), rate
+
+
+def _decode_av(path: Path, offset_s: float, duration_s: float | None) -> tuple[np.ndarray[Any, Any], int]:
+    try:
+        import av
+    except ImportError as error:
+        raise MissingDependency(f"{path}: reading it needs PyAV: pip install 'areca[formats]'") from error
+    try:
+        with av.open(str(path), format=_RAW.get(path.suffix.lower())) as container:
+            if not container.streams.audio:
+                raise InvalidAudio(f"{path}: holds no audio")
+            rate = int(container.streams.audio[0].rate)
+            resampler = av.AudioResampler(format="fltp")  # keeps rate and channels: only the sample format changes
+            start = round(offset_s * rate)
+            stop = None if duration_s is None else start + round(duration_s * rate)
+            blocks: list[np.ndarray[Any, Any]] = []
+            length = 0
+            for frame in container.decode(audio=0):
+                blocks += [part.to_ndarray() for part in resampler.resample(frame)]
+                length = sum(block.shape[1] for block in blocks[-1:]) + length
+                if stop is not None and length >= stop:
+                    break
+    except av.FFmpegError as error:
+        raise InvalidAudio(f"{path}: not audio that can be decoded ({error})") from error
+    if not blocks:
+        raise InvalidAudio(f"{path}: holds no samples")
+    return np.ascontiguousarray(np.concatenate(blocks, axis=1)[:, start:stop]), rate

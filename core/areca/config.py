@@ -1,0 +1,252 @@
+"""A run as its YAML describes it: parts resolved, options checked, parts that do not fit refused. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from areca.component import Kind
+from areca.errors import IncompatibleParts, InvalidConfig, suggest
+from areca.options import build
+from areca.parts import Part, resolve
+from areca.registry import Registry
+from areca.specs import Stream, TaskSpec, TokenizerSpec, VocoderSpec
+
+
+@dataclass(frozen=True, slots=True)
+class LMConfig:
+    """How the text LM is joined to the audio streams (AudioPaLM, section 3)."""
+
+    reads: str = "speech"
+    """role of the tokenizer whose codes the LM reads"""
+    writes: str = "speech"
+    """role of the tokenizer whose codes the LM writes"""
+    pattern: Literal["flatten", "coarse-first", "delay"] = "flatten"
+    """how several streams become one sequence"""
+    init: Literal["zero", "normal", "mean"] = "zero"
+    """where the new rows of the embedding start; the paper's is zero"""
+    train: Literal["all", "embeddings", "lora"] = "all"
+    """what is trained: everything, the new rows alone, or low-rank adapters and the new rows"""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskMix:
+    """A task, or a chain of tasks answered in one pass, and its share of the training examples."""
+
+    parts: tuple[Part, ...]
+    weight: float
+
+    @property
+    def name(self) -> str:
+        """The component's name, or those of a chain joined by ``+``."""
+        return "+".join(p.name for p in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """The keys of a run's YAML."""
+
+    name: str = "run"
+    seed: int = 0
+    plugins: tuple[str, ...] = ()
+    data: Any = None
+    tokenizer: Any = None
+    tokenizers: Any = None
+    backbone: Any = None
+    vocoder: Any = None
+    tasks: Any = None
+    lm: Any = None
+    training: Any = None
+    evaluation: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """A run: what it is made of, and how it is trained.
+
+    Args:
+        source: the YAML's content with overrides applied, as plain values; enough to make this again.
+        data: a dataset part, or the path of a manifest, or None.
+        tokenizers: parts by role.
+        training, evaluation: option values, checked by the rooms that own them.
+    """
+
+    name: str
+    seed: int
+    registry: Registry
+    source: Mapping[str, Any]
+    data: Part | Path | None
+    tokenizers: Mapping[str, Part]
+    backbone: Part
+    vocoder: Part | None
+    tasks: tuple[TaskMix, ...]
+    lm: LMConfig
+    training: Mapping[str, Any]
+    evaluation: Mapping[str, Any]
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """Every part that a checkpoint holds, by role, what is needed first."""
+        roots = [*self.tokenizers.values(), self.backbone, *([self.vocoder] if self.vocoder else [])]
+        return {part.role: part for root in roots for part in root.walk()}
+
+    def streams(self, role: str) -> tuple[Stream, ...]:
+        """Return the streams of the tokenizer with that role."""
+        return _tokenizer_spec(self.tokenizers[role]).streams
+
+
+def read_config(path: Path, overrides: Sequence[str] = (), *, plugins: Sequence[str] = ()) -> RunConfig:
+    """Read a run's YAML.
+
+    Args:
+        path: the file; paths in it start from its folder.
+        overrides: ``key=value`` pairs that win over the file, dotted for inner keys, as ``training.steps=100``.
+        plugins: files or modules to load before the ones that the file names.
+
+    Raises:
+        InvalidConfig, UnknownComponent, IncompatibleParts: what is wrong, and what to type.
+    """
+    return parse_config(_read_yaml(path, overrides), root=path.resolve().parent, plugins=plugins)
+
+
+def _read_yaml(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    if not path.is_file():
+        raise InvalidConfig(f"{path}: no such file")
+    for pair in overrides:
+        if "=" not in pair:
+            raise InvalidConfig(f"override {pair!r}: expected key=value, as training.steps=100")
+    try:
+        values = OmegaConf.to_container(
+            OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(overrides))), resolve=True
+        )
+    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as e:
+        raise InvalidConfig(f"{path}: {e}") from e
+    if not isinstance(values, dict):
+        raise InvalidConfig(f"{path}: expected a mapping, got {type(values).__name__}")
+    return {str(k): v for k, v in values.items()}
+
+
+def parse_config(
+    source: Mapping[str, Any], *, root: Path, plugins: Sequence[str] = (), trusted: bool = True
+) -> RunConfig:
+    """Make a run of what its YAML says.
+
+    Args:
+        source: the YAML's content.
+        root: folder that relative paths start from.
+        plugins: files or modules to load first.
+        trusted: whether the plugins that `source` names may run. A checkpoint is data: its own never do.
+
+    Raises:
+        InvalidConfig, UnknownComponent, IncompatibleParts: what is wrong, and what to type.
+    """
+    layout = build(_Layout, source, "run")
+    registry = Registry.discover((*plugins, *(layout.plugins if trusted else ())), root=root)
+    tokenizers = _tokenizers(registry, layout, root)
+    vocoder = None
+    if layout.vocoder is not None:
+        vocoder = resolve(registry, Kind.VOCODER, layout.vocoder, role="vocoder", roles=tokenizers, root=root)
+    run = RunConfig(
+        name=layout.name,
+        seed=layout.seed,
+        registry=registry,
+        source=source,
+        data=_data(registry, layout.data, root),
+        tokenizers=tokenizers,
+        backbone=resolve(registry, Kind.BACKBONE, layout.backbone, role="backbone", roles=tokenizers, root=root),
+        vocoder=vocoder,
+        tasks=_tasks(registry, layout.tasks),
+        lm=build(LMConfig, layout.lm or {}, "lm"),
+        training=layout.training or {},
+        evaluation=layout.evaluation or {},
+    )
+    check_fit(run)
+    return run
+
+
+def _tokenizers(registry: Registry, layout: _Layout, root: Path) -> dict[str, Part]:
+    if (layout.tokenizer is None) == (layout.tokenizers is None):
+        raise InvalidConfig("run: give either 'tokenizer: {name: ...}' or 'tokenizers: {role: {name: ...}, ...}'")
+    values = {"speech": layout.tokenizer} if layout.tokenizers is None else layout.tokenizers
+    if not isinstance(values, Mapping) or not values:
+        raise InvalidConfig(f"tokenizers: expected {{role: {{name: ...}}}}, got {values!r}")
+    parts: dict[str, Part] = {}
+    for role, value in values.items():
+        parts[role] = resolve(registry, Kind.TOKENIZER, value, role=str(role), roles=parts, root=root)
+    return parts
+
+
+def _data(registry: Registry, value: Any, root: Path) -> Part | Path | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return root / value
+    return resolve(registry, Kind.DATASET, value, role="data", root=root)
+
+
+def _tasks(registry: Registry, values: Any) -> tuple[TaskMix, ...]:
+    if not isinstance(values, Sequence) or isinstance(values, str) or not values:
+        raise InvalidConfig("tasks: expected a list, as [{name: asr}, {chain: [asr, ast], weight: 2}]")
+    return tuple(_task(registry, value) for value in values)
+
+
+def _task(registry: Registry, value: Any) -> TaskMix:
+    if not isinstance(value, Mapping):
+        value = {"name": value}
+    weight = value.get("weight", 1.0)
+    if not isinstance(weight, (int, float)) or not 0 < weight < float("inf"):
+        raise InvalidConfig(f"task {value!r}: weight must be a positive number, got {weight!r}")
+    rest = {k: v for k, v in value.items() if k not in ("weight", "chain")}
+    if "chain" in value and rest:
+        raise InvalidConfig(f"task {value!r}: a chain takes a weight and nothing else; set options inside the list")
+    links = value.get("chain", [rest])
+    links = [{"name": x} if isinstance(x, str) else x for x in links]
+    return TaskMix(tuple(resolve(registry, Kind.TASK, x, role="task") for x in links), float(weight))
+
+
+def check_fit(run: RunConfig) -> None:
+    """Refuse parts that do not fit each other, by their specs alone.
+
+    Raises:
+        IncompatibleParts: a role that no tokenizer has, a vocoder that speaks other streams than the LM writes, a
+            chain whose tasks read different things.
+    """
+    for what, role in (("lm.reads", run.lm.reads), ("lm.writes", run.lm.writes)):
+        if role not in run.tokenizers:
+            known = ", ".join(run.tokenizers)
+            raise IncompatibleParts(
+                f"{what}: no tokenizer has the role {role!r}{suggest(role, run.tokenizers)}; roles: {known}"
+            )
+    _check_vocoder(run)
+    for mix in run.tasks:
+        specs = [p.spec for p in mix.parts if isinstance(p.spec, TaskSpec)]
+        outputs = [field for spec in specs for field in spec.outputs]
+        if len(outputs) != len(set(outputs)):
+            raise IncompatibleParts(f"chain {mix.name}: two tasks produce the same field ({', '.join(outputs)})")
+
+
+def _check_vocoder(run: RunConfig) -> None:
+    if run.vocoder is None or not isinstance(run.vocoder.spec, VocoderSpec):
+        return
+    written, spoken = run.streams(run.lm.writes), run.vocoder.spec.streams
+    if written != spoken:
+        raise IncompatibleParts(
+            f"the LM writes {_show(written)} (role {run.lm.writes!r}), "
+            f"vocoder {run.vocoder.name!r} speaks {_show(spoken)}: give it the tokenizer that the LM writes"
+        )
+
+
+def _show(streams: tuple[Stream, ...]) -> str:
+    return " + ".join(map(str, streams))
+
+
+def _tokenizer_spec(part: Part) -> TokenizerSpec:
+    if not isinstance(part.spec, TokenizerSpec):
+        raise IncompatibleParts(f"tokenizer {part.name!r}: its spec is {type(part.spec).__name__}, not TokenizerSpec")
+    return part.spec

@@ -1,0 +1,202 @@
+"""Log-mel features of speech, and speech from log-mel features.
+
+The way there is a short-time Fourier transform and a triangular filterbank. The way back finds the
+non-negative spectrum that best explains the mel bands (multiplicative updates, Lee and Seung 2000) and then
+its phase (Griffin-Lim with momentum, Perraudin, Balazs and Søndergaard 2013).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch.nn import functional
+
+from areca.errors import InvalidAudio
+
+FLOOR = 1e-5
+"""Mel magnitudes below it count as silence: about -100 dB of full scale."""
+LOG_FLOOR = math.log(FLOOR)
+"""The value that silence has in a log-mel."""
+
+
+@dataclass(frozen=True, slots=True)
+class MelConfig:
+    """How features are taken.
+
+    Args:
+        sample_rate_hz: of the audio.
+        n_fft: length of the transform, samples.
+        window: length of the Hann window, samples; at most `n_fft`.
+        hop: samples from one frame to the next.
+        mels: number of bands from 0 Hz to half the sample rate, evenly spaced on Slaney's mel scale.
+    """
+
+    sample_rate_hz: int = 16_000
+    n_fft: int = 1024
+    window: int = 800
+    hop: int = 160
+    mels: int = 80
+
+    @property
+    def frame_rate_hz(self) -> float:
+        """Frames a second."""
+        return self.sample_rate_hz / self.hop
+
+
+SPEECH = MelConfig()
+"""16 kHz, 100 frames a second, 80 bands."""
+
+
+def frames_of(samples: int, config: MelConfig = SPEECH) -> int:
+    """Return how many frames `log_mel` makes of that many samples: one for each begun hop."""
+    return -(-samples // config.hop)
+
+
+def log_mel(samples: torch.Tensor, config: MelConfig = SPEECH) -> torch.Tensor:
+    """Return natural log mel magnitudes.
+
+    Frame i is centred on the middle of hop i, and beyond its ends audio is silence: so zeros that pad a batch
+    change no frame of the shorter audio, whose own frames are the first `frames_of(length)`.
+
+    Args:
+        samples: float32 ``[..., T]``, T >= 1.
+        config: how features are taken.
+
+    Returns:
+        float32 ``[..., mels, frames]``, at least `LOG_FLOOR`.
+
+    Raises:
+        InvalidAudio: no samples.
+    """
+    if samples.shape[-1] == 0:
+        raise InvalidAudio(f"log_mel: expected [..., T] with T >= 1, got {list(samples.shape)}")
+    magnitude = _spectrum(samples, config).abs()
+    mel = magnitude @ _filterbank(config, samples.device)
+    return mel.clamp(min=FLOOR).log().transpose(-1, -2)
+
+
+def invert(
+    log_mel: torch.Tensor,
+    *,
+    generator: torch.Generator,
+    iterations: int = 48,
+    momentum: float = 0.99,
+    config: MelConfig = SPEECH,
+) -> torch.Tensor:
+    """Return audio whose log-mel is near the given one.
+
+    Args:
+        log_mel: float32 ``[..., mels, frames]``, as `log_mel` makes it.
+        generator: draws the phases to begin with; on the CPU.
+        iterations: of Griffin-Lim.
+        momentum: 0 is plain Griffin-Lim; nearer 1 converges faster.
+        config: how the features were taken.
+
+    Returns:
+        float32 ``[..., frames * hop]``.
+    """
+    magnitude = _magnitude(log_mel.transpose(-1, -2), config)
+    phase = torch.rand(magnitude.shape, generator=generator).to(magnitude.device) * (2 * math.pi)
+    angles = torch.polar(torch.ones_like(phase), phase)
+    previous = torch.zeros_like(angles)
+    for _ in range(iterations):
+        rebuilt = _spectrum(_overlap_add(magnitude * angles, config), config)
+        angles = rebuilt - (momentum / (1 + momentum)) * previous
+        angles = angles / angles.abs().clamp(min=1e-16)
+        previous = rebuilt
+    return _overlap_add(magnitude * angles, config)
+
+
+def _magnitude(mel: torch.Tensor, config: MelConfig, updates: int = 24) -> torch.Tensor:
+    """Return the spectrum ``[..., frames, bins]`` that best explains log-mels ``[..., frames, mels]``."""
+    bank = _filterbank(config, mel.device)
+    target = mel.exp()
+    spectrum = (target @ _pseudo_inverse(config, mel.device)).clamp(min=FLOOR * 1e-3)
+    numerator, gram = target @ bank.T, bank @ bank.T
+    for _ in range(updates):
+        spectrum = spectrum * numerator / (spectrum @ gram).clamp(min=1e-12)
+    return spectrum
+
+
+def _margins(config: MelConfig) -> tuple[int, int]:
+    """Return samples of silence before and after the audio that centre each frame on its hop."""
+    total = config.n_fft - config.hop
+    return total // 2, total - total // 2
+
+
+def _spectrum(samples: torch.Tensor, config: MelConfig) -> torch.Tensor:
+    """Return the complex spectrum ``[..., frames, bins]`` of ``[..., T]``."""
+    left, right = _margins(config)
+    right += -samples.shape[-1] % config.hop
+    frames = functional.pad(samples, (left, right)).unfold(-1, config.n_fft, config.hop)
+    spectrum: torch.Tensor = torch.fft.rfft(frames * _window(config, samples.device))
+    return spectrum
+
+
+def _overlap_add(spectrum: torch.Tensor, config: MelConfig) -> torch.Tensor:
+    """Return the audio ``[..., frames * hop]`` whose spectrum is nearest (Griffin and Lim 1984, eq. 6)."""
+    window = _window(config, spectrum.device)
+    frames = torch.fft.irfft(spectrum, n=config.n_fft) * window
+    weights = (window * window).expand(frames.shape[-2:])
+    return _fold(frames, config) / _fold(weights, config).clamp(min=1e-8)
+
+
+def _fold(frames: torch.Tensor, config: MelConfig) -> torch.Tensor:
+    """Add overlapping frames ``[..., frames, n_fft]`` up, without the margins."""
+    count = frames.shape[-2]
+    length = (count - 1) * config.hop + config.n_fft
+    columns = frames.reshape(-1, count, config.n_fft).transpose(1, 2)
+    sums = functional.fold(columns, (1, length), (1, config.n_fft), stride=(1, config.hop))
+    left, _ = _margins(config)
+    return sums[:, 0, 0, left : left + count * config.hop].reshape(*frames.shape[:-2], -1)
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def _window(config: MelConfig, device: torch.device) -> torch.Tensor:
+    """Return the Hann window in the middle of ``[n_fft]`` zeros."""
+    spare = config.n_fft - config.window
+    window = torch.hann_window(config.window, dtype=torch.float64)
+    return functional.pad(window, (spare // 2, spare - spare // 2)).float().to(device)
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def _filterbank(config: MelConfig, device: torch.device) -> torch.Tensor:
+    """Return triangles ``[bins, mels]`` of equal area (Slaney 1998, Auditory Toolbox)."""
+    nyquist = config.sample_rate_hz / 2
+    mels = torch.linspace(0.0, _hz_to_mel(nyquist), config.mels + 2, dtype=torch.float64)
+    edges = torch.tensor([_mel_to_hz(float(m)) for m in mels], dtype=torch.float64)
+    bins = torch.linspace(0.0, nyquist, config.n_fft // 2 + 1, dtype=torch.float64)[:, None]
+    low, middle, high = edges[:-2], edges[1:-1], edges[2:]
+    rising, falling = (bins - low) / (middle - low), (high - bins) / (high - middle)
+    triangles = torch.minimum(rising, falling).clamp(min=0.0)
+    return (triangles * 2 / (high - low)).float().to(device)
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def _pseudo_inverse(config: MelConfig, device: torch.device) -> torch.Tensor:
+    """Return the pseudo-inverse ``[mels, bins]`` of the filterbank."""
+    inverse: torch.Tensor = torch.linalg.pinv(_filterbank(config, torch.device("cpu")).double())
+    return inverse.float().to(device)
+
+
+_LINEAR_HZ, _LINEAR_MELS, _LOG_STEP = 1000.0, 15.0, math.log(6.4) / 27
+
+
+def _hz_to_mel(hz: float) -> float:
+    """Slaney's scale: linear to 1 kHz, then logarithmic."""
+    if hz < _LINEAR_HZ:
+        return hz * _LINEAR_MELS / _LINEAR_HZ
+    return _LINEAR_MELS + math.log(hz / _LINEAR_HZ) / _LOG_STEP
+
+
+def _mel_to_hz(mel: float) -> float:
+    """The inverse of `_hz_to_mel`."""
+    if mel < _LINEAR_MELS:
+        return mel * _LINEAR_HZ / _LINEAR_MELS
+    return _LINEAR_HZ * math.exp((mel - _LINEAR_MELS) * _LOG_STEP)

@@ -1,0 +1,197 @@
+"""Artifacts: whatever is made is made once, under a key known before the work, and checked when it is used again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from areca.errors import InvalidArtifact
+from areca.options import file_hash
+
+META = "artifact.json"
+PARTIAL = ".partial"
+
+
+def key_of(recipe: Mapping[str, Any]) -> str:
+    """Return the sha256 of `recipe` as canonical JSON: sorted keys, no spaces, no NaN."""
+    text = json.dumps(recipe, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A finished directory whose files are known by their hashes.
+
+    Args:
+        directory: where the files are.
+        key: what it was to be, known before the work: the hash of `recipe`.
+        fingerprint: what it became: the hash of key and files.
+        recipe: what the key was made of.
+        label: what a person calls it.
+    """
+
+    directory: Path
+    key: str
+    fingerprint: str
+    recipe: Mapping[str, Any]
+    label: str
+
+    @classmethod
+    def open(cls, directory: Path, *, verify: bool = True) -> Artifact:
+        """Read an artifact back; with `verify` every file's hash is checked.
+
+        Raises:
+            InvalidArtifact: it is no artifact, or a file is missing, changed or not its own.
+        """
+        try:
+            meta = json.loads((directory / META).read_text(encoding="utf-8"))
+            artifact = cls(directory, meta["key"], meta["fingerprint"], meta["recipe"], meta["label"])
+            files = {str(name): str(sha) for name, sha in meta["files"].items()}
+        except FileNotFoundError:
+            raise InvalidArtifact(f"{directory}: no artifact ({META} is missing)") from None
+        except (ValueError, KeyError, TypeError, AttributeError) as e:
+            raise InvalidArtifact(f"{directory / META}: cannot be read: {e!r}") from e
+        if artifact.fingerprint != _fingerprint(artifact.key, files):
+            raise InvalidArtifact(f"{directory / META}: fingerprint does not belong to its key and files")
+        if verify:
+            _verify(directory, files)
+        return artifact
+
+
+def _fingerprint(key: str, files: Mapping[str, str]) -> str:
+    return key_of({"key": key, "files": dict(files)})
+
+
+def _verify(directory: Path, files: Mapping[str, str]) -> None:
+    found = set(_files(directory))
+    if changed := sorted(found.symmetric_difference(files)):
+        raise InvalidArtifact(f"{directory}: files added or missing: {', '.join(changed[:5])}")
+    for name, expected in files.items():
+        if (actual := file_hash(directory / name)) != expected:
+            raise InvalidArtifact(
+                f"{directory / name}: changed since it was made (sha256 {actual[:12]}, expected {expected[:12]}); "
+                "remove the artifact and make it again"
+            )
+
+
+def _files(directory: Path) -> Iterator[str]:
+    for path in sorted(directory.rglob("*")):
+        if path.is_symlink():
+            raise InvalidArtifact(f"{path}: an artifact holds no symbolic links")
+        if path.is_file() and path != directory / META:
+            yield path.relative_to(directory).as_posix()
+
+
+def seal(directory: Path, key: str, recipe: Mapping[str, Any], label: str) -> Artifact:
+    """Write the ``artifact.json`` of a directory whose files are complete, last of all."""
+    files = {name: file_hash(directory / name) for name in _files(directory)}
+    for name in files:
+        _fsync(directory / name)
+    fingerprint = _fingerprint(key, files)
+    meta = {
+        "label": label,
+        "key": key,
+        "fingerprint": fingerprint,
+        "recipe": recipe,
+        "files": files,
+        "bytes": sum((directory / name).stat().st_size for name in files),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    draft = directory / (META + PARTIAL)
+    draft.write_text(json.dumps(meta, indent=1, ensure_ascii=False), encoding="utf-8")
+    _fsync(draft)
+    draft.replace(directory / META)
+    return Artifact(directory, key, fingerprint, recipe, label)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class Store:
+    """A folder of artifacts, one a key."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        """Use `root`; None: ``$ARECA_HOME``, or ``~/.cache/areca``."""
+        home = os.environ.get("ARECA_HOME")
+        self.root = root or (Path(home) if home else Path.home() / ".cache" / "areca")
+        self._verified: dict[str, Artifact] = {}
+
+    def find(self, key: str) -> Artifact | None:
+        """Return the verified artifact of `key`, or None if it was not made yet.
+
+        Raises:
+            InvalidArtifact: it is there but its files are not those that were made.
+        """
+        if key not in self._verified and (self.root / key / META).is_file():
+            self._verified[key] = Artifact.open(self.root / key)
+        return self._verified.get(key)
+
+    def make(
+        self, recipe: Mapping[str, Any], build: Callable[[Path], None], *, label: str, resume: bool = False
+    ) -> Artifact:
+        """Return the artifact of `recipe`, making it with ``build(directory)`` if it is not there.
+
+        Processes that want the same artifact at once make it once. What an interrupted build left is thrown away,
+        or, with `resume`, handed to the next.
+
+        Raises:
+            InvalidArtifact: it is there but its files are not those that were made.
+        """
+        import filelock
+
+        key = key_of(recipe)
+        if made := self.find(key):
+            return made
+        self.root.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(self.root / f"{key}.lock"):
+            if made := self.find(key):  # another process made it while this one waited
+                return made
+            partial = self.root / (key + PARTIAL)
+            if partial.exists() and not resume:
+                shutil.rmtree(partial)
+            partial.mkdir(exist_ok=True)
+            build(partial)
+            seal(partial, key, recipe, label)
+            partial.replace(self.root / key)
+            _fsync(self.root)
+        return self._remember(Artifact.open(self.root / key, verify=False))
+
+    def _remember(self, artifact: Artifact) -> Artifact:
+        self._verified[artifact.key] = artifact
+        return artifact
+
+    def artifacts(self) -> list[Artifact]:
+        """Return every finished artifact, sorted by label and key; files are not verified."""
+        found = [
+            Artifact.open(p.parent, verify=False) for p in sorted(self.root.glob(f"*/{META}")) if _is_key(p.parent)
+        ]
+        return sorted(found, key=lambda a: (a.label, a.key))
+
+    def unfinished(self) -> list[Path]:
+        """Return what interrupted builds left."""
+        return sorted(self.root.glob("*" + PARTIAL))
+
+    def remove(self, path: Path) -> None:
+        """Remove one artifact's directory, or what an interrupted build left, when no process is making it."""
+        import filelock
+
+        key = path.name.removesuffix(PARTIAL)
+        with filelock.FileLock(self.root / f"{key}.lock", timeout=0):
+            shutil.rmtree(path)
+        self._verified.pop(key, None)
+
+
+def _is_key(directory: Path) -> bool:
+    return not directory.name.endswith(PARTIAL)

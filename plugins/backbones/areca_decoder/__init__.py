@@ -1,0 +1,106 @@
+"""A small Llama-type decoder whose text tokenizer is trained on the recipe's own text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from areca import Component, Kind, hookimpl, runtime
+from areca.errors import InvalidConfig
+from areca.specs import BackboneSpec, Spec
+
+ARECA_PLUGIN_API = 1
+
+BYTES = 256
+"""The text tokenizer's smallest vocabulary: every byte has a token, so every text can be written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecoderConfig:
+    """Options of the backbone ``decoder``."""
+
+    layers: int = 4
+    """Decoder layers."""
+    width: int = 192
+    """Width of the residual stream."""
+    feed_forward: int = 576
+    """Inner width of the SwiGLU feed-forward."""
+    heads: int = 4
+    """Attention heads; they divide `width`."""
+    kv_heads: int = 4
+    """Key and value heads; they divide `heads` (1: multi-query attention, as in PaLM)."""
+    tied: bool = True
+    """Whether the output matrix is the embedding."""
+    context: int = 2048
+    """Longest sequence, in tokens."""
+    attention_dropout: float = 0.0
+    """Dropout on attention weights in training; Llama has no residual dropout."""
+    vocabulary_size: int = 512
+    """Tokens of the byte-level BPE text tokenizer, 256 of them the bytes (256: bytes alone)."""
+    tags: tuple[str, ...] = ("ASR", "AST", "S2ST", "TTS", "MT")
+    """Task tags that the text tokenizer should know, beside the names of the data's languages."""
+    pretrain_steps: int = 0
+    """Steps of next-token training on the recipe's text and its translations (0: random weights)."""
+    pretrain_batch: int = 16
+    """Sequences in a step of text pretraining."""
+    pretrain_length: int = 128
+    """Tokens in a sequence of text pretraining; lines are packed into it."""
+    pretrain_learning_rate: float = 1.5e-3
+    """Peak learning rate of text pretraining (AdamW; linear warm-up over a tenth of the steps, cosine to 0)."""
+    save_every: int = runtime(500)
+    """Steps after which text pretraining saves what it needs to go on after a kill."""
+
+
+def spec(config: DecoderConfig, needs: Mapping[str, Spec]) -> BackboneSpec:
+    """Return the family and the exact number of parameters.
+
+    Raises:
+        InvalidConfig: sizes that do not fit each other.
+    """
+    _check(config)
+    attention = config.width * config.width * 2 + config.width * config.kv_heads * (config.width // config.heads) * 2
+    layer = attention + 3 * config.width * config.feed_forward + 2 * config.width
+    matrices = (1 if config.tied else 2) * config.vocabulary_size * config.width
+    return BackboneSpec("llama", matrices + config.layers * layer + config.width)
+
+
+def _check(config: DecoderConfig) -> None:
+    sizes = ("layers", "width", "feed_forward", "heads", "kv_heads", "context", "pretrain_batch", "save_every")
+    for name in sizes:
+        if getattr(config, name) < 1:
+            raise InvalidConfig(f"backbone decoder: {name}: expected at least 1, got {getattr(config, name)}")
+    if config.width % config.heads or config.width // config.heads % 2:
+        raise InvalidConfig(
+            f"backbone decoder: width / heads: expected an even whole number (rotary positions), "
+            f"got {config.width} / {config.heads}"
+        )
+    if config.heads % config.kv_heads:
+        raise InvalidConfig(
+            f"backbone decoder: kv_heads: expected a divisor of heads ({config.heads}), got {config.kv_heads}"
+        )
+    if config.vocabulary_size < BYTES:
+        raise InvalidConfig(f"backbone decoder: vocabulary_size: expected at least 256, got {config.vocabulary_size}")
+    if not 0 <= config.attention_dropout < 1:
+        raise InvalidConfig(f"backbone decoder: attention_dropout: expected [0, 1), got {config.attention_dropout}")
+    if not 2 <= config.pretrain_length <= config.context:
+        raise InvalidConfig(
+            f"backbone decoder: pretrain_length: expected 2 to context ({config.context}), got {config.pretrain_length}"
+        )
+    if config.pretrain_steps < 0:
+        raise InvalidConfig(f"backbone decoder: pretrain_steps: expected 0 or more, got {config.pretrain_steps}")
+
+
+@hookimpl
+def areca_components() -> Iterable[Component]:
+    """Declare the backbone ``decoder``."""
+    yield Component(
+        kind=Kind.BACKBONE,
+        name="decoder",
+        config=DecoderConfig,
+        spec="areca_decoder:spec",
+        target="areca_decoder.model:Decoder",
+        summary="small Llama-type decoder with a subword text tokenizer trained on the recipe's own text",
+        requires=("torch", "transformers", "tokenizers"),
+        tags=frozenset({"fit", "resume"}),
+        paper="https://arxiv.org/abs/2302.13971",
+    )

@@ -1,0 +1,59 @@
+"""The text of a recipe, and a byte-level BPE tokenizer for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+from areca.errors import InvalidManifest
+from areca.manifest import Manifest, Utterance
+from areca.tasks import LANGUAGES
+
+_PIECES = r" ?[^\s\p{L}\p{M}\p{N}]?\p{L}[\p{L}\p{M}\p{N}]*|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+|\s+(?!\S)|\s"
+"""What BPE never merges across: a word with the space and the one sign before it ("-four", "[ASR"), a digit alone."""
+
+
+def tag_line(row: Utterance, tag: str) -> str:
+    """Return the tag of a task on `row` as the LM will read it, as ``"[AST French English]"``."""
+    languages = [LANGUAGES.get(code, code) for code in (row.language, row.target_language) if code]
+    return f"[{' '.join([tag, *languages])}]"
+
+
+def lines(data: Manifest, tags: Sequence[str]) -> list[str]:
+    """Return every text of the training split, in the manifest's order, each row with the tags it will appear under.
+
+    Raises:
+        InvalidManifest: the training split has no text.
+    """
+    rows = data.select(split="train").rows
+    found = [text for row in rows for text in (row.text, row.target_text) if text]
+    if not found:
+        raise InvalidManifest("backbone decoder: no row of split 'train' has text; expected `text` or `target_text`")
+    return found + [tag_line(row, tag) for row in rows for tag in tags]
+
+
+def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> Any:
+    """Train a byte-level BPE tokenizer (Sennrich et al. 2016, section 3.2, on bytes).
+
+    Decoding what it encoded gives the text back exactly, whatever the text. It adds no special token. The first
+    word of a text is written as any later one is, with a space before it, which decoding takes away.
+
+    Returns:
+        A ``PreTrainedTokenizerFast`` of at most `vocabulary_size` tokens: fewer where nothing is left to merge.
+    """
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Prepend(" ")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_PIECES), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Strip(" ", 1, 0)])
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(vocab_size=vocabulary_size, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, clean_up_tokenization_spaces=False)

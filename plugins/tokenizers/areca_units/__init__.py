@@ -1,0 +1,163 @@
+"""Speech units at 25 Hz: k-means over MFCCs or over a speech encoder's layer, and their deduplication."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from areca import Component, Kind, hookimpl, runtime
+from areca.errors import IncompatibleParts
+from areca.specs import Spec, Stream, TokenizerSpec
+
+ARECA_PLUGIN_API = 1
+SAMPLE_RATE_HZ = 16_000
+UNIT_RATE_HZ = 25.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MfccKmeansConfig:
+    """Options of `mfcc-kmeans`."""
+
+    clusters: int = 256
+    """Number of units."""
+    coefficients: int = 13
+    """Cepstral coefficients; their first and second differences are added."""
+    sample_frames: int = 200_000
+    """Frames of training speech that the clusters are fitted on, drawn by whole utterances."""
+
+    def __post_init__(self) -> None:
+        _require_positive(clusters=self.clusters, coefficients=self.coefficients, sample_frames=self.sample_frames)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsmV2Config:
+    """Options of `usm-v2`."""
+
+    width: int = 144
+    """Channels of the encoder."""
+    layers: int = 4
+    """Transformer layers."""
+    heads: int = 4
+    """Attention heads; they divide `width`."""
+    layer: int = 4
+    """The layer whose output is clustered, from 1 to `layers`."""
+    clusters: int = 256
+    """Number of units."""
+    steps: int = 1_500
+    """Training steps."""
+    batch_s: float = 90.0
+    """Seconds of speech in a training batch, padding included."""
+    learning_rate: float = 2e-3
+    """Peak of AdamW's learning rate; it warms up over 5 % of the steps and falls to 0 as a cosine."""
+    weight_decay: float = 0.01
+    """AdamW's decay of the weight matrices."""
+    dropout: float = 0.1
+    """Share of residual activations dropped in training."""
+    stretch: float = 0.15
+    """Tempo varies by up to this share in training."""
+    warp: float = 0.1
+    """The frequency axis is stretched by up to this share in training, as other vocal tracts would."""
+    noise: float = 0.3
+    """Share of training utterances to which noise is added."""
+    masks: int = 2
+    """Bands of time and of frequency that are blanked in training (SpecAugment)."""
+    sample_frames: int = 200_000
+    """Frames of training speech that the clusters are fitted on, drawn by whole utterances."""
+    weights_dtype: Literal["float32", "float16"] = "float32"
+    """How the weights are stored; computing is always in float32."""
+    encode_batch_s: float = runtime(60.0)
+    """Seconds of speech encoded at once, padding included."""
+    checkpoint_steps: int = runtime(50)
+    """An interrupted fit loses at most this many steps."""
+
+    def __post_init__(self) -> None:
+        _require_positive(
+            width=self.width,
+            layers=self.layers,
+            heads=self.heads,
+            clusters=self.clusters,
+            steps=self.steps,
+            batch_s=self.batch_s,
+            sample_frames=self.sample_frames,
+            encode_batch_s=self.encode_batch_s,
+            checkpoint_steps=self.checkpoint_steps,
+        )
+        if self.width % self.heads:
+            raise ValueError(f"heads must divide width, got width={self.width}, heads={self.heads}")
+        if not 1 <= self.layer <= self.layers:
+            raise ValueError(f"layer must be from 1 to layers={self.layers}, got {self.layer}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DedupConfig:
+    """`dedup` has no options."""
+
+
+def _require_positive(**values: float) -> None:
+    for name, value in values.items():
+        if not value > 0:
+            raise ValueError(f"{name} must be positive, got {value}")
+
+
+def units_spec(config: MfccKmeansConfig | UsmV2Config, needs: Mapping[str, Spec]) -> TokenizerSpec:
+    """Return one stream of `config.clusters` units at 25 Hz."""
+    return TokenizerSpec((Stream("unit", config.clusters, UNIT_RATE_HZ),), SAMPLE_RATE_HZ)
+
+
+def dedup_spec(config: DedupConfig, needs: Mapping[str, Spec]) -> TokenizerSpec:
+    """Return the inner tokenizer's stream at a variable rate.
+
+    Raises:
+        IncompatibleParts: the inner tokenizer has several streams, or its rate varies already.
+    """
+    inner = needs["tokenizer"]
+    if not isinstance(inner, TokenizerSpec):
+        raise IncompatibleParts(f"dedup: need 'tokenizer' is not a tokenizer but {type(inner).__name__}")
+    if len(inner.streams) != 1 or inner.streams[0].frame_rate_hz is None:
+        raise IncompatibleParts(
+            "dedup: expected a tokenizer of one stream at a constant rate, "
+            f"got {len(inner.streams)} stream(s): {', '.join(map(str, inner.streams))}"
+        )
+    stream = inner.streams[0]
+    return TokenizerSpec(
+        (Stream(stream.name, stream.size, None),), inner.sample_rate_hz, inner.channels, stream.frame_rate_hz
+    )
+
+
+@hookimpl
+def areca_components() -> Iterable[Component]:
+    """Declare `mfcc-kmeans`, `usm-v2` and `dedup`."""
+    yield Component(
+        kind=Kind.TOKENIZER,
+        name="mfcc-kmeans",
+        config=MfccKmeansConfig,
+        spec="areca_units:units_spec",
+        target="areca_units.mfcc:MfccKmeans",
+        summary="k-means units of MFCCs at 25 Hz: the floor that a study starts from",
+        requires=("torch", "torchaudio", "safetensors"),
+        tags=frozenset({"fit"}),
+        paper="https://arxiv.org/abs/2106.07447",
+    )
+    yield Component(
+        kind=Kind.TOKENIZER,
+        name="usm-v2",
+        config=UsmV2Config,
+        spec="areca_units:units_spec",
+        target="areca_units.usm_v2:UsmV2",
+        summary="k-means units of a layer of a speech encoder trained with an ASR loss, 25 Hz",
+        requires=("torch", "safetensors"),
+        tags=frozenset({"fit", "resume"}),
+        paper="https://arxiv.org/abs/2306.12925",
+    )
+    yield Component(
+        kind=Kind.TOKENIZER,
+        name="dedup",
+        config=DedupConfig,
+        spec="areca_units:dedup_spec",
+        target="areca_units.dedup:Dedup",
+        summary="run-length deduplication of another tokenizer's units, with durations",
+        needs={"tokenizer": Kind.TOKENIZER},
+        requires=("torch",),
+        paper="https://arxiv.org/abs/2104.00355",
+    )

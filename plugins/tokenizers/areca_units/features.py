@@ -1,0 +1,53 @@
+"""Features of speech that the units are made from, and batches of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from areca.audio import conform
+from areca.manifest import Manifest, Utterance
+from areca.mel import MelConfig, log_mel
+from areca.types import Audio
+from areca_units import SAMPLE_RATE_HZ
+
+MEL = MelConfig(sample_rate_hz=SAMPLE_RATE_HZ, n_fft=512, window=400, hop=160, mels=80)
+"""25 ms windows every 10 ms, as recognisers use; 80 bands."""
+
+
+def speech(data: Manifest, row: Utterance) -> torch.Tensor:
+    """Return a row's recording as float32 ``[T]`` at 16 kHz."""
+    return conform(data.audio(row), SAMPLE_RATE_HZ, 1).samples[0]
+
+
+def mel_of(audio: Audio) -> torch.Tensor:
+    """Return the log-mel ``[frames, 80]`` of audio at 16 kHz, 100 frames a second."""
+    return log_mel(audio.samples[0], MEL).T
+
+
+def normalise(features: torch.Tensor) -> torch.Tensor:
+    """Give each column of ``[frames, D]`` mean 0 and variance 1 over the utterance: channel and level vanish."""
+    mean = features.mean(0)
+    # One frame has no variance, and silence none to speak of: the floor keeps both finite.
+    deviation = (features - mean).square().mean(0).sqrt()
+    return (features - mean) / deviation.clamp(min=1e-2)
+
+
+def padded(items: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Stack ``[F_i, D]`` into ``[B, max F, D]`` with zeros behind, and return it with the lengths int64 ``[B]``."""
+    return torch.nn.utils.rnn.pad_sequence(list(items), batch_first=True), torch.tensor([len(x) for x in items])
+
+
+def buckets(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Group indices so that similar lengths are together and no group exceeds `budget` with its padding.
+
+    An item longer than `budget` is a group of its own. Deterministic; groups come from short to long.
+    """
+    groups: list[list[int]] = []
+    for i in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
+        if groups and lengths[i] * (len(groups[-1]) + 1) <= budget:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return groups

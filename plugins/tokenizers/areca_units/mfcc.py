@@ -1,0 +1,92 @@
+"""`mfcc-kmeans`: cepstra and their differences, clustered (HuBERT's first units, Hsu et al. 2021, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch.nn import functional
+from torchaudio.functional import compute_deltas, create_dct
+
+from areca.interfaces import Job
+from areca.manifest import Manifest
+from areca.types import Audio, Codes, require_audio
+from areca_units import SAMPLE_RATE_HZ, MfccKmeansConfig
+from areca_units.features import MEL, mel_of, normalise
+from areca_units.kmeans import assign, fit_kmeans
+from areca_units.sampling import sample_features
+
+_CODEBOOK = "codebook.safetensors"
+_POOL = 4
+"""Frames of 10 ms in a unit of 40 ms."""
+
+
+class MfccKmeans:
+    """The nearest centroid of each 40 ms of MFCCs. Utterances are encoded one by one: there is no padding."""
+
+    def __init__(self, config: MfccKmeansConfig, centroids: torch.Tensor) -> None:
+        self.config, self.centroids = config, centroids
+
+    @staticmethod
+    def fit(config: MfccKmeansConfig, needs: Mapping[str, Any], data: Manifest, job: Job) -> None:
+        """Cluster the MFCCs of the training split.
+
+        Raises:
+            InvalidManifest: the training split has no audio.
+            ValueError: it has fewer frames than `clusters`.
+        """
+        points = sample_features(
+            data,
+            lambda audios: [mfcc(a, config.coefficients) for a in audios],
+            frames=config.sample_frames,
+            job=job,
+        )
+        generator = torch.Generator().manual_seed(job.seed)
+        centroids = fit_kmeans(points.to(job.device), config.clusters, generator=generator)
+        save_file({"centroids": centroids.cpu()}, job.directory / _CODEBOOK)
+
+    @staticmethod
+    def load(
+        config: MfccKmeansConfig,
+        needs: Mapping[str, Any],
+        files: Path | None,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> MfccKmeans:
+        """Read the centroids from `files`; computing is in float32 whatever `dtype` says."""
+        assert files is not None, "a component with tag fit is loaded from its artifact"
+        return MfccKmeans(config, load_file(files / _CODEBOOK)["centroids"].to(device))
+
+    def encode(self, audios: list[Audio]) -> list[Codes]:
+        """Return one stream of units at 25 Hz for each audio.
+
+        Raises:
+            InvalidAudio: nothing, or audio of another rate or channel count.
+        """
+        require_audio(audios, SAMPLE_RATE_HZ, 1)
+        device = self.centroids.device
+        features = (mfcc(a, self.config.coefficients).to(device) for a in audios)
+        return [Codes((assign(x, self.centroids)[0].cpu(),)) for x in features]
+
+
+def mfcc(audio: Audio, coefficients: int) -> torch.Tensor:
+    """Return normalised MFCCs with first and second differences, float32 ``[frames, 3 * coefficients]`` at 25 Hz.
+
+    A frame is the mean of four of 10 ms; a begun one counts.
+    """
+    cepstra = mel_of(audio) @ _dct(coefficients)
+    first = compute_deltas(cepstra.T)
+    joined = normalise(torch.cat((cepstra.T, first, compute_deltas(first))).T)
+    return functional.avg_pool1d(joined.T[None], _POOL, ceil_mode=True)[0].T
+
+
+@lru_cache(maxsize=4)
+def _dct(coefficients: int) -> torch.Tensor:
+    """Return the orthonormal cosine transform ``[mels, coefficients]``."""
+    matrix: torch.Tensor = create_dct(coefficients, MEL.mels, norm="ortho")
+    return matrix
