@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -37,13 +39,11 @@ class Header:
         seconds: length.
         sample_rate_hz: samples per second.
         channels: number of channels.
-        exact: False where only decoding shows whether the samples are sound (floats, which can be NaN).
     """
 
     seconds: float
     sample_rate_hz: int
     channels: int
-    exact: bool
 
 
 def read(path: str | Path, *, offset_s: float = 0.0, duration_s: float | None = None) -> Audio:
@@ -59,15 +59,14 @@ def read(path: str | Path, *, offset_s: float = 0.0, duration_s: float | None = 
         InvalidAudio: missing, empty, truncated or undecodable file, NaN in it, or nothing at that offset.
         MissingDependency: PyAV is needed and not installed.
     """
-    path = _existing(path)
+    path = require_file(path)
     if path.suffix.lower() in _RAW:
         samples, rate = _decode_av(path, offset_s, duration_s)
     else:
         try:
             samples, rate = _decode_soundfile(path, offset_s, duration_s)
         except soundfile.LibsndfileError as error:
-            if not _unknown_format(error):
-                raise InvalidAudio(f"{path}: truncated or damaged ({error.error_string})") from error
+            _refuse_damaged(path, error)
             samples, rate = _decode_av(path, offset_s, duration_s)
     if samples.shape[1] == 0:
         raise InvalidAudio(f"{path}: no samples from {offset_s:g} s on")
@@ -81,21 +80,18 @@ def header(path: str | Path) -> Header:
         InvalidAudio: missing, empty or unknown file, or one that is shorter than its header says.
         MissingDependency: PyAV is needed and not installed.
     """
-    path = _existing(path)
-    if path.suffix.lower() not in _RAW:
-        try:
-            info = soundfile.info(str(path), verbose=True)
-        except soundfile.LibsndfileError as error:
-            if not _unknown_format(error):
-                raise InvalidAudio(f"{path}: truncated or damaged ({error.error_string})") from error
-        else:
-            _check_declared(path, info.extra_info)
-            if info.frames < 1:
-                raise InvalidAudio(f"{path}: holds no samples")
-            exact = info.subtype.startswith("PCM") and info.format in ("WAV", "FLAC", "AIFF")
-            return Header(info.frames / info.samplerate, info.samplerate, info.channels, exact)
-    audio = read(path)
-    return Header(audio.seconds, audio.sample_rate_hz, audio.channels, exact=True)
+    path = require_file(path)
+    if path.suffix.lower() in _RAW:
+        return _header_av(path)
+    try:
+        info = soundfile.info(str(path), verbose=True)
+    except soundfile.LibsndfileError as error:
+        _refuse_damaged(path, error)
+        return _header_av(path)
+    _check_declared(path, info.extra_info)
+    if info.frames < 1:
+        raise InvalidAudio(f"{path}: holds no samples")
+    return Header(info.frames / info.samplerate, info.samplerate, info.channels)
 
 
 def write(path: str | Path, audio: Audio) -> None:
@@ -147,7 +143,12 @@ def _resampler(from_hz: int, to_hz: int) -> Any:
     return torchaudio.transforms.Resample(ratio.denominator, ratio.numerator)
 
 
-def _existing(path: str | Path) -> Path:
+def require_file(path: str | Path) -> Path:
+    """Return `path` if a file is there that is not empty.
+
+    Raises:
+        InvalidAudio: there is none.
+    """
     path = Path(path)
     if not path.is_file():
         raise InvalidAudio(f"{path}: no such file")
@@ -156,8 +157,9 @@ def _existing(path: str | Path) -> Path:
     return path
 
 
-def _unknown_format(error: Any) -> bool:
-    return "ormat not recogni" in error.error_string or "unknown format" in error.error_string
+def _refuse_damaged(path: Path, error: Any) -> None:
+    if "ormat not recogni" not in error.error_string and "unknown format" not in error.error_string:
+        raise InvalidAudio(f"{path}: truncated or damaged ({error.error_string})") from error
 
 
 def _check_declared(path: Path, log: str) -> None:
@@ -184,7 +186,8 @@ def _decode_soundfile(path: Path, offset_s: float, duration_s: float | None) -> 
     return np.ascontiguousarray(samples.T), rate
 
 
-def _decode_av(path: Path, offset_s: float, duration_s: float | None) -> tuple[np.ndarray[Any, Any], int]:
+@contextlib.contextmanager
+def _open_av(path: Path) -> Iterator[tuple[Any, Any]]:
     try:
         import av
     except ImportError as error:
@@ -193,19 +196,45 @@ def _decode_av(path: Path, offset_s: float, duration_s: float | None) -> tuple[n
         with av.open(str(path), format=_RAW.get(path.suffix.lower())) as container:
             if not container.streams.audio:
                 raise InvalidAudio(f"{path}: holds no audio")
-            rate = int(container.streams.audio[0].rate)
-            resampler = av.AudioResampler(format="fltp")  # keeps rate and channels: only the sample format changes
-            start = round(offset_s * rate)
-            stop = None if duration_s is None else start + round(duration_s * rate)
-            blocks: list[np.ndarray[Any, Any]] = []
-            length = 0
-            for frame in container.decode(audio=0):
-                blocks += [part.to_ndarray() for part in resampler.resample(frame)]
-                length = sum(block.shape[1] for block in blocks[-1:]) + length
-                if stop is not None and length >= stop:
-                    break
-    except av.FFmpegError as error:
+            yield container, container.streams.audio[0]
+    except (av.FFmpegError, ValueError) as error:
+        if isinstance(error, InvalidAudio):
+            raise
         raise InvalidAudio(f"{path}: not audio that can be decoded ({error})") from error
+
+
+def _blocks_av(container: Any) -> Iterator[np.ndarray[Any, Any]]:
+    import av
+
+    resampler = av.AudioResampler(format="fltp")  # rate and channels stay: only the sample format changes
+    for frame in container.decode(audio=0):
+        for part in resampler.resample(frame):
+            yield part.to_ndarray()
+
+
+def _header_av(path: Path) -> Header:
+    with _open_av(path) as (container, stream):
+        rate, channels = int(stream.rate), int(stream.channels)
+        if container.duration:
+            return Header(container.duration / 1e6, rate, channels)
+        length = sum(block.shape[1] for block in _blocks_av(container))
+    if not length:
+        raise InvalidAudio(f"{path}: holds no samples")
+    return Header(length / rate, rate, channels)
+
+
+def _decode_av(path: Path, offset_s: float, duration_s: float | None) -> tuple[np.ndarray[Any, Any], int]:
+    blocks: list[np.ndarray[Any, Any]] = []
+    with _open_av(path) as (container, stream):
+        rate = int(stream.rate)
+        start = round(offset_s * rate)
+        stop = None if duration_s is None else start + round(duration_s * rate)
+        length = 0
+        for block in _blocks_av(container):
+            blocks.append(block)
+            length += block.shape[1]
+            if stop is not None and length >= stop:
+                break
     if not blocks:
         raise InvalidAudio(f"{path}: holds no samples")
     return np.ascontiguousarray(np.concatenate(blocks, axis=1)[:, start:stop]), rate

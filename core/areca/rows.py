@@ -1,143 +1,72 @@
-"""The checks of one manifest row: columns, types, numbers, paths and the audio they lead to."""
+"""New rows of an LM's embedding and output: how they start, and how they alone are trained."""
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import json
-import math
-import os
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
-from areca import audio
-from areca.errors import InvalidAudio, InvalidManifest, suggest
+import torch
+from torch import Tensor
 
-if TYPE_CHECKING:
-    from areca.manifest import Utterance
-
-LONGEST_S = 600.0
-"""Seconds that one utterance may last."""
-_SLACK_S = 0.01
-"""Manifests round offsets and durations: this much beyond the end of a file is still its end."""
-_PATHS = ("audio", "target_audio")
-_TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
-    "id": ((str,), "text"),
-    "split": ((str,), "text"),
-    "offset_s": ((int, float), "a number of seconds"),
-    "duration_s": ((int, float, type(None)), "a number of seconds or null"),
-    "extra": ((dict,), "an object"),
-}
-_TEXT = ((str, type(None)), "text or null")
+Init = Literal["zero", "normal", "mean"]
 
 
-def parse(line: bytes, cls: type[Utterance]) -> Utterance:
-    """Read one line of JSON as a row; its files are not looked at.
+@torch.no_grad()
+def extend_rows(model: Any, rows: int, *, init: Init, seed: int) -> int:
+    """Give the embedding, and the output whether tied to it or not, `rows` rows; those there keep their values.
 
-    Raises:
-        InvalidManifest: no UTF-8, no JSON object, an unknown or missing column, a value of the wrong type or range.
+    Args:
+        model: a transformers causal LM; changed in place.
+        rows: rows wanted, at least as many as there are.
+        init: new rows are ``zero`` (AudioPaLM, section 3.1), ``normal`` with the mean 0 and the deviation of the
+            text rows, or the ``mean`` of the text rows.
+        seed: of the normal distribution.
+
+    Returns:
+        the first new row.
     """
-    try:
-        row = json.loads(line.decode("utf-8"), parse_constant=_no_constant)
-    except UnicodeDecodeError as error:
-        raise InvalidManifest(f"not UTF-8 text ({error.reason} at byte {error.start})") from None
-    except (ValueError, RecursionError) as error:
-        raise InvalidManifest(f"not JSON ({error})") from None
-    if not isinstance(row, dict):
-        raise InvalidManifest(f"expected a JSON object like {{\"id\": ...}}, got {type(row).__name__}")
-    known = [f.name for f in dataclasses.fields(cls)]
-    for column, value in row.items():
-        if column not in known:
-            raise InvalidManifest(
-                f"unknown column {column!r}{suggest(column, known)}; what is your own goes into extra"
-            )
-        _check_type(column, value)
-    if "id" not in row:
-        raise InvalidManifest("column 'id' is missing")
-    _check_span(row.get("offset_s", 0.0), row.get("duration_s"))
-    return cls(**row)
+    first = int(model.get_input_embeddings().weight.shape[0])
+    with torch.random.fork_rng(devices=[]):  # the library fills the new rows from the global state first
+        model.resize_token_embeddings(rows, mean_resizing=False)
+    generator = torch.Generator().manual_seed(seed)
+    for table in row_parameters(model):
+        table[first:] = _start(table[:first], rows - first, init, generator)
+    return first
 
 
-def check_files(row: Utterance, resolve: Callable[[str], Path], *, decode: bool) -> None:
-    """Check that the row's files are there, whole, and as long as the row says; with `decode`, sample by sample.
+def row_parameters(model: Any) -> list[torch.nn.Parameter]:
+    """Return the parameters with one row an id: embedding, and output and its bias where they are not the same."""
+    output = model.get_output_embeddings()
+    tables = [model.get_input_embeddings().weight, output.weight, output.bias]
+    return list({id(table): table for table in tables if table is not None}.values())
 
-    Raises:
-        InvalidManifest, InvalidAudio: they are not.
+
+def _start(text: Tensor, count: int, init: Init, generator: torch.Generator) -> Tensor:
+    shape = (count, *text.shape[1:])
+    if init == "mean":
+        return text.float().mean(0).to(text.dtype).expand(shape)
+    if init == "normal":
+        noise = torch.randn(shape, generator=generator).to(text.device)
+        return (noise * text.float().std()).to(text.dtype)
+    return text.new_zeros(shape)
+
+
+def train_new_rows_alone(model: Any, first: int) -> None:
+    """Freeze everything but the rows from `first` on.
+
+    The tables stay whole, so the gradient of their text rows is set to zero. Decay would still shrink those rows:
+    `areca.lm.SpeechLM.parameter_groups` exempts them.
     """
-    for column in _PATHS:
-        relative = getattr(row, column)
-        if relative is None:
-            continue
-        try:
-            seconds = _seconds(resolve(relative), decode)
-        except InvalidAudio as error:
-            raise InvalidManifest(f"{column}: {error}") from error
-        offset_s, duration_s = (row.offset_s, row.duration_s) if column == "audio" else (0.0, None)
-        _check_length(column, seconds, offset_s, duration_s)
+    model.requires_grad_(False)
+    open_new_rows(model, first)
 
 
-def inside(root: Path, relative: str) -> Path:
-    """Return the real path of `relative`, which may not lead out of `root`, by ``..`` or by a link either.
+def open_new_rows(model: Any, first: int) -> None:
+    """Let the rows from `first` on be trained, whatever else is."""
 
-    Raises:
-        InvalidManifest: it is absolute, or leads out.
-    """
-    if os.path.isabs(relative) or "\0" in relative:
-        raise InvalidManifest(f"path {relative!r}: expected one relative to the manifest's folder {root}")
-    directory, name = os.path.split(relative)
-    real = os.path.join(_real(os.path.join(root, directory)), name)
-    if name in ("", ".", "..") or os.path.islink(real):
-        real = os.path.realpath(real)
-    base = _real(str(root))
-    if real != base and not real.startswith(base.rstrip(os.sep) + os.sep):
-        raise InvalidManifest(f"path {relative!r} leads out of the manifest's folder {root}")
-    return Path(real)
+    def forget_text(table: Tensor) -> None:
+        if table.grad is not None:
+            table.grad[:first] = 0
 
-
-@functools.lru_cache(maxsize=4096)
-def _real(directory: str) -> str:
-    return os.path.realpath(directory)
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON number")
-
-
-def _check_type(column: str, value: Any) -> None:
-    types, expected = _TYPES.get(column, _TEXT)
-    if not isinstance(value, types) or isinstance(value, bool):
-        raise InvalidManifest(f"column {column!r} is {value!r}, expected {expected}")
-    if isinstance(value, str):
-        if not value.strip():
-            raise InvalidManifest(f"column {column!r} is empty; leave out what is not known")
-        if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
-            raise InvalidManifest(f"column {column!r} is {value!r}: half of a surrogate pair is no text")
-
-
-def _check_span(offset_s: float, duration_s: float | None) -> None:
-    if not (math.isfinite(offset_s) and offset_s >= 0):
-        raise InvalidManifest(f"offset_s is {offset_s}, expected 0 or more seconds")
-    if duration_s is not None and not (math.isfinite(duration_s) and duration_s > 0):
-        raise InvalidManifest(f"duration_s is {duration_s}, expected more than 0 seconds")
-
-
-def _seconds(path: Path, decode: bool) -> float:
-    header = audio.header(path)
-    # One decoding shows NaN and a damaged end; hours are refused by their header alone, in no memory.
-    if decode and header.seconds <= LONGEST_S:
-        audio.read(path)
-    return header.seconds
-
-
-def _check_length(column: str, seconds: float, offset_s: float, duration_s: float | None) -> None:
-    if offset_s >= seconds:
-        raise InvalidManifest(f"offset_s is {offset_s:g}, but the {column} lasts {seconds:.3f} s")
-    if duration_s is not None and offset_s + duration_s > seconds + _SLACK_S:
-        raise InvalidManifest(
-            f"offset_s + duration_s is {offset_s + duration_s:g}, but the {column} lasts {seconds:.3f} s"
-        )
-    if (length := seconds - offset_s if duration_s is None else duration_s) > LONGEST_S:
-        raise InvalidManifest(
-            f"{column} lasts {length:.0f} s, more than {LONGEST_S:g} s; cut it with offset_s and duration_s"
-        )
+    for table in row_parameters(model):
+        table.requires_grad_(True)
+        table.register_post_accumulate_grad_hook(forget_text)

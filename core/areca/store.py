@@ -10,10 +10,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from areca.errors import InvalidArtifact
 from areca.options import file_hash
+
+if TYPE_CHECKING:
+    import filelock
 
 META = "artifact.json"
 PARTIAL = ".partial"
@@ -76,8 +79,7 @@ def _verify(directory: Path, files: Mapping[str, str]) -> None:
     for name, expected in files.items():
         if (actual := file_hash(directory / name)) != expected:
             raise InvalidArtifact(
-                f"{directory / name}: changed since it was made (sha256 {actual[:12]}, expected {expected[:12]}); "
-                "remove the artifact and make it again"
+                f"{directory / name}: changed since it was made (sha256 {actual[:12]}, expected {expected[:12]})"
             )
 
 
@@ -91,6 +93,8 @@ def _files(directory: Path) -> Iterator[str]:
 
 def seal(directory: Path, key: str, recipe: Mapping[str, Any], label: str) -> Artifact:
     """Write the ``artifact.json`` of a directory whose files are complete, last of all."""
+    draft = directory / (META + PARTIAL)
+    draft.unlink(missing_ok=True)  # of a build that was killed while it sealed
     files = {name: file_hash(directory / name) for name in _files(directory)}
     for name in files:
         _fsync(directory / name)
@@ -104,7 +108,6 @@ def seal(directory: Path, key: str, recipe: Mapping[str, Any], label: str) -> Ar
         "bytes": sum((directory / name).stat().st_size for name in files),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-    draft = directory / (META + PARTIAL)
     draft.write_text(json.dumps(meta, indent=1, ensure_ascii=False), encoding="utf-8")
     _fsync(draft)
     draft.replace(directory / META)
@@ -135,7 +138,10 @@ class Store:
             InvalidArtifact: it is there but its files are not those that were made.
         """
         if key not in self._verified and (self.root / key / META).is_file():
-            self._verified[key] = Artifact.open(self.root / key)
+            try:
+                self._verified[key] = Artifact.open(self.root / key)
+            except InvalidArtifact as e:
+                raise InvalidArtifact(f"{e}\n  to make it again, first: areca store rm {key[:12]}") from e
         return self._verified.get(key)
 
     def make(
@@ -149,13 +155,11 @@ class Store:
         Raises:
             InvalidArtifact: it is there but its files are not those that were made.
         """
-        import filelock
-
         key = key_of(recipe)
         if made := self.find(key):
             return made
         self.root.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(self.root / f"{key}.lock"):
+        with self._lock(self.root / key):
             if made := self.find(key):  # another process made it while this one waited
                 return made
             partial = self.root / (key + PARTIAL)
@@ -172,26 +176,54 @@ class Store:
         self._verified[artifact.key] = artifact
         return artifact
 
+    def directories(self) -> list[Path]:
+        """Return the folders of finished artifacts, sorted by key."""
+        return sorted(p.parent for p in self.root.glob(f"*/{META}") if not p.parent.name.endswith(PARTIAL))
+
     def artifacts(self) -> list[Artifact]:
-        """Return every finished artifact, sorted by label and key; files are not verified."""
-        found = [
-            Artifact.open(p.parent, verify=False) for p in sorted(self.root.glob(f"*/{META}")) if _is_key(p.parent)
-        ]
+        """Return every finished artifact, sorted by label and key; files are not verified.
+
+        Raises:
+            InvalidArtifact: an ``artifact.json`` cannot be read.
+        """
+        found = [Artifact.open(directory, verify=False) for directory in self.directories()]
         return sorted(found, key=lambda a: (a.label, a.key))
 
     def unfinished(self) -> list[Path]:
         """Return what interrupted builds left."""
         return sorted(self.root.glob("*" + PARTIAL))
 
-    def remove(self, path: Path) -> None:
-        """Remove one artifact's directory, or what an interrupted build left, when no process is making it."""
+    def busy(self, path: Path) -> bool:
+        """Return whether a process is making the artifact of that folder right now."""
         import filelock
 
-        key = path.name.removesuffix(PARTIAL)
-        with filelock.FileLock(self.root / f"{key}.lock", timeout=0):
-            shutil.rmtree(path)
-        self._verified.pop(key, None)
+        try:
+            with self._lock(path, timeout_s=0):
+                return False
+        except filelock.Timeout:
+            return True
 
+    def remove(self, path: Path) -> None:
+        """Remove one artifact's folder, or what an interrupted build left.
 
-def _is_key(directory: Path) -> bool:
-    return not directory.name.endswith(PARTIAL)
+        Raises:
+            InvalidArtifact: a process is making it.
+        """
+        import filelock
+
+        try:
+            with self._lock(path, timeout_s=0):
+                trash = path.with_name(f"{path.name.removesuffix(PARTIAL)}.removed{PARTIAL}")
+                if trash != path:
+                    shutil.rmtree(trash, ignore_errors=True)
+                    path.replace(trash)  # killed halfway, it must not be taken for an artifact or resumed
+                shutil.rmtree(trash)
+        except filelock.Timeout:
+            raise InvalidArtifact(f"{path}: a process is making it; stop that first") from None
+        self._verified.pop(path.name.removesuffix(PARTIAL), None)
+
+    def _lock(self, path: Path, timeout_s: float = -1) -> filelock.BaseFileLock:
+        import filelock
+
+        key = path.name.removesuffix(PARTIAL).removesuffix(".removed")
+        return filelock.FileLock(self.root / f"{key}.lock", timeout=timeout_s)

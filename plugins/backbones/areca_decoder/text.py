@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from areca.errors import InvalidManifest
-from areca.manifest import Manifest, Utterance
-from areca.tasks import LANGUAGES
+from areca.languages import LANGUAGES
+
+if TYPE_CHECKING:
+    from areca.manifest import Manifest, Utterance
 
 _PIECES = r" ?[^\s\p{L}\p{M}\p{N}]?\p{L}[\p{L}\p{M}\p{N}]*|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+|\s+(?!\S)|\s"
 """What BPE never merges across: a word with the space and the one sign before it ("-four", "[ASR"), a digit alone."""
 
 
 def tag_line(row: Utterance, tag: str) -> str:
-    """Return the tag of a task on `row` as the LM will read it, as ``"[AST French English]"``."""
-    languages = [LANGUAGES.get(code, code) for code in (row.language, row.target_language) if code]
-    return f"[{' '.join([tag, *languages])}]"
+    """Return a task's tag with the languages of `row`, as ``"[AST French English]"``."""
+    codes = [code for code in (row.language, row.target_language) if code]
+    return f"[{' '.join([tag, *(LANGUAGES.get(code, code) for code in codes)])}]"
 
 
 def lines(data: Manifest, tags: Sequence[str]) -> list[str]:
@@ -35,7 +37,7 @@ def lines(data: Manifest, tags: Sequence[str]) -> list[str]:
     return found + [tag_line(row, tag) for row in rows for tag in tags]
 
 
-def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> Any:
+def train_tokenizer(texts: Iterable[str], vocabulary_size: int, min_count: int) -> Any:
     """Train a byte-level BPE tokenizer (Sennrich et al. 2016, section 3.2, on bytes).
 
     Decoding what it encoded gives the text back exactly, whatever the text. It adds no special token. The first
@@ -54,6 +56,8 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> Any:
     )
     tokenizer.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Strip(" ", 1, 0)])
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    trainer = trainers.BpeTrainer(vocab_size=vocabulary_size, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary_size, min_frequency=min_count, initial_alphabet=alphabet, show_progress=False
+    )
     tokenizer.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, clean_up_tokenization_spaces=False)

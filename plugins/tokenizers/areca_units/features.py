@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 
-from areca.audio import conform
+from areca.audio import conform, header
 from areca.manifest import Manifest, Utterance
 from areca.mel import MelConfig, log_mel
 from areca.types import Audio
@@ -16,9 +17,17 @@ MEL = MelConfig(sample_rate_hz=SAMPLE_RATE_HZ, n_fft=512, window=400, hop=160, m
 """25 ms windows every 10 ms, as recognisers use; 80 bands."""
 
 
-def speech(data: Manifest, row: Utterance) -> torch.Tensor:
-    """Return a row's recording as float32 ``[T]`` at 16 kHz."""
-    return conform(data.audio(row), SAMPLE_RATE_HZ, 1).samples[0]
+def speech(data: Manifest, row: Utterance) -> Audio:
+    """Return a row's recording at 16 kHz, mono."""
+    return conform(data.audio(row), SAMPLE_RATE_HZ, 1)
+
+
+def frames_of(data: Manifest, row: Utterance) -> int:
+    """Return how many log-mel frames a row has, from what the manifest or the file's header says."""
+    seconds = row.duration_s
+    if seconds is None:
+        seconds = header(data.resolve(row.audio or "")).seconds - row.offset_s
+    return math.ceil(seconds * MEL.frame_rate_hz)
 
 
 def mel_of(audio: Audio) -> torch.Tensor:
@@ -39,15 +48,21 @@ def padded(items: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.nn.utils.rnn.pad_sequence(list(items), batch_first=True), torch.tensor([len(x) for x in items])
 
 
-def buckets(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Group indices so that similar lengths are together and no group exceeds `budget` with its padding.
+def grouped(order: Sequence[int], lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Cut `order`, a sequence of indices, into groups that with their padding hold at most `budget`.
 
-    An item longer than `budget` is a group of its own. Deterministic; groups come from short to long.
+    Args:
+        order: indices into `lengths`; neighbours of similar length waste least.
+        lengths: of the items.
+        budget: the longest of a group times its count stays within it; a longer item is a group of its own.
     """
     groups: list[list[int]] = []
-    for i in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
-        if groups and lengths[i] * (len(groups[-1]) + 1) <= budget:
+    longest = 0
+    for i in order:
+        longest = max(longest, lengths[i])
+        if groups and longest * (len(groups[-1]) + 1) <= budget:
             groups[-1].append(i)
         else:
             groups.append([i])
+            longest = lengths[i]
     return groups

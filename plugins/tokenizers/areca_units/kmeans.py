@@ -8,9 +8,7 @@ _BLOCK = 16_384
 """Rows assigned at once: the distances of a block to some hundred centroids stay in cache."""
 
 
-def fit_kmeans(
-    points: torch.Tensor, clusters: int, *, generator: torch.Generator, iterations: int = 8
-) -> torch.Tensor:
+def fit_kmeans(points: torch.Tensor, clusters: int, *, generator: torch.Generator, iterations: int = 8) -> torch.Tensor:
     """Find centroids of small total squared distance to `points`.
 
     Greedy k-means++ (Arthur and Vassilvitskii 2007) on a sample, then Lloyd's iterations on samples that double
@@ -53,7 +51,7 @@ def assign(points: torch.Tensor, centroids: torch.Tensor) -> tuple[torch.Tensor,
     """
     half_norms = centroids.square().sum(1) / 2
     scores, nearest = [], []
-    for block in points.split(_BLOCK):
+    for block in torch.split(points, _BLOCK):
         score, index = torch.addmm(half_norms, block, centroids.T, alpha=-1).min(1)
         scores.append(score)
         nearest.append(index)

@@ -10,7 +10,6 @@ from areca.errors import InvalidManifest
 from areca.interfaces import Job
 from areca.manifest import Manifest, Utterance
 from areca.types import Audio
-from areca_units import SAMPLE_RATE_HZ
 from areca_units.features import speech
 
 _CHUNK = 64
@@ -47,10 +46,9 @@ def sample_features(
     features: list[torch.Tensor] = []
     have = 0
     for start in range(0, len(order), _CHUNK):
-        chunk = [rows[i] for i in order[start : start + _CHUNK]]
-        audios = [Audio(speech(data, row)[None], SAMPLE_RATE_HZ, row.id) for row in chunk]
-        features += [x.cpu() for x in encode(audios)]
-        have += sum(len(x) for x in features[start:])
+        encoded = encode([speech(data, rows[i]) for i in order[start : start + _CHUNK]])
+        features += [x.cpu() for x in encoded]
+        have += sum(map(len, encoded))
         job.progress(min(have, frames), frames, "frames to cluster")
         if have >= frames:
             break

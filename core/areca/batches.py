@@ -1,0 +1,142 @@
+"""Which examples make which batch: a pure function of seed and step, so that training can go on from any step."""
+
+from __future__ import annotations
+
+import bisect
+import functools
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """An endless stream of examples in which each task has its share.
+
+    The task of the i-th example is drawn by weight; the j-th example of a task is row ``j mod n`` of a permutation
+    of its n rows that is new in every pass. Example i is therefore a function of (seed, i) alone.
+
+    Args:
+        sizes: number of examples of each task, which lie one task after the other.
+        weights: the tasks' shares, positive, in any scale.
+        seed: the only source of randomness.
+    """
+
+    sizes: tuple[int, ...]
+    weights: tuple[float, ...]
+    seed: int
+
+    def blocks(self, size: int) -> Iterator[Indices]:
+        """Yield the stream from its start, `size` example numbers at a time."""
+        shares = np.array(self.weights) / np.sum(self.weights)
+        starts = np.cumsum([0, *self.sizes])
+        drawn = [0] * len(self.sizes)
+        permutation = functools.lru_cache(maxsize=2 * len(self.sizes))(self._permutation)
+        for block in itertools.count():
+            tasks = np.random.default_rng([self.seed, 0, block]).choice(len(shares), size=size, p=shares)
+            examples = np.empty(size, dtype=np.int64)
+            for task, n in enumerate(self.sizes):
+                places = np.flatnonzero(tasks == task)
+                draws = drawn[task] + np.arange(len(places))
+                for epoch in np.unique(draws // n):
+                    here = draws // n == epoch
+                    examples[places[here]] = starts[task] + permutation(task, int(epoch))[draws[here] % n]
+                drawn[task] += len(places)
+            yield examples
+
+    def _permutation(self, task: int, epoch: int) -> Indices:
+        return np.random.default_rng([self.seed, 1, task, epoch]).permutation(self.sizes[task])
+
+
+def bucket(lengths: Indices, budget: int) -> list[Indices]:
+    """Cut examples into batches of similar length whose padded size is at most `budget`.
+
+    Args:
+        lengths: int64 ``[N]``, the length of each example.
+        budget: bound on count x longest; an example longer than that is a batch of its own.
+
+    Returns:
+        Positions in `lengths`, longest batch first; every batch but the last is as full as it can be.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    batches = []
+    while len(order):
+        count = max(1, int(budget // max(1, lengths[order[0]])))
+        batches.append(order[:count])
+        order = order[count:]
+    return batches
+
+
+def pack(lengths: Indices, capacity: int) -> list[Indices]:
+    """Fill rows of `capacity` with whole examples, longest first, each into the fullest row that has room.
+
+    Args:
+        lengths: int64 ``[N]``, none above `capacity`.
+        capacity: length of a row.
+
+    Returns:
+        Each row's positions in `lengths`.
+    """
+    rows: list[list[int]] = []
+    free: list[tuple[int, int]] = []  # (room, row), sorted
+    for i in np.argsort(-lengths, kind="stable").tolist():
+        length = int(lengths[i])
+        place = bisect.bisect_left(free, (length, 0))
+        if place == len(free):
+            rows.append([])
+            room, row = capacity, len(rows) - 1
+        else:
+            room, row = free.pop(place)
+        rows[row].append(i)
+        bisect.insort(free, (room - length, row))
+    return [np.array(row, dtype=np.int64) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """Batches of about `batch_tokens` padded tokens, without end.
+
+    A pool of examples is sorted by length and cut; its batches come in random order. What does not fill a batch
+    waits for the next pool.
+
+    Args:
+        lengths: int64 ``[N]``, the length of each example in tokens.
+        mixture: the order of the examples.
+        batch_tokens: padded tokens a batch, at most.
+        pool: examples that are sorted together: more waste less padding, fewer mix lengths and tasks better.
+        row_tokens: with packing, the length of a row; 0: one example a row.
+    """
+
+    lengths: Indices
+    mixture: Mixture
+    batch_tokens: int
+    pool: int
+    row_tokens: int = 0
+
+    def rows(self, start: int = 0) -> Iterator[list[Indices]]:
+        """Yield each batch from step `start` on as its rows; a row is the numbers of its examples."""
+        for step, batch in enumerate(self._all()):
+            if step >= start:
+                yield batch
+
+    def _all(self) -> Iterator[list[Indices]]:
+        left = np.empty(0, dtype=np.int64)
+        for number, block in enumerate(self.mixture.blocks(self.pool)):
+            examples = np.concatenate([left, block])
+            *full, rest = self._cut(examples)
+            left = np.concatenate(rest)
+            for i in np.random.default_rng([self.mixture.seed, 2, number]).permutation(len(full)):
+                yield full[i]
+
+    def _cut(self, examples: Indices) -> list[list[Indices]]:
+        lengths = self.lengths[examples]
+        if not self.row_tokens:
+            return [list(examples[batch][:, None]) for batch in bucket(lengths, self.batch_tokens)]
+        rows = [examples[row] for row in pack(lengths, self.row_tokens)]
+        count = max(1, self.batch_tokens // self.row_tokens)
+        return [rows[i : i + count] for i in range(0, len(rows), count)]

@@ -1,0 +1,142 @@
+"""What several verbs share: the plugins named on the command line, choosing a component, tables and progress."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from areca.component import Kind
+from areca.errors import AmbiguousComponent, UnknownComponent, suggest
+from areca.registry import Entry, Registry
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+_plugins: ContextVar[tuple[str, ...]] = ContextVar("plugins", default=())
+LINE_EVERY_S = 10.0
+"""Seconds between lines of progress where there is no terminal to redraw."""
+
+Name = Annotated[str, typer.Argument(help="a component's name, or distribution:plugin/name", show_default=False)]
+OfKind = Annotated[Kind | None, typer.Option("--kind", help="its kind, where several kinds have that name")]
+
+
+def use_plugins(names: Iterable[str]) -> None:
+    """Remember what ``areca -p`` was given; files are meant from the working directory, not from a run's YAML."""
+    _plugins.set(tuple(str(Path(name).absolute()) if name.endswith(".py") else name for name in names))
+
+
+def plugins() -> tuple[str, ...]:
+    """Return what ``areca -p`` was given: pass it to `read_config` and `Registry.discover`."""
+    return _plugins.get()
+
+
+def registry() -> Registry:
+    """Index the installed plugins and those of ``areca -p``."""
+    return Registry.discover(plugins())
+
+
+def find(registry: Registry, name: str, kind: Kind | None) -> Entry:
+    """Return the one component called `name`, of `kind` or (None) of any.
+
+    Raises:
+        UnknownComponent, AmbiguousComponent: none or several have that name; the message says what to type.
+    """
+    if kind is not None:
+        return registry.find(kind, name)
+    kinds = sorted({e.component.kind for e in registry.entries() if name in e.names})
+    if len(kinds) == 1:
+        return registry.find(kinds[0], name)
+    if kinds:
+        raise AmbiguousComponent(f"{name!r} is a {' and a '.join(kinds)}: add --kind {' or --kind '.join(kinds)}")
+    names = [e.component.name for e in registry.entries()]
+    lines = [f"no component is called {name!r}{suggest(name, names)}", "  `areca list` shows what is installed"]
+    raise UnknownComponent("\n".join([*lines, *(f"  broken: {b}" for b in registry.broken)]))
+
+
+def health(entry: Entry) -> str:
+    """Return ``"ok"``, or what is missing and what to type."""
+    missing = entry.missing()
+    return f"missing {', '.join(missing)}: {entry.install_line(missing)}" if missing else "ok"
+
+
+def as_yaml(value: Any) -> str:
+    """Return an option's value as YAML on one line."""
+    import yaml
+
+    plain = list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
+    return yaml.safe_dump(plain, default_flow_style=True, width=10_000).removesuffix("...\n").strip()
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print aligned columns; cells are folded to the width of a terminal, and left whole elsewhere."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for title in header:
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console = Console(file=sys.stdout)
+    console.print(table, width=None if console.is_terminal else 10_000)
+
+
+@contextlib.contextmanager
+def progress(title: str) -> Iterator[Reporter]:
+    """Show how far a long job is: a live line on a terminal, elsewhere a line every ten seconds, both on stderr."""
+    if not sys.stderr.isatty():
+        yield Lines(title)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, TextColumn("{task.fields[message]}"), console=Console(stderr=True)) as bar:
+        yield Live(bar, bar.add_task(title, total=None, message=""))
+
+
+class Reporter:
+    """An `areca.interfaces.Progress`."""
+
+    def __call__(self, done: int, total: int, message: str = "") -> None:
+        """Show that `done` of `total` units are ready."""
+        raise NotImplementedError
+
+
+class Live(Reporter):
+    """Redraws one line of a terminal."""
+
+    def __init__(self, bar: Bar, task: TaskID) -> None:
+        self._bar, self._task = bar, task
+
+    def __call__(self, done: int, total: int, message: str = "") -> None:
+        """Redraw; a job that starts over (the next part's) starts the clock anew."""
+        if done < self._bar.tasks[0].completed:
+            self._bar.reset(self._task, message=message)
+        self._bar.update(self._task, completed=done, total=total, message=message)
+
+
+class Lines(Reporter):
+    """Prints a line now and then, and the last one always."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._shown_s = time.monotonic()
+
+    def __call__(self, done: int, total: int, message: str = "") -> None:
+        """Print if the last line is old enough or the job is complete."""
+        now_s = time.monotonic()
+        if now_s - self._shown_s < LINE_EVERY_S and done < total:
+            return
+        self._shown_s = now_s
+        print(f"{self._title}: {done}/{total} {message}".rstrip(), file=sys.stderr, flush=True)

@@ -1,0 +1,94 @@
+"""``areca doctor``: what is broken or missing on this machine, and what to type."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+from collections.abc import Iterator
+from importlib import metadata
+
+import typer
+
+import areca
+from areca.cli import common
+from areca.registry import Registry
+from areca.store import Store
+
+_REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)(?P<rest>.*?)(?:;.*extra\s*==\s*['\"](?P<extra>[\w-]+)['\"].*)?")
+_NOT_A_FEATURE = ("all", "dev")
+"""Extras that gather others."""
+
+
+def doctor() -> None:
+    """Look for what is broken or missing here; exit code 1 if something is broken."""
+    registry = common.registry()
+    print(f"areca {areca.__version__}, Python {platform.python_version()}, {platform.platform()}")
+    print(f"{os.cpu_count()} processors, OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'not set')}")
+    missing = _dependencies()
+    _extras()
+    unwritable = _home()
+    _plugins(registry)
+    if missing or unwritable or registry.broken:
+        raise typer.Exit(1)
+
+
+def _requirements() -> Iterator[tuple[str, str | None]]:
+    for text in metadata.requires("areca") or ():
+        if match := _REQUIREMENT.fullmatch(text):
+            yield match["name"], match["extra"]
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _dependencies() -> list[str]:
+    versions = {name: _version(name) for name, extra in _requirements() if extra is None}
+    print("\ndependencies")
+    print("  " + ", ".join(f"{name} {version}" for name, version in versions.items() if version))
+    missing = [name for name, version in versions.items() if version is None]
+    if missing:
+        print(f"  missing: {', '.join(missing)}: pip install {' '.join(missing)}")
+    return missing
+
+
+def _extras() -> None:
+    print("\nextras")
+    extras: dict[str, list[str]] = {}
+    for name, extra in _requirements():
+        if extra is not None and extra not in _NOT_A_FEATURE:
+            extras.setdefault(extra, []).append(name)
+    for extra, names in extras.items():
+        missing = [name for name in names if _version(name) is None]
+        state = f"missing {', '.join(missing)}: pip install 'areca[{extra}]'" if missing else "ok"
+        print(f"  {extra}: {state}")
+
+
+def _home() -> bool:
+    root = Store().root
+    there = next(p for p in (root, *root.absolute().parents) if p.is_dir())
+    free_gb = shutil.disk_usage(there).free / 1e9
+    writable = os.access(there, os.W_OK)
+    print(f"\nwhat is made goes to {root} (ARECA_HOME), {free_gb:.1f} GB free")
+    if not writable:
+        print(f"  broken: {there} cannot be written: set ARECA_HOME to a folder of yours")
+    return not writable
+
+
+def _plugins(registry: Registry) -> None:
+    print("\nplugins")
+    for provider in registry.plugins:
+        names = [e.component.name for e in registry.entries() if e.provider == provider]
+        print(f"  {provider} {provider.version}: {', '.join(names)}")
+    for entry in registry.entries():
+        if entry.missing():
+            print(f"  {entry.component.kind} {entry.component.name}: {common.health(entry)}")
+    for broken in registry.broken:
+        print(f"  broken: {broken}")
+    if allowed := os.environ.get("ARECA_PLUGINS"):
+        print(f"  only those in ARECA_PLUGINS={allowed} were looked at")

@@ -1,0 +1,64 @@
+"""``areca list``: what is installed, and whether it can be used."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from areca.cli import common
+from areca.component import Kind
+from areca.registry import Entry, Registry
+
+
+def list_(
+    kind: Annotated[Kind | None, typer.Option(help="only this kind")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> None:
+    """List installed components and their health."""
+    registry = common.registry()
+    entries = registry.entries(kind)
+    if as_json:
+        print(json.dumps(_as_json(registry, entries), indent=1, ensure_ascii=False))
+        return
+    rows = [[e.component.kind, shortest_name(registry, e), common.health(e), e.component.summary] for e in entries]
+    rows += [["plugin", str(b.provider), f"broken: {type(b.error).__name__}: {b.error}", ""] for b in registry.broken]
+    common.print_table(("kind", "name", "health", "summary"), rows)
+
+
+def shortest_name(registry: Registry, entry: Entry) -> str:
+    """Return the shortest name that finds `entry` and nothing else."""
+    others = [e for e in registry.entries(entry.component.kind) if e is not entry]
+    return next(name for name in entry.names if not any(name in other.names for other in others))
+
+
+def _as_json(registry: Registry, entries: tuple[Entry, ...]) -> dict[str, Any]:
+    return {
+        "components": [_row(entry) for entry in entries],
+        "broken": [
+            {
+                "plugin": b.provider.plugin,
+                "distribution": b.provider.distribution,
+                "version": b.provider.version,
+                "error": f"{type(b.error).__name__}: {b.error}",
+            }
+            for b in registry.broken
+        ],
+    }
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    component, provider = entry.component, entry.provider
+    return {
+        "kind": component.kind,
+        "name": component.name,
+        "qualified": entry.qualified,
+        "plugin": provider.plugin,
+        "distribution": provider.distribution,
+        "version": provider.version,
+        "summary": component.summary,
+        "tags": sorted(component.tags),
+        "missing": list(entry.missing()),
+        "health": common.health(entry),
+    }

@@ -1,0 +1,46 @@
+"""``areca show NAME``: what a component is, and its options."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from areca.cli import common
+from areca.component import TAGS
+from areca.options import Option, describe
+from areca.registry import Entry
+
+
+def show(name: common.Name, kind: common.OfKind = None) -> None:
+    """Show what a component is, and its options."""
+    entry = common.find(common.registry(), name, kind)
+    print("\n".join([*_facts(entry), "", *_options(entry)]))
+
+
+def _facts(entry: Entry) -> Iterator[str]:
+    component, provider = entry.component, entry.provider
+    yield f"{component.kind} {component.name}: {component.summary}"
+    yield f"  provider  {entry.qualified}, version {provider.version}"
+    yield f"  health    {common.health(entry)}"
+    yield f"  revision  {component.revision}"
+    if component.paper:
+        yield f"  paper     {component.paper}"
+    weights = f"; weights: {component.weights_license}" if component.weights_license else ""
+    yield f"  licence   {component.license}{weights}"
+    for tag in sorted(component.tags):
+        yield f"  tag       {tag}: {TAGS[tag]}"
+    for need, kind in component.needs.items():
+        yield f"  needs     {need}: a {kind}, by its role or as {{name: ...}}"
+
+
+def _options(entry: Entry) -> Iterator[str]:
+    options = describe(entry.component.config)
+    yield "options" if options else "options: none"
+    for option in options:
+        yield f"  {option.name}: {option.type}{_default(option)}"
+        doc = f"{option.doc} (cannot change results)" if option.runtime else option.doc
+        yield textwrap.fill(" ".join(doc.split()), 100, initial_indent="      ", subsequent_indent="      ")
+
+
+def _default(option: Option) -> str:
+    return " (must be given)" if option.required else f" = {common.as_yaml(option.default)}"

@@ -1,0 +1,77 @@
+"""``areca store``: what was made, and how to be rid of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from areca.cli import common
+from areca.errors import InvalidArtifact, InvalidConfig
+from areca.store import META, PARTIAL, Artifact, Store
+
+store = typer.Typer(add_completion=False, no_args_is_help=True, help="List and remove what was made (in ARECA_HOME).")
+_SHORT = 12
+"""Characters of a key that a person needs."""
+
+
+@store.command()
+def ls() -> None:
+    """List what was made: label, key, size and when."""
+    root = Store()
+    rows = [_row(path) for path in root.directories()]
+    rows += [["(unfinished)", path.name.removesuffix(PARTIAL)[:_SHORT], _size(path), ""] for path in root.unfinished()]
+    common.print_table(("label", "key", "size", "made"), sorted(rows))
+
+
+def _row(directory: Path) -> list[str]:
+    key = directory.name[:_SHORT]
+    try:
+        artifact = Artifact.open(directory, verify=False)
+    except InvalidArtifact:
+        return ["(damaged)", key, _size(directory), ""]
+    made = json.loads((directory / META).read_text(encoding="utf-8")).get("created", "")
+    return [artifact.label, key, _size(directory), made]
+
+
+def _size(directory: Path) -> str:
+    return f"{sum(p.stat().st_size for p in directory.rglob('*') if p.is_file()) / 1e6:.1f} MB"
+
+
+@store.command()
+def rm(
+    keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="keys, or how they begin, as `ls` shows them")],
+) -> None:
+    """Remove artifacts; what is made of them stays."""
+    root = Store()
+    for path in [_find(root, key) for key in keys]:
+        root.remove(path)
+        print(f"removed {path.name}")
+
+
+def _find(root: Store, prefix: str) -> Path:
+    found = [p for p in (*root.directories(), *root.unfinished()) if prefix and p.name.startswith(prefix)]
+    if not found:
+        raise InvalidConfig(f"nothing in {root.root} has a key that begins with {prefix!r}: see `areca store ls`")
+    if len(found) > 1:
+        raise InvalidConfig(f"{len(found)} keys begin with {prefix!r}: {', '.join(p.name[:_SHORT] for p in found)}")
+    return found[0]
+
+
+@store.command()
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be removed")] = False,
+) -> None:
+    """Remove what interrupted builds left and nobody is making now."""
+    root = Store()
+    for path in root.unfinished():
+        if root.busy(path):
+            print(f"kept {path.name}: a process is making it")
+        elif dry_run:
+            print(f"would remove {path.name} ({_size(path)})")
+        else:
+            size = _size(path)
+            root.remove(path)
+            print(f"removed {path.name} ({size})")

@@ -1,0 +1,171 @@
+"""Training examples as ids in one memory-mapped Arrow file: each is encoded once, however often it is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+import torch
+from numpy.typing import NDArray
+
+from areca.errors import InvalidCodes, InvalidManifest
+from areca.interfaces import Progress, no_progress
+from areca.manifest import Manifest, Utterance
+from areca.tasks import Task, values_of
+from areca.types import Codes
+
+if TYPE_CHECKING:
+    from areca.lm import SpeechLM
+
+_SCHEMA = pa.schema(
+    [("task", pa.int32()), ("row", pa.string()), ("ids", pa.list_(pa.int32())), ("prompt_length", pa.int32())]
+)
+_BLOCK = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRows:
+    """A task, what it is called, its share, and the codes of the audio columns that it reads or writes."""
+
+    name: str
+    task: Task
+    weight: float
+    codes: Mapping[str, Mapping[str, Codes]]
+
+    def values(self, row: Utterance) -> dict[str, str | Codes]:
+        """Return the fields of `row`, with its codes."""
+        return values_of(row, {column: table[row.id] for column, table in self.codes.items() if row.id in table})
+
+
+class Examples:
+    """The examples of every task, one task after the other.
+
+    Args:
+        path: the Arrow file that `write_examples` made.
+        tasks: number of tasks it was made for.
+
+    Attributes:
+        lengths: int64 ``[N]``, ids of each example.
+        sizes: number of examples of each task.
+    """
+
+    def __init__(self, path: Path, tasks: int) -> None:
+        self._table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        self._ids, self._prompts = self._table["ids"], self._table["prompt_length"].to_numpy()
+        self.lengths: NDArray[np.int64] = pa.compute.list_value_length(self._ids).to_numpy().astype(np.int64)
+        self.sizes = tuple(np.bincount(self._table["task"].to_numpy(), minlength=tasks).tolist())
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
+        """Return ids, int64 ``[N]``, and how many of them are the prompt."""
+        return torch.from_numpy(self._ids[i].values.to_numpy().astype(np.int64)), int(self._prompts[i])
+
+
+def write_examples(
+    path: Path,
+    lm: SpeechLM,
+    manifest: Manifest,
+    tasks: Sequence[TaskRows],
+    *,
+    longest: int,
+    progress: Progress = no_progress,
+) -> dict[str, int]:
+    """Encode each row for each task whose fields it has; the file appears whole or not at all.
+
+    Args:
+        path: the file to write.
+        lm: encodes tasks as ids.
+        manifest: the rows.
+        tasks: in the order in which examples lie in the file.
+        longest: examples of more ids are left out.
+        progress: told how many rows of all tasks are done.
+
+    Returns:
+        By task name, how many examples were left out as too long.
+
+    Raises:
+        InvalidManifest: no row has the fields that a task needs.
+        InvalidCodes: a row's codes do not fit the LM; the message names the row.
+    """
+    left_out: dict[str, int] = {}
+    draft = path.with_name(path.name + ".partial")
+    with pa.OSFile(str(draft), "wb") as file, pa.ipc.new_file(file, _SCHEMA) as writer:
+        for number, task in enumerate(tasks):
+            rows = _rows_for(manifest, task)
+            kept, block = 0, []
+            for done, (row, ids, prompt_length) in enumerate(_encoded(lm, task, rows), start=1):
+                if len(ids) <= longest:
+                    block.append({"task": number, "row": row, "ids": ids, "prompt_length": prompt_length})
+                    kept += 1
+                if len(block) == _BLOCK or done == len(rows):
+                    writer.write_table(pa.Table.from_pylist(block, schema=_SCHEMA))
+                    block = []
+                    progress(
+                        number * len(manifest.rows) + done, len(tasks) * len(manifest.rows), f"examples of {task.name}"
+                    )
+            if not kept:
+                raise InvalidManifest(f"task {task.name}: all {len(rows)} examples are longer than {longest} ids")
+            left_out[task.name] = len(rows) - kept
+    os.replace(draft, path)
+    return left_out
+
+
+def _rows_for(manifest: Manifest, task: TaskRows) -> list[Utterance]:
+    missing = {row.id: task.task.fields_missing(row) for row in manifest.rows}
+    if rows := [row for row in manifest.rows if not missing[row.id]]:
+        return rows
+    row = manifest.rows[0]
+    raise InvalidManifest(
+        f"task {task.name}: no row of {manifest.root} has all its fields; "
+        f"row {row.id!r} lacks {', '.join(missing[row.id])}"
+    )
+
+
+def _encoded(lm: SpeechLM, task: TaskRows, rows: Sequence[Utterance]) -> Iterator[tuple[str, NDArray[Any], int]]:
+    for row in rows:
+        try:
+            sequence = lm.encode(task.task, task.values(row))
+        except InvalidCodes as e:
+            raise InvalidCodes(f"task {task.name}, row {row.id!r}: {e}") from e
+        yield row.id, sequence.ids.numpy().astype(np.int32), sequence.prompt_length
+
+
+def collate(examples: Examples, rows: Sequence[NDArray[np.int64]], pad: int) -> dict[str, torch.Tensor]:
+    """Lay examples side by side, padded on the right.
+
+    Args:
+        examples: where they are.
+        rows: of each row of the batch, the numbers of the examples that it holds.
+        pad: id of the padding.
+
+    Returns:
+        ``ids`` int64 ``[B, N]``; ``attention_mask`` int64 ``[B, N]``; ``target`` bool ``[B, N]``, what the loss counts;
+        and where a row holds several examples ``position_ids`` and ``sequence_ids``, int64 ``[B, N]``: the place in
+        its example, and the number of the example in the row (from 1; padding 0).
+    """
+    length = max(int(examples.lengths[row].sum()) for row in rows)
+    shape = (len(rows), length)
+    ids = torch.full(shape, pad, dtype=torch.int64)
+    target = torch.zeros(shape, dtype=torch.bool)
+    positions, sequences = torch.zeros(shape, dtype=torch.int64), torch.zeros(shape, dtype=torch.int64)
+    for b, row in enumerate(rows):
+        start = 0
+        for number, i in enumerate(row.tolist(), start=1):
+            x, prompt_length = examples[i]
+            stop = start + len(x)
+            ids[b, start:stop] = x
+            target[b, start + prompt_length : stop] = True
+            positions[b, start:stop] = torch.arange(len(x))
+            sequences[b, start:stop] = number
+            start = stop
+    batch = {"ids": ids, "attention_mask": (sequences > 0).long(), "target": target}
+    packed = any(len(row) > 1 for row in rows)
+    return batch | {"position_ids": positions, "sequence_ids": sequences} if packed else batch

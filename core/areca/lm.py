@@ -1,0 +1,267 @@
+"""The speech LM: a text LM whose vocabulary is extended with audio (AudioPaLM, arXiv 2306.12925, section 3)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import AutoModelForCausalLM
+
+from areca.adapters import add_adapters, merged_state
+from areca.errors import InvalidArtifact, InvalidConfig
+from areca.export import write_tokenizer
+from areca.heads import Head
+from areca.interfaces import Backbone
+from areca.patterns import AudioFormat
+from areca.rows import Init, extend_rows, open_new_rows, row_parameters, train_new_rows_alone
+from areca.specs import Stream
+from areca.tasks import Segment, Task, TextSegment, Values
+from areca.text import TextTokenizer
+from areca.vocabulary import Control, Vocabulary
+
+Train = Literal["all", "embeddings", "lora"]
+_TEXT_TOKENIZER = "text_tokenizer"
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """An example as ids.
+
+    Args:
+        ids: int64 ``[N]``.
+        target: bool ``[N]``, the positions that the loss counts: the answer with its controls.
+        prompt_length: number of ids before the answer.
+    """
+
+    ids: Tensor
+    target: Tensor
+    prompt_length: int
+
+
+@dataclass(frozen=True)
+class SpeechLM:
+    """A causal LM over the joint vocabulary; `extend` makes one from a text LM, `load` reads one back.
+
+    Args:
+        model: the transformers ``PreTrainedModel``, with a row for each id.
+        text_tokenizer: the text LM's own tokenizer.
+        vocabulary: what each id means.
+        reads: the audio that a prompt may hold.
+        writes: the audio that an answer may hold; another role than `reads`, or the same.
+        train: what is trained.
+    """
+
+    model: Any
+    text_tokenizer: TextTokenizer
+    vocabulary: Vocabulary
+    reads: AudioFormat
+    writes: AudioFormat
+    train: Train = "all"
+
+    @classmethod
+    def extend(
+        cls,
+        backbone: Backbone,
+        roles: Mapping[str, tuple[Stream, ...]],
+        *,
+        reads: str = "speech",
+        writes: str = "speech",
+        pattern: str = "flatten",
+        init: Init = "zero",
+        train: Train = "all",
+        seed: int = 0,
+    ) -> SpeechLM:
+        """Append controls and audio to a text LM. Its model is changed in place; its text logits are not.
+
+        Args:
+            backbone: the text LM.
+            roles: the streams of each tokenizer, by its role in the run.
+            reads, writes: roles of the audio in prompts and in answers.
+            pattern: how several streams become one sequence, see `areca.orders`.
+            init: how new rows start, see `areca.rows.extend_rows`.
+            train: ``all`` parameters, the new rows of the ``embeddings`` alone, or ``lora`` adapters and those rows.
+            seed: of everything random in here.
+
+        Raises:
+            InvalidConfig: a role or pattern that does not exist.
+            IncompatibleParts: streams that the pattern cannot join, or a model whose head is not understood.
+            MissingDependency: ``lora`` without peft.
+        """
+        if unknown := {reads, writes} - set(roles):
+            raise InvalidConfig(f"lm reads {reads!r} and writes {writes!r}: no role {sorted(unknown)} in {sorted(roles)}")
+        text, model = TextTokenizer.of(backbone.tokenizer), backbone.model
+        text_size = max(int(model.get_input_embeddings().weight.shape[0]), text.size)
+        vocabulary = Vocabulary.make(text_size, text.hash, roles)
+        forms = {role: AudioFormat(vocabulary, role, roles[role], pattern) for role in (reads, writes)}
+        Head.of(model).check(model)
+        first = extend_rows(model, vocabulary.size, init=init, seed=seed)
+        _choose_trained(model, first, train, seed)
+        _say_how_to_end(model, vocabulary)
+        return cls(model, text, vocabulary, forms[reads], forms[writes], train)
+
+    @property
+    def head(self) -> Head:
+        """The output head; ``head.logits(hidden, rows)`` gives some rows alone."""
+        return Head.of(self.model)
+
+    def segment_ids(self, segments: Sequence[Segment], form: AudioFormat) -> list[int]:
+        """Return the ids of segments, each with the controls that close or enclose it.
+
+        Raises:
+            InvalidCodes: codes that are not of `form`.
+        """
+        control, ids = self.vocabulary.control, list[int]()
+        for segment in segments:
+            if isinstance(segment, TextSegment):
+                ids += [*self.text_tokenizer.encode(segment.text), control(Control.END_SEGMENT)]
+            else:
+                codes = form.encode(segment.codes)
+                ids += [control(Control.BEGIN_AUDIO), *codes, control(Control.END_AUDIO)]
+        return ids
+
+    def prompt_ids(self, task: Task, values: Values) -> list[int]:
+        """Return the ids that ask for a task's outputs; `values` needs its inputs and languages alone.
+
+        Raises:
+            InvalidConfig, InvalidCodes: a value is missing or does not fit.
+        """
+        return self.segment_ids(task.prompt(values), self.reads)
+
+    def encode(self, task: Task, values: Values, written: Values | None = None) -> Encoded:
+        """Return a training example.
+
+        Args:
+            task: what is asked.
+            values: the example's fields; audio as codes of the role that is read.
+            written: where `reads` and `writes` are not the same role, the fields with audio as codes of the latter.
+
+        Raises:
+            InvalidConfig, InvalidCodes: a value is missing or does not fit.
+        """
+        prompt = self.prompt_ids(task, values)
+        answer = self.segment_ids(task.target(values if written is None else written), self.writes)
+        ids = torch.tensor([*prompt, *answer, self.vocabulary.control(Control.END_SEQUENCE)])
+        return Encoded(ids, torch.arange(len(ids)) >= len(prompt), len(prompt))
+
+    def loss(
+        self,
+        ids: Tensor,
+        target: Tensor,
+        *,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+    ) -> tuple[Tensor, int]:
+        """Return the cross entropy of the targets, summed, and their number; the head runs at those alone.
+
+        Padding on the right needs no mask: causal attention never looks there. Sequences are packed into a row by
+        giving `position_ids` that start again at 0 with each, and no mask.
+
+        Args:
+            ids: int64 ``[B, N]``.
+            target: bool ``[B, N]``, positions that are predicted (each from the one before it); never a first one.
+            attention_mask: int or bool ``[B, N]``, 0 at padding on the left.
+            position_ids: int64 ``[B, N]``; None: 0 to N - 1.
+        """
+        states = self.model.base_model(
+            input_ids=ids, attention_mask=attention_mask, position_ids=position_ids, use_cache=False
+        ).last_hidden_state
+        wanted = target[:, 1:].bool()
+        logits = self.head.logits(states[:, :-1][wanted])
+        labels = ids[:, 1:][wanted]
+        return F.cross_entropy(logits.float(), labels, reduction="sum"), len(labels)
+
+    def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
+        """Return what an optimizer is to train: matrices with decay; vectors, and tables of which only new rows
+        are trained, without.
+        """
+        partly = set() if self.train == "all" else {id(table) for table in row_parameters(self.model)}
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        decayed = [p for p in trained if p.ndim > 1 and id(p) not in partly]
+        others = [p for p in trained if p.ndim < 2 or id(p) in partly]
+        groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+        return [group for group in groups if group["params"]]
+
+    def save(self, directory: Path) -> None:
+        """Write a Hugging Face directory that needs no areca, with the layout and the text tokenizer beside it.
+
+        ``AutoModelForCausalLM`` and ``AutoTokenizer`` read it; adapters are merged. `directory` may exist.
+
+        Raises:
+            IncompatibleParts: the text tokenizer has tokens spelled like ours.
+        """
+        self.model.save_pretrained(directory, state_dict=merged_state(self.model))
+        write_tokenizer(self.text_tokenizer, self.vocabulary, directory)
+        self.text_tokenizer.write(directory / _TEXT_TOKENIZER)
+        forms = {name: _form_json(form) for name, form in (("reads", self.reads), ("writes", self.writes))}
+        _write_json(directory / "vocabulary.json", self.vocabulary.to_json())
+        _write_json(directory / "audio.json", forms)
+
+    @classmethod
+    def load(cls, directory: Path, device: torch.device | str = "cpu") -> SpeechLM:
+        """Read what `save` wrote, in the dtype it was saved in.
+
+        Raises:
+            InvalidArtifact: a file is missing, or the text tokenizer or the model is not the layout's.
+        """
+        vocabulary = Vocabulary.from_json(_read_json(directory / "vocabulary.json"))
+        text = TextTokenizer.read(directory / _TEXT_TOKENIZER)
+        if text.hash != vocabulary.text_hash:
+            raise InvalidArtifact(
+                f"{directory}: the vocabulary was laid out for text tokenizer {vocabulary.text_hash}, "
+                f"but the one in {_TEXT_TOKENIZER} is {text.hash}"
+            )
+        forms = _read_json(directory / "audio.json")
+        reads, writes = (_form_of(vocabulary, forms, name) for name in ("reads", "writes"))
+        model = AutoModelForCausalLM.from_pretrained(directory, dtype="auto", local_files_only=True).to(device)
+        rows = int(model.get_input_embeddings().weight.shape[0])
+        if rows != vocabulary.size:
+            raise InvalidArtifact(f"{directory}: the vocabulary has {vocabulary.size} ids, the model {rows} rows")
+        return cls(model, text, vocabulary, reads, writes)
+
+
+def _choose_trained(model: Any, first: int, train: Train, seed: int) -> None:
+    if train == "lora":
+        add_adapters(model, seed)
+        open_new_rows(model, first)
+    elif train == "embeddings":
+        train_new_rows_alone(model, first)
+
+
+def _say_how_to_end(model: Any, vocabulary: Vocabulary) -> None:
+    if model.generation_config is not None:  # for `model.generate` of those who load it without areca
+        model.generation_config.eos_token_id = vocabulary.control(Control.END_SEQUENCE)
+        model.generation_config.pad_token_id = vocabulary.control(Control.PAD)
+
+
+def _form_json(form: AudioFormat) -> dict[str, Any]:
+    streams = [{"name": s.name, "size": s.size, "frame_rate_hz": s.frame_rate_hz} for s in form.streams]
+    return {"role": form.role, "pattern": form.pattern, "streams": streams}
+
+
+def _form_of(vocabulary: Vocabulary, forms: Mapping[str, Any], name: str) -> AudioFormat:
+    try:
+        form = forms[name]
+        streams = tuple(Stream(s["name"], s["size"], s["frame_rate_hz"]) for s in form["streams"])
+        return AudioFormat(vocabulary, form["role"], streams, form["pattern"])
+    except (KeyError, TypeError) as e:
+        raise InvalidArtifact(f"audio.json, {name!r}: expected role, pattern and streams; {e!r}") from e
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=1) + "\n")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError) as e:
+        raise InvalidArtifact(f"{path}: expected JSON; {e}") from e
+    if not isinstance(value, dict):
+        raise InvalidArtifact(f"{path}: expected a JSON object, got {type(value).__name__}")
+    return value

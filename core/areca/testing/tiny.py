@@ -1,0 +1,57 @@
+"""Text LMs of a few thousand parameters with random weights, of any family, for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+from areca.interfaces import Backbone
+
+_LINES = ("one two three four five", "un deux trois quatre cinq", "[ASR French] [AST French English] [MT Spanish]")
+_SIZES = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+
+
+def tiny_tokenizer(lines: Iterable[str] = _LINES, size: int = 280) -> PreTrainedTokenizerFast:
+    """Train a byte-level BPE with the special tokens ``<pad>``, ``<s>`` and ``</s>``."""
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    special = ["<pad>", "<s>", "</s>"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    backend.train_from_iterator(lines, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, pad_token="<pad>", bos_token="<s>", eos_token="</s>"
+    )
+
+
+def tiny_backbone(family: str = "llama", *, rows: int = 300, seed: int = 0, **options: Any) -> Backbone:
+    """Make a text LM with random weights.
+
+    Args:
+        family: a ``model_type`` of transformers.
+        rows: rows of its embedding; more than its tokenizer has tokens, as in many public models.
+        seed: of the weights.
+        options: options of the family's config, in place of the tiny ones.
+    """
+    config = AutoConfig.for_model(family, **_SIZES | {"vocab_size": rows} | options)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(config)
+    return Backbone(model.eval(), tiny_tokenizer())

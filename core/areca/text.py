@@ -1,0 +1,90 @@
+"""The text LM's own tokenizer: what the user wrote as text ids, never as a control, and ids back as text."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer
+
+from areca.errors import IncompatibleParts, InvalidArtifact
+
+
+class TextTokenizer:
+    """A fast tokenizer of transformers with the bytes of its files, so that a checkpoint can give it back exactly.
+
+    Args:
+        files: the content of each of its files, by name, as ``save_pretrained`` writes them.
+        tokenizer: the same as a ``PreTrainedTokenizerFast``.
+    """
+
+    def __init__(self, files: Mapping[str, bytes], tokenizer: Any) -> None:
+        self.files = dict(sorted(files.items()))
+        self.tokenizer = tokenizer
+
+    @classmethod
+    def of(cls, tokenizer: Any) -> TextTokenizer:
+        """Wrap a backbone's tokenizer.
+
+        Raises:
+            IncompatibleParts: it is not a fast one.
+        """
+        if not getattr(tokenizer, "is_fast", False):
+            raise IncompatibleParts(f"expected a fast text tokenizer (tokenizer.json), got {type(tokenizer).__name__}")
+        with TemporaryDirectory() as folder:
+            tokenizer.save_pretrained(folder)
+            return cls.read(Path(folder))
+
+    @classmethod
+    def read(cls, directory: Path) -> TextTokenizer:
+        """Read one back from its files.
+
+        Raises:
+            InvalidArtifact: `directory` has no ``tokenizer.json``.
+        """
+        if not (directory / "tokenizer.json").is_file():
+            raise InvalidArtifact(f"{directory}: expected a text tokenizer, found no tokenizer.json")
+        paths = sorted(p for p in directory.rglob("*") if p.is_file())
+        files = {p.relative_to(directory).as_posix(): p.read_bytes() for p in paths}
+        return cls(files, AutoTokenizer.from_pretrained(directory, local_files_only=True))
+
+    def write(self, directory: Path) -> None:
+        """Write the files again, byte for byte."""
+        for name, content in self.files.items():
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
+            (directory / name).write_bytes(content)
+
+    @cached_property
+    def hash(self) -> str:
+        """sha256 over the names and contents of its files."""
+        digest = hashlib.sha256()
+        for name, content in self.files.items():
+            digest.update(f"{name}:{hashlib.sha256(content).hexdigest()}\n".encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def size(self) -> int:
+        """One more than its highest id, added tokens included."""
+        return max(len(self.tokenizer), 1 + max(self.tokenizer.get_vocab().values()))
+
+    @cached_property
+    def _backend(self) -> Tokenizer:
+        # A copy of the library's own object: its switches are global to it, and the user holds the original.
+        backend = Tokenizer.from_str(self.files["tokenizer.json"].decode())
+        backend.encode_special_tokens = True  # "<s>" that the user wrote is four characters, no special token
+        backend.no_truncation()
+        backend.no_padding()
+        return backend
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of `text`, without special tokens whatever it says."""
+        return list(self._backend.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of `ids`; special tokens and ids without a token stand for nothing."""
+        return str(self._backend.decode(list(ids), skip_special_tokens=True))

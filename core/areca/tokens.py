@@ -1,0 +1,195 @@
+"""The codes of a manifest's audio, made once: Arrow shards that a killed run leaves for the next to go on from."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from areca import audio
+from areca.batches import bucket
+from areca.errors import InvalidArtifact, InvalidManifest
+from areca.fitting import Workshop
+from areca.interfaces import Tokenizer
+from areca.manifest import Manifest, Utterance
+from areca.parts import Part
+from areca.prefetch import ahead
+from areca.specs import TokenizerSpec
+from areca.types import Audio, Codes
+
+Column = Literal["audio", "target_audio"]
+
+WINDOW_S = 300.0
+"""Seconds of audio that are decoded ahead, sorted by length and written as one shard: what a kill can cost."""
+_SCHEMA = pa.schema(
+    [
+        ("clip", pa.string()),
+        ("samples_sha256", pa.string()),
+        ("streams", pa.list_(pa.list_(pa.int32()))),
+        ("durations", pa.list_(pa.int32())),
+    ]
+)
+
+
+class TokenTable(Mapping[str, Codes]):
+    """The codes of a manifest's column by row id, read from memory-mapped shards when asked for."""
+
+    def __init__(self, shards: list[Path], clips: Mapping[str, str], fingerprint: str) -> None:
+        """Open `shards`; `clips` gives each row id its clip, `fingerprint` is the tokenizer's."""
+        self._table = pa.concat_tables([_open(shard) for shard in shards])
+        self._places = {clip: i for i, clip in enumerate(self._table["clip"].to_pylist())}
+        self._clips, self._fingerprint = clips, fingerprint
+
+    def __getitem__(self, row_id: str) -> Codes:
+        place = self._places[self._clips[row_id]]
+        durations = self._table["durations"][place]
+        return Codes(
+            tuple(_tensor(stream) for stream in self._table["streams"][place]),
+            _tensor(durations) if durations.is_valid else None,
+            self._fingerprint,
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._clips)
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+
+def tokenize(
+    manifest: Manifest, column: Column, part: Part, workshop: Workshop, *, batch_s: float = 60.0
+) -> TokenTable:
+    """Encode a manifest's audio, or return what was encoded before.
+
+    A recording that several rows share is encoded once. Decoding and resampling run in a thread beside the
+    encoder; memory does not grow with the manifest's audio.
+
+    Args:
+        manifest: the rows; those without `column` are left out.
+        column: ``"audio"`` or ``"target_audio"``.
+        part: the tokenizer.
+        workshop: fits and loads it, and holds the store.
+        batch_s: padded seconds of audio that are encoded together.
+
+    Raises:
+        InvalidAudio: a recording cannot be decoded; the message names row and file.
+        InvalidManifest: no row has the column.
+    """
+    rows = [row for row in manifest.rows if getattr(row, column) is not None]
+    if not rows:
+        raise InvalidManifest(f"{manifest.root}: no row has {column}")
+    clips = {row.id: _clip(row, column) for row in rows}
+    fingerprint = workshop.fingerprint(part)
+    recipe = {"kind": "tokens", "revision": 1, "tokenizer": fingerprint, "data": manifest.key, "column": column}
+
+    def build(directory: Path) -> None:
+        first: dict[str, Utterance] = {}
+        for row in rows:
+            first.setdefault(clips[row.id], row)
+        _write(directory, manifest, column, list(first.items()), part, workshop, batch_s)
+
+    artifact = workshop.store.make(recipe, build, label=f"tokens {part.name} {column}", resume=True)
+    return TokenTable(sorted(artifact.directory.glob("*.arrow")), clips, fingerprint)
+
+
+def _write(
+    directory: Path,
+    manifest: Manifest,
+    column: Column,
+    clips: list[tuple[str, Utterance]],
+    part: Part,
+    workshop: Workshop,
+    batch_s: float,
+) -> None:
+    for draft in directory.glob("*.partial"):
+        draft.unlink()
+    shards = sorted(directory.glob("*.arrow"))
+    done = first = sum(_open(shard).num_rows for shard in shards)
+    if done > len(clips):
+        raise InvalidArtifact(f"{directory}: holds {done} clips of {len(clips)}: remove it")
+    tokenizer, start_s, seconds = workshop.instance(part), time.monotonic(), 0.0
+    assert isinstance(part.spec, TokenizerSpec)
+    windows = _windows(_decoded(manifest, column, clips[first:], part.spec))
+    for number, window in enumerate(ahead(windows), start=len(shards)):
+        _save(directory / f"tokens-{number:06d}.arrow", _encode(tokenizer, window, batch_s))
+        done += len(window)
+        seconds += sum(sound.seconds for _, _, sound in window)
+        speed = seconds / (time.monotonic() - start_s)
+        workshop.progress(done, len(clips), f"{part.name} {column}, {speed:.0f} x real time")
+
+
+Window = list[tuple[str, str, Audio]]
+
+
+def _decoded(
+    manifest: Manifest, column: Column, clips: Iterable[tuple[str, Utterance]], spec: TokenizerSpec
+) -> Iterator[tuple[str, str, Audio]]:
+    read = manifest.audio if column == "audio" else manifest.target_audio
+    for clip, row in clips:
+        sound = read(row)
+        yield clip, _sha256(sound), audio.conform(sound, spec.sample_rate_hz, spec.channels)
+
+
+def _windows(decoded: Iterable[tuple[str, str, Audio]]) -> Iterator[Window]:
+    window: Window = []
+    seconds = 0.0
+    for item in decoded:
+        window.append(item)
+        seconds += item[2].seconds
+        if seconds >= WINDOW_S:
+            yield window
+            window, seconds = [], 0.0
+    if window:
+        yield window
+
+
+def _encode(tokenizer: Tokenizer, window: Window, batch_s: float) -> pa.Table:
+    seconds = np.array([sound.seconds for _, _, sound in window])
+    codes: dict[int, Codes] = {}
+    for batch in bucket((seconds * 1000).astype(np.int64), int(batch_s * 1000)):
+        codes.update(zip(batch.tolist(), tokenizer.encode([window[i][2] for i in batch]), strict=True))
+    rows = [
+        {
+            "clip": clip,
+            "samples_sha256": sha,
+            "streams": [stream.numpy() for stream in codes[i].streams],
+            "durations": None if (durations := codes[i].durations) is None else durations.numpy(),
+        }
+        for i, (clip, sha, _) in enumerate(window)
+    ]
+    return pa.Table.from_pylist(rows, schema=_SCHEMA)
+
+
+def _save(path: Path, table: pa.Table) -> None:
+    draft = path.with_suffix(".partial")
+    with pa.OSFile(str(draft), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    os.replace(draft, path)
+
+
+def _open(shard: Path) -> pa.Table:
+    return pa.ipc.open_file(pa.memory_map(str(shard))).read_all()
+
+
+def _tensor(values: Any) -> torch.Tensor:
+    return torch.from_numpy(values.values.to_numpy(zero_copy_only=False).astype(np.int64))
+
+
+def _clip(row: Utterance, column: Column) -> str:
+    if column == "target_audio":
+        return f"{row.target_audio}"
+    return f"{row.audio}@{row.offset_s!r}+{row.duration_s!r}"
+
+
+def _sha256(sound: Audio) -> str:
+    """Hash the decoded samples with their rate and channel count."""
+    digest = hashlib.sha256(f"{sound.sample_rate_hz} {sound.channels} ".encode())
+    digest.update(sound.samples.contiguous().numpy().data)
+    return digest.hexdigest()

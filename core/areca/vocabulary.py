@@ -1,0 +1,137 @@
+"""The joint vocabulary: text, then controls, then audio streams, one id a position (AudioPaLM, section 3.1)."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from areca.errors import InvalidArtifact, InvalidConfig, suggest
+from areca.specs import Stream
+
+_STREAM = re.compile(r"[a-z][a-z0-9_]*/(0|[1-9][0-9]*)")
+
+
+class Control(enum.Enum):
+    """Ids that are neither text nor audio, in the order in which they lie behind the text."""
+
+    PAD = 0
+    BEGIN_AUDIO = 1
+    END_AUDIO = 2
+    END_SEGMENT = 3
+    END_SEQUENCE = 4
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Which ids mean what: text ``[0, text_size)``, the five controls, then each stream in order.
+
+    Args:
+        text_size: rows of the text LM's embedding, or the size of its tokenizer where that is more.
+        text_hash: sha256 of the text tokenizer's files, see `areca.text.TextTokenizer`.
+        streams: ``(name, size)`` of each stream, named ``role/k``.
+
+    Raises:
+        InvalidConfig: a stream is named twice or not as ``role/k``, or a size is not positive.
+    """
+
+    text_size: int
+    text_hash: str
+    streams: tuple[tuple[str, int], ...]
+
+    def __post_init__(self) -> None:
+        names = [name for name, _ in self.streams]
+        if twice := sorted({n for n in names if names.count(n) > 1}):
+            raise InvalidConfig(f"streams {twice} are in the vocabulary already; give the new tokenizer another role")
+        for name, size in (("text", self.text_size), *self.streams):
+            if name != "text" and not _STREAM.fullmatch(name):
+                raise InvalidConfig(f"stream {name!r}: expected 'role/k' as 'speech/0', the role an identifier")
+            if size < 1:
+                raise InvalidConfig(f"{name}: expected at least one id, got {size}")
+
+    @classmethod
+    def make(cls, text_size: int, text_hash: str, roles: Mapping[str, tuple[Stream, ...]]) -> Vocabulary:
+        """Lay out a new vocabulary: roles sorted by name, the streams of each in order.
+
+        Raises:
+            InvalidConfig: a role that is not an identifier.
+        """
+        vocabulary = cls(text_size, text_hash, ())
+        for role in sorted(roles):
+            vocabulary = vocabulary.extend(role, roles[role])
+        return vocabulary
+
+    def extend(self, role: str, streams: tuple[Stream, ...]) -> Vocabulary:
+        """Append the streams of one more role; no id that was there changes its meaning.
+
+        Raises:
+            InvalidConfig: the role is there already, or is not an identifier.
+        """
+        added = tuple((f"{role}/{k}", stream.size) for k, stream in enumerate(streams))
+        return replace(self, streams=self.streams + added)
+
+    @cached_property
+    def _spans(self) -> dict[str, range]:
+        spans, start = {}, self.text_size + len(Control)
+        for name, size in self.streams:
+            spans[name] = range(start, start + size)
+            start += size
+        return spans
+
+    @cached_property
+    def size(self) -> int:
+        """Number of ids."""
+        return self.text_size + len(Control) + sum(size for _, size in self.streams)
+
+    def control(self, control: Control) -> int:
+        """Return a control's id."""
+        return self.text_size + control.value
+
+    def span(self, stream: str) -> range:
+        """Return the ids of a stream, as ``span("speech/0")``.
+
+        Raises:
+            InvalidConfig: there is no such stream; the nearest is suggested.
+        """
+        if stream not in self._spans:
+            known = ", ".join(self._spans) or "none"
+            raise InvalidConfig(f"no stream {stream!r}{suggest(stream, self._spans)}\n  streams: {known}")
+        return self._spans[stream]
+
+    @cached_property
+    def hash(self) -> str:
+        """sha256 of the whole layout, the text tokenizer's files included."""
+        layout = {"text_size": self.text_size, "text_hash": self.text_hash, "streams": self.streams}
+        return hashlib.sha256(json.dumps(layout, sort_keys=True).encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values from which `from_json` makes this vocabulary again."""
+        return {
+            "text_size": self.text_size,
+            "text_hash": self.text_hash,
+            "controls": {control.name.lower(): self.control(control) for control in Control},
+            "streams": [list(stream) for stream in self.streams],
+            "hash": self.hash,
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Vocabulary:
+        """Read what `to_json` wrote.
+
+        Raises:
+            InvalidArtifact: a value is missing, or the layout is not the one whose hash is beside it.
+        """
+        try:
+            streams = tuple((str(name), int(size)) for name, size in values["streams"])
+            vocabulary = cls(int(values["text_size"]), str(values["text_hash"]), streams)
+            stored = values["hash"]
+        except (KeyError, TypeError, ValueError) as e:
+            raise InvalidArtifact(f"vocabulary: expected text_size, text_hash, streams and hash; {e!r}") from e
+        if stored != vocabulary.hash or values.get("controls") != vocabulary.to_json()["controls"]:
+            raise InvalidArtifact(f"vocabulary: stored hash {stored}, but the layout beside it has {vocabulary.hash}")
+        return vocabulary

@@ -1,0 +1,416 @@
+"""Units: clustering, features, batching, the encoder's training and its resumption, deduplication."""
+
+from __future__ import annotations
+
+import math
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from areca_units import DedupConfig, MfccKmeansConfig, UsmV2Config, dedup_spec, units_spec
+from areca_units.augment import augmented, warped
+from areca_units.ctc import Alphabet
+from areca_units.dedup import Dedup, deduplicate, expand
+from areca_units.encoder import Encoder
+from areca_units.features import grouped, mel_of, normalise, padded
+from areca_units.kmeans import assign, fit_kmeans
+from areca_units.mfcc import MfccKmeans, mfcc
+from areca_units.training import batches, schedule
+from areca_units.usm_v2 import UsmV2
+from safetensors.torch import load_file
+
+from areca.audio import write
+from areca.errors import IncompatibleParts, InvalidAudio, InvalidCodes
+from areca.interfaces import Job
+from areca.manifest import Manifest, Utterance, write_manifest
+from areca.options import build
+from areca.specs import Stream, TokenizerSpec
+from areca.types import Audio, Codes
+
+CPU = torch.device("cpu")
+RATE_HZ = 16_000
+LETTERS = {"a": (300, 900), "b": (450, 2100), "c": (700, 1500), "d": (550, 3000)}
+TINY = UsmV2Config(
+    width=32, layers=2, layer=2, heads=2, clusters=8, steps=6, batch_s=12.0, sample_frames=400, checkpoint_steps=2
+)
+
+
+def spoken(text: str, generator: torch.Generator) -> Audio:
+    """Letters as pairs of tones of 0.16 s with silence between: an alphabet that can be learnt in seconds."""
+    parts = []
+    for letter in text:
+        length = int(RATE_HZ * (0.14 + 0.04 * float(torch.rand(1, generator=generator))))
+        time_s = torch.arange(length) / RATE_HZ
+        tones = sum(torch.sin(2 * math.pi * hz * time_s) for hz in LETTERS[letter])
+        parts += [0.2 * tones * torch.hann_window(length), torch.zeros(RATE_HZ // 20)]
+    samples = torch.cat(parts)
+    return Audio((samples + 0.001 * torch.randn(len(samples), generator=generator))[None], RATE_HZ)
+
+
+def some_texts(count: int, generator: torch.Generator) -> list[str]:
+    letters = list(LETTERS)
+    sizes = torch.randint(2, 7, (count,), generator=generator).tolist()
+    return ["".join(letters[i] for i in torch.randint(len(letters), (n,), generator=generator)) for n in sizes]
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    root = tmp_path_factory.mktemp("units-corpus")
+    generator = torch.Generator().manual_seed(1)
+    rows = []
+    for i, text in enumerate(some_texts(48, generator)):
+        write(root / f"{i}.wav", spoken(text, generator))
+        split = "test" if i >= 40 else "train"
+        rows.append(Utterance(id=str(i), audio=f"{i}.wav", text=text.upper(), language="en", split=split))
+    write_manifest(root / "manifest.jsonl", rows)
+    return Manifest.read(root / "manifest.jsonl")
+
+
+def fitted(target: Any, config: Any, data: Manifest, directory: Path, seed: int = 3) -> Any:
+    directory.mkdir(parents=True, exist_ok=True)
+    target.fit(config, {}, data, Job(directory, seed, CPU))
+    return target.load(config, {}, directory, device=CPU, dtype=torch.float32)
+
+
+@pytest.fixture(scope="session")
+def usm(corpus: Manifest, tmp_path_factory: pytest.TempPathFactory) -> UsmV2:
+    return fitted(UsmV2, TINY, corpus, tmp_path_factory.mktemp("usm"))
+
+
+def held_out(corpus: Manifest) -> list[Audio]:
+    test = corpus.select(split="test")
+    return [test.audio(row) for row in test.rows]
+
+
+# k-means
+
+
+def clouds(count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    centres = 20 * torch.randn(count, 8, generator=generator)
+    labels = torch.arange(count).repeat(50)
+    return centres[labels] + torch.randn(len(labels), 8, generator=generator), centres
+
+
+def test_kmeans_finds_separate_clouds() -> None:
+    points, centres = clouds(12, torch.Generator().manual_seed(0))
+    centroids = fit_kmeans(points, 12, generator=torch.Generator().manual_seed(0))
+    nearest = torch.cdist(centres, centroids)
+    assert nearest.min(1).values.max() < 1.0
+    assert len(set(nearest.argmin(1).tolist())) == 12
+
+
+def test_assignment_is_the_nearest_by_plain_distances() -> None:
+    generator = torch.Generator().manual_seed(0)
+    points, centroids = torch.randn(500, 7, generator=generator), torch.randn(9, 7, generator=generator)
+    index, squared = assign(points, centroids)
+    direct = (points[:, None] - centroids).square().sum(-1).min(1)
+    assert torch.equal(index, direct.indices)
+    torch.testing.assert_close(squared, direct.values, rtol=1e-4, atol=1e-4)
+
+
+def test_kmeans_is_no_worse_than_scikit_learn() -> None:
+    sklearn_cluster = pytest.importorskip("sklearn.cluster")
+    points = torch.randn(4000, 6, generator=torch.Generator().manual_seed(2))
+    ours = assign(points, fit_kmeans(points, 32, generator=torch.Generator().manual_seed(0)))[1].sum()
+    theirs = sklearn_cluster.KMeans(32, n_init=1, random_state=0).fit(points.numpy()).inertia_
+    assert ours < 1.02 * theirs
+
+
+def test_kmeans_repeats_and_depends_on_its_seed() -> None:
+    points = torch.randn(600, 4, generator=torch.Generator().manual_seed(2))
+    first, again, other = (fit_kmeans(points, 16, generator=torch.Generator().manual_seed(s)) for s in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_kmeans_keeps_every_cluster_alive_among_duplicates() -> None:
+    points = torch.cat((torch.zeros(500, 3), torch.arange(12.0).view(4, 3)))
+    centroids = fit_kmeans(points, 5, generator=torch.Generator().manual_seed(0))
+    assert len(assign(points, centroids)[0].unique()) == 5
+
+
+def test_kmeans_refuses_more_clusters_than_points() -> None:
+    with pytest.raises(ValueError, match="8 clusters need at least as many frames, got 5"):
+        fit_kmeans(torch.randn(5, 2), 8, generator=torch.Generator())
+
+
+# Features and batches
+
+
+def test_normalised_columns_have_mean_zero_and_variance_one() -> None:
+    x = normalise(3 + 5 * torch.randn(200, 4, generator=torch.Generator().manual_seed(0)))
+    torch.testing.assert_close(x.mean(0), torch.zeros(4), atol=1e-5, rtol=0)
+    torch.testing.assert_close(x.var(0, correction=0), torch.ones(4), atol=1e-4, rtol=0)
+    assert torch.isfinite(normalise(torch.ones(1, 4))).all()
+
+
+def test_groups_hold_everything_once_within_budget() -> None:
+    lengths = [5, 3, 9, 30, 4, 4, 2]
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    groups = grouped(order, lengths, 12)
+    assert sorted(i for g in groups for i in g) == list(range(7))
+    assert all(len(g) == 1 or max(lengths[i] for i in g) * len(g) <= 12 for g in groups)
+    assert [3] in groups  # longer than the budget: alone
+
+
+def test_batches_of_an_epoch_hold_every_utterance_once() -> None:
+    lengths = list(range(10, 60))
+    stream = batches(lengths, 200, seed=5)
+    seen: list[int] = []
+    while len(seen) < 50:
+        seen += next(stream)
+    assert sorted(seen) == list(range(50))
+    assert next(batches(lengths, 200, seed=5)) == next(batches(lengths, 200, seed=5))
+    assert next(batches(lengths, 200, seed=5)) != next(batches(lengths, 200, seed=6))
+
+
+def test_warp_moves_a_peak_in_time_and_frequency() -> None:
+    mel = torch.zeros(100, 80)
+    mel[60, 20] = 1.0
+    peak = warped(mel, 1.25, 1.1).argmax()
+    assert divmod(int(peak), 80) == (48, 18)  # 60 / 1.25 and 20 / 1.1
+    assert torch.equal(warped(mel, 1.0, 1.0), mel)
+
+
+def test_augmentation_follows_its_generator_alone() -> None:
+    mel = torch.randn(90, 80, generator=torch.Generator().manual_seed(0))
+    before = torch.random.get_rng_state()
+    first, again, other = (augmented(mel, TINY, torch.Generator().manual_seed(s)) for s in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert first.shape != other.shape or not torch.equal(first, other)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_schedule_warms_up_and_ends_at_zero() -> None:
+    shares = [schedule(step, 200) for step in range(201)]
+    assert shares[0] == pytest.approx(0.1)
+    assert max(shares) == pytest.approx(1.0)
+    assert shares[105] == pytest.approx((1 + math.cos(math.pi * 95 / 190)) / 2)
+    assert shares[200] == pytest.approx(0.0)
+
+
+def test_alphabet_round_trip_and_ctc_collapse() -> None:
+    alphabet = Alphabet.of(["Ab  c", "d"])
+    assert alphabet.symbols == " abcd"
+    assert alphabet.encode("AB c!").tolist() == [2, 3, 1, 4]
+    assert alphabet.decode(torch.tensor([0, 2, 2, 0, 2, 3, 0])) == "aab"
+
+
+# The encoder
+
+
+def test_padding_changes_no_hidden_state() -> None:
+    generator = torch.Generator().manual_seed(0)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        encoder = Encoder(inputs=80, width=32, layers=2, heads=2, dropout=0.1).eval()
+    items = [torch.randn(n, 80, generator=generator) for n in (1, 37, 150)]
+    batch, lengths = padded(items)
+    together, frames = encoder(batch + 7.0 * (batch == 0), lengths)  # rubbish where the padding is
+    assert frames.tolist() == [math.ceil(n / 4) for n in (1, 37, 150)]
+    for item, hidden, count in zip(items, together, frames.tolist(), strict=True):
+        alone, _ = encoder(item[None], torch.tensor([len(item)]))
+        torch.testing.assert_close(hidden[:count], alone[0], atol=1e-5, rtol=1e-4)
+        assert not hidden[count:].any()
+
+
+def test_a_batch_gives_the_units_of_each_alone(usm: UsmV2, corpus: Manifest) -> None:
+    audios = held_out(corpus)
+    together = usm.encode(audios)
+    same = total = 0
+    for audio, codes in zip(audios, together, strict=True):
+        alone = usm.encode([audio])[0].streams[0]
+        same += int((alone == codes.streams[0]).sum())
+        total += len(alone)
+    assert same >= 0.999 * total
+    assert all(torch.equal(a.streams[0], b.streams[0]) for a, b in zip(together, usm.encode(audios), strict=True))
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.04, 1.0, 3.337])
+def test_a_second_has_25_frames(usm: UsmV2, seconds: float) -> None:
+    samples = 0.1 * torch.randn(1, max(1, int(seconds * RATE_HZ)), generator=torch.Generator().manual_seed(0))
+    frames = usm.encode([Audio(samples, RATE_HZ)])[0].streams[0]
+    assert abs(len(frames) - 25 * seconds) <= 2
+    assert 0 <= int(frames.min()) and int(frames.max()) < TINY.clusters
+
+
+def test_wrong_audio_is_refused(usm: UsmV2) -> None:
+    with pytest.raises(InvalidAudio, match="expected 16000 Hz"):
+        usm.encode([Audio(torch.zeros(1, 800), 8000)])
+    with pytest.raises(InvalidAudio, match="at least one"):
+        usm.encode([])
+
+
+def test_fit_leaves_no_resume_state_and_no_global_randomness(corpus: Manifest, tmp_path: Path) -> None:
+    before = torch.random.get_rng_state()
+    fitted(UsmV2, TINY, corpus, tmp_path)
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "alphabet.json",
+        "codebook.safetensors",
+        "encoder.safetensors",
+    ]
+
+
+def test_half_precision_is_stored_and_float32_computes(corpus: Manifest, tmp_path: Path) -> None:
+    config = UsmV2Config(**{**{f: getattr(TINY, f) for f in TINY.__slots__}, "weights_dtype": "float16"})
+    tokenizer = fitted(UsmV2, config, corpus, tmp_path)
+    assert {x.dtype for x in load_file(tmp_path / "encoder.safetensors").values()} == {torch.float16}
+    assert {x.dtype for x in tokenizer.model.parameters()} == {torch.float32}
+    used = torch.cat([c.streams[0] for c in tokenizer.encode(held_out(corpus))]).unique()
+    assert len(used) >= TINY.clusters // 2
+
+
+def test_training_learns_to_read_unheard_tones(corpus: Manifest, tmp_path: Path) -> None:
+    config = UsmV2Config(
+        width=48, layers=2, layer=2, heads=2, clusters=16, steps=110, batch_s=16.0, dropout=0.0, sample_frames=900
+    )
+    tokenizer = fitted(UsmV2, config, corpus, tmp_path)
+    generator = torch.Generator().manual_seed(99)
+    texts = some_texts(20, generator)
+    read = tokenizer.transcribe([spoken(text, generator) for text in texts])
+    assert sum(a == b for a, b in zip(read, texts, strict=True)) >= 16, list(zip(read, texts, strict=True))
+
+
+def test_a_killed_fit_goes_on_to_the_same_files(corpus: Manifest, tmp_path: Path) -> None:
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    tokenizer_fit(corpus.root, straight)
+    for kill_at in (3, 5):
+        process = subprocess.Popen([sys.executable, "-c", FIT, str(corpus.root), str(killed), str(kill_at)])
+        assert process.wait(60) == -signal.SIGKILL
+        assert (killed / "training.safetensors").exists()
+    tokenizer_fit(corpus.root, killed)
+    for name in ("alphabet.json", "codebook.safetensors", "encoder.safetensors"):
+        assert (straight / name).read_bytes() == (killed / name).read_bytes(), name
+    assert sorted(p.name for p in killed.iterdir()) == sorted(p.name for p in straight.iterdir())
+
+
+FIT = """
+import os, signal, sys, torch
+from dataclasses import replace
+from pathlib import Path
+from areca.interfaces import Job
+from areca.manifest import Manifest
+from areca_units import UsmV2Config
+from areca_units.usm_v2 import UsmV2
+data, directory, kill_at = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+directory.mkdir(exist_ok=True)
+def progress(done, total, message=""):
+    if "loss" in message and done == kill_at:
+        os.kill(os.getpid(), signal.SIGKILL)
+config = UsmV2Config(width=32, layers=2, layer=2, heads=2, clusters=8, steps=6, batch_s=12.0, sample_frames=400,
+                     checkpoint_steps=2)
+torch.set_num_threads(1)
+UsmV2.fit(config, {}, Manifest.read(data / "manifest.jsonl"), Job(directory, 3, torch.device("cpu"), progress))
+"""
+
+
+def tokenizer_fit(root: Path, directory: Path) -> None:
+    subprocess.run([sys.executable, "-c", FIT, str(root), str(directory), "0"], check=True, timeout=60)
+
+
+# MFCC units
+
+
+def test_mfcc_units_tell_letters_apart(corpus: Manifest, tmp_path: Path) -> None:
+    config = MfccKmeansConfig(clusters=16, sample_frames=1000)
+    tokenizer = fitted(MfccKmeans, config, corpus, tmp_path)
+    generator = torch.Generator().manual_seed(5)
+    middles = {}
+    for letter in "abcd":
+        codes = tokenizer.encode([spoken("d" + letter * 3 + "a", generator)])[0].streams[0]
+        assert abs(len(codes) - 25 * 5 * 0.21) <= 5
+        middles[letter] = frozenset(codes[len(codes) // 2 - 3 : len(codes) // 2 + 3].tolist())
+    assert len(set(middles.values())) == 4
+
+
+def test_mfcc_has_the_cosine_transform_of_the_log_mel() -> None:
+    audio = spoken("abca", torch.Generator().manual_seed(0))
+    mel = mel_of(audio).double()
+    k, n = torch.arange(5.0).double(), torch.arange(80.0).double()
+    basis = torch.cos(math.pi / 80 * (n[:, None] + 0.5) * k) * math.sqrt(2 / 80)
+    basis[:, 0] /= math.sqrt(2)
+    cepstra = mel @ basis
+    z = (cepstra - cepstra.mean(0)) / cepstra.std(0, correction=0).clamp(min=1e-2)
+    expected = torch.stack([z[i : i + 4].mean(0) for i in range(0, len(z), 4)]).float()
+    torch.testing.assert_close(mfcc(audio, 5)[:, :5], expected, atol=1e-3, rtol=1e-3)
+
+
+# Deduplication
+
+
+class Fixed:
+    """A tokenizer that says what it was told."""
+
+    def __init__(self, *units: list[int]) -> None:
+        self.units = units
+
+    def encode(self, audios: list[Audio]) -> list[Codes]:
+        return [Codes((torch.tensor(u),), fingerprint="f") for u, _ in zip(self.units, audios, strict=True)]
+
+
+def test_dedup_joins_runs_and_expands_exactly() -> None:
+    inner = Fixed([5, 5, 5, 2, 2, 5], [1])
+    wrapper = Dedup.load(DedupConfig(), {"tokenizer": inner}, None, device=CPU, dtype=torch.float32)
+    audios = [Audio(torch.zeros(1, 10), RATE_HZ)] * 2
+    first, second = wrapper.encode(audios)
+    assert first.streams[0].tolist() == [5, 2, 5]
+    assert first.durations is not None and first.durations.tolist() == [3, 2, 1]
+    assert second.streams[0].tolist() == [1]
+    assert first.fingerprint == "f"
+    for codes, units in zip((first, second), inner.units, strict=True):
+        assert expand(codes).streams[0].tolist() == units
+
+
+def test_dedup_round_trip_on_random_units() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for size in (1, 2, 50, 400):
+        codes = Codes((torch.randint(3, (size,), generator=generator),))
+        short = deduplicate(codes)
+        assert torch.equal(expand(short).streams[0], codes.streams[0])
+        assert (short.streams[0][1:] != short.streams[0][:-1]).all()
+
+
+def test_expanding_needs_durations() -> None:
+    with pytest.raises(InvalidCodes, match="durations=None"):
+        expand(Codes((torch.tensor([1]),)))
+
+
+def test_dedup_spec_has_a_variable_rate_and_the_inner_base() -> None:
+    inner = units_spec(MfccKmeansConfig(clusters=64), {})
+    spec = dedup_spec(DedupConfig(), {"tokenizer": inner})
+    assert spec == TokenizerSpec((Stream("unit", 64, None),), 16_000, 1, 25.0)
+
+
+@pytest.mark.parametrize(
+    "streams",
+    [(Stream("rvq-0", 8, 50.0), Stream("rvq-1", 8, 50.0)), (Stream("unit", 8, None),)],
+    ids=["several streams", "a variable rate"],
+)
+def test_dedup_refuses_what_it_cannot_join(streams: tuple[Stream, ...]) -> None:
+    with pytest.raises(IncompatibleParts, match="one stream at a constant rate"):
+        dedup_spec(DedupConfig(), {"tokenizer": TokenizerSpec(streams, 16_000)})
+
+
+# Options
+
+
+def test_options_are_checked() -> None:
+    assert build(UsmV2Config, {"width": 96, "weights_dtype": "float16"}, "usm-v2").width == 96
+    for wrong, message in (
+        ({"heads": 5}, "heads must divide width"),
+        ({"layer": 9}, "layer must be from 1 to layers=4"),
+        ({"steps": 0}, "steps must be positive"),
+        ({"weights_dtype": "bfloat16"}, "weights_dtype"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            build(UsmV2Config, wrong, "usm-v2")
+
+
+def test_light_half_imports_no_torch() -> None:
+    code = "import sys, areca_units; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
