@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -149,12 +150,15 @@ def require_file(path: str | Path) -> Path:
     Raises:
         InvalidAudio: there is none.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InvalidAudio(f"{path}: no such file")
-    if path.stat().st_size == 0:
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise InvalidAudio(f"{path}: no such file ({error.strerror})") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise InvalidAudio(f"{path}: expected a file, not a folder or device")
+    if status.st_size == 0:
         raise InvalidAudio(f"{path}: the file is empty")
-    return path
+    return Path(path)
 
 
 def _refuse_damaged(path: Path, error: Any) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,7 @@ from areca.tasks import Task, values_of
 from areca.types import Codes
 
 if TYPE_CHECKING:
-    from areca.lm import SpeechLM
+    from areca.lm import Encoded, SpeechLM
 
 _SCHEMA = pa.schema(
     [("task", pa.int32()), ("row", pa.string()), ("ids", pa.list_(pa.int32())), ("prompt_length", pa.int32())]
@@ -29,18 +29,42 @@ _SCHEMA = pa.schema(
 _BLOCK = 4096
 
 
+Tables = Mapping[str, Mapping[str, Codes]]
+"""By column (``"audio"``, ``"target_audio"``): the codes of each row."""
+
+
 @dataclass(frozen=True, slots=True)
 class TaskRows:
-    """A task, what it is called, its share, and the codes of the audio columns that it reads or writes."""
+    """A task and where its audio comes from.
+
+    Args:
+        name: what the run calls it.
+        task: what is asked.
+        weight: its share of the training examples.
+        read: the codes of its inputs, of the role that the LM reads.
+        written: the codes of its outputs, of the role that it writes.
+    """
 
     name: str
     task: Task
     weight: float
-    codes: Mapping[str, Mapping[str, Codes]]
+    read: Tables
+    written: Tables
 
-    def values(self, row: Utterance) -> dict[str, str | Codes]:
-        """Return the fields of `row`, with its codes."""
-        return values_of(row, {column: table[row.id] for column, table in self.codes.items() if row.id in table})
+    def encode(self, lm: SpeechLM, row: Utterance) -> Encoded:
+        """Return the ids of `row`.
+
+        Raises:
+            InvalidCodes: its codes do not fit the LM; the message names the row.
+        """
+        try:
+            return lm.encode(self.task, _values(row, self.read), _values(row, self.written))
+        except InvalidCodes as e:
+            raise InvalidCodes(f"task {self.name}, row {row.id!r}: {e}") from e
+
+
+def _values(row: Utterance, tables: Tables) -> dict[str, str | Codes]:
+    return values_of(row, {column: table[row.id] for column, table in tables.items()})
 
 
 class Examples:
@@ -101,9 +125,11 @@ def write_examples(
         for number, task in enumerate(tasks):
             rows = _rows_for(manifest, task)
             kept, block = 0, []
-            for done, (row, ids, prompt_length) in enumerate(_encoded(lm, task, rows), start=1):
-                if len(ids) <= longest:
-                    block.append({"task": number, "row": row, "ids": ids, "prompt_length": prompt_length})
+            for done, row in enumerate(rows, start=1):
+                found = task.encode(lm, row)
+                if len(found.ids) <= longest:
+                    ids = found.ids.numpy().astype(np.int32)
+                    block.append({"task": number, "row": row.id, "ids": ids, "prompt_length": found.prompt_length})
                     kept += 1
                 if len(block) == _BLOCK or done == len(rows):
                     writer.write_table(pa.Table.from_pylist(block, schema=_SCHEMA))
@@ -129,15 +155,6 @@ def _rows_for(manifest: Manifest, task: TaskRows) -> list[Utterance]:
     )
 
 
-def _encoded(lm: SpeechLM, task: TaskRows, rows: Sequence[Utterance]) -> Iterator[tuple[str, NDArray[Any], int]]:
-    for row in rows:
-        try:
-            sequence = lm.encode(task.task, task.values(row))
-        except InvalidCodes as e:
-            raise InvalidCodes(f"task {task.name}, row {row.id!r}: {e}") from e
-        yield row.id, sequence.ids.numpy().astype(np.int32), sequence.prompt_length
-
-
 def collate(examples: Examples, rows: Sequence[NDArray[np.int64]], pad: int) -> dict[str, torch.Tensor]:
     """Lay examples side by side, padded on the right.
 
@@ -147,25 +164,22 @@ def collate(examples: Examples, rows: Sequence[NDArray[np.int64]], pad: int) -> 
         pad: id of the padding.
 
     Returns:
-        ``ids`` int64 ``[B, N]``; ``attention_mask`` int64 ``[B, N]``; ``target`` bool ``[B, N]``, what the loss counts;
-        and where a row holds several examples ``position_ids`` and ``sequence_ids``, int64 ``[B, N]``: the place in
-        its example, and the number of the example in the row (from 1; padding 0).
+        ``ids`` int64 ``[B, N]``; ``target`` bool ``[B, N]``, what the loss counts; and where a row holds several
+        examples ``position_ids`` int64 ``[B, N]``, the place in the example.
     """
     length = max(int(examples.lengths[row].sum()) for row in rows)
     shape = (len(rows), length)
     ids = torch.full(shape, pad, dtype=torch.int64)
     target = torch.zeros(shape, dtype=torch.bool)
-    positions, sequences = torch.zeros(shape, dtype=torch.int64), torch.zeros(shape, dtype=torch.int64)
+    positions = torch.zeros(shape, dtype=torch.int64)
     for b, row in enumerate(rows):
         start = 0
-        for number, i in enumerate(row.tolist(), start=1):
+        for i in row.tolist():
             x, prompt_length = examples[i]
             stop = start + len(x)
             ids[b, start:stop] = x
             target[b, start + prompt_length : stop] = True
             positions[b, start:stop] = torch.arange(len(x))
-            sequences[b, start:stop] = number
             start = stop
-    batch = {"ids": ids, "attention_mask": (sequences > 0).long(), "target": target}
-    packed = any(len(row) > 1 for row in rows)
-    return batch | {"position_ids": positions, "sequence_ids": sequences} if packed else batch
+    batch = {"ids": ids, "target": target}
+    return batch | {"position_ids": positions} if any(len(row) > 1 for row in rows) else batch

@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tokenizers import AddedToken
+from transformers import AutoTokenizer
 
 from areca.errors import IncompatibleParts
 from areca.text import TextTokenizer
@@ -29,13 +30,13 @@ def write_tokenizer(text: TextTokenizer, vocabulary: Vocabulary, directory: Path
     Raises:
         IncompatibleParts: the text tokenizer spells one of its own tokens like one of ours.
     """
-    with TemporaryDirectory() as folder:  # from its files, so that the one in use is not changed
+    with TemporaryDirectory() as folder:
         text.write(Path(folder))
-        tokenizer = TextTokenizer.read(Path(folder)).tokenizer
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     names = token_names(vocabulary, text.size)
     tokenizer.add_tokens([AddedToken(name, special=True, normalized=False) for name in names])
     if tokenizer.convert_tokens_to_ids(names) != list(range(text.size, vocabulary.size)):
-        known = text.tokenizer.get_vocab()
+        known = text.backend.get_vocab()
         clash = next((name for name in names if name in known), names[0])
         raise IncompatibleParts(f"the text tokenizer has a token {clash!r} already: was its LM extended before?")
     tokenizer.pad_token = f"<|{Control.PAD.name.lower()}|>"

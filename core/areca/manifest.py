@@ -14,7 +14,7 @@ from typing import Any
 
 from areca.audio import read as read_audio
 from areca.errors import InvalidArtifact, InvalidAudio, InvalidManifest
-from areca.rows import Depth, Files, parse
+from areca.manifest_rows import Depth, Files, parse
 from areca.types import Audio
 
 _MADE = "artifact.json"
@@ -150,7 +150,7 @@ class Manifest:
         Raises:
             InvalidManifest: it is absolute, or leads out of the folder.
         """
-        return self._files.resolve(relative)
+        return Path(self._files.resolve(relative))
 
     @functools.cached_property
     def _files(self) -> Files:

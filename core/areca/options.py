@@ -28,6 +28,11 @@ class Option:
     doc: str
     runtime: bool
 
+    @property
+    def required(self) -> bool:
+        """Whether it has no default."""
+        return bool(self.default == "???")
+
 
 def build(cls: type[T], values: Mapping[str, Any], where: str, *, root: Path | None = None) -> T:
     """Make a `cls` (a frozen dataclass) from `values`; what is left out keeps its default.
@@ -46,6 +51,8 @@ def build(cls: type[T], values: Mapping[str, Any], where: str, *, root: Path | N
     from omegaconf.errors import OmegaConfBaseException
 
     known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    if not isinstance(values, Mapping):
+        raise InvalidConfig(f"{where}: expected {{option: value}}, got {values!r}")
     for name in values:
         if name not in known:
             hint = f"{suggest(str(name), known)}\n  options: {', '.join(known) or 'none'}"
@@ -69,11 +76,22 @@ def _rooted(config: Any, root: Path | None) -> Any:
 
 
 def _explain(cls: type[Any], values: Mapping[str, Any], where: str, error: Exception) -> str:
-    key = str(getattr(error, "full_key", None) or getattr(error, "key", None) or "")
-    expected = next((o.type for o in describe(cls) if o.name == key.partition("[")[0]), None)
-    if expected is None:
+    key = str(getattr(error, "full_key", None) or "").partition("[")[0]
+    wrong = [o for o in describe(cls) if o.name == key or (not key and _refused(cls, o.name, values))]
+    if not wrong:
         return f"{where}: {str(error).splitlines()[0]}"
-    return f"{where}: option {key!r} is {values.get(key)!r}, expected {expected}"
+    return f"{where}: option {wrong[0].name!r} is {values.get(wrong[0].name)!r}, expected {wrong[0].type}"
+
+
+def _refused(cls: type[Any], name: str, values: Mapping[str, Any]) -> bool:
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        OmegaConf.merge(OmegaConf.structured(cls), {name: values[name]} if name in values else {})
+    except OmegaConfBaseException:
+        return True
+    return False
 
 
 def describe(cls: type[Any]) -> tuple[Option, ...]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -22,6 +23,8 @@ from areca.errors import AmbiguousComponent, BrokenPlugin, MissingDependency, Un
 from areca.specs import Spec
 
 GROUP = "areca"
+LOCAL = "local"
+"""Stands for the distribution of a user's own file or module."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +72,14 @@ class Entry:
         return tuple(m for m in self.component.requires if not _is_installed(m))
 
     def spec(self, config: Any, needs: Mapping[str, Spec]) -> Spec:
-        """Return what the component says of itself under `config`, from its light half."""
-        return _attribute(self.component.spec)(config, needs)  # type: ignore[no-any-return]
+        """Return what the component says of itself under `config`, from its light half.
+
+        Raises:
+            BrokenPlugin: the function is not there.
+            IncompatibleParts, ValueError: the component refuses its options or what it needs.
+        """
+        function = self._attribute(self.component.spec)
+        return function(config, needs)  # type: ignore[no-any-return]
 
     def target(self) -> Any:
         """Import and return the class with ``fit`` and ``load``.
@@ -81,16 +90,25 @@ class Entry:
         """
         if missing := self.missing():
             raise MissingDependency(f"{self.component.kind} {self.component.name!r} {self.remedy(missing)}")
+        return self._attribute(self.component.target)
+
+    def _attribute(self, reference: str) -> Any:
+        module, _, name = reference.partition(":")
         try:
-            return _attribute(self.component.target)
+            with _traced(f"{reference} of {self.qualified}", unless=module in sys.modules):
+                return getattr(importlib.import_module(module), name)
         except Exception as e:  # a plugin's own code: anything can happen
-            raise BrokenPlugin(f"{self.qualified}: importing {self.component.target!r} failed: {e!r}") from e
+            raise BrokenPlugin(f"{self.qualified}: importing {reference!r} failed: {e!r}") from e
 
     def remedy(self, missing: tuple[str, ...]) -> str:
         """Say what is missing and what to type."""
-        extra = f"[{self.component.extra}]" if self.component.extra else ""
-        wanted = f"'{self.provider.distribution}{extra}'" if extra else " ".join(missing)
-        return f"needs {', '.join(missing)}, not installed: pip install {wanted}"
+        return f"needs {', '.join(missing)}, not installed: {self.install_line(missing)}"
+
+    def install_line(self, missing: tuple[str, ...]) -> str:
+        """Return the ``pip install`` line that brings what is missing."""
+        if self.component.extra and self.provider.distribution != LOCAL:
+            return f"pip install '{self.provider.distribution}[{self.component.extra}]'"
+        return f"pip install {' '.join(missing)}"
 
 
 class Registry:
@@ -126,20 +144,28 @@ class Registry:
             if wanted is None or point.name in wanted:
                 registry._load(point)
         for name in plugins:
-            module = _import_user_plugin(name, root or Path.cwd())
-            registry.register(module, Provider(module.__name__, "local", name))
+            registry._load_local(name, root or Path.cwd())
         return registry
 
     def _load(self, point: metadata.EntryPoint) -> None:
         dist = point.dist
         provider = Provider(point.name, dist.name if dist else "unknown", dist.version if dist else "0")
-        start = time.perf_counter()
         try:
-            self.register(point.load(), provider)
+            with _traced(str(provider)):
+                self.register(point.load(), provider)
         except (Exception, SystemExit) as e:  # a third party's code: anything can happen
             self.broken += (Broken(provider, e if isinstance(e, Exception) else BrokenPlugin(f"exits: {e}")),)
-        if os.environ.get("ARECA_TRACE"):
-            print(f"areca: {provider} loaded in {(time.perf_counter() - start) * 1e3:.1f} ms", file=sys.stderr)
+
+    def _load_local(self, name: str, root: Path) -> None:
+        try:
+            with _traced(f"{LOCAL}:{name}"):
+                module = _import_local(name, root)
+                if module not in self._manager.get_plugins():  # named twice, or installed as well
+                    self.register(module, Provider(module.__name__, LOCAL, "0"))
+        except BrokenPlugin:
+            raise
+        except (Exception, SystemExit) as e:  # research code: anything can happen
+            raise BrokenPlugin(f"plugin {name!r} cannot be used: {e!r}") from e
 
     def register(self, plugin: ModuleType, provider: Provider) -> None:
         """Add every component that `plugin` declares, or none of them.
@@ -217,24 +243,42 @@ def _is_installed(module: str) -> bool:
         return False
 
 
-def _attribute(reference: str) -> Any:
-    module, _, name = reference.partition(":")
-    return getattr(importlib.import_module(module), name)
-
-
-def _import_user_plugin(name: str, root: Path) -> ModuleType:
+@contextlib.contextmanager
+def _traced(what: str, unless: bool = False) -> Iterator[None]:
+    """Say under ARECA_TRACE=1 what was loaded, in what time, whether or not it worked."""
+    start_s = time.perf_counter()
     try:
-        if not name.endswith(".py"):
-            return importlib.import_module(name)
-        path = (root / name).resolve()
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        if spec is None or spec.loader is None or not path.is_file():
-            raise FileNotFoundError(path)
-        if path.stem in sys.modules and getattr(sys.modules[path.stem], "__file__", None) != str(path):
-            raise ImportError(f"a module called {path.stem!r} is there already: rename the file")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[path.stem] = module  # "my_codec:spec" in its components must resolve
+        yield
+    finally:
+        if os.environ.get("ARECA_TRACE") and not unless:
+            print(f"areca: {what} loaded in {(time.perf_counter() - start_s) * 1e3:.1f} ms", file=sys.stderr)
+
+
+def _import_local(name: str, root: Path) -> ModuleType:
+    """Import a user's own module or file; modules beside it can be imported too, unless installed ones hide them."""
+    path = (root / name).resolve()
+    folder = str(path.parent if name.endswith(".py") else root.resolve())
+    if folder not in sys.path:
+        sys.path.append(folder)
+        importlib.invalidate_caches()
+    return _import_file(path) if name.endswith(".py") else importlib.import_module(name)
+
+
+def _import_file(path: Path) -> ModuleType:
+    there = sys.modules.get(path.stem)
+    if there is not None and getattr(there, "__file__", None) == str(path):
+        return there
+    if there is not None:
+        raise ImportError(f"a module called {path.stem!r} is there already: rename the file")
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None  # the name ends with .py
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # "my_codec:spec" in its components must resolve
+    try:
         spec.loader.exec_module(module)
-        return module
-    except Exception as e:
-        raise BrokenPlugin(f"plugin {name!r} cannot be imported: {e!r}") from e
+    except BaseException:
+        del sys.modules[path.stem]
+        raise
+    return module

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 META = "artifact.json"
 PARTIAL = ".partial"
+REMOVED = ".removed" + PARTIAL
 
 
 def key_of(recipe: Mapping[str, Any]) -> str:
@@ -213,17 +214,20 @@ class Store:
 
         try:
             with self._lock(path, timeout_s=0):
-                trash = path.with_name(f"{path.name.removesuffix(PARTIAL)}.removed{PARTIAL}")
+                trash = self.root / (_key(path) + REMOVED)
                 if trash != path:
                     shutil.rmtree(trash, ignore_errors=True)
                     path.replace(trash)  # killed halfway, it must not be taken for an artifact or resumed
                 shutil.rmtree(trash)
         except filelock.Timeout:
             raise InvalidArtifact(f"{path}: a process is making it; stop that first") from None
-        self._verified.pop(path.name.removesuffix(PARTIAL), None)
+        self._verified.pop(_key(path), None)
 
     def _lock(self, path: Path, timeout_s: float = -1) -> filelock.BaseFileLock:
         import filelock
 
-        key = path.name.removesuffix(PARTIAL).removesuffix(".removed")
-        return filelock.FileLock(self.root / f"{key}.lock", timeout=timeout_s)
+        return filelock.FileLock(self.root / f"{_key(path)}.lock", timeout=timeout_s)
+
+
+def _key(path: Path) -> str:
+    return path.name.partition(".")[0]

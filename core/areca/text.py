@@ -10,26 +10,23 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tokenizers import Tokenizer
-from transformers import AutoTokenizer
 
 from areca.errors import IncompatibleParts, InvalidArtifact
 
 
 class TextTokenizer:
-    """A fast tokenizer of transformers with the bytes of its files, so that a checkpoint can give it back exactly.
+    """A fast tokenizer of transformers as the bytes of its files, so that a checkpoint can give it back exactly.
 
     Args:
         files: the content of each of its files, by name, as ``save_pretrained`` writes them.
-        tokenizer: the same as a ``PreTrainedTokenizerFast``.
     """
 
-    def __init__(self, files: Mapping[str, bytes], tokenizer: Any) -> None:
+    def __init__(self, files: Mapping[str, bytes]) -> None:
         self.files = dict(sorted(files.items()))
-        self.tokenizer = tokenizer
 
     @classmethod
     def of(cls, tokenizer: Any) -> TextTokenizer:
-        """Wrap a backbone's tokenizer.
+        """Take a backbone's tokenizer, a ``PreTrainedTokenizerFast``.
 
         Raises:
             IncompatibleParts: it is not a fast one.
@@ -50,8 +47,7 @@ class TextTokenizer:
         if not (directory / "tokenizer.json").is_file():
             raise InvalidArtifact(f"{directory}: expected a text tokenizer, found no tokenizer.json")
         paths = sorted(p for p in directory.rglob("*") if p.is_file())
-        files = {p.relative_to(directory).as_posix(): p.read_bytes() for p in paths}
-        return cls(files, AutoTokenizer.from_pretrained(directory, local_files_only=True))
+        return cls({p.relative_to(directory).as_posix(): p.read_bytes() for p in paths})
 
     def write(self, directory: Path) -> None:
         """Write the files again, byte for byte."""
@@ -70,11 +66,11 @@ class TextTokenizer:
     @cached_property
     def size(self) -> int:
         """One more than its highest id, added tokens included."""
-        return max(len(self.tokenizer), 1 + max(self.tokenizer.get_vocab().values()))
+        return 1 + max(self.backend.get_vocab().values())
 
     @cached_property
-    def _backend(self) -> Tokenizer:
-        # A copy of the library's own object: its switches are global to it, and the user holds the original.
+    def backend(self) -> Tokenizer:
+        """The tokenizer itself, set to encode everything as plain text."""
         backend = Tokenizer.from_str(self.files["tokenizer.json"].decode())
         backend.encode_special_tokens = True  # "<s>" that the user wrote is four characters, no special token
         backend.no_truncation()
@@ -83,8 +79,8 @@ class TextTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of `text`, without special tokens whatever it says."""
-        return list(self._backend.encode(text, add_special_tokens=False).ids)
+        return list(self.backend.encode(text, add_special_tokens=False).ids)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of `ids`; special tokens and ids without a token stand for nothing."""
-        return str(self._backend.decode(list(ids), skip_special_tokens=True))
+        return str(self.backend.decode(list(ids), skip_special_tokens=True))

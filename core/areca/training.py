@@ -152,7 +152,7 @@ def _arguments(
     )
 
 
-class SpeechTrainer(transformers.Trainer):  # type: ignore[misc]
+class SpeechTrainer(transformers.Trainer):
     """The Trainer of transformers, told what the data is, what the loss is, and how a state is kept."""
 
     def __init__(
@@ -164,6 +164,7 @@ class SpeechTrainer(transformers.Trainer):  # type: ignore[misc]
         progress: Progress,
     ) -> None:
         self._lm, self._examples, self._order = lm, examples, order
+        self._directory = Path(args.output_dir or ".")
         self._shown = _Shown(progress)
         super().__init__(model=lm.model, args=args, callbacks=[self._shown])
         self.remove_callback(transformers.PrinterCallback)
@@ -177,37 +178,37 @@ class SpeechTrainer(transformers.Trainer):  # type: ignore[misc]
         pad = self._lm.vocabulary.control(Control.PAD)
         for rows in self._order.rows(self.state.global_step):
             batch = collate(self._examples, rows, pad)
-            self._shown.tokens += int(batch["attention_mask"].sum())
+            self._shown.tokens += int(sum(self._examples.lengths[row].sum() for row in rows))
             yield batch
 
-    def compute_loss(
+    def compute_loss(  # type: ignore[override]  # no outputs but the loss
         self, model: Any, inputs: dict[str, torch.Tensor], return_outputs: bool = False, **_: Any
     ) -> torch.Tensor:
         """Return the mean loss of the batch's targets."""
-        total, count = self._lm.loss(
-            inputs["ids"],
-            inputs["attention_mask"],
-            inputs["target"],
-            position_ids=inputs.get("position_ids"),
-            sequence_ids=inputs.get("sequence_ids"),
-        )
+        total, count = self._lm.loss(inputs["ids"], inputs["target"], position_ids=inputs.get("position_ids"))
         return total / count
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Return the optimizer over what the LM trains; new rows alone take no decay of the old."""
+        kind, options = self.get_optimizer_cls_and_kwargs(self.args, self._lm.model)
+        self.optimizer = kind(self._lm.parameter_groups(self.args.weight_decay), **options)
+        return self.optimizer
 
     def last_state(self) -> str | None:
         """Return the newest complete state, or None."""
-        states = sorted(Path(self.args.output_dir).glob("state-*"), key=lambda p: int(p.name.partition("-")[2]))
+        states = sorted(self._directory.glob("state-*"), key=lambda p: int(p.name.partition("-")[2]))
         return str(states[-1]) if states else None
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         assert output_dir is not None
         Path(output_dir).mkdir(parents=True, exist_ok=True)
-        safetensors.torch.save_model(self.model, f"{output_dir}/model.safetensors")
+        safetensors.torch.save_model(self._lm.model, f"{output_dir}/model.safetensors")
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        safetensors.torch.load_model(self.model, f"{resume_from_checkpoint}/model.safetensors")
+        safetensors.torch.load_model(self._lm.model, f"{resume_from_checkpoint}/model.safetensors")
 
     def _get_output_dir(self, trial: Any) -> str:
-        return f"{self.args.output_dir}/draft"
+        return str(self._directory / "draft")
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         # The Trainer writes file after file; only a rename tells a complete state from half of one.
@@ -216,8 +217,8 @@ class SpeechTrainer(transformers.Trainer):  # type: ignore[misc]
         draft = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
         for path in draft.iterdir():
             _fsync(path)
-        old = list(Path(self.args.output_dir).glob("state-*"))
-        os.replace(draft, Path(self.args.output_dir) / f"state-{self.state.global_step}")
+        old = list(self._directory.glob("state-*"))
+        os.replace(draft, self._directory / f"state-{self.state.global_step}")
         for state in old:
             shutil.rmtree(state)
 
@@ -232,7 +233,7 @@ class _Loader:
         return self._trainer.batches()
 
 
-class _Shown(transformers.TrainerCallback):  # type: ignore[misc]
+class _Shown(transformers.TrainerCallback):
     """Tells the progress, and stops where the loss is no number."""
 
     def __init__(self, progress: Progress) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from areca.component import Kind
-from areca.errors import AmbiguousComponent, UnknownComponent, suggest
+from areca.errors import AmbiguousComponent, InvalidConfig, UnknownComponent, suggest
 from areca.registry import Entry, Registry
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ LINE_EVERY_S = 10.0
 """Seconds between lines of progress where there is no terminal to redraw."""
 
 Name = Annotated[str, typer.Argument(help="a component's name, or distribution:plugin/name", show_default=False)]
-OfKind = Annotated[Kind | None, typer.Option("--kind", help="its kind, where several kinds have that name")]
+OfKind = Annotated[str | None, typer.Option("--kind", help=f"one of {', '.join(Kind)}")]
 
 
 def use_plugins(names: Iterable[str]) -> None:
@@ -43,14 +43,26 @@ def registry() -> Registry:
     return Registry.discover(plugins())
 
 
-def find(registry: Registry, name: str, kind: Kind | None) -> Entry:
+def to_kind(name: str | None) -> Kind | None:
+    """Return the kind of that name; None stands for any.
+
+    Raises:
+        InvalidConfig: there is no such kind.
+    """
+    if name is not None and name not in list(Kind):
+        raise InvalidConfig(f"no kind is called {name!r}{suggest(name, Kind)}; there are {', '.join(Kind)}")
+    return None if name is None else Kind(name)
+
+
+def find(registry: Registry, name: str, kind: str | None) -> Entry:
     """Return the one component called `name`, of `kind` or (None) of any.
 
     Raises:
+        InvalidConfig: there is no such kind.
         UnknownComponent, AmbiguousComponent: none or several have that name; the message says what to type.
     """
-    if kind is not None:
-        return registry.find(kind, name)
+    if wanted := to_kind(kind):
+        return registry.find(wanted, name)
     kinds = sorted({e.component.kind for e in registry.entries() if name in e.names})
     if len(kinds) == 1:
         return registry.find(kinds[0], name)
@@ -87,11 +99,10 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         table.add_column(title, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    console = Console(file=sys.stdout)
-    console.print(table, width=None if console.is_terminal else 10_000)
+    Console(width=None if sys.stdout.isatty() else 10_000).print(table)
 
 
-@contextlib.contextmanager
+@contextmanager
 def progress(title: str) -> Iterator[Reporter]:
     """Show how far a long job is: a live line on a terminal, elsewhere a line every ten seconds, both on stderr."""
     if not sys.stderr.isatty():

@@ -35,7 +35,7 @@ def config(name: common.Name, kind: common.OfKind = None) -> None:
 def _needs(component: Component) -> Iterator[str]:
     for need, kind in component.needs.items():
         yield f"# a {kind}, by its role or as {{name: ...}}; may be left out where the run has only one"
-        yield f"# {need}: "
+        yield f"# {need}: {{name: ...}}"
 
 
 def _options(component: Component) -> Iterator[str]:

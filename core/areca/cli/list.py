@@ -8,23 +8,22 @@ from typing import Annotated, Any
 import typer
 
 from areca.cli import common
-from areca.component import Kind
 from areca.registry import Entry, Registry
 
 
 def list_(
-    kind: Annotated[Kind | None, typer.Option(help="only this kind")] = None,
+    kind: common.OfKind = None,
     as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
 ) -> None:
     """List installed components and their health."""
     registry = common.registry()
-    entries = registry.entries(kind)
+    entries = registry.entries(common.to_kind(kind))
     if as_json:
         print(json.dumps(_as_json(registry, entries), indent=1, ensure_ascii=False))
         return
-    rows = [[e.component.kind, shortest_name(registry, e), common.health(e), e.component.summary] for e in entries]
-    rows += [["plugin", str(b.provider), f"broken: {type(b.error).__name__}: {b.error}", ""] for b in registry.broken]
-    common.print_table(("kind", "name", "health", "summary"), rows)
+    rows = [[e.component.kind, shortest_name(registry, e), e.component.summary, common.health(e)] for e in entries]
+    rows += [["plugin", str(b.provider), "", f"broken: {type(b.error).__name__}: {b.error}"] for b in registry.broken]
+    common.print_table(("kind", "name", "summary", "health"), rows)
 
 
 def shortest_name(registry: Registry, entry: Entry) -> str:

@@ -11,8 +11,20 @@ from areca.specs import BackboneSpec, Spec
 
 ARECA_PLUGIN_API = 1
 
-BYTES = 256
-"""The text tokenizer's smallest vocabulary: every byte has a token, so every text can be written."""
+_LEAST = {
+    "layers": 1,
+    "width": 1,
+    "feed_forward": 1,
+    "heads": 1,
+    "kv_heads": 1,
+    "context": 1,
+    "vocabulary_size": 256,
+    "min_count": 1,
+    "pretrain_steps": 0,
+    "pretrain_batch": 1,
+    "pretrain_length": 2,
+    "save_every": 1,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +47,10 @@ class DecoderConfig:
     """Longest sequence, in tokens."""
     attention_dropout: float = 0.0
     """Dropout on attention weights in training; Llama has no residual dropout."""
-    vocabulary_size: int = 512
-    """Tokens of the byte-level BPE text tokenizer, 256 of them the bytes (256: bytes alone)."""
+    vocabulary_size: int = 1024
+    """Most tokens that the byte-level BPE text tokenizer may have, 256 of them the bytes (256: bytes alone)."""
+    min_count: int = 32
+    """Times that a token must occur in the text to be made; a rarer one would hardly be learnt."""
     tags: tuple[str, ...] = ("ASR", "AST", "S2ST", "TTS", "MT")
     """Task tags that the text tokenizer should know, beside the names of the data's languages."""
     pretrain_steps: int = 0
@@ -52,23 +66,14 @@ class DecoderConfig:
 
 
 def spec(config: DecoderConfig, needs: Mapping[str, Spec]) -> BackboneSpec:
-    """Return the family and the exact number of parameters.
+    """Return the family; the size depends on how many text tokens the data yields.
 
     Raises:
         InvalidConfig: sizes that do not fit each other.
     """
-    _check(config)
-    attention = config.width * config.width * 2 + config.width * config.kv_heads * (config.width // config.heads) * 2
-    layer = attention + 3 * config.width * config.feed_forward + 2 * config.width
-    matrices = (1 if config.tied else 2) * config.vocabulary_size * config.width
-    return BackboneSpec("llama", matrices + config.layers * layer + config.width)
-
-
-def _check(config: DecoderConfig) -> None:
-    sizes = ("layers", "width", "feed_forward", "heads", "kv_heads", "context", "pretrain_batch", "save_every")
-    for name in sizes:
-        if getattr(config, name) < 1:
-            raise InvalidConfig(f"backbone decoder: {name}: expected at least 1, got {getattr(config, name)}")
+    for name, least in _LEAST.items():
+        if getattr(config, name) < least:
+            raise InvalidConfig(f"backbone decoder: {name}: expected at least {least}, got {getattr(config, name)}")
     if config.width % config.heads or config.width // config.heads % 2:
         raise InvalidConfig(
             f"backbone decoder: width / heads: expected an even whole number (rotary positions), "
@@ -78,16 +83,14 @@ def _check(config: DecoderConfig) -> None:
         raise InvalidConfig(
             f"backbone decoder: kv_heads: expected a divisor of heads ({config.heads}), got {config.kv_heads}"
         )
-    if config.vocabulary_size < BYTES:
-        raise InvalidConfig(f"backbone decoder: vocabulary_size: expected at least 256, got {config.vocabulary_size}")
     if not 0 <= config.attention_dropout < 1:
         raise InvalidConfig(f"backbone decoder: attention_dropout: expected [0, 1), got {config.attention_dropout}")
-    if not 2 <= config.pretrain_length <= config.context:
+    if config.pretrain_length > config.context:
         raise InvalidConfig(
-            f"backbone decoder: pretrain_length: expected 2 to context ({config.context}), got {config.pretrain_length}"
+            f"backbone decoder: pretrain_length: expected at most context ({config.context}), "
+            f"got {config.pretrain_length}"
         )
-    if config.pretrain_steps < 0:
-        raise InvalidConfig(f"backbone decoder: pretrain_steps: expected 0 or more, got {config.pretrain_steps}")
+    return BackboneSpec("llama")
 
 
 @hookimpl

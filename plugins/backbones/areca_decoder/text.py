@@ -24,27 +24,46 @@ def tag_line(row: Utterance, tag: str) -> str:
     return f"[{' '.join([tag, *(LANGUAGES.get(code, code) for code in codes)])}]"
 
 
-def lines(data: Manifest, tags: Sequence[str]) -> list[str]:
-    """Return every text of the training split, in the manifest's order, each row with the tags it will appear under.
+def texts(data: Manifest) -> list[str]:
+    """Return every text of the training split, in the manifest's order, as often as it occurs.
 
     Raises:
         InvalidManifest: the training split has no text.
     """
-    rows = data.select(split="train").rows
-    found = [text for row in rows for text in (row.text, row.target_text) if text]
+    found = [text for row in _rows(data) for text in (row.text, row.target_text) if text]
     if not found:
         raise InvalidManifest("backbone decoder: no row of split 'train' has text; expected `text` or `target_text`")
-    return found + [tag_line(row, tag) for row in rows for tag in tags]
+    return found
 
 
-def train_tokenizer(texts: Iterable[str], vocabulary_size: int, min_count: int) -> Any:
+def tag_lines(data: Manifest, tags: Sequence[str]) -> list[str]:
+    """Return every tag once for every row of the training split, as a mixture of those tasks would show them."""
+    return [tag_line(row, tag) for row in _rows(data) for tag in tags]
+
+
+def translations(data: Manifest) -> list[tuple[str, str, str]]:
+    """Return tag, text and translation of every row of the training split that has both, each pair once."""
+    found = [(tag_line(r, "MT"), r.text, r.target_text) for r in _rows(data) if r.text and r.target_text]
+    return list(dict.fromkeys(found))
+
+
+def _rows(data: Manifest) -> tuple[Utterance, ...]:
+    return data.select(split="train").rows
+
+
+def train_tokenizer(lines: Iterable[str], vocabulary_size: int, min_count: int) -> Any:
     """Train a byte-level BPE tokenizer (Sennrich et al. 2016, section 3.2, on bytes).
 
     Decoding what it encoded gives the text back exactly, whatever the text. It adds no special token. The first
     word of a text is written as any later one is, with a space before it, which decoding takes away.
 
+    Args:
+        lines: the text to learn from.
+        vocabulary_size: most tokens, the 256 bytes among them.
+        min_count: times that a pair must occur to become a token.
+
     Returns:
-        A ``PreTrainedTokenizerFast`` of at most `vocabulary_size` tokens: fewer where nothing is left to merge.
+        A ``PreTrainedTokenizerFast``.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Prepend(" ")
@@ -55,9 +74,12 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int, min_count: int) 
         ]
     )
     tokenizer.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Strip(" ", 1, 0)])
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary_size, min_frequency=min_count, initial_alphabet=alphabet, show_progress=False
+        vocab_size=vocabulary_size,
+        min_frequency=min_count,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, clean_up_tokenization_spaces=False)
+    tokenizer.train_from_iterator(lines, trainer)
+    fast: Any = PreTrainedTokenizerFast  # not annotated
+    return fast(tokenizer_object=tokenizer, clean_up_tokenization_spaces=False)

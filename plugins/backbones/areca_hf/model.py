@@ -18,6 +18,7 @@ from areca_hf import HFConfig, spec
 from areca_hf.hub import snapshot
 
 log = logging.getLogger(__name__)
+_models: Any = AutoModelForCausalLM  # its methods are annotated in part only
 
 RESIDUAL_DROPOUT = ("hidden_dropout", "resid_pdrop", "resid_dropout", "residual_dropout")
 """Names under which transformers configs keep the dropout on what attention and feed-forward add to the stream."""
@@ -80,13 +81,13 @@ def _model(config: HFConfig, found: _Files, dtype: torch.dtype) -> Any:
     if config.model is not None:
         setattr(architecture, SOURCE, found.source)
     if config.weights == "scratch":
-        return AutoModelForCausalLM.from_config(architecture, dtype=dtype, trust_remote_code=False)
+        return _models.from_config(architecture, dtype=dtype, trust_remote_code=False)
     model = _pretrained(architecture, found, dtype)
     return _plain(model, architecture, dtype) if found.is_gguf else model
 
 
 def _pretrained(architecture: Any, found: _Files, dtype: torch.dtype) -> Any:
-    model, report = AutoModelForCausalLM.from_pretrained(
+    model, report = _models.from_pretrained(
         found.where,
         config=architecture,
         dtype=dtype,
@@ -105,7 +106,7 @@ def _pretrained(architecture: Any, found: _Files, dtype: torch.dtype) -> Any:
 
 def _plain(model: Any, architecture: Any, dtype: torch.dtype) -> Any:
     """Move weights into the plain class: transformers refuses to save a model that it dequantised from GGUF."""
-    plain = AutoModelForCausalLM.from_config(architecture, dtype=dtype, trust_remote_code=False)
+    plain = _models.from_config(architecture, dtype=dtype, trust_remote_code=False)
     plain.load_state_dict(model.state_dict())
     return plain
 
@@ -126,9 +127,7 @@ def _text_tokenizer(config: HFConfig, found: _Files) -> Any:
         where, options = snapshot(config.text_tokenizer, "main", weights=False), {}
     elif where.is_file():
         raise InvalidConfig(f"{where} brings no text tokenizer: give `text_tokenizer` or `text_tokenizer_path`")
-    tokenizer = _guarded(
-        str(where), lambda: AutoTokenizer.from_pretrained(where, trust_remote_code=False, **options)
-    )
+    tokenizer = _guarded(str(where), lambda: AutoTokenizer.from_pretrained(where, trust_remote_code=False, **options))
     if not tokenizer.is_fast:
         raise InvalidConfig(f"{where}: expected a fast tokenizer (tokenizer.json), got {type(tokenizer).__name__}")
     return tokenizer

@@ -1,0 +1,138 @@
+"""Text pretraining: next-token prediction on the recipe's text and its translations, resumable at any moment."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from areca.interfaces import Job
+from areca_decoder import DecoderConfig
+
+WEIGHT_DECAY = 0.05
+CLIP_NORM = 1.0
+WARM_UP = 0.1
+_RESUME = "resume"
+_STATE = "state.safetensors"
+
+
+def pretrain(
+    model: Any,
+    tokenizer: Any,
+    texts: Sequence[str],
+    translations: Sequence[tuple[str, str, str]],
+    config: DecoderConfig,
+    job: Job,
+) -> None:
+    """Train `model` in place for ``config.pretrain_steps`` steps.
+
+    A step depends on the seed, its number and the weights alone, so one that is killed and started again ends with
+    the weights of an undisturbed one.
+
+    Args:
+        model: a causal language model on the job's device.
+        tokenizer: its text tokenizer.
+        texts: what to learn as it is.
+        translations: tag, text and translation, learnt as the task `mt` will show them.
+        config: batch, length, steps, learning rate.
+        job: seed, progress, and the directory that holds what a killed run left.
+    """
+    lines = examples(tokenizer, texts, translations)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.pretrain_learning_rate, weight_decay=WEIGHT_DECAY)
+    folder = job.directory / _RESUME
+    done = _restore(folder / _STATE, model, optimizer)
+    model.train()
+    for step in range(done, config.pretrain_steps):
+        ids = batch(lines, config.pretrain_batch, config.pretrain_length, job.seed, step).to(job.device)
+        for group in optimizer.param_groups:
+            group["lr"] = config.pretrain_learning_rate * schedule(step, config.pretrain_steps)
+        loss = _step(model, optimizer, ids, job.seed + step)
+        job.progress(step + 1, config.pretrain_steps, f"text loss {loss:.2f}")
+        if (step + 1) % config.save_every == 0:
+            _save(folder / _STATE, model, optimizer, step + 1)
+    model.eval()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def examples(
+    tokenizer: Any, texts: Sequence[str], translations: Sequence[tuple[str, str, str]]
+) -> list[np.ndarray[Any, np.dtype[np.int64]]]:
+    """Return the ids of every line, int64 ``[N]``: a text, or tag, text and translation; a newline after each text.
+
+    Parts are encoded apart, as segments are when the LM reads them.
+    """
+    end = tokenizer.convert_tokens_to_ids("Ċ")  # a newline in the byte alphabet
+
+    def ids(text: str) -> list[int]:
+        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    monolingual = [[*ids(text), end] for text in texts]
+    parallel = [[*ids(tag), *ids(text), end, *ids(target), end] for tag, text, target in translations]
+    return [np.array(line, dtype=np.int64) for line in monolingual + parallel]
+
+
+def batch(
+    lines: Sequence[np.ndarray[Any, np.dtype[np.int64]]], rows: int, length: int, seed: int, step: int
+) -> torch.Tensor:
+    """Return int64 ``[rows, length]``: lines drawn at random from (seed, step), one after another, cut to length."""
+    draw = np.random.default_rng([seed, step])
+    chosen: list[np.ndarray[Any, np.dtype[np.int64]]] = []
+    missing = rows * length
+    while missing > 0:
+        chosen.append(lines[int(draw.integers(len(lines)))])
+        missing -= chosen[-1].size
+    return torch.from_numpy(np.concatenate(chosen)[: rows * length].reshape(rows, length))
+
+
+def schedule(step: int, steps: int) -> float:
+    """Return the factor on the learning rate: a linear warm-up, then a cosine to 0."""
+    warm_up = max(1, round(steps * WARM_UP))
+    if step < warm_up:
+        return (step + 1) / warm_up
+    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
+
+
+def _step(model: Any, optimizer: torch.optim.Optimizer, ids: torch.Tensor, seed: int) -> float:
+    with torch.random.fork_rng(devices=[ids.device] if ids.is_cuda else []):  # dropout draws from the global state
+        torch.manual_seed(seed)
+        loss = model(input_ids=ids, labels=ids, use_cache=False).loss
+        loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
+    optimizer.step()
+    optimizer.zero_grad()
+    return float(loss)
+
+
+def _save(file: Path, model: Any, optimizer: torch.optim.Optimizer, step: int) -> None:
+    tensors = {}
+    for name, parameter in model.named_parameters():
+        tensors[f"weight/{name}"] = parameter.detach()
+        tensors.update({f"{key}/{name}": value for key, value in optimizer.state[parameter].items()})
+    file.parent.mkdir(exist_ok=True)
+    partial = file.with_suffix(".partial")
+    save_file(tensors, partial, metadata={"step": str(step)})
+    os.replace(partial, file)
+
+
+def _restore(file: Path, model: Any, optimizer: torch.optim.Optimizer) -> int:
+    """Put back what a killed run saved, and return the number of steps it had done; 0 where there is nothing."""
+    if not file.exists():
+        return 0
+    parameters = dict(model.named_parameters())
+    with safe_open(file, framework="pt", device="cpu") as stored:
+        for key in stored.keys():  # noqa: SIM118 (not a mapping)
+            kind, _, name = key.partition("/")
+            if kind == "weight":
+                parameters[name].data.copy_(stored.get_tensor(key))
+            else:
+                value = stored.get_tensor(key)
+                optimizer.state[parameters[name]][kind] = value if kind == "step" else value.to(parameters[name].device)
+        return int(stored.metadata()["step"])

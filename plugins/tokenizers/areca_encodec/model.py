@@ -1,0 +1,160 @@
+"""Encode and decode with the package encodec, in batches whose codes are those of encoding alone."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from encodec.model import ROOT_URL, EncodecModel
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from areca.errors import ArecaError, InvalidCodes, InvalidConfig
+from areca.types import Audio, Codes, require_audio, require_codes
+from areca_encodec import FRAME_RATE_HZ, SAMPLE_RATE_HZ, EncodecConfig, spec
+
+CHECKPOINT_URL = f"{ROOT_URL}encodec_24khz-d7cc33bc.th"
+"""The weights that the package itself downloads for its 24 kHz model."""
+
+HOP = SAMPLE_RATE_HZ // FRAME_RATE_HZ
+"""Samples in a frame."""
+
+LEAST_FRAMES = 8
+"""The kernel-7 convolutions at frame rate reflect six frames at the start; shorter audio would have its own padding."""
+
+
+class EncodecTokenizer:
+    """The target of the component ``encodec``, and its instance.
+
+    The model is causal: what follows a frame does not change its code. So audio is padded with zeros on the right, to
+    whole frames and to the longest of its batch, and the codes of the padding are cut off.
+    """
+
+    def __init__(self, model: EncodecModel, config: EncodecConfig) -> None:
+        self._model = model
+        self._streams = spec(config, {}).streams
+        self._batch_s = config.batch_s
+
+    @classmethod
+    def load(
+        cls,
+        config: EncodecConfig,
+        needs: Mapping[str, Any],
+        files: Path | None,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> EncodecTokenizer:
+        """Return the tokenizer with the published weights or those of ``config.weights``.
+
+        Raises:
+            InvalidConfig: an option out of range, or a file that does not hold the weights of this model.
+            ArecaError: the published weights cannot be downloaded.
+        """
+        spec(config, {})
+        state = _downloaded() if config.weights is None else _read(config.weights)
+        model = _empty()
+        try:
+            model.load_state_dict(state)
+        except (RuntimeError, AttributeError, TypeError) as error:
+            raise InvalidConfig(
+                f"{config.weights}: not the weights of EnCodec 24 kHz: {' '.join(str(error).split())[:200]}"
+            ) from error
+        model.set_target_bandwidth(config.bandwidth_kbps)
+        return cls(model.to(device=device, dtype=dtype).eval(), config)
+
+    @torch.inference_mode()
+    def encode(self, audios: list[Audio]) -> list[Codes]:
+        """Encode mono audio of 24 kHz: a frame for each 320 samples, the last one padded with zeros.
+
+        Raises:
+            InvalidAudio: nothing, or audio of another rate or number of channels.
+        """
+        require_audio(audios, SAMPLE_RATE_HZ, 1)
+        frames = [-(-a.samples.shape[1] // HOP) for a in audios]
+        result: dict[int, Codes] = {}
+        for members, longest in self._batches(frames):
+            samples = torch.zeros(len(members), 1, longest * HOP)
+            for row, i in enumerate(members):
+                samples[row, :, : audios[i].samples.shape[1]] = audios[i].samples
+            [(codes, _)] = self._model.encode(self._cast(samples))
+            for row, i in enumerate(members):
+                result[i] = Codes(tuple(codes[row, :, : frames[i]].to("cpu", torch.int64).clone().unbind(0)))
+        return [result[i] for i in range(len(audios))]
+
+    @torch.inference_mode()
+    def decode(self, codes: list[Codes]) -> list[Audio]:
+        """Turn codes back into mono audio of 24 kHz, 320 samples a frame.
+
+        Raises:
+            InvalidCodes: nothing, another number of streams, streams of unequal length, or codes out of range.
+        """
+        require_codes(codes, self._streams)
+        frames = [c.streams[0].numel() for c in codes]
+        result: dict[int, Audio] = {}
+        for members, longest in self._batches(frames):
+            padded = torch.zeros(len(members), len(self._streams), longest, dtype=torch.int64)
+            for row, i in enumerate(members):
+                padded[row, :, : frames[i]] = _stacked(codes[i], i)
+            samples = self._model.decode([(padded.to(self._device), None)]).to("cpu", torch.float32)
+            for row, i in enumerate(members):
+                result[i] = Audio(samples[row, :, : frames[i] * HOP].clone(), SAMPLE_RATE_HZ, f"codes {i}")
+        return [result[i] for i in range(len(codes))]
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self._model.parameters()).device
+
+    def _cast(self, samples: torch.Tensor) -> torch.Tensor:
+        return samples.to(device=self._device, dtype=next(self._model.parameters()).dtype)
+
+    def _batches(self, frames: Sequence[int]) -> Iterator[tuple[list[int], int]]:
+        """Yield the members of each batch, alike in length, and the frames that they are padded to."""
+        most = self._batch_s * FRAME_RATE_HZ
+        members: list[int] = []
+        for i in sorted(range(len(frames)), key=lambda i: frames[i]):
+            if members and (len(members) + 1) * max(frames[i], LEAST_FRAMES) > most:
+                yield members, max(frames[members[-1]], LEAST_FRAMES)
+                members = []
+            members.append(i)
+        yield members, max(frames[members[-1]], LEAST_FRAMES)
+
+
+def _stacked(codes: Codes, index: int) -> torch.Tensor:
+    lengths = [s.numel() for s in codes.streams]
+    if len(set(lengths)) > 1:
+        raise InvalidCodes(f"codes {index}: expected streams of one length, got {lengths}")
+    return torch.stack(codes.streams)
+
+
+def _empty() -> Any:
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # the package's weight normalisation is deprecated in torch
+        return EncodecModel.encodec_model_24khz(pretrained=False)
+
+
+def _downloaded() -> Any:
+    try:
+        return torch.hub.load_state_dict_from_url(
+            CHECKPOINT_URL, map_location="cpu", check_hash=True, progress=True, weights_only=True
+        )
+    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+        raise ArecaError(
+            f"tokenizer encodec: cannot have {CHECKPOINT_URL} ({error}); "
+            f"download it elsewhere and give the file as `weights`"
+        ) from error
+
+
+def _read(file: Path) -> Any:
+    try:
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
+        raise InvalidConfig(
+            f"{file}: expected a state dict of EnCodec 24 kHz, got a file that cannot be read"
+        ) from error

@@ -1,0 +1,118 @@
+"""`mel-rvq`: log-mel frames as a sum of codebook entries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch.nn import functional
+
+from areca.errors import InvalidCodes, InvalidManifest
+from areca.interfaces import Job
+from areca.manifest import Manifest
+from areca.mel import LOG_FLOOR, SPEECH, frames_of, invert, log_mel
+from areca.types import Audio, Codes, require_audio, require_codes
+from areca_melrvq import SAMPLE_RATE_HZ, MelRvqConfig, spec
+from areca_melrvq.quantizer import fit_levels, quantize, reconstruct
+from areca_units.sampling import sample_features
+
+_CODEBOOKS = "codebooks.safetensors"
+
+
+class MelRvq:
+    """Log-mel frames, normalised by band and stacked to the code rate, as one entry of each codebook.
+
+    Utterances are encoded and decoded one by one, so that no batch changes them.
+    """
+
+    def __init__(self, config: MelRvqConfig, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Hold `tensors`: ``codebooks`` ``[L, K, stack * 80]``, ``mean`` and ``deviation`` ``[80]``, all float32."""
+        self.config = config
+        self.codebooks, self.mean, self.deviation = (tensors[name] for name in ("codebooks", "mean", "deviation"))
+
+    @staticmethod
+    def fit(config: MelRvqConfig, needs: Mapping[str, Any], data: Manifest, job: Job) -> None:
+        """Fit the codebooks on the training split.
+
+        Raises:
+            InvalidManifest: the training split has no audio, or fewer frames than `clusters`.
+        """
+
+        def encode(audios: list[Audio]) -> list[torch.Tensor]:
+            return [stacked_mel(a, config).flatten(1) for a in audios]
+
+        points = sample_features(data, encode, frames=config.sample_frames, job=job)
+        if len(points) < config.clusters:
+            raise InvalidManifest(
+                f"mel-rvq: {config.clusters} clusters need as many frames, the training split has {len(points)}"
+            )
+        frames = points.view(-1, SPEECH.mels)
+        mean, deviation = frames.mean(0), frames.std(0).clamp(min=1e-2)
+        normal = ((frames - mean) / deviation).view_as(points).to(job.device)
+        codebooks = fit_levels(
+            normal,
+            config.levels,
+            config.clusters,
+            generator=torch.Generator().manual_seed(job.seed),
+            told=lambda level: job.progress(level, config.levels, "codebooks"),
+        )
+        save_file({"codebooks": codebooks.cpu(), "mean": mean, "deviation": deviation}, job.directory / _CODEBOOKS)
+
+    @staticmethod
+    def load(
+        config: MelRvqConfig,
+        needs: Mapping[str, Any],
+        files: Path | None,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> MelRvq:
+        """Read the codebooks from `files`; computing is in float32 whatever `dtype` says."""
+        assert files is not None, "a component with tag fit is loaded from its artifact"
+        return MelRvq(config, {name: x.to(device) for name, x in load_file(files / _CODEBOOKS).items()})
+
+    def encode(self, audios: list[Audio]) -> list[Codes]:
+        """Return the streams of each audio; a begun code covers silence behind the end.
+
+        Raises:
+            InvalidAudio: nothing, or audio of another rate or channel count.
+        """
+        require_audio(audios, SAMPLE_RATE_HZ, 1)
+        return [self._encode(a) for a in audios]
+
+    def _encode(self, audio: Audio) -> Codes:
+        stacked = stacked_mel(audio, self.config).to(self.mean.device)
+        normal = ((stacked - self.mean) / self.deviation).flatten(1)
+        return Codes(tuple(quantize(normal, self.codebooks).cpu()))
+
+    def decode(self, codes: list[Codes]) -> list[Audio]:
+        """Return speech for each; the phases to begin with are always the same.
+
+        Raises:
+            InvalidCodes: nothing, codes out of range, or streams of different lengths.
+        """
+        require_codes(codes, spec(self.config, {}).streams)
+        return [self._decode(c) for c in codes]
+
+    def _decode(self, codes: Codes) -> Audio:
+        if len(lengths := {len(s) for s in codes.streams}) > 1:
+            raise InvalidCodes(f"mel-rvq: expected streams of one length, got {sorted(lengths)}")
+        stacked = reconstruct(torch.stack(codes.streams).to(self.mean.device), self.codebooks)
+        mel = stacked.view(-1, SPEECH.mels) * self.deviation + self.mean
+        samples = invert(
+            mel.T.clamp(min=LOG_FLOOR),
+            generator=torch.Generator().manual_seed(0),
+            iterations=self.config.phase_iterations,
+        )
+        return Audio(samples.cpu()[None], SAMPLE_RATE_HZ, "mel-rvq")
+
+
+def stacked_mel(audio: Audio, config: MelRvqConfig) -> torch.Tensor:
+    """Return log-mels ``[codes, stack, 80]`` of audio at 16 kHz, silence filling the last code."""
+    stack = round(SPEECH.frame_rate_hz) // config.frame_rate_hz
+    codes = -(-frames_of(audio.samples.shape[1]) // stack)
+    missing = codes * stack * SPEECH.hop - audio.samples.shape[1]
+    return log_mel(functional.pad(audio.samples[0], (0, missing))).T.reshape(codes, stack, SPEECH.mels)
