@@ -178,7 +178,7 @@ def test_the_model_is_as_configured(tmp_path, tied):
         ({"heads": 4, "kv_heads": 3}, r"kv_heads: expected a divisor of heads \(4\), got 3"),
         ({"vocabulary_size": 100}, "vocabulary_size: expected at least 256, got 100"),
         ({"attention_dropout": 1.0}, "attention_dropout"),
-        ({"pretrain_length": 300, "context": 200}, r"pretrain_length: expected at most context \(200\)"),
+        ({"pretrain_steps": 1, "pretrain_length": 300, "context": 200}, r"pretrain_length: expected at most context \(200\)"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(options, message):

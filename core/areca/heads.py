@@ -51,11 +51,9 @@ class Head:
         Returns:
             ``[..., len(rows)]``, in the dtype of `hidden`.
         """
-        weight, bias = self.linear.weight, self.linear.bias
-        if rows is not None:
-            weight = weight[rows.start : rows.stop]
-            bias = bias if bias is None else bias[rows.start : rows.stop]
-        logits = F.linear(hidden, weight, bias)
+        kept = slice(None) if rows is None else slice(rows.start, rows.stop)
+        bias: Tensor | None = self.linear.bias
+        logits = F.linear(hidden, self.linear.weight[kept], None if bias is None else bias[kept])
         if self.scale != 1.0:
             logits = logits * self.scale
         if self.cap is not None:

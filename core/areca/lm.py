@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
+from transformers.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
 
 from areca.adapters import add_adapters, merged_state
 from areca.errors import InvalidArtifact, InvalidConfig
@@ -27,6 +29,7 @@ from areca.vocabulary import Control, Vocabulary
 
 Train = Literal["all", "embeddings", "lora"]
 _TEXT_TOKENIZER = "text_tokenizer"
+_LAYOUT = "vocabulary.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,8 @@ class SpeechLM:
         Args:
             backbone: the text LM.
             roles: the streams of each tokenizer, by its role in the run.
-            reads, writes: roles of the audio in prompts and in answers.
+            reads: role of the audio in prompts.
+            writes: role of the audio in answers.
             pattern: how several streams become one sequence, see `areca.orders`.
             init: how new rows start, see `areca.rows.extend_rows`.
             train: ``all`` parameters, the new rows of the ``embeddings`` alone, or ``lora`` adapters and those rows.
@@ -94,7 +98,9 @@ class SpeechLM:
             MissingDependency: ``lora`` without peft.
         """
         if unknown := {reads, writes} - set(roles):
-            raise InvalidConfig(f"lm reads {reads!r} and writes {writes!r}: no role {sorted(unknown)} in {sorted(roles)}")
+            raise InvalidConfig(
+                f"lm reads {reads!r} and writes {writes!r}: no role {sorted(unknown)} in {sorted(roles)}"
+            )
         text, model = TextTokenizer.of(backbone.tokenizer), backbone.model
         text_size = max(int(model.get_input_embeddings().weight.shape[0]), text.size)
         vocabulary = Vocabulary.make(text_size, text.hash, roles)
@@ -177,8 +183,9 @@ class SpeechLM:
         return F.cross_entropy(logits.float(), labels, reduction="sum"), len(labels)
 
     def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
-        """Return what an optimizer is to train: matrices with decay; vectors, and tables of which only new rows
-        are trained, without.
+        """Return what an optimizer is to train: matrices with decay, all else without.
+
+        Without it are also the tables of which only the new rows are trained: it would shrink their text rows.
         """
         partly = set() if self.train == "all" else {id(table) for table in row_parameters(self.model)}
         trained = [p for p in self.model.parameters() if p.requires_grad]
@@ -195,12 +202,12 @@ class SpeechLM:
         Raises:
             IncompatibleParts: the text tokenizer has tokens spelled like ours.
         """
-        self.model.save_pretrained(directory, state_dict=merged_state(self.model))
+        with _quiet():
+            self.model.save_pretrained(directory, state_dict=merged_state(self.model))
         write_tokenizer(self.text_tokenizer, self.vocabulary, directory)
         self.text_tokenizer.write(directory / _TEXT_TOKENIZER)
-        forms = {name: _form_json(form) for name, form in (("reads", self.reads), ("writes", self.writes))}
-        _write_json(directory / "vocabulary.json", self.vocabulary.to_json())
-        _write_json(directory / "audio.json", forms)
+        layout = {"reads": self.reads.to_json(), "writes": self.writes.to_json(), **self.vocabulary.to_json()}
+        (directory / _LAYOUT).write_text(json.dumps(layout, indent=1) + "\n")
 
     @classmethod
     def load(cls, directory: Path, device: torch.device | str = "cpu") -> SpeechLM:
@@ -209,16 +216,18 @@ class SpeechLM:
         Raises:
             InvalidArtifact: a file is missing, or the text tokenizer or the model is not the layout's.
         """
-        vocabulary = Vocabulary.from_json(_read_json(directory / "vocabulary.json"))
+        layout = _read_json(directory / _LAYOUT)
+        vocabulary = Vocabulary.from_json(layout)
         text = TextTokenizer.read(directory / _TEXT_TOKENIZER)
         if text.hash != vocabulary.text_hash:
             raise InvalidArtifact(
                 f"{directory}: the vocabulary was laid out for text tokenizer {vocabulary.text_hash}, "
                 f"but the one in {_TEXT_TOKENIZER} is {text.hash}"
             )
-        forms = _read_json(directory / "audio.json")
-        reads, writes = (_form_of(vocabulary, forms, name) for name in ("reads", "writes"))
-        model = AutoModelForCausalLM.from_pretrained(directory, dtype="auto", local_files_only=True).to(device)
+        reads, writes = (AudioFormat.from_json(vocabulary, layout.get(name, {})) for name in ("reads", "writes"))
+        with _quiet():
+            model = AutoModelForCausalLM.from_pretrained(directory, dtype="auto", local_files_only=True)
+        model.to(torch.device(device))
         rows = int(model.get_input_embeddings().weight.shape[0])
         if rows != vocabulary.size:
             raise InvalidArtifact(f"{directory}: the vocabulary has {vocabulary.size} ids, the model {rows} rows")
@@ -239,22 +248,16 @@ def _say_how_to_end(model: Any, vocabulary: Vocabulary) -> None:
         model.generation_config.pad_token_id = vocabulary.control(Control.PAD)
 
 
-def _form_json(form: AudioFormat) -> dict[str, Any]:
-    streams = [{"name": s.name, "size": s.size, "frame_rate_hz": s.frame_rate_hz} for s in form.streams]
-    return {"role": form.role, "pattern": form.pattern, "streams": streams}
-
-
-def _form_of(vocabulary: Vocabulary, forms: Mapping[str, Any], name: str) -> AudioFormat:
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the library's progress bars off the screen: the one who calls shows progress."""
+    shown = is_progress_bar_enabled()
+    disable_progress_bar()
     try:
-        form = forms[name]
-        streams = tuple(Stream(s["name"], s["size"], s["frame_rate_hz"]) for s in form["streams"])
-        return AudioFormat(vocabulary, form["role"], streams, form["pattern"])
-    except (KeyError, TypeError) as e:
-        raise InvalidArtifact(f"audio.json, {name!r}: expected role, pattern and streams; {e!r}") from e
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=1) + "\n")
+        yield
+    finally:
+        if shown:
+            enable_progress_bar()
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -66,9 +66,7 @@ class Delay:
         return sum(min(step + 1, len(per_frame)) for step in range(frame))
 
 
-ORDERS: Mapping[str, Order] = MappingProxyType(
-    {"flatten": Flatten(), "coarse-first": CoarseFirst(), "delay": Delay()}
-)
+ORDERS: Mapping[str, Order] = MappingProxyType({"flatten": Flatten(), "coarse-first": CoarseFirst(), "delay": Delay()})
 """Every pattern, by the name that `lm.pattern` gives it."""
 
 

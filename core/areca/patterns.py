@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
-from areca.errors import InvalidCodes
+from areca.errors import InvalidArtifact, InvalidCodes
 from areca.orders import codes_per_frame, order_named
 from areca.specs import Stream
 from areca.types import Codes, require_codes
@@ -108,6 +109,23 @@ class AudioFormat:
                 raise InvalidCodes(f"id {i} at {position}: expected one of {self.role}/{k}, {self.spans[k]}")
             streams[k].append(i - self.spans[k].start)
         return Codes(tuple(torch.tensor(s, dtype=torch.int64) for s in streams))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values from which `from_json` makes this format again."""
+        return {"role": self.role, "pattern": self.pattern, "streams": [asdict(stream) for stream in self.streams]}
+
+    @classmethod
+    def from_json(cls, vocabulary: Vocabulary, values: Mapping[str, Any]) -> AudioFormat:
+        """Read what `to_json` wrote.
+
+        Raises:
+            InvalidArtifact: a value is missing or of the wrong type.
+        """
+        try:
+            streams = tuple(Stream(**stream) for stream in values["streams"])
+            return cls(vocabulary, values["role"], streams, values["pattern"])
+        except (KeyError, TypeError) as e:
+            raise InvalidArtifact(f"audio format: expected role, pattern and streams; {e!r}") from e
 
     def grammar(self, max_frames: int) -> Grammar:
         """Return the rules for the ids of a segment of 1 to `max_frames` frames."""

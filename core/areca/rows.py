@@ -69,4 +69,4 @@ def open_new_rows(model: Any, first: int) -> None:
 
     for table in row_parameters(model):
         table.requires_grad_(True)
-        table.register_post_accumulate_grad_hook(forget_text)
+        table.register_post_accumulate_grad_hook(forget_text)  # type: ignore[no-untyped-call]

@@ -140,7 +140,8 @@ class Task:
             InvalidConfig: a language that the prompt names is missing or unknown.
         """
         names = {side: language_name(_language(values, side, self.tag)) for side in self.languages}
-        line = self.format.format(tag=self.tag, languages=" ".join(names.values()), **{"source": "", "target": ""} | names)
+        sides = dict.fromkeys(_SIDES, "") | names
+        line = self.format.format(tag=self.tag, languages=" ".join(names.values()), **sides)
         return line.replace(" ]", "]")  # a task may name no language at all
 
     def prompt(self, values: Values) -> list[Segment]:

@@ -49,8 +49,8 @@ def to_kind(name: str | None) -> Kind | None:
     Raises:
         InvalidConfig: there is no such kind.
     """
-    if name is not None and name not in list(Kind):
-        raise InvalidConfig(f"no kind is called {name!r}{suggest(name, Kind)}; there are {', '.join(Kind)}")
+    if name is not None and name not in map(str, Kind):
+        raise InvalidConfig(f"no kind is called {name!r}{suggest(name, map(str, Kind))}; there are {', '.join(Kind)}")
     return None if name is None else Kind(name)
 
 

@@ -16,7 +16,7 @@ from areca.parts import Part
 
 def validate(
     path: Annotated[Path, typer.Argument(metavar="RUN.YAML", help="the run")],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="win over the file")] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="win over the file")] = None,
 ) -> None:
     """Check a run's YAML by specs alone: names, options, and whether the parts fit each other."""
     run = read_config(path, overrides or (), plugins=common.plugins())

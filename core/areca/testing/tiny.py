@@ -36,9 +36,8 @@ def tiny_tokenizer(lines: Iterable[str] = _LINES, size: int = 280) -> PreTrained
         vocab_size=size, special_tokens=special, initial_alphabet=alphabet, show_progress=False
     )
     backend.train_from_iterator(lines, trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend, pad_token="<pad>", bos_token="<s>", eos_token="</s>"
-    )
+    names = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}
+    return PreTrainedTokenizerFast(tokenizer_object=backend, **names)  # type: ignore[no-untyped-call]
 
 
 def tiny_backbone(family: str = "llama", *, rows: int = 300, seed: int = 0, **options: Any) -> Backbone:
@@ -53,5 +52,5 @@ def tiny_backbone(family: str = "llama", *, rows: int = 300, seed: int = 0, **op
     config = AutoConfig.for_model(family, **_SIZES | {"vocab_size": rows} | options)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(config)
+        model = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
     return Backbone(model.eval(), tiny_tokenizer())

@@ -85,7 +85,7 @@ def spec(config: DecoderConfig, needs: Mapping[str, Spec]) -> BackboneSpec:
         )
     if not 0 <= config.attention_dropout < 1:
         raise InvalidConfig(f"backbone decoder: attention_dropout: expected [0, 1), got {config.attention_dropout}")
-    if config.pretrain_length > config.context:
+    if config.pretrain_steps and config.pretrain_length > config.context:
         raise InvalidConfig(
             f"backbone decoder: pretrain_length: expected at most context ({config.context}), "
             f"got {config.pretrain_length}"

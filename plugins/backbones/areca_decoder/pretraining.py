@@ -108,7 +108,7 @@ def _step(model: Any, optimizer: torch.optim.Optimizer, ids: torch.Tensor, seed:
     torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
     optimizer.step()
     optimizer.zero_grad()
-    return float(loss)
+    return float(loss.detach())
 
 
 def _save(file: Path, model: Any, optimizer: torch.optim.Optimizer, step: int) -> None:

@@ -84,8 +84,8 @@ class _Layer(nn.Module):
 
     def forward(self, x: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
         x = x + self.dropout(self._attend(self.attention_norm(x), visible))
-        fed: torch.Tensor = self.down(functional.gelu(self.up(self.feed_norm(x))))
-        return x + self.dropout(fed)
+        fed: torch.Tensor = self.dropout(self.down(functional.gelu(self.up(self.feed_norm(x)))))
+        return x + fed
 
     def _attend(self, x: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
         batch, frames, width = x.shape
@@ -102,4 +102,5 @@ def _inside(lengths: torch.Tensor, frames: int) -> torch.Tensor:
 
 def _masked(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """Return ``[B, T, D]`` with zeros beyond each item's length."""
-    return x * _inside(lengths, x.shape[1])[..., None]
+    inside = _inside(lengths, x.shape[1])
+    return x.masked_fill(~inside[..., None], 0.0)

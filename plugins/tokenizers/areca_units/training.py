@@ -107,7 +107,7 @@ def _step(
     # A text with more characters than frames has no alignment: its loss is infinite, and left out.
     loss = functional.ctc_loss(scores.transpose(0, 1), labels, frames, label_lengths, zero_infinity=True)
     optimizer.zero_grad()
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
     optimizer.step()
     return loss.item()

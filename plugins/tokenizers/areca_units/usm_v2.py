@@ -102,6 +102,8 @@ class UsmV2:
 
 def _read_model(config: UsmV2Config, files: Path, device: torch.device) -> tuple[CtcModel, Alphabet]:
     alphabet = Alphabet(json.loads((files / _ALPHABET).read_text(encoding="utf-8"))["symbols"])
-    model = CtcModel(config, len(alphabet.symbols))
-    model.load_state_dict({k: x.float() for k, x in load_file(files / _ENCODER).items()})
-    return model.to(device).eval(), alphabet
+    with torch.device("meta"):  # nothing is drawn for weights that are read
+        model = CtcModel(config, len(alphabet.symbols))
+    weights = {name: x.float().to(device) for name, x in load_file(files / _ENCODER).items()}
+    model.load_state_dict(weights, assign=True)
+    return model.eval(), alphabet

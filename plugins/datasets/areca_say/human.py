@@ -1,0 +1,91 @@
+"""Speech composed from recordings of words, as a telephone exchange does, with joins that are not heard as such."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from areca_asterisk.recordings import SAMPLE_RATE_HZ, Recordings, Voice
+from areca_say.clips import Groups
+from areca_say.trimming import trim
+
+Samples = npt.NDArray[np.float32]
+_LEVEL = 0.08
+"""Root mean square that every word is brought to, about -22 dB of full scale."""
+_PEAK = 0.95
+_JOIN_S = 0.02
+"""Words of one group overlap by this; what trimming leaves of silence at their edges is as long."""
+_PAUSE_S = 0.06
+_JITTER_S = 0.06
+_JITTER_DB = 3.0
+
+
+class Speaker:
+    """One voice, and the words it has.
+
+    Args:
+        voice: whose recordings.
+        archives: where they are, see `areca_asterisk.packages.unpacked`.
+    """
+
+    def __init__(self, voice: Voice, archives: Path | None) -> None:
+        self.name = voice.folder
+        self._recordings = Recordings(voice, archives)
+        self._words: dict[str, Samples] = {}
+
+    def can_say(self, groups: Groups) -> bool:
+        """Whether every recording is there."""
+        return all(f"digits/{key}" in self._recordings.files for group in groups for key in group)
+
+    def say(self, groups: Groups, rng: np.random.Generator | None = None) -> Samples:
+        """Compose the recordings `groups` into float32 ``[T]`` at 16 kHz.
+
+        Args:
+            groups: keys below ``digits/``; the voice pauses between groups.
+            rng: varies pauses (up to 60 ms longer) and level (3 dB up or down); None: the same every time.
+
+        Raises:
+            InvalidAudio: a recording is missing or damaged.
+        """
+        parts: list[Samples] = []
+        for number, group in enumerate(groups):
+            if number:
+                pause_s = _PAUSE_S + (rng.uniform(0, _JITTER_S) if rng else 0.0)
+                parts.append(np.zeros(round(pause_s * SAMPLE_RATE_HZ), dtype=np.float32))
+            parts.append(_joined([self._word(key) for key in group]))
+        samples = np.concatenate(parts)
+        return samples * np.float32(10 ** (rng.uniform(-_JITTER_DB, _JITTER_DB) / 20)) if rng else samples
+
+    def _word(self, key: str) -> Samples:
+        if key not in self._words:
+            samples = trim(self._recordings.read(f"digits/{key}").samples[0].numpy(), SAMPLE_RATE_HZ, _JOIN_S)
+            self._words[key] = _levelled(samples) * _edges(len(samples))
+        return self._words[key]
+
+
+def _joined(words: list[Samples]) -> Samples:
+    overlap = round(_JOIN_S * SAMPLE_RATE_HZ)
+    joined = np.zeros(sum(map(len, words)) - overlap * (len(words) - 1), dtype=np.float32)
+    start = 0
+    for word in words:
+        joined[start : start + len(word)] += word
+        start += len(word) - overlap
+    return joined
+
+
+def _levelled(samples: Samples) -> Samples:
+    gain = _LEVEL / max(float(np.sqrt(np.mean(samples**2))), 1e-6)
+    return samples * np.float32(min(gain, _PEAK / max(float(np.abs(samples).max()), 1e-6)))
+
+
+def _edges(length: int) -> Any:
+    """A gain ``[length]`` that rises and falls over the join: two that overlap sum to one."""
+    ramp = np.linspace(0, 1, round(_JOIN_S * SAMPLE_RATE_HZ) + 2, dtype=np.float32)[1:-1]
+    gain = np.ones(length, dtype=np.float32)
+    n = min(len(ramp), length // 2)
+    gain[:n] = ramp[:n]
+    gain[length - n :] = ramp[:n][::-1]
+    return gain

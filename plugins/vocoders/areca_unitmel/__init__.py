@@ -1,0 +1,99 @@
+"""A vocoder for speech units: a small convolutional net from units to log-mel, then phase reconstruction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from areca import Component, Kind, hookimpl, runtime
+from areca.errors import IncompatibleParts
+from areca.specs import Spec, TokenizerSpec, VocoderSpec
+
+ARECA_PLUGIN_API = 1
+SAMPLE_RATE_HZ = 16_000
+MEL_RATE_HZ = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitMelConfig:
+    """Options of `unit-mel`."""
+
+    voice: str | None = None
+    """Speaker whose recordings (column `audio`) are learnt; None: those of the translated side (`target_audio`)."""
+    speech_s: float = 3_600.0
+    """Seconds of speech to learn from, at most."""
+    width: int = 192
+    """Channels of the net."""
+    layers: int = 3
+    """Convolutional blocks at the units' rate, and as many at the rate of mel frames."""
+    longest: int = 50
+    """Longest duration that can be predicted for a deduplicated unit, in frames of the base rate."""
+    steps: int = 1_500
+    """Training steps."""
+    batch: int = 16
+    """Utterances in a training step, of similar length."""
+    longest_s: float = 8.0
+    """Longer utterances are cut to this many seconds in training."""
+    learning_rate: float = 2e-3
+    """Peak of AdamW's learning rate; it warms up over 5 % of the steps and falls to 0 as a cosine."""
+    weight_decay: float = 0.01
+    """AdamW's decay of the weights."""
+    phase_iterations: int = 48
+    """Griffin-Lim iterations when speaking; the time grows with them."""
+    weights_dtype: Literal["float32", "float16"] = "float32"
+    """How the weights are stored; computing is always in float32."""
+    checkpoint_steps: int = runtime(100)
+    """An interrupted fit loses at most this many steps."""
+
+    def __post_init__(self) -> None:
+        positive = ("speech_s", "width", "layers", "longest", "steps", "batch", "longest_s", "checkpoint_steps")
+        for name in positive:
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.phase_iterations < 0:
+            raise ValueError(f"phase_iterations must not be negative, got {self.phase_iterations}")
+
+
+def unit_rate_hz(tokenizer: Spec) -> float:
+    """Return the rate in which a tokenizer's units (or their durations) count.
+
+    Raises:
+        IncompatibleParts: not one stream, no rate, or mel frames that a unit does not divide into.
+    """
+    if not isinstance(tokenizer, TokenizerSpec) or len(tokenizer.streams) != 1:
+        came = ", ".join(map(str, tokenizer.streams)) if isinstance(tokenizer, TokenizerSpec) else repr(tokenizer)
+        raise IncompatibleParts(f"unit-mel: expected a tokenizer of one stream, got {came}")
+    rate = tokenizer.streams[0].frame_rate_hz or tokenizer.base_rate_hz
+    if rate is None or MEL_RATE_HZ % rate:
+        raise IncompatibleParts(f"unit-mel: expected units whose rate divides {MEL_RATE_HZ} Hz, got {rate} Hz")
+    return rate
+
+
+def spec(config: UnitMelConfig, needs: Mapping[str, Spec]) -> VocoderSpec:
+    """Return the tokenizer's stream and 16 kHz.
+
+    Raises:
+        IncompatibleParts: units that cannot become mel frames, see `unit_rate_hz`.
+    """
+    tokenizer = needs["tokenizer"]
+    unit_rate_hz(tokenizer)
+    assert isinstance(tokenizer, TokenizerSpec)
+    return VocoderSpec(tokenizer.streams, SAMPLE_RATE_HZ)
+
+
+@hookimpl
+def areca_components() -> Iterable[Component]:
+    """Declare `unit-mel`."""
+    yield Component(
+        kind=Kind.VOCODER,
+        name="unit-mel",
+        config=UnitMelConfig,
+        spec="areca_unitmel:spec",
+        target="areca_unitmel.model:UnitMel",
+        summary="speech units to log-mel by a convolutional net, then Griffin-Lim; one voice, that of its data",
+        needs={"tokenizer": Kind.TOKENIZER},
+        requires=("torch", "safetensors"),
+        tags=frozenset({"fit", "resume"}),
+        paper="https://arxiv.org/abs/2104.00355",
+    )

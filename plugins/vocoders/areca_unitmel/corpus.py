@@ -1,0 +1,107 @@
+"""The speech that a voice is learnt from: units, their durations and log-mels, flat in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch.nn import functional
+
+from areca.audio import conform
+from areca.errors import InvalidManifest
+from areca.interfaces import Job
+from areca.manifest import Manifest, Utterance
+from areca.mel import SPEECH, log_mel
+from areca.specs import TokenizerSpec
+from areca.types import Audio, Codes
+from areca_unitmel import SAMPLE_RATE_HZ, UnitMelConfig, unit_rate_hz
+from areca_units.state import write_tensors
+
+_CHUNK = 32
+"""Utterances encoded at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One utterance.
+
+    Args:
+        units: int64 ``[U]``.
+        durations: int64 ``[U]``, frames of the base rate; all 1 at a constant rate.
+        mel: float16 ``[sum of durations * frames per unit, 80]``: half precision is finer than any net's error.
+    """
+
+    units: torch.Tensor
+    durations: torch.Tensor
+    mel: torch.Tensor
+
+
+def prepared(config: UnitMelConfig, tokenizer: Any, data: Manifest, job: Job, cache: Path) -> list[Clip]:
+    """Return the clips to learn from, encoding them, or reading what an interrupted call left in `cache`.
+
+    Raises:
+        InvalidManifest: the training split has no such speech.
+    """
+    if not cache.exists():
+        clips = list(_encoded(config, tokenizer, data, job))
+        columns = {name: torch.cat([getattr(c, name) for c in clips]) for name in ("units", "durations", "mel")}
+        sizes = torch.tensor([(len(c.units), len(c.mel)) for c in clips])
+        write_tensors(cache, columns | {"sizes": sizes})
+    tensors = load_file(cache)
+    units, frames = tensors["sizes"].T.tolist()
+    pieces = (
+        torch.split(tensors["units"], units),
+        torch.split(tensors["durations"], units),
+        torch.split(tensors["mel"], frames),
+    )
+    return [Clip(*row) for row in zip(*pieces, strict=True)]
+
+
+def recordings(config: UnitMelConfig, data: Manifest) -> list[tuple[Utterance, str]]:
+    """Return the rows of the training split with the voice, each recording once, and the column it is in.
+
+    Raises:
+        InvalidManifest: there is none.
+    """
+    rows = data.select(split="train").rows
+    if config.voice is None:
+        found = {row.target_audio: (row, "target_audio") for row in rows if row.target_audio}
+        missing = "translated side (target_audio); name a speaker of its own: voice=..."
+    else:
+        mine = [row for row in rows if row.speaker == config.voice and row.audio]
+        found = {f"{row.audio} {row.offset_s} {row.duration_s}": (row, "audio") for row in mine}
+        missing = f"audio of speaker {config.voice!r}"
+    if not found:
+        speakers = sorted({row.speaker for row in rows if row.speaker})
+        raise InvalidManifest(f"unit-mel: the training split has no {missing}\n  speakers: {', '.join(speakers)}")
+    return list(found.values())
+
+
+def _encoded(config: UnitMelConfig, tokenizer: Any, data: Manifest, job: Job) -> Iterator[Clip]:
+    rows = recordings(config, data)
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(job.seed)).tolist()
+    spec = job.specs["tokenizer"]
+    assert isinstance(spec, TokenizerSpec)
+    seconds = 0.0
+    for start in range(0, len(order), _CHUNK):
+        if seconds >= config.speech_s:
+            return
+        chosen = [rows[i] for i in order[start : start + _CHUNK]]
+        audios = [data.target_audio(r) if column == "target_audio" else data.audio(r) for r, column in chosen]
+        codes = tokenizer.encode([conform(a, spec.sample_rate_hz, spec.channels) for a in audios])
+        yield from (_clip(c, a, SPEECH.frame_rate_hz / unit_rate_hz(spec)) for c, a in zip(codes, audios, strict=True))
+        seconds += sum(a.seconds for a in audios)
+        job.progress(min(round(seconds), round(config.speech_s)), round(config.speech_s), "seconds of speech encoded")
+
+
+def _clip(codes: Codes, audio: Audio, frames_per_unit: float) -> Clip:
+    units = codes.streams[0]
+    durations = torch.ones_like(units) if codes.durations is None else codes.durations
+    wanted = int(durations.sum() * frames_per_unit) * SPEECH.hop
+    samples = conform(audio, SAMPLE_RATE_HZ, 1).samples[0]
+    mel = log_mel(functional.pad(samples, (0, wanted - len(samples))))  # a negative pad cuts
+    return Clip(units, durations, mel.T.half())

@@ -1,0 +1,115 @@
+"""`unit-mel`: from units to speech in the voice of its training data.
+
+The two steps, and the prediction of durations, follow Lakhotia et al. 2021 (section 3) and Lee et al. 2022 (Direct
+speech-to-speech translation with discrete units, section 3.4), with far smaller nets.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from areca.errors import ArecaError
+from areca.interfaces import Job
+from areca.manifest import Manifest
+from areca.mel import LOG_FLOOR, invert
+from areca.specs import Stream, TokenizerSpec
+from areca.types import Audio, Codes, VoicePrompt, require_codes
+from areca_unitmel import MEL_RATE_HZ, SAMPLE_RATE_HZ, UnitMelConfig, unit_rate_hz
+from areca_unitmel.corpus import prepared
+from areca_unitmel.network import Shape, Voice
+from areca_unitmel.training import train
+from areca_units.state import write_tensors
+
+_VOICE, _STATE, _CORPUS = "voice.safetensors", "training.safetensors", "corpus.safetensors"
+
+
+class UnitMel:
+    """Speaks units; utterances one by one, so that no batch changes them."""
+
+    def __init__(self, config: UnitMelConfig, shape: Shape, voice: Voice) -> None:
+        self.config, self.shape, self.voice = config, shape, voice
+
+    @staticmethod
+    def fit(config: UnitMelConfig, needs: Mapping[str, Any], data: Manifest, job: Job) -> None:
+        """Learn the voice of the training split's translated side, or of `config.voice`; goes on after a kill.
+
+        Raises:
+            InvalidManifest: the training split has no such speech.
+        """
+        state, corpus = job.directory / _STATE, job.directory / _CORPUS
+        if not (job.directory / _VOICE).exists():
+            clips = prepared(config, needs["tokenizer"], data, job, corpus)
+            shape = _shape(config, job.specs["tokenizer"])
+            voice = train(config, shape, clips, job, state)
+            stored = getattr(torch, config.weights_dtype)
+            weights = {name: x.to(stored) for name, x in voice.state_dict().items()}
+            write_tensors(job.directory / _VOICE, weights, {"shape": json.dumps(asdict(shape))})
+        for path in (state, corpus):
+            path.unlink(missing_ok=True)
+
+    @staticmethod
+    def load(
+        config: UnitMelConfig,
+        needs: Mapping[str, Any],
+        files: Path | None,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> UnitMel:
+        """Read the nets from `files`; computing is in float32 whatever `dtype` says."""
+        assert files is not None, "a component with tag fit is loaded from its artifact"
+        with safe_open(files / _VOICE, "pt") as f:
+            shape = Shape(**json.loads(f.metadata()["shape"]))
+        voice = Voice(shape)
+        voice.load_state_dict({name: x.float() for name, x in load_file(files / _VOICE).items()})
+        return UnitMel(config, shape, voice.to(device).eval())
+
+    def synthesize(
+        self, codes: list[Codes], voices: Sequence[VoicePrompt | None], *, generator: torch.Generator
+    ) -> list[Audio]:
+        """Speak each of `codes`; durations are predicted where deduplicated codes come without.
+
+        Args:
+            codes: one stream of units each.
+            voices: None for each.
+            generator: draws the phases to begin with; on the CPU.
+
+        Raises:
+            InvalidCodes: nothing, or units out of range.
+            ArecaError: a voice was given.
+        """
+        if given := [v for v in voices if v is not None]:
+            raise ArecaError(f"unit-mel speaks in the one voice it was trained on, got {len(given)} voice prompt(s)")
+        rate = MEL_RATE_HZ / self.shape.frames_per_unit
+        require_codes(codes, (Stream("unit", self.shape.units, None if self.voice.duration else rate),))
+        return [self._speak(c, generator) for c in codes]
+
+    @torch.inference_mode()
+    def _speak(self, codes: Codes, generator: torch.Generator) -> Audio:
+        units = self._at_base_rate(codes)
+        mel = self.voice.mel(units[None], torch.ones_like(units[None], dtype=torch.float32))[0]
+        samples = invert(mel.clamp(min=LOG_FLOOR), generator=generator, iterations=self.config.phase_iterations)
+        return Audio(samples.cpu()[None], SAMPLE_RATE_HZ, "unit-mel")
+
+    def _at_base_rate(self, codes: Codes) -> torch.Tensor:
+        units = codes.streams[0].to(self.voice.mel.mean.device)
+        if codes.durations is not None:
+            return units.repeat_interleave(codes.durations.to(units.device))
+        if self.voice.duration is not None:
+            return units.repeat_interleave(self.voice.duration.predict(units))
+        return units
+
+
+def _shape(config: UnitMelConfig, tokenizer: Any) -> Shape:
+    assert isinstance(tokenizer, TokenizerSpec)
+    stream = tokenizer.streams[0]
+    longest = config.longest if stream.frame_rate_hz is None else None
+    return Shape(stream.size, round(MEL_RATE_HZ / unit_rate_hz(tokenizer)), config.width, config.layers, longest)

@@ -1,0 +1,130 @@
+"""The nets: units to log-mel, and units to durations. Both are residual dilated convolutions.
+
+Everything is masked, so that an utterance in a padded batch gives what it gives alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from areca.mel import SPEECH
+
+_KERNEL = 5
+_DILATIONS = (1, 2, 4)
+_DURATION_WIDTH = 96
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the weights depend on.
+
+    Args:
+        units: number of distinct units.
+        frames_per_unit: mel frames that a unit at the base rate lasts.
+        width: channels.
+        layers: blocks at each of the two rates.
+        longest: longest duration to predict, frames of the base rate; None: units come at a constant rate.
+    """
+
+    units: int
+    frames_per_unit: int
+    width: int
+    layers: int
+    longest: int | None
+
+
+class Block(nn.Module):
+    """``x + mix(gelu(conv(normalised x)))``; it starts as the identity."""
+
+    def __init__(self, width: int, dilation: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(width, width, _KERNEL, padding="same", dilation=dilation)
+        self.mix = nn.Conv1d(width, width, 1)
+        nn.init.zeros_(self.mix.weight)
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """``[B, width, T]`` with the mask ``[B, 1, T]`` to the same shape."""
+        normal = x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-5)
+        added: torch.Tensor = self.mix(functional.gelu(self.conv(normal * mask)))
+        return x + added
+
+
+class Blocks(nn.Module):
+    """Several blocks, their dilations taking turns."""
+
+    def __init__(self, width: int, layers: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(width, _DILATIONS[i % len(_DILATIONS)]) for i in range(layers))
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """``[B, width, T]`` with the mask ``[B, 1, T]`` to the same shape."""
+        for block in self.blocks:
+            x = block(x, mask)
+        return x
+
+
+class MelNet(nn.Module):
+    """Units at their base rate to log-mel frames."""
+
+    mean: torch.Tensor
+    deviation: torch.Tensor
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.stack = shape.frames_per_unit
+        self.embedding = nn.Embedding(shape.units, shape.width)
+        self.coarse = Blocks(shape.width, shape.layers)
+        self.spread = nn.Conv1d(shape.width, shape.width * self.stack, 1)
+        self.fine = Blocks(shape.width, shape.layers)
+        self.out = nn.Conv1d(shape.width, SPEECH.mels, 1)
+        self.register_buffer("mean", torch.zeros(SPEECH.mels, 1))
+        self.register_buffer("deviation", torch.ones(SPEECH.mels, 1))
+
+    def forward(self, units: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Units int64 ``[B, U]`` and their mask float32 ``[B, U]`` to log-mels ``[B, 80, U * frames_per_unit]``."""
+        x = self.coarse(self.embedding(units).transpose(1, 2), mask[:, None])
+        batch, _, count = x.shape
+        # Each unit becomes its frames side by side: [B, width * stack, U] to [B, width, U * stack].
+        x = self.spread(x).view(batch, -1, self.stack, count).transpose(2, 3).reshape(batch, -1, count * self.stack)
+        x = self.fine(x, mask[:, None].repeat_interleave(self.stack, -1))
+        mel: torch.Tensor = self.out(x)
+        return mel * self.deviation + self.mean
+
+
+class DurationNet(nn.Module):
+    """Deduplicated units to the distribution of each one's duration."""
+
+    def __init__(self, units: int, longest: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(units, _DURATION_WIDTH)
+        self.blocks = Blocks(_DURATION_WIDTH, len(_DILATIONS))
+        self.out = nn.Conv1d(_DURATION_WIDTH, longest, 1)
+
+    def forward(self, units: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Units int64 ``[B, U]`` and their mask float32 ``[B, U]`` to logits ``[B, longest, U]``, of 1 frame first."""
+        logits: torch.Tensor = self.out(self.blocks(self.embedding(units).transpose(1, 2), mask[:, None]))
+        return logits
+
+    def predict(self, units: torch.Tensor) -> torch.Tensor:
+        """Return durations int64 ``[U]``, at least 1, of units int64 ``[U]``.
+
+        They are expectations, and it is the ends of the units that are rounded: rounding each duration would say
+        everything faster, since most are short and the mean of a skewed distribution lies above its middle.
+        """
+        chances = self(units[None], torch.ones_like(units[None], dtype=torch.float32))[0].softmax(0)
+        frames = torch.arange(1, len(chances) + 1, device=units.device, dtype=chances.dtype)
+        ends: torch.Tensor = (frames @ chances).double().cumsum(0).round().long()
+        return ends.diff(prepend=ends.new_zeros(1)).clamp(min=1)
+
+
+class Voice(nn.Module):
+    """What `unit-mel` trains: the mel net, and the duration net where units come without their durations."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.mel = MelNet(shape)
+        self.duration = None if shape.longest is None else DurationNet(shape.units, shape.longest)

@@ -1,0 +1,118 @@
+"""Training of a voice: every step depends on the seed and its number alone, so it can go on anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
+
+from areca.interfaces import Job
+from areca_unitmel import MEL_RATE_HZ, UnitMelConfig
+from areca_unitmel.corpus import Clip
+from areca_unitmel.network import DurationNet, MelNet, Shape, Voice
+from areca_units.state import load_state, save_state
+from areca_units.training import drawn, schedule
+
+_BETAS = (0.9, 0.98)
+_CLIP = 1.0
+_NEIGHBOURS = 4
+"""A batch is drawn from a window of this many batches among the clips in order of length."""
+
+
+def train(config: UnitMelConfig, shape: Shape, clips: Sequence[Clip], job: Job, state: Path) -> Voice:
+    """Train on clips.
+
+    Args:
+        config: the schedule.
+        shape: of the nets.
+        clips: what to learn from.
+        job: seed, device, progress.
+        state: file that an interrupted call left its state in, and that this one keeps up to date.
+
+    Returns:
+        The nets in evaluation mode.
+    """
+    voice = _fresh(shape, clips, job)
+    optimizer = torch.optim.AdamW(
+        voice.parameters(), lr=config.learning_rate, betas=_BETAS, weight_decay=config.weight_decay
+    )
+    ordered = sorted(clips, key=lambda c: len(c.mel))
+    longest = max(1, int(config.longest_s * MEL_RATE_HZ) // shape.frames_per_unit)
+    for step in range(load_state(state, voice, optimizer), config.steps):
+        generator = drawn(job.seed, "clips", step)
+        batch = [_cut(c, longest, shape.frames_per_unit, generator) for c in _draw(ordered, config.batch, generator)]
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * schedule(step, config.steps)
+        loss, message = _loss(voice, batch, job.device)
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(voice.parameters(), _CLIP)
+        optimizer.step()
+        job.progress(step + 1, config.steps, message)
+        if (step + 1) % config.checkpoint_steps == 0 or step + 1 == config.steps:
+            save_state(state, step + 1, voice, optimizer)
+    return voice.eval()
+
+
+def _fresh(shape: Shape, clips: Sequence[Clip], job: Job) -> Voice:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(job.seed)
+        voice = Voice(shape)
+    frames = torch.cat([c.mel for c in clips])
+    voice.mel.mean.copy_(frames.mean(0, dtype=torch.float32)[:, None])
+    voice.mel.deviation.copy_(frames.float().std(0)[:, None].clamp(min=1e-2))
+    return voice.to(job.device)
+
+
+def _draw(ordered: Sequence[Clip], size: int, generator: torch.Generator) -> list[Clip]:
+    window = min(len(ordered), _NEIGHBOURS * size)
+    start = int(torch.randint(len(ordered) - window + 1, (), generator=generator))
+    return [ordered[start + i] for i in torch.randperm(window, generator=generator)[:size].tolist()]
+
+
+def _cut(clip: Clip, longest: int, frames_per_unit: int, generator: torch.Generator) -> Clip:
+    """Return whole units of the clip, anywhere in it, that last at most `longest` frames of the base rate."""
+    ends = clip.durations.cumsum(0)
+    if (spare := int(ends[-1]) - longest) <= 0:
+        return clip
+    first = int(torch.searchsorted(ends - clip.durations, torch.randint(spare + 1, (), generator=generator)))
+    begin = int(ends[first] - clip.durations[first])
+    last = max(first + 1, int(torch.searchsorted(ends, begin + longest, right=True)))
+    frames = slice(begin * frames_per_unit, int(ends[last - 1]) * frames_per_unit)
+    return Clip(clip.units[first:last], clip.durations[first:last], clip.mel[frames])
+
+
+def _loss(voice: Voice, clips: Sequence[Clip], device: torch.device) -> tuple[torch.Tensor, str]:
+    loss = mel_loss(voice.mel, clips, device)
+    message = f"mel L1 {loss.item():.3f}"
+    if voice.duration is not None:
+        durations = duration_loss(voice.duration, clips, device)
+        return loss + durations, f"{message}, durations {durations.item():.3f}"
+    return loss, message
+
+
+def mel_loss(net: MelNet, clips: Sequence[Clip], device: torch.device) -> torch.Tensor:
+    """Return the mean absolute error of log-mels over the frames of `clips`."""
+    units, mask = _padded([c.units.repeat_interleave(c.durations) for c in clips], device)
+    wanted = pad_sequence([c.mel for c in clips], batch_first=True).to(device).float().transpose(1, 2)
+    frames = mask[:, None].repeat_interleave(net.stack, -1)
+    errors: torch.Tensor = (net(units, mask) - wanted).abs() * frames
+    return errors.sum() / (frames.sum() * wanted.shape[1])
+
+
+def duration_loss(net: DurationNet, clips: Sequence[Clip], device: torch.device) -> torch.Tensor:
+    """Return the cross-entropy (nats) of the units' durations, those too long counting as the longest."""
+    units, mask = _padded([c.units for c in clips], device)
+    classes, _ = _padded([c.durations - 1 for c in clips], device)
+    losses = functional.cross_entropy(net(units, mask), classes.clamp(max=net.out.out_channels - 1), reduction="none")
+    return (losses * mask).sum() / mask.sum()
+
+
+def _padded(rows: Sequence[torch.Tensor], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    lengths = torch.tensor([len(r) for r in rows])
+    mask = torch.arange(int(lengths.max()))[None] < lengths[:, None]
+    return pad_sequence(list(rows), batch_first=True).to(device), mask.float().to(device)
