@@ -54,8 +54,8 @@ def speech_like(seconds: float, seed: int) -> torch.Tensor:
     return (0.2 * voice * loudness + 0.01 * torch.randn(t.shape, generator=draw))[None]
 
 
-def load(weights: Path, **options) -> EncodecTokenizer:
-    return EncodecTokenizer.load(EncodecConfig(weights=weights, **options), {}, None, device=CPU, dtype=torch.float32)
+def load(weights: Path, dtype: torch.dtype = torch.float32, **options) -> EncodecTokenizer:
+    return EncodecTokenizer.load(EncodecConfig(weights=weights, **options), {}, None, device=CPU, dtype=dtype)
 
 
 def audio(seconds: float, seed: int = 0) -> Audio:
@@ -100,19 +100,24 @@ SECONDS = (0.03, 0.09, 0.31, 0.71, 1.003, 1.5, 1.51)
 SOUNDS = [audio(seconds, seed) for seed, seconds in enumerate(SECONDS)]
 
 
+# In double precision: what random weights give differs so little from frame to frame that rounding decides some codes.
 @pytest.fixture(scope="module")
 def alone(weights) -> list[Codes]:
-    tokenizer = load(weights)
+    tokenizer = load(weights, torch.float64)
     return [tokenizer.encode([sound])[0] for sound in SOUNDS]
 
 
 @pytest.mark.parametrize("batch_s", [2.5, 1000.0])
 def test_codes_do_not_depend_on_the_batch(weights, alone, batch_s):
-    tokenizer = load(weights, batch_s=batch_s)
-    together, again = tokenizer.encode(SOUNDS), tokenizer.encode(SOUNDS)
-    assert all(same(a, b) for a, b in zip(together, again, strict=True))
-    equal = torch.cat([a.streams[0] == b.streams[0] for a, b in zip(together, alone, strict=True)])
-    assert equal.double().mean() >= 0.999
+    tokenizer = load(weights, torch.float64, batch_s=batch_s)
+    assert all(same(a, b) for a, b in zip(tokenizer.encode(SOUNDS), alone, strict=True))
+
+
+def test_one_list_gives_the_codes_of_each_and_again_the_same(weights):
+    tokenizer = load(weights)
+    first, second = tokenizer.encode(SOUNDS), tokenizer.encode(SOUNDS)
+    alone = [tokenizer.encode([sound])[0] for sound in SOUNDS]
+    assert all(same(a, b) and same(a, c) for a, b, c in zip(first, second, alone, strict=True))
 
 
 def same(a: Codes, b: Codes) -> bool:
@@ -120,11 +125,11 @@ def same(a: Codes, b: Codes) -> bool:
 
 
 def test_decoding_does_not_depend_on_the_batch(weights):
-    tokenizer = load(weights)
+    tokenizer, one_by_one = load(weights, batch_s=1000.0), load(weights)
     draw = torch.Generator().manual_seed(0)
     codes = [Codes(tuple(torch.randint(1024, (8, n), generator=draw))) for n in (1, 3, 40, 75, 76)]
     for batched, one in zip(tokenizer.decode(codes), codes, strict=True):
-        [alone] = tokenizer.decode([one])
+        [alone] = one_by_one.decode([one])
         assert batched.samples.shape == (1, one.streams[0].numel() * 320)
         assert torch.allclose(batched.samples, alone.samples, atol=1e-5)
 

@@ -27,15 +27,15 @@ from areca_units.dedup import Dedup
 from areca_units.mfcc import MfccKmeans
 
 CPU = torch.device("cpu")
-CONFIG = UnitMelConfig(width=48, layers=2, steps=60, batch=8, learning_rate=5e-3, phase_iterations=8)
+CONFIG = UnitMelConfig(width=32, layers=1, steps=50, batch=6, learning_rate=5e-3, phase_iterations=8)
 FORMANTS = ((300, 2300), (700, 1200), (400, 900), (550, 1800))
 
 
 def vowels(seed: int, pitch_hz: float = 120.0) -> Audio:
-    """Six vowels in random order, each of 0.12 to 0.3 s, with a breath between."""
+    """Four vowels in random order, each of 0.12 to 0.3 s, with a breath between."""
     generator = torch.Generator().manual_seed(seed)
     parts = [torch.zeros(1_600)]
-    for _ in range(6):
+    for _ in range(4):
         low, high = FORMANTS[int(torch.randint(len(FORMANTS), (), generator=generator))]
         t = torch.arange(int(1_920 + 2_880 * torch.rand((), generator=generator))) / 16_000
         hz = pitch_hz * torch.arange(1, 31)[:, None]
@@ -48,10 +48,10 @@ def vowels(seed: int, pitch_hz: float = 120.0) -> Audio:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    """20 target recordings, each the target of two rows whose own audio is of other speakers."""
+    """12 target recordings, each the target of two rows whose own audio is of other speakers."""
     root = tmp_path_factory.mktemp("vowels")
     rows = []
-    for i in range(20):
+    for i in range(12):
         audio.write(root / f"t{i}.wav", vowels(i))
         audio.write(root / f"s{i}.wav", vowels(100 + i, 180.0))
         for copy in "ab":
@@ -130,14 +130,14 @@ def tone(hz: float) -> torch.Tensor:
 
 def test_each_recording_is_learnt_once_and_never_a_test_row(data: Manifest) -> None:
     assert [row.target_audio for row, column in recordings(CONFIG, data) if column == "target_audio"] == [
-        f"t{i}.wav" for i in range(20)
+        f"t{i}.wav" for i in range(12)
     ]
     of_a = recordings(UnitMelConfig(voice="a"), data)
-    assert [(row.id, column) for row, column in of_a] == [(f"{i}a", "audio") for i in range(20)]
+    assert [(row.id, column) for row, column in of_a] == [(f"{i}a", "audio") for i in range(12)]
     with pytest.raises(InvalidManifest, match="no audio of speaker 'held'\n  speakers: a, b"):
         recordings(UnitMelConfig(voice="held"), data)
     alone = Manifest(tuple(dataclasses.replace(r, target_audio=None) for r in data.rows), data.root)
-    with pytest.raises(InvalidManifest, match="voice=.*\n  speakers: a, b"):
+    with pytest.raises(InvalidManifest, match=r"voice=.*\n  speakers: a, b"):
         recordings(CONFIG, alone)
 
 
@@ -169,7 +169,7 @@ class Killed(BaseException):
 def test_a_killed_fit_goes_on_to_the_same_weights(
     after: int, deduplicated: tuple[Any, Spec], data: Manifest, tmp_path: Path
 ) -> None:
-    config = dataclasses.replace(CONFIG, width=16, layers=1, steps=25, checkpoint_steps=10)
+    config = dataclasses.replace(CONFIG, width=16, steps=25, checkpoint_steps=10)
     undisturbed = fit(config, deduplicated, data, tmp_path / "undisturbed")
     steps: list[int] = []
 
@@ -200,7 +200,7 @@ def test_company_in_a_batch_changes_nothing(vocoder: UnitMel, timed: UnitMel) ->
 
 
 def test_phases_come_from_the_generator(vocoder: UnitMel) -> None:
-    codes = [Codes((torch.arange(20),))]
+    codes = [Codes((torch.arange(12),))]
     first, again, other = (speak(vocoder, codes, seed)[0].samples for seed in (1, 1, 2))
     assert torch.equal(first, again) and not torch.equal(first, other)
 
@@ -212,7 +212,7 @@ def test_long_clips_are_cut_between_units_and_their_frames_follow() -> None:
     seen = set()
     for seed in range(60):
         cut = _cut(clip, 12, 4, torch.Generator().manual_seed(seed))
-        assert int(cut.durations.sum()) <= 12
+        assert int(cut.durations[:-1].sum()) < 12 <= int(cut.durations.sum())
         assert torch.equal(cut.durations, durations[cut.units])
         assert torch.equal(cut.mel[:, 0].long(), cut.units.repeat_interleave(cut.durations * 4))
         seen |= set(cut.units.tolist())

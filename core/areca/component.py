@@ -55,6 +55,7 @@ class Component:
         paper: URL of the paper it implements.
         license: SPDX expression of the code.
         weights_license: SPDX expression of the weights it loads, if any.
+        check: option values, and needs, under which the conformance kit can make it in seconds.
 
     Raises:
         ValueError, TypeError: a field breaks one of the rules above.
@@ -74,6 +75,7 @@ class Component:
     paper: str | None = None
     license: str = "Apache-2.0"
     weights_license: str | None = None
+    check: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):

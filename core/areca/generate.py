@@ -14,6 +14,7 @@ from areca.answers import Choice, Cursor, Rules
 from areca.beam import beam_search
 from areca.choosing import Sampling, allowed_logits, column_id, pick
 from areca.errors import InvalidConfig
+from areca.heads import Head
 from areca.lm import SpeechLM
 from areca.stepping import Stepper
 from areca.tasks import Segment, SegmentKind
@@ -110,11 +111,11 @@ def _samplings(decoding: Decoding, count: int, generator: torch.Generator | None
 def _search(rules: Rules, prompts: Sequence[Sequence[int]], samplings: list[Sampling | None]) -> list[Cursor]:
     cursors = [Cursor(rules) for _ in prompts]
     begun = [_force(cursor) for cursor in cursors]  # goes into the prompt's own pass
-    pad = rules.lm.vocabulary.control(Control.PAD)
+    head, pad = rules.lm.head, rules.lm.vocabulary.control(Control.PAD)
     stepper = Stepper(rules.lm.model, [[*p, *b] for p, b in zip(prompts, begun, strict=True)], pad)
     live = list(range(len(cursors)))
     while True:
-        ids = _choose(rules.lm, stepper.hidden, [cursors[i].choice for i in live], [samplings[i] for i in live])
+        ids = _choose(head, stepper.hidden, [cursors[i].choice for i in live], [samplings[i] for i in live])
         for i, chosen in zip(live, ids, strict=True):
             cursors[i].push(chosen)
         kept = [row for row, i in enumerate(live) if not cursors[i].done]
@@ -132,21 +133,21 @@ def _force(cursor: Cursor) -> list[int]:
     return cursor.ids.copy()
 
 
-def _choose(lm: SpeechLM, hidden: Tensor, choices: list[Choice], samplings: list[Sampling | None]) -> list[int]:
+def _choose(head: Head, hidden: Tensor, choices: list[Choice], samplings: list[Sampling | None]) -> list[int]:
     if len(set(choices)) == 1:  # the usual case: no rows to gather
-        return _choose_alike(lm, hidden, choices[0], samplings)
+        return _choose_alike(head, hidden, choices[0], samplings)
     ids = [0] * len(choices)
     for choice in dict.fromkeys(choices):
         rows = [row for row, c in enumerate(choices) if c == choice]
-        for row, i in zip(rows, _choose_alike(lm, hidden[rows], choice, [samplings[r] for r in rows]), strict=True):
+        for row, i in zip(rows, _choose_alike(head, hidden[rows], choice, [samplings[r] for r in rows]), strict=True):
             ids[row] = i
     return ids
 
 
-def _choose_alike(lm: SpeechLM, hidden: Tensor, choice: Choice, samplings: list[Sampling | None]) -> list[int]:
+def _choose_alike(head: Head, hidden: Tensor, choice: Choice, samplings: list[Sampling | None]) -> list[int]:
     if choice.forced:
         return [choice.end] * len(samplings)
-    return [column_id(choice, column) for column in pick(allowed_logits(lm.head, hidden, choice), samplings)]
+    return [column_id(choice, column) for column in pick(allowed_logits(head, hidden, choice), samplings)]
 
 
 @contextmanager

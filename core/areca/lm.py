@@ -226,7 +226,7 @@ class SpeechLM:
             )
         reads, writes = (AudioFormat.from_json(vocabulary, layout.get(name, {})) for name in ("reads", "writes"))
         with _quiet():
-            model = AutoModelForCausalLM.from_pretrained(directory, dtype="auto", local_files_only=True)
+            model: Any = AutoModelForCausalLM.from_pretrained(directory, dtype="auto", local_files_only=True)
         model.to(torch.device(device))
         rows = int(model.get_input_embeddings().weight.shape[0])
         if rows != vocabulary.size:
@@ -252,12 +252,12 @@ def _say_how_to_end(model: Any, vocabulary: Vocabulary) -> None:
 def _quiet() -> Iterator[None]:
     """Keep the library's progress bars off the screen: the one who calls shows progress."""
     shown = is_progress_bar_enabled()
-    disable_progress_bar()
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         if shown:
-            enable_progress_bar()
+            enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -9,6 +9,40 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+
+class _RoomyLayer(DynamicLayer):
+    """A layer of the cache that leaves room behind its end, so that a step copies its own column and no other."""
+
+    _room: tuple[Tensor, Tensor] | None = None
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Append ``[B, H, n, D]`` to keys and values and return them whole."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        start = self.get_seq_length()
+        end = start + key_states.shape[-2]
+        if self._room is None or self._room[0].shape[-2] < end:
+            olds = (self.keys, self.values) if start else (key_states[:, :, :0], value_states[:, :, :0])
+            self._room = tuple(_grown(old, end + end // 2 + 64) for old in olds)  # type: ignore[assignment]
+        keys, values = self._room
+        keys[:, :, start:end] = key_states
+        values[:, :, start:end] = value_states
+        self.keys, self.values = keys[:, :, :end], values[:, :, :end]
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keep the sequences of `indices`, in that order."""
+        super().batch_select_indices(indices)
+        self._room = None
+
+
+def _grown(states: Tensor, length: int) -> Tensor:
+    batch, heads, old, width = states.shape
+    room = states.new_empty(batch, heads, length, width)
+    room[:, :, :old] = states
+    return room
 
 
 class Stepper:
@@ -21,20 +55,19 @@ class Stepper:
     """
 
     def __init__(self, model: Any, prompts: Sequence[Sequence[int]], pad: int) -> None:
-        config = model.config.get_text_config()
         self._body = model.base_model
         self._takes_positions = "position_ids" in inspect.signature(self._body.forward).parameters
-        self._cache = DynamicCache(config=config)
+        self._cache = _roomy_cache(model.config.get_text_config())
         self._device = model.get_input_embeddings().weight.device
         longest = max(map(len, prompts))
         rows = [[pad] * (longest - len(p)) + list(p) for p in prompts]
         self._lengths = torch.tensor([len(p) for p in prompts], device=self._device)[:, None]
-        self._padding = longest - self._lengths
+        padding = longest - self._lengths
         # Without padding the library needs no mask, and takes its faster path.
-        self._mask = torch.arange(longest, device=self._device) >= self._padding
-        self._padded = bool(self._padding.any())
-        positions = (torch.arange(longest, device=self._device) - self._padding).clamp(min=0)
-        self.hidden: Tensor = self._run(torch.tensor(rows, device=self._device), positions)
+        self._padded = bool(padding.any())
+        columns = torch.arange(longest, device=self._device)
+        self._mask = columns >= padding
+        self.hidden = self._run(torch.tensor(rows, device=self._device), (columns - padding).clamp(min=0))
         """Float ``[B, H]``: the state from which the next id of each sequence is chosen."""
 
     def step(self, ids: Sequence[int]) -> None:
@@ -58,3 +91,10 @@ class Stepper:
         output = self._body(input_ids=ids, past_key_values=self._cache, use_cache=True, **options)
         last: Tensor = output.last_hidden_state[:, -1]
         return last
+
+
+def _roomy_cache(config: Any) -> Any:
+    cache: Any = DynamicCache(config=config)
+    # Only layers of full attention: those with a window, or with a state, have rules of their own.
+    cache.layers = [_RoomyLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    return cache

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import functools
 import hashlib
-import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -39,6 +38,10 @@ class Value:
         return cls(kind, tuple(int(part) for part in text.replace(":", "-").split("-")))
 
 
+Groups = tuple[tuple[Value, ...], ...]
+"""The values of one kind, in groups that are equally likely."""
+
+
 def split_of(value: Value, test_share: float, validation_share: float) -> str:
     """Return ``"test"``, ``"validation"`` or ``"train"``, by a hash of kind and value alone."""
     digest = hashlib.sha256(f"{value.kind}:{value}".encode()).digest()
@@ -49,8 +52,8 @@ def split_of(value: Value, test_share: float, validation_share: float) -> str:
 
 
 @functools.cache
-def everything() -> Mapping[str, tuple[tuple[Value, ...], ...]]:
-    """Return the values of each kind, in the groups that are equally likely: numbers by how many digits they have."""
+def everything() -> Mapping[str, Groups]:
+    """Return the values of each kind; the groups of numbers are those of one, two, three and four digits."""
     numbers = (range(10), range(10, 100), range(100, 1000), range(1000, 10_000))
     days = (_FIRST_DAY + datetime.timedelta(n) for n in range((_LAST_DAY - _FIRST_DAY).days + 1))
     return {
@@ -60,9 +63,7 @@ def everything() -> Mapping[str, tuple[tuple[Value, ...], ...]]:
     }
 
 
-def draw(
-    groups: Mapping[str, tuple[tuple[Value, ...], ...]], rng: np.random.Generator, *, repeat: bool
-) -> Iterator[Value]:
+def draw(groups: Mapping[str, Groups], rng: np.random.Generator, *, repeat: bool) -> Iterator[Value]:
     """Yield values, each kind in turn and each of its groups in turn, without replacement.
 
     Args:
@@ -70,18 +71,15 @@ def draw(
         rng: shuffles each group.
         repeat: begin a group anew when it is used up; otherwise it is left out from then on.
     """
-    kinds = [itertools.cycle([_shuffled(group, rng, repeat) for group in of_kind if group]) for of_kind in groups.values()]
-    sizes = [sum(1 for group in of_kind if group) for of_kind in groups.values()]
-    while True:
-        alive = False
-        for kind, size in zip(kinds, sizes, strict=True):
-            for _ in range(size):
-                if (value := next(next(kind), None)) is not None:
-                    alive = True
+    kinds = [[_shuffled(group, rng, repeat) for group in of_kind if group] for of_kind in groups.values()]
+    while any(kinds):
+        for of_kind in kinds:
+            while of_kind:
+                of_kind.append(turn := of_kind.pop(0))
+                if (value := next(turn, None)) is not None:
                     yield value
                     break
-        if not alive:
-            return
+                of_kind.pop()
 
 
 def _shuffled(group: tuple[Value, ...], rng: np.random.Generator, repeat: bool) -> Iterator[Value]:

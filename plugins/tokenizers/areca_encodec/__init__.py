@@ -29,8 +29,8 @@ class EncodecConfig:
     """Rate of the model; only the 24 kHz one gives one sequence of codes."""
     weights: Path | None = None
     """State dict of the 24 kHz model (.th, .pt or .safetensors); None: the published one, downloaded once."""
-    batch_s: float = runtime(60.0)
-    """Seconds of audio, padding included, that are encoded at once."""
+    batch_s: float = runtime(0.0)
+    """Seconds of audio, padding included, encoded at once; 0: one recording at a time, the fastest on a CPU."""
 
 
 def quantizers(bandwidth_kbps: float) -> int:

@@ -55,14 +55,14 @@ class UnitMelConfig:
             raise ValueError(f"phase_iterations must not be negative, got {self.phase_iterations}")
 
 
-def unit_rate_hz(tokenizer: Spec) -> float:
+def unit_rate_hz(tokenizer: TokenizerSpec) -> float:
     """Return the rate in which a tokenizer's units (or their durations) count.
 
     Raises:
         IncompatibleParts: not one stream, no rate, or mel frames that a unit does not divide into.
     """
-    if not isinstance(tokenizer, TokenizerSpec) or len(tokenizer.streams) != 1:
-        came = ", ".join(map(str, tokenizer.streams)) if isinstance(tokenizer, TokenizerSpec) else repr(tokenizer)
+    if len(tokenizer.streams) != 1:
+        came = ", ".join(map(str, tokenizer.streams))
         raise IncompatibleParts(f"unit-mel: expected a tokenizer of one stream, got {came}")
     rate = tokenizer.streams[0].frame_rate_hz or tokenizer.base_rate_hz
     if rate is None or MEL_RATE_HZ % rate:
@@ -77,8 +77,8 @@ def spec(config: UnitMelConfig, needs: Mapping[str, Spec]) -> VocoderSpec:
         IncompatibleParts: units that cannot become mel frames, see `unit_rate_hz`.
     """
     tokenizer = needs["tokenizer"]
+    assert isinstance(tokenizer, TokenizerSpec), "core gives each need a part of its kind"
     unit_rate_hz(tokenizer)
-    assert isinstance(tokenizer, TokenizerSpec)
     return VocoderSpec(tokenizer.streams, SAMPLE_RATE_HZ)
 
 

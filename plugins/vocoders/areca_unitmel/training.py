@@ -75,13 +75,14 @@ def _draw(ordered: Sequence[Clip], size: int, generator: torch.Generator) -> lis
 
 
 def _cut(clip: Clip, longest: int, frames_per_unit: int, generator: torch.Generator) -> Clip:
-    """Return whole units of the clip, anywhere in it, that last at most `longest` frames of the base rate."""
+    """Return whole units from anywhere in the clip: `longest` frames of the base rate, and the rest of the last."""
     ends = clip.durations.cumsum(0)
     if (spare := int(ends[-1]) - longest) <= 0:
         return clip
-    first = int(torch.searchsorted(ends - clip.durations, torch.randint(spare + 1, (), generator=generator)))
+    frame = torch.randint(spare + 1, (), generator=generator)
+    first = int(torch.searchsorted(ends, frame, right=True))
     begin = int(ends[first] - clip.durations[first])
-    last = max(first + 1, int(torch.searchsorted(ends, begin + longest, right=True)))
+    last = int(torch.searchsorted(ends, begin + longest)) + 1
     frames = slice(begin * frames_per_unit, int(ends[last - 1]) * frames_per_unit)
     return Clip(clip.units[first:last], clip.durations[first:last], clip.mel[frames])
 

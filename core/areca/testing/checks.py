@@ -1,0 +1,187 @@
+"""The checks of every component, and which checks there are for a kind."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from areca import specs
+from areca.component import Kind
+from areca.options import build, describe
+from areca.registry import LOCAL
+from areca.testing.subject import Skipped, Subject
+
+Check = Callable[[Subject], None]
+"""Raises AssertionError if the component is wrong, `Skipped` if that cannot be told here."""
+
+HEAVY = ("torch", "torchaudio", "transformers", "numpy", "jax", "tensorflow")
+"""What a light half does not import."""
+LONGEST_SUMMARY = 100
+"""Characters of a summary that fit a line of ``areca list``."""
+_SPECS: dict[Kind, type[Any]] = {
+    Kind.TOKENIZER: specs.TokenizerSpec,
+    Kind.BACKBONE: specs.BackboneSpec,
+    Kind.VOCODER: specs.VocoderSpec,
+    Kind.TASK: specs.TaskSpec,
+    Kind.DATASET: specs.DatasetSpec,
+    Kind.JUDGE: specs.JudgeSpec,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one check."""
+
+    check: str
+    state: Literal["pass", "fail", "skip"]
+    message: str = ""
+
+
+def checks_for(kind: Kind) -> list[Check]:
+    """Return the checks of a kind: those of every component, then its own."""
+    modules = [sys.modules[__name__]]
+    if kind in (Kind.TOKENIZER, Kind.BACKBONE, Kind.VOCODER, Kind.TASK):
+        modules.append(importlib.import_module(f"areca.testing.{kind}"))
+    return [f for module in modules for name, f in vars(module).items() if name.startswith("check_")]
+
+
+def run(subject: Subject) -> Iterator[Outcome]:
+    """Run every check of the subject's kind."""
+    for check in checks_for(subject.component.kind):
+        name = check.__name__.removeprefix("check_")
+        try:
+            check(subject)
+            yield Outcome(name, "pass")
+        except Skipped as e:
+            yield Outcome(name, "skip", str(e))
+        except Exception as e:  # a plugin's own code: anything can happen
+            yield Outcome(name, "fail", str(e) if isinstance(e, AssertionError) else f"{type(e).__name__}: {e}")
+
+
+def check_summary(subject: Subject) -> None:
+    """The summary is one short line without a full stop."""
+    summary = subject.component.summary
+    assert summary and "\n" not in summary, f"summary {summary!r}: expected one line"
+    assert len(summary) <= LONGEST_SUMMARY, f"summary has {len(summary)} characters, at most {LONGEST_SUMMARY} fit"
+    assert not summary.endswith("."), f"summary {summary!r} ends with a full stop"
+
+
+def check_revision(subject: Subject) -> None:
+    """The revision is a positive whole number."""
+    revision = subject.component.revision
+    assert type(revision) is int and revision >= 1, f"revision is {revision!r}, expected 1, 2, 3 ..."
+
+
+def check_options_documented(subject: Subject) -> None:
+    """Each option has a doc: a string literal below its field."""
+    bare = [o.name for o in describe(subject.component.config) if not o.doc]
+    assert not bare, f"options without a doc (a string below the field): {', '.join(bare)}"
+
+
+def check_config_round_trip(subject: Subject) -> None:
+    """The config survives being written to YAML and read back."""
+    import yaml
+    from omegaconf import OmegaConf
+
+    config = subject.part.config
+    text = OmegaConf.to_yaml(OmegaConf.structured(config))
+    again = build(type(config), yaml.safe_load(text), "from YAML")
+    assert again == config, f"written to YAML and read back, the config is another: {config} became {again}"
+
+
+def check_spec_type(subject: Subject) -> None:
+    """The spec is of the kind's own type."""
+    expected, spec = _SPECS[subject.component.kind], subject.part.spec
+    assert type(spec) is expected, f"spec returned {spec!r}, expected a {expected.__name__}"
+
+
+def check_target(subject: Subject) -> None:
+    """The target can be imported and has what its tags say."""
+    _require_modules(subject)
+    target = subject.entry.target()
+    wanted = ["load", *(["fit"] if "fit" in subject.component.tags else [])]
+    lacking = [name for name in wanted if not callable(getattr(target, name, None))]
+    assert not lacking, f"{subject.component.target} has no {' and no '.join(lacking)}"
+
+
+def check_import_is_light(subject: Subject) -> None:
+    """Importing the light half imports nothing heavy."""
+    component = subject.component
+    modules = sorted({component.config.__module__, component.spec.partition(":")[0]})
+    heavy = _fresh(
+        "for name in given['modules']: importlib.import_module(name)\n"
+        "print(json.dumps([m for m in given['heavy'] if m in sys.modules]))",
+        modules=modules,
+        heavy=HEAVY,
+    )
+    assert not heavy, f"importing {', '.join(modules)} imports {', '.join(heavy)}: move it behind {component.target!r}"
+
+
+def check_spec_is_light(subject: Subject) -> None:
+    """Resolving the component, as ``areca validate`` does, imports nothing heavy."""
+    _ = subject.part
+    heavy = _fresh(
+        _DISCOVER + "before = set(sys.modules)\n"
+        "resolve(registry, Kind(given['kind']), given['value'], role='subject')\n"
+        "print(json.dumps([m for m in given['heavy'] if m in sys.modules and m not in before]))",
+        kind=subject.component.kind,
+        value=subject.value,
+        heavy=HEAVY,
+        plugins=_local(subject),
+    )
+    assert not heavy, f"{subject.component.spec} imports {', '.join(heavy)}: a spec is made of options alone"
+
+
+def check_missing_dependency(subject: Subject) -> None:
+    """Where what it requires is not installed, the plugin is still listed and says what is missing."""
+    component = subject.component
+    if not component.requires:
+        raise Skipped("it requires nothing")
+    broken, missing = _fresh(
+        _BLOCK + _DISCOVER + "found = [e for e in registry.entries(Kind(given['kind'])) if given['name'] in e.names]\n"
+        "print(json.dumps([[str(b) for b in registry.broken], found[0].missing() if found else None]))",
+        kind=component.kind,
+        name=subject.entry.qualified,
+        requires=component.requires,
+        plugins=_local(subject),
+    )
+    assert missing is not None, f"without {component.requires} its plugin cannot be listed: {broken}"
+    assert tuple(missing) == component.requires, f"without {component.requires} it says that {missing} is missing"
+
+
+_DISCOVER = """
+from areca.component import Kind
+from areca.parts import resolve
+from areca.registry import Registry
+registry = Registry.discover(given['plugins'])
+"""
+_BLOCK = """
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] in given['requires']:
+            raise ModuleNotFoundError(f'No module named {name!r}', name=name)
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+def _fresh(code: str, **given: Any) -> Any:
+    """Run `code` in a new interpreter and return the JSON that it prints last."""
+    start = "import importlib, json, sys\ngiven = json.loads(sys.argv[1])\nsys.path[:] = given['path']\n"
+    argument = json.dumps(given | {"path": sys.path})
+    done = subprocess.run([sys.executable, "-c", start + code, argument], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"in a new interpreter: {done.stderr.strip().splitlines()[-1:]}"
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _local(subject: Subject) -> list[str]:
+    return [p.plugin for p in subject.registry.plugins if p.distribution == LOCAL]
+
+
+def _require_modules(subject: Subject) -> None:
+    if missing := subject.entry.missing():
+        raise Skipped(f"it {subject.entry.remedy(missing)}")

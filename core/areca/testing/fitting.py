@@ -1,0 +1,79 @@
+"""What every component with the tag ``fit`` must do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from areca.interfaces import Job, Progress, no_progress
+from areca.options import file_hash
+from areca.testing.subject import Skipped, Subject
+from areca.testing.tools import with_global_seed
+
+_SEED = 3
+
+
+def check_fit_is_deterministic(subject: Subject) -> None:
+    """Fitting twice gives the same files, whatever the global random state, and leaves that alone."""
+    _require(subject, "fit")
+    first, again = (
+        with_global_seed(seed, lambda seed=seed: _fit(subject, f"fit-{seed}"), "fitting")  # type: ignore[misc]
+        for seed in (1, 2)
+    )
+    assert first, "fitting wrote no file"
+    assert first == again, f"fitting twice gave other files: {_differing(first, again)}"
+
+
+def check_fit_resumes(subject: Subject) -> None:
+    """Interrupted halfway and started again, it ends with the files of an undisturbed fit."""
+    _require(subject, "resume")
+    counted = _Interrupting(None)
+    undisturbed = _fit(subject, "undisturbed", counted)
+    if not counted.calls:
+        raise Skipped("its fit reports no progress, so there is no moment to interrupt it")
+    try:
+        _fit(subject, "interrupted", _Interrupting(1 + counted.calls // 2))
+    except _Interrupted:
+        resumed = _fit(subject, "interrupted")
+    else:
+        raise AssertionError("fitting went on when `job.progress` raised")
+    assert undisturbed == resumed, f"interrupted and resumed it gave other files: {_differing(undisturbed, resumed)}"
+
+
+class _Interrupted(BaseException):
+    """Stands for Ctrl-C."""
+
+
+class _Interrupting:
+    """A `Progress` that counts its calls, and raises at one of them."""
+
+    def __init__(self, at: int | None) -> None:
+        self.at, self.calls = at, 0
+
+    def __call__(self, done: int, total: int, message: str = "") -> None:
+        """Count; raise where that was asked for."""
+        self.calls += 1
+        if self.calls == self.at:
+            raise _Interrupted
+
+
+def _require(subject: Subject, tag: str) -> None:
+    if tag not in subject.component.tags:
+        raise Skipped(f"it has no tag {tag}")
+    _ = subject.instance  # skipped, too, where a module or weights that it needs are missing
+
+
+def _fit(subject: Subject, name: str, progress: Progress = no_progress) -> dict[str, str]:
+    directory = subject.directory / name
+    directory.mkdir(exist_ok=True)
+    job = Job(directory, _SEED, subject.workshop.device, progress)
+    needs = {need: subject.workshop.instance(part) for need, part in subject.part.needs.items()}
+    subject.entry.target().fit(subject.part.config, needs, subject.manifest, job)
+    return {p.relative_to(directory).as_posix(): file_hash(p) for p in _files(directory)}
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(p for p in directory.rglob("*") if p.is_file())
+
+
+def _differing(a: dict[str, str], b: dict[str, str]) -> str:
+    return ", ".join(sorted({name for name, _ in a.items() ^ b.items()}))

@@ -1,0 +1,92 @@
+"""pytest plugin: gives tests the arguments ``areca_subject`` and ``areca_check``, one call a component and check."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from areca.registry import Entry
+    from areca.testing.checks import Check
+    from areca.testing.subject import Subject
+
+_REGISTRY = pytest.StashKey[Any]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--areca-plugin``."""
+    parser.getgroup("areca").addoption(
+        "--areca-plugin",
+        action="append",
+        default=[],
+        metavar="PLUGIN",
+        help="check the components of this plugin alone: an installed one's name, or a file or module of your own",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Add the marker ``areca_xfail``."""
+    config.addinivalue_line(
+        "markers",
+        "areca_xfail(check, reason, component=None): a check that a component (None: any) is known to fail; strict",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Parametrize ``areca_subject`` and ``areca_check``."""
+    if not {"areca_subject", "areca_check"} <= set(metafunc.fixturenames):
+        return
+    from areca.testing.checks import checks_for
+
+    known = [_known(mark) for mark in metafunc.definition.iter_markers("areca_xfail")]
+    rows = [
+        _row(entry, check, known) for entry in _entries(metafunc.config) for check in checks_for(entry.component.kind)
+    ]
+    metafunc.parametrize(("areca_subject", "areca_check"), rows, indirect=["areca_subject"], scope="session")
+
+
+@pytest.fixture(scope="session")
+def areca_subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    """One component as the conformance kit checks it, made once for all checks."""
+    from areca.testing.subject import Subject
+
+    entry: Entry = request.param
+    directory = tmp_path_factory.mktemp(entry.component.name)
+    return Subject(entry, directory, registry=request.config.stash[_REGISTRY])
+
+
+def _entries(config: pytest.Config) -> list[Entry]:
+    from areca.registry import LOCAL, Registry
+
+    only = config.getoption("--areca-plugin")
+    registry = Registry.discover()
+    for broken in registry.broken:
+        if broken.provider.plugin in only:
+            raise pytest.UsageError(f"broken: {broken}")
+    installed = {p.plugin for p in registry.plugins}
+    own = [name for name in only if name not in installed]
+    registry = Registry.discover(own, root=config.invocation_params.dir)
+    config.stash[_REGISTRY] = registry
+    return [
+        entry
+        for entry in registry.entries()
+        if not only or entry.provider.plugin in only or entry.provider.distribution == LOCAL
+    ]
+
+
+def _known(mark: pytest.Mark) -> tuple[str, str, str | None]:
+    def read(check: str, reason: str, component: str | None = None) -> tuple[str, str, str | None]:
+        return check.removeprefix("check_"), reason, component
+
+    return read(*mark.args, **mark.kwargs)
+
+
+def _row(entry: Entry, check: Check, known: list[tuple[str, str, str | None]]) -> Any:
+    name = check.__name__.removeprefix("check_")
+    marks = [
+        pytest.mark.xfail(reason=reason, strict=True)
+        for failing, reason, component in known
+        if failing == name and component in (None, *entry.names)
+    ]
+    return pytest.param(entry, check, id=f"{entry.qualified}-{name}", marks=marks)

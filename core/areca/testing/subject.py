@@ -1,0 +1,116 @@
+"""What the checks are run on: one component under some options, made once for all of them."""
+
+from __future__ import annotations
+
+import functools
+import unittest
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from areca.component import Component
+from areca.errors import ArecaError, InvalidConfig
+from areca.parts import Part, resolve
+from areca.registry import Entry, Registry
+
+if TYPE_CHECKING:
+    from areca.fitting import Workshop
+    from areca.manifest import Manifest
+    from areca.types import Audio
+
+
+class Skipped(unittest.SkipTest):
+    """A check that cannot be made here; pytest counts it as skipped."""
+
+
+class Subject:
+    """A component as the kit checks it.
+
+    Args:
+        entry: the component.
+        directory: where to fit it and write the speech it is fitted on; must exist.
+        registry: where the components it needs are looked up.
+        options: option values and needs, as YAML gives them; they win over what the component declares as `check`.
+    """
+
+    def __init__(
+        self, entry: Entry, directory: Path, *, registry: Registry, options: Mapping[str, Any] | None = None
+    ) -> None:
+        self.entry, self.directory, self.registry = entry, directory, registry
+        self.options = dict(options or {})
+
+    @property
+    def component(self) -> Component:
+        """What its plugin declares."""
+        return self.entry.component
+
+    @property
+    def value(self) -> dict[str, Any]:
+        """What YAML would say to have it."""
+        return {"name": self.entry.qualified, **self.component.check, **self.options}
+
+    @functools.cached_property
+    def part(self) -> Part:
+        """The component under its options.
+
+        Raises:
+            Skipped: it has options without default, and nobody gave them.
+        """
+        try:
+            return resolve(self.registry, self.component.kind, self.value, role="subject")
+        except InvalidConfig as e:
+            if self.options or self.component.check:
+                raise
+            raise Skipped(f"{e}; try: areca check {self.component.name} option=value") from e
+
+    @functools.cached_property
+    def manifest(self) -> Manifest:
+        """A minute of synthetic speech-like sound with text, in two languages."""
+        from areca.testing.corpus import write_corpus
+
+        return write_corpus(self.directory / "corpus")
+
+    @functools.cached_property
+    def workshop(self) -> Workshop:
+        """Where the component and its needs are fitted and loaded."""
+        from areca.fitting import Workshop
+        from areca.store import Store
+
+        return Workshop(Store(self.directory / "store"), data=self.manifest)
+
+    @functools.cached_property
+    def instance(self) -> Any:
+        """The loaded component.
+
+        Raises:
+            Skipped: a module or weights that it needs are not here.
+        """
+        for part in self.part.walk():
+            if missing := part.entry.missing():
+                raise Skipped(f"{part.name} {part.entry.remedy(missing)}")
+        try:
+            return self.workshop.instance(self.part)
+        except (ArecaError, OSError) as e:
+            if self.component.weights_license is None:
+                raise
+            raise Skipped(f"its weights are not here: {e}") from e
+
+    def load(self) -> Any:
+        """Return a newly loaded instance of the same files."""
+        _ = self.instance
+        needs = {name: self.workshop.instance(need) for name, need in self.part.needs.items()}
+        artifact = self.workshop.artifact(self.part)
+        target = self.entry.target()
+        files = artifact.directory if artifact else None
+        return target.load(self.part.config, needs, files, device=self.workshop.device, dtype=self.workshop.dtype)
+
+    @functools.cached_property
+    def audios(self) -> list[Audio]:
+        """The manifest's recordings at the rate and channels that the tokenizer takes."""
+        from areca.audio import conform
+        from areca.specs import TokenizerSpec
+
+        spec = self.part.spec
+        assert isinstance(spec, TokenizerSpec), f"expected a TokenizerSpec, got {spec!r}"
+        manifest = self.manifest
+        return [conform(manifest.audio(row), spec.sample_rate_hz, spec.channels) for row in manifest.rows]

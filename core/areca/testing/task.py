@@ -1,0 +1,70 @@
+"""What every task must do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from areca.specs import TaskSpec
+from areca.tasks import AudioSegment, Task, TextSegment, chain
+from areca.testing.subject import Subject
+from areca.types import Codes
+
+_LANGUAGES = {"source.language": "fr", "target.language": "en"}
+
+
+def check_spec_is_true(subject: Subject) -> None:
+    """The spec's inputs and outputs are the task's fields."""
+    spec, task = subject.part.spec, _task(subject)
+    assert isinstance(spec, TaskSpec)
+    fields = tuple(f.path for f in task.inputs), tuple(f.path for f in task.outputs)
+    assert (spec.inputs, spec.outputs) == fields, f"the spec says {spec}, the task has {fields}"
+
+
+def check_prompt_needs_no_target(subject: Subject) -> None:
+    """The prompt is made of the inputs and languages alone: its tag first, then each input."""
+    task = _task(subject)
+    prompt = task.prompt(_values(task.inputs) | _LANGUAGES)
+    assert isinstance(prompt[0], TextSegment), f"the prompt begins with {prompt[0]!r}, expected text"
+    first = prompt[0].text
+    assert task.tag in first, f"the prompt begins with {first!r}, expected the tag {task.tag!r}"
+    kinds = [_kind(segment) for segment in prompt[1:]]
+    expected = [field.kind for field in task.inputs]
+    assert kinds == expected, f"the prompt holds {kinds}, the inputs are {expected}"
+
+
+def check_parse_gives_target_back(subject: Subject) -> None:
+    """Parsing the target gives back the output fields."""
+    task = _task(subject)
+    values = _values(task.inputs) | _values(task.outputs) | _LANGUAGES
+    target = task.target(values)
+    kinds = tuple(_kind(segment) for segment in target)
+    assert kinds == task.answer_kinds, f"the target holds {kinds}, answer_kinds says {task.answer_kinds}"
+    parsed = task.parse(target)
+    expected = {f.path: values[f.path] for f in task.outputs}
+    assert parsed == expected, f"parsing the target gave {parsed}, expected {expected}"
+
+
+def check_chains(subject: Subject) -> None:
+    """A chain of it alone asks and answers the same."""
+    task = _task(subject)
+    alone = chain([task])
+    values = _values(task.inputs) | _values(task.outputs) | _LANGUAGES
+    assert alone.prompt(values) == task.prompt(values), "as a chain of one, it has another prompt"
+    assert alone.target(values) == task.target(values), "as a chain of one, it has another target"
+
+
+def _task(subject: Subject) -> Task:
+    task = subject.instance
+    assert isinstance(task, Task), f"load returned {type(task).__name__}, expected an areca.tasks.Task"
+    return task
+
+
+def _values(fields: Any) -> dict[str, str | Codes]:
+    codes = Codes((torch.arange(4),))
+    return {f.path: codes if f.kind == "audio" else f"{f.path} as text" for f in fields}
+
+
+def _kind(segment: Any) -> str:
+    return "audio" if isinstance(segment, AudioSegment) else "text"

@@ -1,0 +1,153 @@
+"""What every tokenizer must do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from areca.errors import InvalidAudio, InvalidCodes
+from areca.specs import TokenizerSpec
+from areca.testing.fitting import check_fit_is_deterministic, check_fit_resumes
+from areca.testing.subject import Skipped, Subject
+from areca.testing.tools import refuses, with_global_seed
+from areca.types import Audio, Codes, require_codes
+
+__all__ = ["check_fit_is_deterministic", "check_fit_resumes"]  # checks of this kind as well
+
+LEAST_EQUAL = 0.999
+"""Share of first-stream frames that must not depend on the batch."""
+SLACK_FRAMES = 2
+"""Frames that a tokenizer may lose or add at the edges."""
+
+
+def check_codes(subject: Subject) -> None:
+    """It returns one `Codes` an audio, with the streams of its spec and every code in range."""
+    codes = subject.instance.encode(subject.audios)
+    assert len(codes) == len(subject.audios), f"{len(subject.audios)} audios gave {len(codes)} Codes"
+    try:
+        require_codes(codes, _spec(subject).streams)
+    except InvalidCodes as e:
+        raise AssertionError(str(e)) from e
+
+
+def check_frames(subject: Subject) -> None:
+    """There are seconds x rate codes, within 2; where the rate varies, their durations sum to that."""
+    spec = _spec(subject)
+    for audio, codes in zip(subject.audios, subject.instance.encode(subject.audios), strict=True):
+        for k, (stream, values) in enumerate(zip(spec.streams, codes.streams, strict=False)):
+            rate_hz, frames = stream.frame_rate_hz, values.numel()
+            if rate_hz is None and k == 0:
+                assert codes.durations is not None, f"stream {stream} carries no durations"
+                assert spec.base_rate_hz is not None, "durations, but the spec says no base_rate_hz"
+                assert int(codes.durations.min()) >= 1, "a code lasts less than one frame"
+                rate_hz, frames = spec.base_rate_hz, int(codes.durations.sum())
+            if rate_hz is not None:
+                expected = audio.seconds * rate_hz
+                assert abs(frames - expected) <= SLACK_FRAMES, (
+                    f"stream {stream}: {audio.seconds:.3f} s gave {frames} frames, expected {expected:.1f} +- 2"
+                )
+
+
+def check_batch_equals_alone(subject: Subject) -> None:
+    """Encoding in a batch gives the codes of encoding alone, in 99.9 % of first-stream frames."""
+    together = subject.instance.encode(subject.audios)
+    alone = [subject.instance.encode([audio])[0] for audio in subject.audios]
+    equal = total = 0
+    for a, b in zip(map(_frames, together), map(_frames, alone), strict=True):
+        assert a.shape == b.shape, f"in a batch {a.numel()} frames, alone {b.numel()}"
+        equal, total = equal + int((a == b).sum()), total + a.numel()
+    assert equal >= LEAST_EQUAL * total, f"in a batch {total - equal} of {total} frames differ from encoding alone"
+
+
+def check_repeat_is_exact(subject: Subject) -> None:
+    """Encoding the same batch again gives exactly the same codes."""
+    first, again = (subject.instance.encode(subject.audios) for _ in range(2))
+    assert _same(first, again), "encoding one batch twice gave other codes"
+
+
+def check_short_audio(subject: Subject) -> None:
+    """Audio of any length, down to one sample, gives at least one code, or is refused as `InvalidAudio`."""
+    spec = _spec(subject)
+    for seconds in (0.0, 0.005, 0.02, 0.1):
+        length = max(1, round(seconds * spec.sample_rate_hz))
+        audio = Audio(subject.audios[0].samples[:, :length].clone(), spec.sample_rate_hz, f"{length} samples")
+        try:
+            codes = subject.instance.encode([audio])
+        except InvalidAudio:
+            continue
+        assert all(s.numel() for s in codes[0].streams), f"{length} samples gave an empty stream, and no InvalidAudio"
+
+
+def check_refuses_wrong_audio(subject: Subject) -> None:
+    """Nothing, another rate and another number of channels are `InvalidAudio`."""
+    spec, audio = _spec(subject), subject.audios[0]
+    other_rate = Audio(audio.samples, spec.sample_rate_hz + 1)
+    other_channels = Audio(torch.cat([audio.samples, audio.samples[:1]]), spec.sample_rate_hz)
+    encode = subject.instance.encode
+    refuses(InvalidAudio, lambda: encode([]), "an empty list")
+    refuses(InvalidAudio, lambda: encode([audio, other_rate]), f"audio of {other_rate.sample_rate_hz} Hz")
+    refuses(InvalidAudio, lambda: encode([other_channels]), f"audio of {other_channels.channels} channels")
+
+
+def check_randomness(subject: Subject) -> None:
+    """Neither loading nor encoding uses or moves the global random state."""
+    codes = [
+        with_global_seed(seed, lambda: subject.load().encode(subject.audios[:4]), "loading and encoding")
+        for seed in (1, 2)
+    ]
+    assert _same(*codes), "the codes depend on the global random state"
+
+
+def check_decode(subject: Subject) -> None:
+    """Decoded audio has the spec's rate and channels, is finite and as long as what was encoded."""
+    _require_decode(subject)
+    spec = _spec(subject)
+    codes = subject.instance.encode(subject.audios)
+    decoded = subject.instance.decode(codes)
+    assert len(decoded) == len(codes), f"{len(codes)} Codes gave {len(decoded)} audios"
+    for before, after in zip(subject.audios, decoded, strict=True):
+        got, expected = (after.sample_rate_hz, after.channels), (spec.sample_rate_hz, spec.channels)
+        assert got == expected, f"decoded {got[0]} Hz x {got[1]} channels, expected {expected[0]} x {expected[1]}"
+        slack_s = SLACK_FRAMES / (spec.streams[0].frame_rate_hz or spec.base_rate_hz or 1.0)
+        assert abs(after.seconds - before.seconds) <= slack_s, (
+            f"{before.seconds:.3f} s came back as {after.seconds:.3f} s, expected +- {slack_s:.3f}"
+        )
+
+
+def check_decode_refuses_wrong_codes(subject: Subject) -> None:
+    """Nothing, and codes out of range, are `InvalidCodes`."""
+    _require_decode(subject)
+    streams = _spec(subject).streams
+    good = subject.instance.encode(subject.audios[:1])[0]
+    decode = subject.instance.decode
+    refuses(InvalidCodes, lambda: decode([]), "an empty list")
+    for code in (-1, streams[0].size):
+        wrong = good.streams[0].clone()
+        wrong[-1] = code
+        bad = Codes((wrong, *good.streams[1:]), good.durations, good.fingerprint)
+        refuses(InvalidCodes, lambda bad=bad: decode([bad]), f"code {code} of {streams[0]}")  # type: ignore[misc]
+
+
+def _spec(subject: Subject) -> TokenizerSpec:
+    spec = subject.part.spec
+    assert isinstance(spec, TokenizerSpec)
+    return spec
+
+
+def _require_decode(subject: Subject) -> None:
+    if "decode" not in subject.component.tags:
+        raise Skipped("it has no tag decode")
+
+
+def _frames(codes: Codes) -> torch.Tensor:
+    """Return the first stream, each code as often as it lasts frames."""
+    first = codes.streams[0]
+    return first if codes.durations is None else first.repeat_interleave(codes.durations)
+
+
+def _same(a: Sequence[Codes], b: Sequence[Codes]) -> bool:
+    return all(
+        len(x.streams) == len(y.streams) and all(map(torch.equal, x.streams, y.streams))
+        for x, y in zip(a, b, strict=True)
+    )

@@ -1,0 +1,53 @@
+"""Speaks a list of sentences with espeak-ng and ends: run as a program, with the standard library alone.
+
+espeak-ng carries hidden state from one utterance to the next (the phase of its flutter, its noise), so what it says
+depends on all that it said before. In a process of its own, a list always sounds the same; and GPL code stays apart.
+
+Input: a JSON object ``{"library": path, "data": path, "sentences": [[text, voice, pitch, words_per_minute], ...]}``.
+Output: for each sentence the sample rate in Hz and the number of samples as two little-endian uint32, then int16.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import struct
+import sys
+
+SYNCHRONOUS, DONT_EXIT, UTF8, FROM_START = 2, 0x8000, 1, 1
+RATE, PITCH = 1, 3
+CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+
+
+def main() -> int:
+    """Speak what standard input asks for."""
+    job = json.load(sys.stdin)
+    espeak = ctypes.CDLL(job["library"])
+    blocks: list[bytes] = []
+
+    @CALLBACK
+    def collect(samples: object, count: int, _events: object) -> int:
+        if samples and count > 0:
+            blocks.append(ctypes.string_at(samples, 2 * count))  # type: ignore[arg-type]
+        return 0
+
+    sample_rate_hz = espeak.espeak_Initialize(SYNCHRONOUS, 0, job["data"].encode(), DONT_EXIT)
+    if sample_rate_hz <= 0:
+        sys.exit(f"espeak-ng cannot start with the data in {job['data']}")
+    espeak.espeak_SetSynthCallback(collect)
+    for text, voice, pitch, words_per_minute in job["sentences"]:
+        blocks.clear()
+        if espeak.espeak_SetVoiceByName(voice.encode()):
+            sys.exit(f"espeak-ng has no voice {voice!r}")
+        espeak.espeak_SetParameter(RATE, words_per_minute, 0)
+        espeak.espeak_SetParameter(PITCH, pitch, 0)
+        said = text.encode()
+        if espeak.espeak_Synth(said, len(said) + 1, 0, FROM_START, 0, UTF8, None, None) or not blocks:
+            sys.exit(f"espeak-ng cannot say {text!r} with the voice {voice!r}")
+        pcm = b"".join(blocks)
+        sys.stdout.buffer.write(struct.pack("<II", sample_rate_hz, len(pcm) // 2) + pcm)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""The tasks of AudioPaLM: recognition, translation from speech to text, speech or both, synthesis, text translation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from areca import Component, Kind, hookimpl
+from areca.specs import Spec, TaskSpec
+
+ARECA_PLUGIN_API = 1
+_PAPER = "https://arxiv.org/abs/2306.12925"
+
+
+@dataclass(frozen=True, slots=True)
+class AsrConfig:
+    """Options of `asr`."""
+
+    side: Literal["source", "target"] = "source"
+    """which side of a translated utterance is transcribed"""
+
+
+@dataclass(frozen=True, slots=True)
+class TtsConfig:
+    """Options of `tts`."""
+
+    side: Literal["source", "target"] = "source"
+    """which side of a translated utterance is spoken"""
+
+
+@dataclass(frozen=True, slots=True)
+class AstConfig:
+    """Options of `ast`: none."""
+
+
+@dataclass(frozen=True, slots=True)
+class S2stConfig:
+    """Options of `s2st`: none."""
+
+
+@dataclass(frozen=True, slots=True)
+class MtConfig:
+    """Options of `mt`: none."""
+
+
+Config = AsrConfig | TtsConfig | AstConfig | S2stConfig | MtConfig
+_BOTH = ("source", "target")
+
+
+def tag_and_languages(config: Config) -> tuple[str, tuple[str, ...]]:
+    """Return a task's tag in the prompt and the sides whose languages the prompt names."""
+    match config:
+        case AsrConfig(side):
+            return "ASR", (side,)
+        case TtsConfig(side):
+            return "TTS", (side,)
+        case AstConfig():
+            return "AST", _BOTH
+        case S2stConfig():
+            return "S2ST", _BOTH
+        case MtConfig():
+            return "MT", _BOTH
+
+
+def spec(config: Config, needs: Mapping[str, Spec]) -> TaskSpec:
+    """Return the fields that a task reads and produces."""
+    match config:
+        case AsrConfig(side):
+            return TaskSpec((f"{side}.audio",), (f"{side}.text",))
+        case TtsConfig(side):
+            return TaskSpec((f"{side}.text",), (f"{side}.audio",))
+        case AstConfig():
+            return TaskSpec(("source.audio",), ("target.text",))
+        case S2stConfig():
+            return TaskSpec(("source.audio",), ("target.audio",))
+        case MtConfig():
+            return TaskSpec(("source.text",), ("target.text",))
+
+
+def _component(name: str, config: type[Config], summary: str) -> Component:
+    return Component(
+        kind=Kind.TASK,
+        name=name,
+        config=config,
+        spec="areca_speech:spec",
+        target="areca_speech.task:SpeechTask",
+        summary=summary,
+        paper=_PAPER,
+    )
+
+
+@hookimpl
+def areca_components() -> Iterable[Component]:
+    """Declare the tasks."""
+    return (
+        _component("asr", AsrConfig, "speech to its transcript, [ASR French]"),
+        _component("ast", AstConfig, "speech to translated text, [AST French English]"),
+        _component("s2st", S2stConfig, "speech to translated speech, [S2ST French English]"),
+        _component("tts", TtsConfig, "text to speech, [TTS English]"),
+        _component("mt", MtConfig, "text to translated text, [MT French English]"),
+    )

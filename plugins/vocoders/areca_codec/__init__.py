@@ -1,0 +1,38 @@
+"""The vocoder of language models that write a codec's tokens themselves: the codec's decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from areca import Component, Kind, hookimpl
+from areca.specs import Spec, TokenizerSpec, VocoderSpec
+
+ARECA_PLUGIN_API = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodecConfig:
+    """`codec` has no options."""
+
+
+def spec(config: CodecConfig, needs: Mapping[str, Spec]) -> VocoderSpec:
+    """Return the codec's streams and sample rate; whether it decodes, its tags say and not its spec."""
+    tokenizer = needs["tokenizer"]
+    assert isinstance(tokenizer, TokenizerSpec), "core gives each need a part of its kind"
+    return VocoderSpec(tokenizer.streams, tokenizer.sample_rate_hz)
+
+
+@hookimpl
+def areca_components() -> Iterable[Component]:
+    """Declare `codec`."""
+    yield Component(
+        kind=Kind.VOCODER,
+        name="codec",
+        config=CodecConfig,
+        spec="areca_codec:spec",
+        target="areca_codec.model:Codec",
+        summary="decodes the tokens of a codec that the language model writes itself",
+        needs={"tokenizer": Kind.TOKENIZER},
+        requires=("torch",),
+    )

@@ -1,0 +1,56 @@
+"""`codec`: the decoder of a tokenizer as a vocoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from areca.errors import ArecaError, IncompatibleParts
+from areca.interfaces import Decoder
+from areca.types import Audio, Codes, VoicePrompt
+from areca_codec import CodecConfig
+
+
+class Codec:
+    """Speaks codec tokens with the voice that is in them."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self.decoder = decoder
+
+    @staticmethod
+    def load(
+        config: CodecConfig,
+        needs: Mapping[str, Any],
+        files: Path | None,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> Codec:
+        """Wrap the loaded need ``tokenizer``.
+
+        Raises:
+            IncompatibleParts: it cannot decode.
+        """
+        tokenizer = needs["tokenizer"]
+        if not isinstance(tokenizer, Decoder):
+            raise IncompatibleParts(
+                f"codec: {type(tokenizer).__name__} only encodes; give a tokenizer with tag decode (areca list "
+                "tokenizer), or turn its units into speech with the vocoder unit-mel"
+            )
+        return Codec(tokenizer)
+
+    def synthesize(
+        self, codes: list[Codes], voices: Sequence[VoicePrompt | None], *, generator: torch.Generator
+    ) -> list[Audio]:
+        """Decode each of `codes`. Nothing is drawn from `generator`.
+
+        Raises:
+            InvalidCodes: nothing, or codes out of range.
+            ArecaError: a voice was given.
+        """
+        if given := [v for v in voices if v is not None]:
+            raise ArecaError(f"codec: the voice is in the tokens, got {len(given)} voice prompt(s)")
+        return self.decoder.decode(codes)
