@@ -16,9 +16,12 @@ from num2words import num2words
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import areca_decoder
+from areca.component import Kind
 from areca.errors import InvalidConfig, InvalidManifest
 from areca.interfaces import Backbone, Job
 from areca.manifest import Manifest, Utterance
+from areca.registry import Registry
+from areca.testing import Subject, run
 from areca_decoder import DecoderConfig
 from areca_decoder.model import Decoder
 from areca_decoder.pretraining import batch, examples, schedule
@@ -254,3 +257,9 @@ def test_schedule_rises_then_falls_to_nothing():
 
 def test_config_json_is_plain(fitted):
     assert json.loads((fitted / "config.json").read_text())["architectures"] == ["LlamaForCausalLM"]
+
+
+def test_the_conformance_kit_passes(tmp_path):
+    registry = Registry.discover()
+    outcomes = list(run(Subject(registry.find(Kind.BACKBONE, "decoder"), tmp_path, registry=registry)))
+    assert [(o.check, o.message) for o in outcomes if o.state != "pass"] == []

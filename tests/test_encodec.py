@@ -11,7 +11,10 @@ from encodec import EncodecModel
 from safetensors.torch import save_file
 
 import areca_encodec
+from areca.component import Kind
 from areca.errors import ArecaError, InvalidAudio, InvalidCodes, InvalidConfig
+from areca.registry import Registry
+from areca.testing import Subject, run
 from areca.types import Audio, Codes
 from areca_encodec import BANDWIDTHS_KBPS, EncodecConfig
 from areca_encodec.model import CHECKPOINT_URL, EncodecTokenizer
@@ -208,3 +211,12 @@ def test_the_component_names_its_dependency_and_extra():
     [component] = areca_encodec.areca_components()
     assert "encodec" in component.requires and component.extra == "encodec"
     assert all(importlib.util.find_spec(module) for module in component.requires)
+
+
+@pytest.mark.slow
+def test_the_conformance_kit_passes(weights, tmp_path):
+    registry = Registry.discover()
+    entry = registry.find(Kind.TOKENIZER, "encodec")
+    outcomes = list(run(Subject(entry, tmp_path, registry=registry, options={"weights": str(weights)})))
+    assert [(o.check, o.message) for o in outcomes if o.state == "fail"] == []
+    assert {o.check for o in outcomes if o.state == "skip"} == {"fit_is_deterministic", "fit_resumes"}

@@ -23,9 +23,12 @@ from transformers import (
 )
 
 import areca_hf
+from areca.component import Kind
 from areca.errors import ArecaError, InvalidConfig, MissingDependency
 from areca.interfaces import Backbone
+from areca.registry import Registry
 from areca.specs import BackboneSpec
+from areca.testing import Subject, run
 from areca_hf import HFConfig
 from areca_hf.model import HFBackbone
 
@@ -337,3 +340,11 @@ def test_smollm2_loads_and_speaks(tmp_path):
     backbone.model.save_pretrained(tmp_path / "copy")
     backbone.tokenizer.save_pretrained(tmp_path / "copy")
     assert torch.equal(logits(load(path=tmp_path / "copy").model), logits(backbone.model))
+
+
+def test_the_conformance_kit_passes(llama, tmp_path):
+    registry = Registry.discover()
+    entry = registry.find(Kind.BACKBONE, "hf")
+    outcomes = list(run(Subject(entry, tmp_path, registry=registry, options={"path": str(llama)})))
+    assert [(o.check, o.message) for o in outcomes if o.state == "fail"] == []
+    assert {o.check for o in outcomes if o.state == "skip"} == {"fit_is_deterministic", "fit_resumes"}

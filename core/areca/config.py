@@ -122,13 +122,13 @@ def _read_yaml(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
         if "=" not in pair:
             raise InvalidConfig(f"override {pair!r}: expected key=value, as training.steps=100")
     try:
-        values = OmegaConf.to_container(
-            OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(overrides))), resolve=True
-        )
-    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as e:
+        written = OmegaConf.load(path)
+        if not OmegaConf.is_dict(written):
+            raise InvalidConfig(f"{path}: expected a mapping like 'tokenizer: {{name: ...}}', got another YAML value")
+        values = OmegaConf.to_container(OmegaConf.merge(written, OmegaConf.from_dotlist(list(overrides))), resolve=True)
+    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as e:
         raise InvalidConfig(f"{path}: {e}") from e
-    if not isinstance(values, dict):
-        raise InvalidConfig(f"{path}: expected a mapping, got {type(values).__name__}")
+    assert isinstance(values, dict)
     return {str(k): v for k, v in values.items()}
 
 
@@ -163,11 +163,17 @@ def parse_config(
         vocoder=vocoder,
         tasks=_tasks(registry, layout.tasks),
         lm=build(LMConfig, layout.lm or {}, "lm"),
-        training=layout.training or {},
-        evaluation=layout.evaluation or {},
+        training=_options("training", layout.training),
+        evaluation=_options("evaluation", layout.evaluation),
     )
     check_fit(run)
     return run
+
+
+def _options(where: str, values: Any) -> Mapping[str, Any]:
+    if values is not None and not isinstance(values, Mapping):
+        raise InvalidConfig(f"{where}: expected {{option: value}}, got {values!r}")
+    return values or {}
 
 
 def _tokenizers(registry: Registry, layout: _Layout, root: Path) -> dict[str, Part]:
@@ -206,6 +212,8 @@ def _task(registry: Registry, value: Any) -> TaskMix:
     if "chain" in value and rest:
         raise InvalidConfig(f"task {value!r}: a chain takes a weight and nothing else; set options inside the list")
     links = value.get("chain", [rest])
+    if not isinstance(links, Sequence) or isinstance(links, str) or not links:
+        raise InvalidConfig(f"task {value!r}: chain: expected a list of tasks, got {links!r}")
     links = [{"name": x} if isinstance(x, str) else x for x in links]
     return TaskMix(tuple(resolve(registry, Kind.TASK, x, role="task") for x in links), float(weight))
 

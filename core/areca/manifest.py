@@ -200,7 +200,7 @@ def _made_key(path: Path) -> str | None:
     artifact = Artifact.open(path.parent, verify=False)
     files = json.loads((path.parent / _MADE).read_text(encoding="utf-8"))["files"]
     if files.get(path.name) != file_hash(path):
-        raise InvalidArtifact(f"{path}: changed since it was made; copy it elsewhere to change it")
+        raise InvalidArtifact(f"{path}: changed since it was made; to use it as your own, remove {_MADE} beside it")
     return artifact.key
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import importlib.util
 import os
 import sys
-import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +17,7 @@ import pluggy
 from areca import hookspecs
 from areca.component import PLUGIN_API, Component, Kind
 from areca.errors import AmbiguousComponent, BrokenPlugin, MissingDependency, UnknownComponent, suggest
+from areca.importing import check_hooks, import_local, is_installed, traced
 from areca.specs import Spec
 
 GROUP = "areca"
@@ -69,7 +67,7 @@ class Entry:
 
     def missing(self) -> tuple[str, ...]:
         """Return the modules it requires that are not installed, without importing any."""
-        return tuple(m for m in self.component.requires if not _is_installed(m))
+        return tuple(m for m in self.component.requires if not is_installed(m))
 
     def spec(self, config: Any, needs: Mapping[str, Spec]) -> Spec:
         """Return what the component says of itself under `config`, from its light half.
@@ -95,7 +93,7 @@ class Entry:
     def _attribute(self, reference: str) -> Any:
         module, _, name = reference.partition(":")
         try:
-            with _traced(f"{reference} of {self.qualified}", unless=module in sys.modules):
+            with traced(f"{reference} of {self.qualified}", unless=module in sys.modules):
                 return getattr(importlib.import_module(module), name)
         except Exception as e:  # a plugin's own code: anything can happen
             raise BrokenPlugin(f"{self.qualified}: importing {reference!r} failed: {e!r}") from e
@@ -151,15 +149,15 @@ class Registry:
         dist = point.dist
         provider = Provider(point.name, dist.name if dist else "unknown", dist.version if dist else "0")
         try:
-            with _traced(str(provider)):
+            with traced(str(provider)):
                 self.register(point.load(), provider)
         except (Exception, SystemExit) as e:  # a third party's code: anything can happen
             self.broken += (Broken(provider, e if isinstance(e, Exception) else BrokenPlugin(f"exits: {e}")),)
 
     def _load_local(self, name: str, root: Path) -> None:
         try:
-            with _traced(f"{LOCAL}:{name}"):
-                module = _import_local(name, root)
+            with traced(f"{LOCAL}:{name}"):
+                module = import_local(name, root)
                 if module not in self._manager.get_plugins():  # named twice, or installed as well
                     self.register(module, Provider(module.__name__, LOCAL, "0"))
         except BrokenPlugin:
@@ -176,12 +174,12 @@ class Registry:
         """
         api = getattr(plugin, "ARECA_PLUGIN_API", None)
         if api != PLUGIN_API:
+            said = "states no plugin API" if api is None else f"speaks plugin API {api}"
             raise BrokenPlugin(
-                f"{provider} speaks plugin API {api}, this areca speaks {PLUGIN_API}: its module needs "
-                f"'ARECA_PLUGIN_API = {PLUGIN_API}'"
+                f"{provider} {said}, this areca speaks {PLUGIN_API}: its module needs 'ARECA_PLUGIN_API = {PLUGIN_API}'"
             )
-        self._manager.register(plugin, name=str(provider))
         try:
+            self._manager.register(plugin, name=str(provider))
             self._entries += self._declared(plugin, provider)
         except Exception:
             self._manager.unregister(name=str(provider))
@@ -189,10 +187,8 @@ class Registry:
         self.plugins += (provider,)
 
     def _declared(self, plugin: ModuleType, provider: Provider) -> list[Entry]:
-        try:
-            self._manager.check_pending()  # a misspelt hook is otherwise silently never called
-        except pluggy.PluginValidationError as e:
-            raise BrokenPlugin(f"{provider} implements a hook that does not exist: {e}") from e
+        check_hooks(plugin)
+        self._manager.check_pending()  # a misspelt hook is otherwise silently never called
         others = [p for p in self._manager.get_plugins() if p is not plugin]
         groups = self._manager.subset_hook_caller("areca_components", others)()
         entries = [Entry(c, provider) for group in groups for c in group]
@@ -234,51 +230,3 @@ class Registry:
         lines += [f"  other kind: there is a {e.component.kind} {name!r}" for e in self.entries() if name in e.names]
         lines += [f"  broken: {b}" for b in self.broken]
         raise UnknownComponent("\n".join(lines))
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError):
-        return False
-
-
-@contextlib.contextmanager
-def _traced(what: str, unless: bool = False) -> Iterator[None]:
-    """Say under ARECA_TRACE=1 what was loaded, in what time, whether or not it worked."""
-    start_s = time.perf_counter()
-    try:
-        yield
-    finally:
-        if os.environ.get("ARECA_TRACE") and not unless:
-            print(f"areca: {what} loaded in {(time.perf_counter() - start_s) * 1e3:.1f} ms", file=sys.stderr)
-
-
-def _import_local(name: str, root: Path) -> ModuleType:
-    """Import a user's own module or file; modules beside it can be imported too, unless installed ones hide them."""
-    path = (root / name).resolve()
-    folder = str(path.parent if name.endswith(".py") else root.resolve())
-    if folder not in sys.path:
-        sys.path.append(folder)
-        importlib.invalidate_caches()
-    return _import_file(path) if name.endswith(".py") else importlib.import_module(name)
-
-
-def _import_file(path: Path) -> ModuleType:
-    there = sys.modules.get(path.stem)
-    if there is not None and getattr(there, "__file__", None) == str(path):
-        return there
-    if there is not None:
-        raise ImportError(f"a module called {path.stem!r} is there already: rename the file")
-    if not path.is_file():
-        raise FileNotFoundError(path)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None  # the name ends with .py
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # "my_codec:spec" in its components must resolve
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[path.stem]
-        raise
-    return module

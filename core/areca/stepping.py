@@ -12,7 +12,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 
-class _RoomyLayer(DynamicLayer):
+class _RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """A layer of the cache that leaves room behind its end, so that a step copies its own column and no other."""
 
     _room: tuple[Tensor, Tensor] | None = None
@@ -24,8 +24,9 @@ class _RoomyLayer(DynamicLayer):
         start = self.get_seq_length()
         end = start + key_states.shape[-2]
         if self._room is None or self._room[0].shape[-2] < end:
-            olds = (self.keys, self.values) if start else (key_states[:, :, :0], value_states[:, :, :0])
-            self._room = tuple(_grown(old, end + end // 2 + 64) for old in olds)  # type: ignore[assignment]
+            keys, values = (self.keys, self.values) if start else (key_states[:, :, :0], value_states[:, :, :0])
+            length = end + end // 2 + 64
+            self._room = _grown(keys, length), _grown(values, length)
         keys, values = self._room
         keys[:, :, start:end] = key_states
         values[:, :, start:end] = value_states
@@ -38,9 +39,9 @@ class _RoomyLayer(DynamicLayer):
         self._room = None
 
 
-def _grown(states: Tensor, length: int) -> Tensor:
+def _grown(states: Any, length: int) -> Tensor:
     batch, heads, old, width = states.shape
-    room = states.new_empty(batch, heads, length, width)
+    room: Tensor = states.new_empty(batch, heads, length, width)
     room[:, :, :old] = states
     return room
 
@@ -96,5 +97,6 @@ class Stepper:
 def _roomy_cache(config: Any) -> Any:
     cache: Any = DynamicCache(config=config)
     # Only layers of full attention: those with a window, or with a state, have rules of their own.
-    cache.layers = [_RoomyLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    roomy: Any = _RoomyLayer
+    cache.layers = [roomy() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache

@@ -1,28 +1,24 @@
-"""Training the LM: transformers' Trainer with its own order of data, loss at the targets, and states to go on from."""
+"""Training the LM: its options, one call that trains, and the loss on examples that it did not see."""
 
 from __future__ import annotations
 
 import contextlib
 import math
-import os
 import random
-import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import safetensors.torch
 import torch
 import transformers
 
-from areca.batches import Batches, Mixture
+from areca.batches import Batches, Mixture, bucket
 from areca.component import runtime
-from areca.errors import ArecaError
 from areca.examples import Examples, collate
 from areca.interfaces import Progress, no_progress
+from areca.trainer import SpeechTrainer
 from areca.vocabulary import Control
 
 if TYPE_CHECKING:
@@ -31,7 +27,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
-    """How the LM is trained. The defaults are AudioPaLM's (section 4.2); what it does not document is chosen."""
+    """How the LM is trained: AudioPaLM's optimizer and rate (section 4.2); what it does not document is chosen.
+
+    Dropout (the paper's is 0.1) is an option of the backbone, whose architecture says where it goes.
+    """
 
     steps: int = 10_000
     """optimizer steps"""
@@ -49,8 +48,6 @@ class TrainingConfig:
     """decoupled; biases and norms are left out"""
     clip_norm: float = 1.0
     """bound on the norm of the gradient; 0: none. Zero rows make the first gradients huge"""
-    dropout: float = 0.1
-    """of every dropout layer that the architecture has"""
     packing_tokens: int = 0
     """length of the rows that several examples are packed into; 0: one example a row, padded"""
     pool_examples: int = 4096
@@ -68,8 +65,6 @@ class TrainingConfig:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
         room = self.packing_tokens or self.batch_tokens
         if self.longest_tokens > room:
             name = "packing_tokens" if self.packing_tokens else "batch_tokens"
@@ -105,7 +100,6 @@ def train(
         ArecaError: the loss is no number any more.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    set_dropout(lm.model, config.dropout)
     order = Batches(
         examples.lengths,
         Mixture(examples.sizes, weights, seed),
@@ -116,17 +110,9 @@ def train(
     use_cache = lm.model.config.use_cache
     with _global_randomness_kept():
         trainer = SpeechTrainer(lm, examples, order, _arguments(config, seed, directory, device), progress)
-        trainer.train(resume_from_checkpoint=trainer.last_state())
+        trainer.go_on()
     lm.model.config.use_cache = use_cache
     lm.model.eval()
-
-
-def set_dropout(model: torch.nn.Module, probability: float) -> int:
-    """Set the probability of every dropout layer; returns how many there are (Llama and its kin have none)."""
-    layers = [m for m in model.modules() if isinstance(m, torch.nn.Dropout)]
-    for layer in layers:
-        layer.p = probability
-    return len(layers)
 
 
 def _arguments(
@@ -152,115 +138,6 @@ def _arguments(
     )
 
 
-class SpeechTrainer(transformers.Trainer):
-    """The Trainer of transformers, told what the data is, what the loss is, and how a state is kept."""
-
-    def __init__(
-        self,
-        lm: SpeechLM,
-        examples: Examples,
-        order: Batches,
-        args: transformers.TrainingArguments,
-        progress: Progress,
-    ) -> None:
-        self._lm, self._examples, self._order = lm, examples, order
-        self._directory = Path(args.output_dir or ".")
-        self._shown = _Shown(progress)
-        super().__init__(model=lm.model, args=args, callbacks=[self._shown])
-        self.remove_callback(transformers.PrinterCallback)
-
-    def get_train_dataloader(self) -> Any:
-        """Return the batches from the step that training is at."""
-        return _Loader(self)
-
-    def batches(self) -> Iterator[dict[str, torch.Tensor]]:
-        """Yield batches from the step that training is at, without end."""
-        pad = self._lm.vocabulary.control(Control.PAD)
-        for rows in self._order.rows(self.state.global_step):
-            batch = collate(self._examples, rows, pad)
-            self._shown.tokens += int(sum(self._examples.lengths[row].sum() for row in rows))
-            yield batch
-
-    def compute_loss(  # type: ignore[override]  # no outputs but the loss
-        self, model: Any, inputs: dict[str, torch.Tensor], return_outputs: bool = False, **_: Any
-    ) -> torch.Tensor:
-        """Return the mean loss of the batch's targets."""
-        total, count = self._lm.loss(inputs["ids"], inputs["target"], position_ids=inputs.get("position_ids"))
-        return total / count
-
-    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """Return the optimizer over what the LM trains; new rows alone take no decay of the old."""
-        kind, options = self.get_optimizer_cls_and_kwargs(self.args, self._lm.model)
-        self.optimizer = kind(self._lm.parameter_groups(self.args.weight_decay), **options)
-        return self.optimizer
-
-    def last_state(self) -> str | None:
-        """Return the newest complete state, or None."""
-        states = sorted(self._directory.glob("state-*"), key=lambda p: int(p.name.partition("-")[2]))
-        return str(states[-1]) if states else None
-
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        assert output_dir is not None
-        Path(output_dir).mkdir(parents=True, exist_ok=True)
-        safetensors.torch.save_model(self._lm.model, f"{output_dir}/model.safetensors")
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        safetensors.torch.load_model(self._lm.model, f"{resume_from_checkpoint}/model.safetensors")
-
-    def _get_output_dir(self, trial: Any) -> str:
-        return str(self._directory / "draft")
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        # The Trainer writes file after file; only a rename tells a complete state from half of one.
-        shutil.rmtree(self._get_output_dir(trial), ignore_errors=True)
-        super()._save_checkpoint(model, trial)
-        draft = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
-        for path in draft.iterdir():
-            _fsync(path)
-        old = list(self._directory.glob("state-*"))
-        os.replace(draft, self._directory / f"state-{self.state.global_step}")
-        for state in old:
-            shutil.rmtree(state)
-
-
-class _Loader:
-    """What the Trainer iterates over; it asks for no length."""
-
-    def __init__(self, trainer: SpeechTrainer) -> None:
-        self._trainer = trainer
-
-    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
-        return self._trainer.batches()
-
-
-class _Shown(transformers.TrainerCallback):
-    """Tells the progress, and stops where the loss is no number."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._loss = ""
-        self.tokens = 0
-        self._start_s = 0.0
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._start_s, self.tokens = time.monotonic(), 0
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
-        loss = (logs or {}).get("loss")
-        if loss is None:
-            return
-        if not math.isfinite(loss):
-            raise ArecaError(
-                f"the loss is {loss} at step {state.global_step}: lower training.learning_rate, "
-                "or raise training.warmup_steps"
-            )
-        self._loss = f"loss {loss:.3f}, "
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        speed = self.tokens / max(time.monotonic() - self._start_s, 1e-9)
-        self._progress(state.global_step, state.max_steps, f"{self._loss}{speed:,.0f} tokens/s")
-
-
 @contextlib.contextmanager
 def _global_randomness_kept() -> Iterator[None]:
     # Dropout and the Trainer know no generators: they seed and use the global ones.
@@ -273,9 +150,21 @@ def _global_randomness_kept() -> Iterator[None]:
         np.random.set_state(before[1])
 
 
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+@torch.inference_mode()
+def mean_loss(
+    lm: SpeechLM, examples: Examples, batch_tokens: int, progress: Progress = no_progress
+) -> tuple[float, ...]:
+    """Return each task's mean cross entropy (nats a target) over all its examples; NaN where it has none."""
+    pad = lm.vocabulary.control(Control.PAD)
+    losses, start = [], 0
+    for size in examples.sizes:
+        total, count = 0.0, 0
+        for batch in bucket(examples.lengths[start : start + size], batch_tokens):
+            inputs = collate(examples, list((batch + start)[:, None]), pad)
+            device = lm.model.device
+            loss, n = lm.loss(inputs["ids"].to(device), inputs["target"].to(device))
+            total, count = total + float(loss), count + n
+            progress(start + len(batch), len(examples), "validation")
+        losses.append(total / count if count else math.nan)
+        start += size
+    return tuple(losses)

@@ -6,7 +6,7 @@ import importlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -50,9 +50,9 @@ def checks_for(kind: Kind) -> list[Check]:
     return [f for module in modules for name, f in vars(module).items() if name.startswith("check_")]
 
 
-def run(subject: Subject) -> Iterator[Outcome]:
-    """Run every check of the subject's kind."""
-    for check in checks_for(subject.component.kind):
+def run(subject: Subject, checks: Iterable[Check] | None = None) -> Iterator[Outcome]:
+    """Run `checks`; None: every check of the subject's kind."""
+    for check in checks_for(subject.component.kind) if checks is None else checks:
         name = check.__name__.removeprefix("check_")
         try:
             check(subject)
@@ -143,8 +143,7 @@ def check_missing_dependency(subject: Subject) -> None:
     if not component.requires:
         raise Skipped("it requires nothing")
     broken, missing = _fresh(
-        _BLOCK + _DISCOVER + "found = [e for e in registry.entries(Kind(given['kind'])) if given['name'] in e.names]\n"
-        "print(json.dumps([[str(b) for b in registry.broken], found[0].missing() if found else None]))",
+        _BLOCK,
         kind=component.kind,
         name=subject.entry.qualified,
         requires=component.requires,
@@ -161,11 +160,20 @@ from areca.registry import Registry
 registry = Registry.discover(given['plugins'])
 """
 _BLOCK = """
+from areca.component import Kind
+from areca.errors import BrokenPlugin
+from areca.registry import Registry
 class Blocker:
     def find_spec(self, name, path=None, target=None):
         if name.partition('.')[0] in given['requires']:
             raise ModuleNotFoundError(f'No module named {name!r}', name=name)
 sys.meta_path.insert(0, Blocker())
+try:
+    registry = Registry.discover(given['plugins'])
+    found = [e for e in registry.entries(Kind(given['kind'])) if given['name'] in e.names]
+    print(json.dumps([[str(b) for b in registry.broken], found[0].missing() if found else None]))
+except BrokenPlugin as e:  # a plugin of one's own
+    print(json.dumps([[str(e)], None]))
 """
 
 

@@ -24,6 +24,9 @@ _SPEAKERS_HZ = {"low": 110.0, "high": 190.0}
 
 def write_corpus(directory: Path) -> Manifest:
     """Write French rows with their English side, some 1 to 3 s each, the same at every call; return the manifest."""
+    path = directory / "manifest.jsonl"
+    if path.is_file():
+        return Manifest.read(path, depth="path")
     directory.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator().manual_seed(7)
     rows = []
@@ -47,8 +50,8 @@ def write_corpus(directory: Path) -> Manifest:
                 target_language="en",
             )
         )
-    write_manifest(directory / "manifest.jsonl", rows)
-    return Manifest.read(directory / "manifest.jsonl")
+    write_manifest(path, rows)
+    return Manifest.read(path, depth="path")
 
 
 def speak(text: str, pitch_hz: float, generator: torch.Generator) -> Audio:

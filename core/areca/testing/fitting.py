@@ -63,8 +63,7 @@ def _require(subject: Subject, tag: str) -> None:
 
 
 def _fit(subject: Subject, name: str, progress: Progress = no_progress) -> dict[str, str]:
-    directory = subject.directory / name
-    directory.mkdir(exist_ok=True)
+    directory = subject.folder(name)
     job = Job(directory, _SEED, subject.workshop.device, progress)
     needs = {need: subject.workshop.instance(part) for need, part in subject.part.needs.items()}
     subject.entry.target().fit(subject.part.config, needs, subject.manifest, job)

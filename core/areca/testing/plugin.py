@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from areca.testing.subject import Subject
 
 _REGISTRY = pytest.StashKey[Any]()
+_DIRECTORY = pytest.StashKey[Path]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -51,9 +53,10 @@ def areca_subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
     """One component as the conformance kit checks it, made once for all checks."""
     from areca.testing.subject import Subject
 
-    entry: Entry = request.param
-    directory = tmp_path_factory.mktemp(entry.component.name)
-    return Subject(entry, directory, registry=request.config.stash[_REGISTRY])
+    config = request.config
+    if _DIRECTORY not in config.stash:
+        config.stash[_DIRECTORY] = tmp_path_factory.mktemp("areca")
+    return Subject(request.param, config.stash[_DIRECTORY], registry=config.stash[_REGISTRY])
 
 
 def _entries(config: pytest.Config) -> list[Entry]:

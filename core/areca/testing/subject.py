@@ -28,7 +28,7 @@ class Subject:
 
     Args:
         entry: the component.
-        directory: where to fit it and write the speech it is fitted on; must exist.
+        directory: where to fit it and write the speech it is fitted on; must exist. Subjects may share one.
         registry: where the components it needs are looked up.
         options: option values and needs, as YAML gives them; they win over what the component declares as `check`.
     """
@@ -78,22 +78,35 @@ class Subject:
 
         return Workshop(Store(self.directory / "store"), data=self.manifest)
 
-    @functools.cached_property
+    @property
     def instance(self) -> Any:
         """The loaded component.
 
         Raises:
             Skipped: a module or weights that it needs are not here.
         """
+        if isinstance(self._made, Exception):
+            raise self._made
+        return self._made
+
+    @functools.cached_property
+    def _made(self) -> Any:
+        """The loaded component, or why there is none: to fail once is enough."""
         for part in self.part.walk():
             if missing := part.entry.missing():
-                raise Skipped(f"{part.name} {part.entry.remedy(missing)}")
+                return Skipped(f"{part.name} {part.entry.remedy(missing)}")
         try:
             return self.workshop.instance(self.part)
-        except (ArecaError, OSError) as e:
-            if self.component.weights_license is None:
-                raise
-            raise Skipped(f"its weights are not here: {e}") from e
+        except Exception as e:  # a plugin's own code: anything can happen
+            if isinstance(e, (ArecaError, OSError)) and self.component.weights_license is not None:
+                return Skipped(f"its weights are not here: {e}")
+            return e
+
+    def folder(self, name: str) -> Path:
+        """Return a folder of this component alone, made if it is not there."""
+        folder = self.directory / self.entry.qualified.replace(":", "-").replace("/", "-") / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     def load(self) -> Any:
         """Return a newly loaded instance of the same files."""

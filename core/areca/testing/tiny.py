@@ -40,17 +40,20 @@ def tiny_tokenizer(lines: Iterable[str] = _LINES, size: int = 280) -> PreTrained
     return PreTrainedTokenizerFast(tokenizer_object=backend, **names)  # type: ignore[no-untyped-call]
 
 
-def tiny_backbone(family: str = "llama", *, rows: int = 300, seed: int = 0, **options: Any) -> Backbone:
+def tiny_backbone(
+    family: str = "llama", *, rows: int = 300, seed: int = 0, dtype: torch.dtype = torch.float32, **options: Any
+) -> Backbone:
     """Make a text LM with random weights.
 
     Args:
         family: a ``model_type`` of transformers.
         rows: rows of its embedding; more than its tokenizer has tokens, as in many public models.
         seed: of the weights.
+        dtype: of the weights.
         options: options of the family's config, in place of the tiny ones.
     """
     config = AutoConfig.for_model(family, **_SIZES | {"vocab_size": rows} | options)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype)  # type: ignore[no-untyped-call]
     return Backbone(model.eval(), tiny_tokenizer())

@@ -25,7 +25,7 @@ def refuses(error: type[Exception], call: Callable[[], object], what: str) -> No
 
 def with_global_seed(seed: int, call: Callable[[], T], what: str) -> T:
     """Return ``call()`` made with the global random states at `seed`; assert that it leaves them there."""
-    before = _states()
+    before = torch.get_rng_state(), np.random.get_state(), random.getstate()
     try:
         torch.manual_seed(seed)
         np.random.seed(seed)
@@ -33,7 +33,7 @@ def with_global_seed(seed: int, call: Callable[[], T], what: str) -> T:
         seeded = _states()
         result = call()
         for name, then, now in zip(("torch", "numpy", "random"), seeded, _states(), strict=True):
-            assert str(then) == str(now), f"{what} moves the global random state of {name}: use a generator"
+            assert then == now, f"{what} moves the global random state of {name}: use a generator"
         return result
     finally:
         torch.set_rng_state(before[0])
@@ -41,5 +41,6 @@ def with_global_seed(seed: int, call: Callable[[], T], what: str) -> T:
         random.setstate(before[2])
 
 
-def _states() -> tuple[torch.Tensor, Any, Any]:
-    return torch.get_rng_state(), np.random.get_state(), random.getstate()
+def _states() -> tuple[bytes, Any, Any]:
+    _, keys, *rest = np.random.get_state()
+    return torch.get_rng_state().numpy().tobytes(), (np.asarray(keys).tobytes(), *rest), random.getstate()

@@ -105,5 +105,14 @@ def areca_components() -> Iterable[Component]:
         summary="small Llama-type decoder with a subword text tokenizer trained on the recipe's own text",
         requires=("torch", "transformers", "tokenizers"),
         tags=frozenset({"fit", "resume"}),
+        check={
+            "layers": 2,
+            "width": 32,
+            "heads": 2,
+            "kv_heads": 1,
+            "min_count": 2,
+            "pretrain_steps": 8,
+            "save_every": 2,
+        },
         paper="https://arxiv.org/abs/2302.13971",
     )

@@ -130,9 +130,9 @@ def _restore(file: Path, model: Any, optimizer: torch.optim.Optimizer) -> int:
     with safe_open(file, framework="pt", device="cpu") as stored:
         for key in stored.keys():  # noqa: SIM118 (not a mapping)
             kind, _, name = key.partition("/")
+            value, parameter = stored.get_tensor(key), parameters[name]
             if kind == "weight":
-                parameters[name].data.copy_(stored.get_tensor(key))
-            else:
-                value = stored.get_tensor(key)
-                optimizer.state[parameters[name]][kind] = value if kind == "step" else value.to(parameters[name].device)
+                parameter.data.copy_(value)
+            else:  # AdamW counts its steps on the CPU
+                optimizer.state[parameter][kind] = value.to("cpu" if kind == "step" else parameter.device, copy=True)
         return int(stored.metadata()["step"])

@@ -16,11 +16,14 @@ LANGUAGES = ("en", "es", "fr", "de", "it")
 SOURCES = ("human", "synthetic", "human-unheard")
 KINDS = ("number", "date", "time")
 VARIANTS = (
-    "Alex Alicia Andrea Andy Annie Denis Diogo Gene Gene2 Henrique Hugo Jacky Lee Marco Mario Michael Mike Nguyen Reed "
-    "RicishayMax adam anika antonio aunty belinda benjamin boris caleb david ed edward edward2 f1 f2 f3 f4 f5 grandma "
-    "grandpa gustave ian iven iven2 iven3 iven4 john kaukovalta linda m1 m2 m3 m4 m5 m6 m7 m8 marcelo max michel "
-    "miguel mike2 norbert pablo paul pedro quincy rob robert sandro shelby steph steph2 steph3 travis victor zac"
-).split()
+    "Alex", "Alicia", "Andrea", "Andy", "Annie", "Denis", "Diogo", "Gene", "Gene2", "Henrique", "Hugo", "Jacky",
+    "Lee", "Marco", "Mario", "Michael", "Mike", "Nguyen", "Reed", "RicishayMax", "adam", "anika", "antonio", "aunty",
+    "belinda", "benjamin", "boris", "caleb", "david", "ed", "edward", "edward2", "f1", "f2", "f3", "f4", "f5",
+    "grandma", "grandpa", "gustave", "ian", "iven", "iven2", "iven3", "iven4", "john", "kaukovalta", "linda", "m1",
+    "m2", "m3", "m4", "m5", "m6", "m7", "m8", "marcelo", "max", "michel", "miguel", "mike2", "norbert", "pablo",
+    "paul", "pedro", "quincy", "rob", "robert", "sandro", "shelby", "steph", "steph2", "steph3", "travis", "victor",
+    "zac",
+)  # fmt: skip
 """espeak-ng's speakers, without its robots, whisperers and other effects."""
 
 
@@ -50,14 +53,14 @@ class SayConfig:
     validation_share: float = 0.05
     """Share of all values that belong to the validation split, by the same hash."""
     held_out_voices: tuple[str, ...] = (
-        "Alicia", "Hugo", "Marco", "benjamin", "f4", "linda", "m3", "m8", "steph2", "zac",
+        "Alicia", "Annie", "Hugo", "Marco", "benjamin", "f4", "linda", "m3", "m8", "steph2",
     )  # fmt: skip
     """espeak-ng's speakers that are heard in the test split alone."""
     target_source: Literal["human", "synthetic"] = "human"
     """Who speaks the English side of rows in other languages: the one human voice, or one voice of espeak-ng."""
     archives: Path | None = None
-    """Folder that holds the Debian packages of the recordings (.deb), or what is in them; null: $ARECA_ASTERISK_ARCHIVES,
-    or download them with apt-get."""
+    """Folder that holds the Debian packages of the recordings (.deb), or what is in them; null:
+    ``$ARECA_ASTERISK_ARCHIVES``, or else they are downloaded by apt-get."""
     workers: int = runtime(2)
     """Batches that are made at the same time."""
 

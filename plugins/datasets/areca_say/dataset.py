@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,19 +17,19 @@ from areca.types import Audio
 from areca_asterisk.recordings import OTHER_VOICES, SAMPLE_RATE_HZ, VOICES
 from areca_say import SayConfig
 from areca_say.clips import LANGUAGES, clips
-from areca_say.human import Speaker
-from areca_say.plan import TARGET_LANGUAGE, Planned, generator, plan, target_path
+from areca_say.human import Composition, Speaker
+from areca_say.plan import TARGET_LANGUAGE, Planned, Speech, plan, target_path
+from areca_say.samples import levelled, trim
 from areca_say.synthetic import Sentence, speak
-from areca_say.trimming import trim
-from areca_say.values import Value
 from areca_say.wording import text
 
 _BATCH = 100
+"""Files made at a time. espeak-ng's output depends on what it said before in a batch: another size, another dataset."""
 _MARGIN_S = 0.02
-_TARGET_VARIANT = "f2"
+_TARGET_VOICE = ("f2", 50, 160)
 _PEOPLE = {"human": VOICES, "human-unheard": OTHER_VOICES}
-Said = Iterable[tuple[str, Audio]]
-"""Audio, and where it goes in the job's directory."""
+Batch = Sequence[tuple[str, Speech]]
+"""Where each file goes, from the job's directory, and what is said in it."""
 
 
 class Say:
@@ -46,11 +46,12 @@ class Say:
         speakers = _speakers(config)
         cells = plan(config, speakers, job.seed)
         if not any(cells):
-            raise InvalidConfig(f"say: nobody speaks {config.languages} in {config.sources} (there is no German human)")
-        for folder in {str(Path(planned.row.audio or "").parent) for cell in cells for planned in cell} | {"target"}:
-            (job.directory / folder).mkdir(parents=True, exist_ok=True)
-        batches = [*_batches(cells, speakers, job.seed), *_target_batches(cells, config)]
-        _run(batches, job, config.workers)
+            raise InvalidConfig(f"say: nobody speaks {config.languages} in {config.sources} (no human, German)")
+        translator = speakers["human", TARGET_LANGUAGE] if config.target_source == "human" else None
+        files: list[Batch] = [[(planned.row.audio or "", planned.speech) for planned in cell] for cell in cells]
+        files.append(_targets(cells, translator))
+        batches = [cell[start : start + _BATCH] for cell in files for start in range(0, len(cell), _BATCH)]
+        _make_all(batches, job, config.workers)
         write_manifest(job.directory / "manifest.jsonl", (planned.row for cell in cells for planned in cell))
 
     @staticmethod
@@ -62,9 +63,9 @@ class Say:
 
 
 def _speakers(config: SayConfig) -> dict[tuple[str, str], Speaker]:
-    wanted = [(source, language) for source in config.sources for language in config.languages]
-    if config.target_source == "human" and set(config.languages) != {TARGET_LANGUAGE}:
-        wanted.append(("human", TARGET_LANGUAGE))
+    wanted = {(source, language): None for source in config.sources for language in config.languages}
+    if config.target_source == "human":
+        wanted["human", TARGET_LANGUAGE] = None
     return {
         (source, language): Speaker(_PEOPLE[source][language], config.archives)
         for source, language in wanted
@@ -72,28 +73,45 @@ def _speakers(config: SayConfig) -> dict[tuple[str, str], Speaker]:
     }
 
 
-Batch = tuple[list[str], Callable[[], Said]]
-"""Where a batch's files go, and what makes them."""
+def _targets(cells: Sequence[Sequence[Planned]], speaker: Speaker | None) -> Batch:
+    """Return the English side of every value that some row translates; the rows share its file."""
+    values = {planned.value for cell in cells for planned in cell if planned.row.target_audio}
+    return [
+        (
+            target_path(value),
+            Composition(speaker, clips(value, TARGET_LANGUAGE), None)
+            if speaker
+            else Sentence(text(value, TARGET_LANGUAGE), TARGET_LANGUAGE, *_TARGET_VOICE),
+        )
+        for value in sorted(values)
+    ]
 
 
-def _batches(cells: list[list[Planned]], speakers: Mapping[tuple[str, str], Speaker], seed: int) -> Iterator[Batch]:
-    for cell in cells:
-        for start in range(0, len(cell), _BATCH):
-            batch = cell[start : start + _BATCH]
-            paths = [planned.row.audio or "" for planned in batch]
-            if batch[0].sentence is None:
-                speaker = speakers[batch[0].row.source or "", batch[0].row.language or ""]
-                yield paths, _Composed(speaker, batch, seed)
-            else:
-                yield paths, _Spoken(paths, [planned.sentence for planned in batch if planned.sentence])
+def _make_all(batches: Sequence[Batch], job: Job, workers: int) -> None:
+    total, done = sum(map(len, batches)), 0
+    for folder in sorted({Path(path).parent for batch in batches for path, _ in batch}):
+        (job.directory / folder).mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(workers) as pool:
+        for made in pool.map(lambda batch: _make(batch, job.directory), batches):
+            done += made
+            job.progress(done, total, "files")
 
 
-class _Composed:
-    def __init__(self, speaker: Speaker, batch: list[Planned], seed: int) -> None:
-        self._speaker, self._batch, self._seed = speaker, batch, seed
+def _make(batch: Batch, directory: Path) -> int:
+    """Write the files of a batch, unless they are all there: each file appears whole or not at all."""
+    if not all((directory / path).is_file() for path, _ in batch):
+        for path, audio in zip((path for path, _ in batch), _said([speech for _, speech in batch]), strict=True):
+            write(directory / path, audio)
+    return len(batch)
 
-    def __call__(self) -> Said:
-        for planned in self._batch:
-            rng = generator("joins", self._seed, planned.row.id)
-            samples = self._speaker.say(clips(planned.value, planned.row.language or ""), rng)
-            yield planned.row.audio or "", Audio(torch.from_numpy(samples)[None], SAMPLE_RATE_HZ, planned.row.id)
+
+def _said(batch: Sequence[Speech]) -> Iterator[Audio]:
+    sentences = [speech for speech in batch if isinstance(speech, Sentence)]
+    spoken = map(_tidied, speak(sentences)) if sentences else iter(())
+    return (next(spoken) if isinstance(speech, Sentence) else speech.audio() for speech in batch)
+
+
+def _tidied(audio: Audio) -> Audio:
+    audio = conform(audio, SAMPLE_RATE_HZ, 1)
+    samples = levelled(trim(audio.samples[0].numpy(), SAMPLE_RATE_HZ, _MARGIN_S))
+    return Audio(torch.from_numpy(samples)[None], SAMPLE_RATE_HZ, audio.name)

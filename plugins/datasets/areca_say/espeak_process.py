@@ -25,16 +25,16 @@ def main() -> int:
     espeak = ctypes.CDLL(job["library"])
     blocks: list[bytes] = []
 
-    @CALLBACK
     def collect(samples: object, count: int, _events: object) -> int:
         if samples and count > 0:
             blocks.append(ctypes.string_at(samples, 2 * count))  # type: ignore[arg-type]
         return 0
 
+    callback = CALLBACK(collect)  # must live as long as espeak-ng may call it
     sample_rate_hz = espeak.espeak_Initialize(SYNCHRONOUS, 0, job["data"].encode(), DONT_EXIT)
     if sample_rate_hz <= 0:
         sys.exit(f"espeak-ng cannot start with the data in {job['data']}")
-    espeak.espeak_SetSynthCallback(collect)
+    espeak.espeak_SetSynthCallback(callback)
     for text, voice, pitch, words_per_minute in job["sentences"]:
         blocks.clear()
         if espeak.espeak_SetVoiceByName(voice.encode()):

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+import torch
 
+from areca.types import Audio
 from areca_asterisk.recordings import SAMPLE_RATE_HZ, Recordings, Voice
 from areca_say.clips import Groups
-from areca_say.trimming import trim
+from areca_say.samples import Samples, levelled, trim
 
-Samples = npt.NDArray[np.float32]
-_LEVEL = 0.08
-"""Root mean square that every word is brought to, about -22 dB of full scale."""
-_PEAK = 0.95
 _JOIN_S = 0.02
 """Words of one group overlap by this; what trimming leaves of silence at their edges is as long."""
 _PAUSE_S = 0.06
@@ -62,8 +59,28 @@ class Speaker:
     def _word(self, key: str) -> Samples:
         if key not in self._words:
             samples = trim(self._recordings.read(f"digits/{key}").samples[0].numpy(), SAMPLE_RATE_HZ, _JOIN_S)
-            self._words[key] = _levelled(samples) * _edges(len(samples))
+            self._words[key] = levelled(samples) * _edges(len(samples))
         return self._words[key]
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """Recordings to say in a row.
+
+    Args:
+        speaker: whose.
+        groups: their keys below ``digits/``; the voice pauses between groups.
+        seed: of the variation of pauses and level; None: the same every time.
+    """
+
+    speaker: Speaker
+    groups: Groups
+    seed: int | None
+
+    def audio(self) -> Audio:
+        """Compose it: mono, 16 kHz."""
+        rng = None if self.seed is None else np.random.default_rng(self.seed)
+        return Audio(torch.from_numpy(self.speaker.say(self.groups, rng))[None], SAMPLE_RATE_HZ, self.speaker.name)
 
 
 def _joined(words: list[Samples]) -> Samples:
@@ -76,12 +93,7 @@ def _joined(words: list[Samples]) -> Samples:
     return joined
 
 
-def _levelled(samples: Samples) -> Samples:
-    gain = _LEVEL / max(float(np.sqrt(np.mean(samples**2))), 1e-6)
-    return samples * np.float32(min(gain, _PEAK / max(float(np.abs(samples).max()), 1e-6)))
-
-
-def _edges(length: int) -> Any:
+def _edges(length: int) -> Samples:
     """A gain ``[length]`` that rises and falls over the join: two that overlap sum to one."""
     ramp = np.linspace(0, 1, round(_JOIN_S * SAMPLE_RATE_HZ) + 2, dtype=np.float32)[1:-1]
     gain = np.ones(length, dtype=np.float32)

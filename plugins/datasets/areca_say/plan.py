@@ -12,12 +12,13 @@ import numpy as np
 from areca.manifest import Utterance
 from areca_say import VARIANTS, SayConfig
 from areca_say.clips import clips
-from areca_say.human import Speaker
+from areca_say.human import Composition, Speaker
 from areca_say.synthetic import Sentence, sentence
 from areca_say.values import Groups, Value, draw, everything, split_of
 from areca_say.wording import text
 
 TARGET_LANGUAGE = "en"
+Speech = Sentence | Composition
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,12 @@ class Planned:
     Args:
         row: what the manifest will say.
         value: what is said.
-        sentence: how espeak-ng says it; None: it is composed from recordings.
+        speech: how.
     """
 
     row: Utterance
     value: Value
-    sentence: Sentence | None
+    speech: Speech
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,9 @@ class Cell:
         return self.speaker is None or self.speaker.can_say(clips(value, self.language))
 
 
-def generator(*of: object) -> np.random.Generator:
-    """Return a generator that belongs to the words `of`, and to nothing else."""
-    digest = hashlib.sha256("/".join(map(str, of)).encode()).digest()
-    return np.random.default_rng(int.from_bytes(digest[:16], "big"))
+def _seed_of(*words: object) -> int:
+    """Return a seed that follows from `words` alone, so that no row depends on how many others there are."""
+    return int.from_bytes(hashlib.sha256("/".join(map(str, words)).encode()).digest()[:16], "big")
 
 
 def target_path(value: Value) -> str:
@@ -113,24 +113,28 @@ def _values_by_split(config: SayConfig) -> dict[str, dict[str, Groups]]:
 def _rows(cell: Cell, config: SayConfig, values: Mapping[str, Groups], seed: int) -> list[Planned]:
     if not any(cell.can_say(value) for groups in values.values() for group in groups for value in group):
         return []
-    rng = generator("values", seed, cell.name)
+    rng = np.random.default_rng(_seed_of("values", seed, cell.name))
     variants = [v for v in VARIANTS if (v in config.held_out_voices) == (cell.split == "test")] or list(VARIANTS)
     sayable = filter(cell.can_say, draw(values, rng, repeat=cell.split == "train"))
-    return [
-        _planned(cell, number, value, sentence(text(value, cell.language), cell.language, variants, rng))
-        for number, value in enumerate(islice(sayable, cell.count))
-    ]
+    rows = []
+    for number, value in enumerate(islice(sayable, cell.count)):
+        name = f"{cell.name}-{number:05d}"
+        if cell.speaker is None:
+            speech: Speech = sentence(text(value, cell.language), cell.language, variants, rng)
+        else:
+            speech = Composition(cell.speaker, clips(value, cell.language), _seed_of("joins", seed, name))
+        rows.append(_planned(cell, name, value, speech))
+    return rows
 
 
-def _planned(cell: Cell, number: int, value: Value, said: Sentence) -> Planned:
-    name = f"{cell.name}-{number:05d}"
+def _planned(cell: Cell, name: str, value: Value, speech: Speech) -> Planned:
     translated = cell.language != TARGET_LANGUAGE
     row = Utterance(
         id=name,
         audio=f"audio/{cell.name}/{name}.flac",
-        text=said.text,
+        text=text(value, cell.language),
         language=cell.language,
-        speaker=cell.speaker.name if cell.speaker else f"espeak-{said.variant}",
+        speaker=speech.speaker.name if isinstance(speech, Composition) else f"espeak-{speech.variant}",
         split=cell.split,
         source=cell.source,
         target_audio=target_path(value) if translated else None,
@@ -138,4 +142,4 @@ def _planned(cell: Cell, number: int, value: Value, said: Sentence) -> Planned:
         target_language=TARGET_LANGUAGE if translated else None,
         extra={"kind": value.kind, "value": str(value)},
     )
-    return Planned(row, value, None if cell.speaker else said)
+    return Planned(row, value, speech)

@@ -18,7 +18,7 @@ from areca.errors import ArecaError, MissingDependency
 from areca.types import Audio
 from areca_say import espeak_process
 
-_VOICES = {"en": "en-us", "es": "es-419", "fr": "fr-fr", "de": "de", "it": "it"}
+_VOICES = {"en": "en-us", "es": "es-419", "fr": "fr", "de": "de", "it": "it"}
 _PITCH = (30, 71)
 _WORDS_PER_MINUTE = (130, 191)
 _LETTER = re.compile(r"\b([ap]) m\b")

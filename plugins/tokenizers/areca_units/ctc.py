@@ -12,6 +12,9 @@ from areca_units import UsmV2Config
 from areca_units.encoder import Encoder
 from areca_units.features import MEL
 
+LABELS = 2
+"""Labels that the head reads off a frame of 40 ms: fast French has more than 25 letters a second."""
+
 
 @dataclass(frozen=True, slots=True)
 class Alphabet:
@@ -51,9 +54,10 @@ class CtcModel(nn.Module):
             heads=config.heads,
             dropout=config.dropout,
         )
-        self.head = nn.Linear(config.width, symbols + 1)
+        self.head = nn.Linear(config.width, LABELS * (symbols + 1))
 
     def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return log-probabilities ``[B, F, symbols + 1]`` at 25 Hz and lengths ``[B]``."""
+        """Return log-probabilities ``[B, LABELS * F, symbols + 1]`` of characters and lengths ``[B]``."""
         hidden, lengths = self.encoder(features, lengths)
-        return self.head(hidden).log_softmax(-1), lengths
+        scores = self.head(hidden).unflatten(-1, (LABELS, -1)).flatten(1, 2)
+        return scores.log_softmax(-1), LABELS * lengths

@@ -15,6 +15,8 @@ from areca_units import SAMPLE_RATE_HZ
 
 MEL = MelConfig(sample_rate_hz=SAMPLE_RATE_HZ, n_fft=512, window=400, hop=160, mels=80)
 """25 ms windows every 10 ms, as recognisers use; 80 bands."""
+ROUND = 64
+"""Batches are padded to a multiple of this many frames."""
 
 
 def speech(data: Manifest, row: Utterance) -> Audio:
@@ -44,8 +46,20 @@ def normalise(features: torch.Tensor) -> torch.Tensor:
 
 
 def padded(items: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Stack ``[F_i, D]`` into ``[B, max F, D]`` with zeros behind, and return it with the lengths int64 ``[B]``."""
-    return torch.nn.utils.rnn.pad_sequence(list(items), batch_first=True), torch.tensor([len(x) for x in items])
+    """Stack ``[F_i, D]`` into ``[B, F, D]`` with zeros behind, and return it with the lengths int64 ``[B]``.
+
+    F is a multiple of `ROUND`: libraries keep what they prepare for each shape, and memory would grow with them.
+    """
+    lengths = torch.tensor([len(x) for x in items])
+    batch = items[0].new_zeros(len(items), rounded(int(lengths.max())), items[0].shape[1])
+    for row, item in zip(batch, items, strict=True):
+        row[: len(item)] = item
+    return batch, lengths
+
+
+def rounded(length: int) -> int:
+    """Return the next multiple of `ROUND`."""
+    return -(-length // ROUND) * ROUND
 
 
 def grouped(order: Sequence[int], lengths: Sequence[int], budget: int) -> list[list[int]]:
@@ -59,10 +73,10 @@ def grouped(order: Sequence[int], lengths: Sequence[int], budget: int) -> list[l
     groups: list[list[int]] = []
     longest = 0
     for i in order:
-        longest = max(longest, lengths[i])
+        longest = max(longest, rounded(lengths[i]))
         if groups and longest * (len(groups[-1]) + 1) <= budget:
             groups[-1].append(i)
         else:
             groups.append([i])
-            longest = lengths[i]
+            longest = rounded(lengths[i])
     return groups

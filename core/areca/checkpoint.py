@@ -1,0 +1,175 @@
+"""What a checkpoint holds: everything that `areca.load` needs, and where each part of it came from."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from areca.component import Kind
+from areca.config import RunConfig, parse_config
+from areca.errors import BrokenPlugin, InvalidArtifact, UnknownComponent
+from areca.parts import Part
+from areca.store import Artifact
+
+CONFIG = "config.yaml"
+LM = "lm"
+PARTS = "parts"
+PROVENANCE = "provenance.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """An opened checkpoint, its files verified.
+
+    Args:
+        directory: where it is.
+        artifact: its key and fingerprint.
+        run: what it was made by; data and training options play no part any more.
+        parts: the fitted parts' artifacts, by role.
+        provenance: what ``provenance.json`` says.
+    """
+
+    directory: Path
+    artifact: Artifact
+    run: RunConfig
+    parts: Mapping[str, Artifact]
+    provenance: Mapping[str, Any]
+
+    @property
+    def lm(self) -> Path:
+        """The Hugging Face directory of the LM."""
+        return self.directory / LM
+
+
+def held_parts(run: RunConfig) -> dict[str, Part]:
+    """Return the fitted parts that a checkpoint holds, by role: all but the backbone, which is inside the LM."""
+    return {
+        role: part for role, part in run.parts.items() if part.fits and part.entry.component.kind is not Kind.BACKBONE
+    }
+
+
+def write_checkpoint(
+    directory: Path, run: RunConfig, lm: Artifact, fitted: Mapping[str, Artifact], data_key: str
+) -> None:
+    """Write a checkpoint's files into `directory`; the store then seals it.
+
+    Args:
+        directory: where to write; exists.
+        run: what the checkpoint was made by.
+        lm: the trained LM.
+        fitted: the artifacts of `held_parts`, by role.
+        data_key: key of the training data.
+    """
+    text = yaml.safe_dump(_plain(run.source), sort_keys=False, allow_unicode=True)
+    (directory / CONFIG).write_text(text, encoding="utf-8")
+    shutil.copytree(lm.directory / LM, directory / LM)
+    for role, artifact in fitted.items():
+        shutil.copytree(artifact.directory, directory / PARTS / role)
+    provenance = {
+        "name": run.name,
+        "seed": run.seed,
+        "data": data_key,
+        "lm": {"key": lm.key, "fingerprint": lm.fingerprint},
+        "parts": {role: _origin(part, fitted.get(role)) for role, part in run.parts.items()},
+        "areca": {"version": metadata.version("areca"), "commit": commit_of("areca")},
+    }
+    (directory / PROVENANCE).write_text(json.dumps(provenance, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    run.registry.hook.areca_checkpoint_saving(directory=directory)
+
+
+def open_checkpoint(directory: Path, *, plugins: tuple[str, ...] = ()) -> Checkpoint:
+    """Open and verify a checkpoint. The plugins that its config names are not run.
+
+    Args:
+        directory: where it is.
+        plugins: files or modules that the user names, with components that the checkpoint needs.
+
+    Raises:
+        InvalidArtifact: it is no checkpoint, or a file is not the one that was made.
+        UnknownComponent: a part's component is not installed.
+    """
+    if not (directory / CONFIG).is_file():
+        raise InvalidArtifact(f"{directory}: no checkpoint ({CONFIG} is missing); `areca train RUN.YAML` makes one")
+    artifact = Artifact.open(directory)
+    try:
+        source = yaml.safe_load((directory / CONFIG).read_text(encoding="utf-8"))
+        provenance = json.loads((directory / PROVENANCE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as e:
+        raise InvalidArtifact(f"{directory}: config or provenance cannot be read: {e}") from e
+    try:
+        # Where the data came from and what scored it need not be installed to use what was learnt.
+        needed = {k: v for k, v in source.items() if k not in ("data", "evaluation")}
+        run = parse_config(needed, root=directory.resolve(), plugins=plugins, trusted=False)
+    except (UnknownComponent, BrokenPlugin) as e:
+        raise type(e)(f"{directory}: {e}{_own_plugins(source)}") from e
+    parts = {role: Artifact.open(directory / PARTS / role, verify=False) for role in held_parts(run)}
+    return Checkpoint(directory, artifact, run, parts, provenance)
+
+
+def export(source: Path, target: Path) -> None:
+    """Copy a verified checkpoint to a new folder; it appears there whole or not at all.
+
+    Raises:
+        InvalidArtifact: no checkpoint, a damaged one, or `target` exists.
+    """
+    if not (source / CONFIG).is_file():
+        raise InvalidArtifact(f"{source}: no checkpoint ({CONFIG} is missing)")
+    Artifact.open(source)
+    if target.exists():
+        raise InvalidArtifact(f"{target}: exists already; name a folder that does not")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(target.name + ".partial")
+    shutil.rmtree(draft, ignore_errors=True)
+    shutil.copytree(source, draft)
+    os.replace(draft, target)
+
+
+def commit_of(distribution: str) -> str | None:
+    """Return the git commit that a distribution was installed from, if pip recorded one."""
+    try:
+        text = metadata.distribution(distribution).read_text("direct_url.json")
+    except metadata.PackageNotFoundError:
+        return None
+    commit = json.loads(text or "{}").get("vcs_info", {}).get("commit_id")
+    return None if commit is None else str(commit)
+
+
+def _origin(part: Part, artifact: Artifact | None) -> dict[str, Any]:
+    provider = part.entry.provider
+    return {
+        "component": part.entry.qualified,
+        "kind": str(part.entry.component.kind),
+        "revision": part.entry.component.revision,
+        "distribution": provider.distribution,
+        "version": provider.version,
+        "commit": commit_of(provider.distribution),
+        "license": part.entry.component.license,
+        "weights_license": part.entry.component.weights_license,
+        "weights": artifact.fingerprint if artifact else None,
+    }
+
+
+def _own_plugins(source: Mapping[str, Any]) -> str:
+    names = source.get("plugins") or ()
+    if not names:
+        return ""
+    shown = " ".join(f"-p {name}" for name in names)
+    return (
+        f"\n  it was made with plugins of its own, which a checkpoint never runs; if you trust them: areca {shown} ..."
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,106 @@
+"""``areca data``: make a dataset, or look through a manifest."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from areca.cli import common
+from areca.component import Kind
+from areca.errors import InvalidConfig
+from areca.parts import Part, resolve
+
+if TYPE_CHECKING:
+    from areca.manifest import Manifest
+
+_AUDIO = (".flac", ".wav")
+
+
+def data(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="a dataset, or a manifest (.jsonl) to look through")],
+    options: Annotated[list[str] | None, typer.Argument(metavar="OPTION=VALUE", help="see `areca show NAME`")] = None,
+    output: Annotated[str | None, typer.Option("--output", "-o", help="folder to put the dataset in")] = None,
+    seed: Annotated[str, typer.Option("--seed", help="of the choice of rows")] = "0",
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="list bad rows of a manifest and go on")] = False,
+) -> None:
+    """Make a dataset once, and put it in a folder; or check every row of a manifest and of its files.
+
+    `areca data say languages=[fr] count=100 -o say-fr` makes one, `areca data say-fr/manifest.jsonl` checks it.
+    """
+    if name.endswith(".jsonl"):
+        _check(Path(name), skip_bad=skip_bad)
+        return
+    part = resolve(common.registry(), Kind.DATASET, {"name": name, **_values(options or ())}, role="data")
+    if output is not None:
+        _require_free(Path(output))
+    manifest = _make(part, _whole(seed))
+    if output is not None:
+        shutil.copytree(manifest.root, output, copy_function=_place)
+    _summarize(manifest, Path(output) if output is not None else manifest.root)
+
+
+def _values(options: Sequence[str]) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    for option in options:
+        if "=" not in option:
+            raise InvalidConfig(f"{option!r}: expected option=value, as count=100")
+    values = OmegaConf.to_container(OmegaConf.from_dotlist(list(options)))
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
+def _whole(seed: str) -> int:
+    try:
+        return int(seed)
+    except ValueError:
+        raise InvalidConfig(f"--seed {seed!r}: expected a whole number") from None
+
+
+def _require_free(output: Path) -> None:
+    if output.exists():
+        raise InvalidConfig(f"{output}: exists already; name a folder that does not, or remove it")
+
+
+def _make(part: Part, seed: int) -> Manifest:
+    from areca.fitting import Workshop
+    from areca.store import Store
+
+    with common.progress(f"data {part.name}") as progress:
+        manifest: Manifest = Workshop(Store(), seed=seed, progress=progress).instance(part)
+    return manifest
+
+
+def _place(source: str, target: str) -> str:
+    # Audio is shared with the store where the file system can; a manifest may be written to by its new owner.
+    if Path(source).suffix in _AUDIO:
+        try:
+            os.link(source, target)
+            return target
+        except OSError:
+            pass
+    return str(shutil.copy2(source, target))
+
+
+def _check(path: Path, *, skip_bad: bool) -> None:
+    from areca.manifest import Manifest
+
+    manifest = Manifest.read(path, skip_bad=skip_bad, depth="decode")
+    for message in manifest.skipped:
+        print(message)
+    if manifest.skipped:
+        print(f"left out {len(manifest.skipped)} of {len(manifest.skipped) + len(manifest.rows)} rows\n")
+    _summarize(manifest, path.parent)
+
+
+def _summarize(manifest: Manifest, folder: Path) -> None:
+    counts = Counter((row.language or "", row.source or "", row.split) for row in manifest.rows)
+    rows = [[*cell, str(count)] for cell, count in sorted(counts.items())]
+    common.print_table(("language", "source", "split", "rows"), rows)
+    print(f"\n{len(manifest.rows)} rows in {folder}, key {manifest.key[:12]}")

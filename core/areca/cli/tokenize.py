@@ -1,0 +1,29 @@
+"""``areca tokenize run.yaml``: encode the audio that a run's tasks read or write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from areca.cli import common
+from areca.cli.quiet import quiet
+from areca.config import read_config
+
+
+def tokenize(
+    path: Annotated[Path, typer.Argument(metavar="RUN.YAML", help="the run")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="win over the file")] = None,
+    split: Annotated[str, typer.Option(help="split of the data")] = "train",
+    device: Annotated[str, typer.Option(help="where to compute, as cuda")] = "cpu",
+) -> None:
+    """Encode the audio that a run's tasks read or write; makes the data and fits the tokenizers first if need be."""
+    quiet()
+    from areca.pipeline import Pipeline
+    from areca.store import Store
+
+    run = read_config(path, overrides or (), plugins=common.plugins())
+    tables = Pipeline(run, Store(), device=device, stage=common.progress).tokens(split)
+    rows = [(role, run.tokenizers[role].name, column, str(len(table))) for (role, column), table in tables.items()]
+    common.print_table(("role", "tokenizer", "column", "rows"), rows)

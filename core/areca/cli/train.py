@@ -1,0 +1,45 @@
+"""``areca train run.yaml``: make a checkpoint, and all that it lacks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from areca.cli import common
+from areca.cli.quiet import quiet
+from areca.config import read_config
+
+
+def train(
+    path: Annotated[Path, typer.Argument(metavar="RUN.YAML", help="the run")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="win over the file")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="a new folder to copy the checkpoint to", show_default=False)
+    ] = None,
+    device: Annotated[str, typer.Option(help="where to compute, as cuda")] = "cpu",
+) -> None:
+    """Make a checkpoint of a run's YAML: data, fitted parts, tokens and the LM.
+
+    What is there already is not made again. A run that was interrupted, even by kill -9, goes on where it was when the
+    same command is given again, and ends with the same weights.
+    """
+    quiet()
+    from areca.checkpoint import export
+    from areca.errors import InvalidArtifact
+    from areca.pipeline import Pipeline
+    from areca.store import Store
+
+    if output is not None and output.exists():
+        raise InvalidArtifact(f"{output}: exists already; name a folder that does not")
+    run = read_config(path, overrides or (), plugins=common.plugins())
+    pipeline = Pipeline(run, Store(), device=device, stage=common.progress)
+    common.print_table(("what", "state", "key"), [(s.label, s.state, s.key[:12]) for s in pipeline.steps()])
+    print("Ctrl-C is safe: the same command goes on from there.\n", flush=True)
+    directory = pipeline.checkpoint().directory
+    if output is not None:
+        export(directory, output)
+        directory = output
+    print(f"checkpoint: {directory}")
+    print(f"use it:     areca run {directory} --task {run.tasks[0].name} ... (see areca run --help)")

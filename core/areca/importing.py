@@ -1,0 +1,86 @@
+"""How plugin modules are imported and looked at: quietly, lazily, and by path where they are a user's own."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+from areca import hookspecs
+from areca.errors import BrokenPlugin, suggest
+
+
+@contextlib.contextmanager
+def traced(what: str, unless: bool = False) -> Iterator[None]:
+    """Say under ARECA_TRACE=1 what was loaded, in what time, whether or not it worked."""
+    start_s = time.perf_counter()
+    try:
+        yield
+    finally:
+        if os.environ.get("ARECA_TRACE") and not unless:
+            print(f"areca: {what} loaded in {(time.perf_counter() - start_s) * 1e3:.1f} ms", file=sys.stderr)
+
+
+def import_local(name: str, root: Path) -> ModuleType:
+    """Import a user's own module or file; modules beside it can be imported too, unless installed ones hide them.
+
+    Args:
+        name: a path ending in ``.py``, relative to `root`, or a module's name.
+        root: a folder.
+    """
+    path = (root / name).resolve()
+    folder = str(path.parent if name.endswith(".py") else root.resolve())
+    if folder not in sys.path:
+        sys.path.append(folder)
+        importlib.invalidate_caches()
+    return _import_file(path) if name.endswith(".py") else importlib.import_module(name)
+
+
+def _import_file(path: Path) -> ModuleType:
+    there = sys.modules.get(path.stem)
+    if there is not None and getattr(there, "__file__", None) == str(path):
+        return there
+    if there is not None:
+        raise ImportError(f"a module called {path.stem!r} is there already: rename the file")
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None  # the name ends with .py
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # "my_codec:spec" in its components must resolve
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[path.stem]
+        raise
+    return module
+
+
+def check_hooks(plugin: ModuleType) -> None:
+    """Refuse hooks that would silently never be called.
+
+    Raises:
+        BrokenPlugin: a hook that does not exist, or one that is not marked as implemented.
+    """
+    hooks = [name for name in vars(hookspecs) if name.startswith("areca_")]
+    for name, value in vars(plugin).items():
+        marked = getattr(value, "areca_impl", None)
+        hook = (marked or {}).get("specname") or name
+        if marked and hook not in hooks:
+            raise BrokenPlugin(f"it implements a hook that does not exist: {hook!r}{suggest(hook, hooks)}")
+        if name in hooks and not marked:
+            raise BrokenPlugin(f"it has {name} but does not implement it: mark it with @areca.hookimpl")
+
+
+def is_installed(module: str) -> bool:
+    """Return whether `module` can be found, without importing it."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False

@@ -1,0 +1,163 @@
+"""Scores of answers against references, each with its 95 % interval and a signature of how it was computed.
+
+Texts are compared as given: read both with an `areca.normalize.Normaliser` first.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from areca.errors import InvalidConfig
+
+CONFIDENCE = 0.95
+_Z = 1.959963984540054
+"""Standard normal quantile at 0.975."""
+RESAMPLES = 1000
+Pairs = Sequence[tuple[str, str]]
+"""Answers, each with its reference."""
+_Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A score of `n` items and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A way to score.
+
+    Args:
+        name: what it is called.
+        item: scores one answer against its reference.
+        corpus: scores many together; not always the mean of `item`.
+        signature: how it is computed, with versions.
+    """
+
+    name: str
+    item: Callable[[str, str], float]
+    corpus: Callable[[Pairs], Estimate]
+    signature: str
+
+
+def wilson(successes: int, n: int) -> Estimate:
+    """Return a share and its score interval (Wilson 1927, JASA 22), which holds for shares near 0 and 1 too.
+
+    Raises:
+        InvalidConfig: no items.
+    """
+    _require_items(n)
+    share, spread = successes / n, _Z**2 / n
+    centre = (share + spread / 2) / (1 + spread)
+    half = _Z * math.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
+    return Estimate(share, max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)), n)
+
+
+def ratio(numerators: Sequence[float], denominators: Sequence[float], *, seed: int = 0) -> Estimate:
+    """Return a ratio of two sums over the same items, and its percentile bootstrap interval (items resampled in pairs).
+
+    A resample whose denominators sum to 0 counts as infinite.
+
+    Raises:
+        InvalidConfig: no items.
+    """
+    _require_items(len(numerators))
+    counts = np.array([numerators, denominators], dtype=np.float64)
+    n = counts.shape[1]
+    rng = np.random.default_rng(seed)
+    drawn = [_divide(counts[:, rng.integers(n, size=n)].sum(axis=1)) for _ in range(RESAMPLES)]
+    low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], method="nearest")
+    return Estimate(_divide(counts.sum(axis=1)), float(low), float(high), n)
+
+
+def _divide(sums: _Floats) -> float:
+    return float(sums[0] / sums[1]) if sums[1] else (math.inf if sums[0] else 0.0)
+
+
+def exact_match(pairs: Pairs) -> Estimate:
+    """Return the share of answers that are their references, with its Wilson interval."""
+    return wilson(sum(answer == reference for answer, reference in pairs), len(pairs))
+
+
+def word_errors(answer: str, reference: str) -> tuple[int, int]:
+    """Return substituted, deleted and inserted words, and the words of the reference."""
+    import jiwer
+
+    return _errors(jiwer.process_words([reference], [answer]))
+
+
+def character_errors(answer: str, reference: str) -> tuple[int, int]:
+    """Return substituted, deleted and inserted characters, and the characters of the reference."""
+    import jiwer
+
+    return _errors(jiwer.process_characters([reference], [answer]))
+
+
+def _errors(found: Any) -> tuple[int, int]:
+    wrong = found.substitutions + found.deletions
+    return wrong + found.insertions, wrong + found.hits
+
+
+def _error_rate(count: Callable[[str, str], tuple[int, int]]) -> Callable[[Pairs], Estimate]:
+    def corpus(pairs: Pairs) -> Estimate:
+        counts = [count(answer, reference) for answer, reference in pairs]
+        return ratio([errors for errors, _ in counts], [length for _, length in counts])
+
+    return corpus
+
+
+def _item_rate(count: Callable[[str, str], tuple[int, int]]) -> Callable[[str, str], float]:
+    return lambda answer, reference: _divide(np.array(count(answer, reference), dtype=np.float64))
+
+
+def _sacrebleu(metric: Any) -> Callable[[Pairs], Estimate]:
+    def corpus(pairs: Pairs) -> Estimate:
+        _require_items(len(pairs))
+        answers, references = [a for a, _ in pairs], [r for _, r in pairs]
+        score = metric.corpus_score(answers, [references], n_bootstrap=RESAMPLES)
+        said = json.loads(score.format(width=6, is_json=True))
+        mean, half = said["confidence_mean"], said["confidence_var"]
+        return Estimate(score.score, mean - half, mean + half, len(pairs))
+
+    return corpus
+
+
+def _require_items(n: int) -> None:
+    if n < 1:
+        raise InvalidConfig("nothing to score: expected at least one answer")
+
+
+def metrics() -> Mapping[str, Metric]:
+    """Return the metrics by name: ``exact`` and the error rates as shares, ``bleu`` and ``chrf`` from 0 to 100."""
+    from sacrebleu.metrics import BLEU, CHRF
+
+    bleu, chrf = BLEU(force=True), CHRF()
+    sentence = BLEU(force=True, effective_order=True)  # most answers here are too short for 4-grams
+    jiwer = f"jiwer:{metadata.version('jiwer')}"
+    found = (
+        Metric("exact", lambda a, r: float(a == r), exact_match, "exact|interval:wilson"),
+        Metric("wer", _item_rate(word_errors), _error_rate(word_errors), f"wer|bs:{RESAMPLES}|seed:0|{jiwer}"),
+        Metric("cer", _item_rate(character_errors), _error_rate(character_errors), f"cer|bs:{RESAMPLES}|seed:0|{jiwer}"),
+        Metric("bleu", lambda a, r: float(sentence.sentence_score(a, [r]).score), _sacrebleu(bleu), _signature(bleu)),
+        Metric("chrf", lambda a, r: float(chrf.sentence_score(a, [r]).score), _sacrebleu(chrf), _signature(chrf)),
+    )
+    return {metric.name: metric for metric in found}
+
+
+def _signature(metric: Any) -> str:
+    # sacrebleu knows the number of references and resamples after the first call alone.
+    metric.corpus_score(["a"], [["a"]], n_bootstrap=RESAMPLES)
+    return f"{type(metric).__name__}|{metric.get_signature()}"

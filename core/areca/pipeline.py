@@ -1,0 +1,280 @@
+"""From a run's YAML to a checkpoint: data, fitted parts, tokens, LM; what is there already is not made again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from areca.checkpoint import LM, held_parts, write_checkpoint
+from areca.config import RunConfig, TaskMix
+from areca.errors import InvalidConfig, InvalidManifest
+from areca.examples import Examples, TaskRows, write_examples
+from areca.fitting import Workshop
+from areca.interfaces import Progress, no_progress
+from areca.lm import SpeechLM
+from areca.manifest import Manifest
+from areca.options import build, canonical
+from areca.parts import Part
+from areca.store import META, PARTIAL, Artifact, Store, key_of
+from areca.tasks import Field, Task, chain
+from areca.tokens import Column, TokenTable, tokenize
+from areca.training import TrainingConfig, mean_loss, train
+
+Stage = Callable[[str], AbstractContextManager[Progress]]
+"""Given what is being made, a context that shows how far it is."""
+_SUMMARY = "training.json"
+
+
+def _silent(_: str) -> AbstractContextManager[Progress]:
+    return nullcontext(no_progress)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something that a run makes: what, under which key, and how far it is (``there``, ``begun``, ``to make``)."""
+
+    label: str
+    key: str
+    state: str
+
+
+class Pipeline:
+    """Makes a run's artifacts, each at most once.
+
+    Args:
+        run: what is wanted.
+        store: where it is kept.
+        device: where to compute.
+        stage: shows progress; None: silence.
+
+    Raises:
+        InvalidConfig: a training option is wrong, or there is no data.
+    """
+
+    def __init__(
+        self, run: RunConfig, store: Store, *, device: torch.device | str = "cpu", stage: Stage | None = None
+    ) -> None:
+        if run.data is None:
+            raise InvalidConfig(
+                "run: there is nothing to train from: give 'data: {name: ...}' or 'data: manifest.jsonl'"
+            )
+        self.run, self.store, self.device, self.stage = run, store, torch.device(device), stage or _silent
+        self.training = build(TrainingConfig, run.training, "training")
+        self.shop = Workshop(store, seed=run.seed, device=device)
+        self._tables: dict[tuple[str, str, Column], TokenTable] = {}
+
+    @property
+    def data_key(self) -> str:
+        """Key of the data, known before it is made."""
+        if isinstance(self.run.data, Part):
+            return self.run.data.key(None, self.run.seed)
+        return self.data().key
+
+    def data(self) -> Manifest:
+        """Make the dataset if it is not there; return its manifest."""
+        if self.shop.data is None:
+            if isinstance(self.run.data, Part):
+                with self._progress(f"data {self.run.data.name}"):
+                    self.shop.data = Workshop(
+                        self.store, seed=self.run.seed, device=self.device, progress=self.shop.progress
+                    ).instance(self.run.data)
+            else:
+                assert self.run.data is not None
+                self.shop.data = Manifest.read(self.run.data)
+        assert self.shop.data is not None
+        return self.shop.data
+
+    def steps(self) -> list[Step]:
+        """Return what the run makes, in order, by keys alone: nothing is made or verified."""
+        fitted = [(self._label(p), self._key(p)) for p in self.run.parts.values() if p.fits]
+        data = [(f"data {self.run.data.name}", self.data_key)] if isinstance(self.run.data, Part) else []
+        rows = [*data, *fitted, ("lm", key_of(self._lm_recipe())), ("checkpoint", key_of(self._checkpoint_recipe()))]
+        return [Step(label, key, self._state(key)) for label, key in rows]
+
+    def fit(self) -> dict[str, Artifact]:
+        """Fit the parts that are trained from data; returns all of them by role."""
+        self.data()
+        artifacts = {}
+        for role, part in self.run.parts.items():
+            if part.fits:
+                with self._progress(self._label(part)):
+                    made = self.shop.artifact(part)
+                assert made is not None
+                artifacts[role] = made
+        return artifacts
+
+    def tokens(self, split: str = "train") -> dict[tuple[str, Column], TokenTable]:
+        """Encode the audio of a split that the tasks read or write; returns tables by role and column."""
+        manifest = self.data().select(split=split)
+        wanted = dict.fromkeys(pair for mix in self.run.tasks for pair in self._audio(self.task(mix)))
+        return {(role, column): self._table(split, manifest, role, column) for role, column in wanted}
+
+    def lm(self) -> Artifact:
+        """Train the LM; a run that was killed goes on from its last state."""
+        self.data()
+        return self.store.make(self._lm_recipe(), self._train, label=f"lm {self.run.name}", resume=True)
+
+    def checkpoint(self) -> Artifact:
+        """Make the checkpoint and all that it lacks."""
+        fitted = self.fit()
+        lm = self.lm()
+        held = {role: fitted[role] for role in held_parts(self.run)}
+
+        def build(directory: Path) -> None:
+            write_checkpoint(directory, self.run, lm, held, self.data_key)
+
+        return self.store.make(self._checkpoint_recipe(), build, label=f"checkpoint {self.run.name}")
+
+    def task(self, mix: TaskMix) -> Task:
+        """Return a task of the mixture, a chain as one."""
+        tasks = [self.shop.instance(part) for part in mix.parts]
+        return tasks[0] if len(tasks) == 1 else chain(tasks)
+
+    def _train(self, directory: Path) -> None:
+        work = directory / "work"
+        if not (directory / _SUMMARY).is_file():
+            work.mkdir(exist_ok=True)
+            lm = self._new_lm()
+            tasks = self._task_rows("train")
+            with self._progress("examples"):
+                examples = self._examples(work / "train.arrow", lm, "train", tasks)
+            weights = tuple(task.weight for task in tasks)
+            with self._progress(f"train {self.run.name}"):
+                train(
+                    lm,
+                    examples,
+                    weights,
+                    self.training,
+                    seed=self.run.seed,
+                    directory=work,
+                    device=self.device,
+                    progress=self.shop.progress,
+                )
+            lm.save(directory / LM)
+            _write_json(directory / _SUMMARY, self._summary(lm, work, tasks, examples))
+        shutil.rmtree(work, ignore_errors=True)
+
+    def _new_lm(self) -> SpeechLM:
+        options = self.run.lm
+        roles = {role: self.run.streams(role) for role in dict.fromkeys((options.reads, options.writes))}
+        backbone = Workshop(self.store, data=self.shop.data, seed=self.run.seed, device=self.device).instance(
+            self.run.backbone
+        )  # a copy of its own: extending changes it
+        return SpeechLM.extend(backbone, roles, seed=self.run.seed, **canonical(options))
+
+    def _examples(self, path: Path, lm: SpeechLM, split: str, tasks: list[TaskRows]) -> Examples:
+        if not path.is_file():
+            longest = min(self.training.longest_tokens, _context(lm))
+            manifest = self.data().select(split=split)
+            left_out = write_examples(path, lm, manifest, tasks, longest=longest, progress=self.shop.progress)
+            _write_json(path.with_suffix(".json"), left_out)
+        return Examples(path, len(tasks))
+
+    def _summary(self, lm: SpeechLM, work: Path, tasks: list[TaskRows], examples: Examples) -> dict[str, Any]:
+        left_out = json.loads((work / "train.json").read_text(encoding="utf-8"))
+        rows = {
+            task.name: {"weight": task.weight, "examples": size, "too_long": left_out[task.name]}
+            for task, size in zip(tasks, examples.sizes, strict=True)
+        }
+        return {"tasks": rows, "validation_loss": self._validation(lm, work)}
+
+    def _validation(self, lm: SpeechLM, work: Path) -> dict[str, float] | None:
+        try:
+            tasks = self._task_rows("validation")
+            examples = self._examples(work / "validation.arrow", lm, "validation", tasks)
+        except InvalidManifest:  # no such split, or not for every task
+            return None
+        with self._progress("validation"):
+            losses = mean_loss(lm, examples, self.training.batch_tokens, self.shop.progress)
+        return dict(zip((task.name for task in tasks), losses, strict=True))
+
+    def _task_rows(self, split: str) -> list[TaskRows]:
+        tables = self.tokens(split)
+        rows = []
+        for mix in self.run.tasks:
+            task = self.task(mix)
+            read, written = (
+                {str(column): tables[role, column] for column in map(_column, _spoken(fields))}
+                for role, fields in ((self.run.lm.reads, task.inputs), (self.run.lm.writes, task.outputs))
+            )
+            rows.append(TaskRows(mix.name, task, mix.weight, read, written))
+        return rows
+
+    def _audio(self, task: Task) -> Iterator[tuple[str, Column]]:
+        for role, fields in ((self.run.lm.reads, task.inputs), (self.run.lm.writes, task.outputs)):
+            yield from ((role, _column(field)) for field in _spoken(fields))
+
+    def _table(self, split: str, manifest: Manifest, role: str, column: Column) -> TokenTable:
+        if (split, role, column) not in self._tables:
+            part = self.run.tokenizers[role]
+            if part.fits:
+                with self._progress(self._label(part)):
+                    self.shop.artifact(part)
+            with self._progress(f"tokens of {split}"):
+                self._tables[split, role, column] = tokenize(manifest, column, part, self.shop)
+        return self._tables[split, role, column]
+
+    def _lm_recipe(self) -> dict[str, Any]:
+        run = self.run
+        return {
+            "kind": "lm",
+            "revision": 1,
+            "seed": run.seed,
+            "data": self.data_key,
+            "backbone": self._key(run.backbone),
+            "tokenizers": {role: self._key(run.tokenizers[role]) for role in (run.lm.reads, run.lm.writes)},
+            "lm": canonical(run.lm),
+            "tasks": [[[part.identity() for part in mix.parts], mix.weight] for mix in run.tasks],
+            "training": canonical(self.training),
+        }
+
+    def _checkpoint_recipe(self) -> dict[str, Any]:
+        parts = {role: self._key(part) for role, part in self.run.parts.items()}
+        source = json.loads(json.dumps(self.run.source, default=str))
+        return {"kind": "checkpoint", "revision": 1, "lm": self._lm_recipe(), "parts": parts, "config": source}
+
+    def _key(self, part: Part) -> str:
+        return part.key(self.data_key, self.run.seed)
+
+    def _label(self, part: Part) -> str:
+        return f"{part.entry.component.kind} {part.name}"
+
+    def _state(self, key: str) -> str:
+        if (self.store.root / key / META).is_file():
+            return "there"
+        return "begun" if (self.store.root / (key + PARTIAL)).is_dir() else "to make"
+
+    @contextmanager
+    def _progress(self, label: str) -> Iterator[None]:
+        before = self.shop.progress
+        try:
+            with self.stage(label) as self.shop.progress:
+                yield
+        finally:
+            self.shop.progress = before
+
+
+def _spoken(fields: tuple[Field, ...]) -> list[Field]:
+    return [field for field in fields if field.kind == "audio"]
+
+
+def _column(field: Field) -> Column:
+    return "audio" if field.path == "source.audio" else "target_audio"
+
+
+def _context(lm: SpeechLM) -> int:
+    return int(getattr(lm.model.config.get_text_config(), "max_position_embeddings", None) or 2**31)
+
+
+def _write_json(path: Path, value: Any) -> None:
+    draft = path.with_name(path.name + ".partial")
+    draft.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    os.replace(draft, path)

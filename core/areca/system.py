@@ -1,0 +1,269 @@
+"""A checkpoint in use: speech or text in, text and speech out."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from areca.audio import conform
+from areca.checkpoint import Checkpoint, open_checkpoint
+from areca.component import Kind
+from areca.errors import ArecaError, ArecaWarning, InvalidAudio, InvalidConfig
+from areca.fitting import Workshop
+from areca.generate import Decoding, Generated, generate
+from areca.lm import SpeechLM
+from areca.parts import Part, resolve
+from areca.questions import Question, Result, Sound, check_texts, input_kind, languages_of, read_sound
+from areca.specs import TokenizerSpec
+from areca.store import Store
+from areca.tasks import AudioSegment, Task, chain
+from areca.types import Audio, Codes, VoicePrompt
+
+__all__ = ["NANO", "Result", "Sound", "System", "load"]
+NANO = Path(__file__).parent / "assets" / "nano"
+"""The checkpoint that areca ships."""
+_LEAST_IDS = 16
+"""Ids that each segment of an answer must have room for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is the same for all questions of a call."""
+
+    task: Task
+    name: str
+    languages: dict[str, str | Codes]
+    voice: VoicePrompt | None
+    decoding: Decoding
+
+
+class System:
+    """A checkpoint ready for use; `load` makes one. Parts are loaded when they are first needed.
+
+    Args:
+        checkpoint: opened and verified.
+        device: where to compute.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: torch.device | str = "cpu") -> None:
+        self.checkpoint, self.run_config = checkpoint, checkpoint.run
+        self.lm = SpeechLM.load(checkpoint.lm, device)
+        self.lm.model.eval()
+        self._shop = Workshop(Store(), seed=self.run_config.seed, device=device, artifacts=checkpoint.parts)
+        self._task_parts = {part.name: part for mix in self.run_config.tasks for part in reversed(mix.parts)}
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks and chains that the checkpoint was trained for; a chain as ``asr+ast``."""
+        return tuple(dict.fromkeys(mix.name for mix in self.run_config.tasks))
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer whose codes the LM reads."""
+        return self._shop.instance(self.run_config.tokenizers[self.run_config.lm.reads])
+
+    @cached_property
+    def vocoder(self) -> Any:
+        """The vocoder.
+
+        Raises:
+            InvalidConfig: the checkpoint has none.
+        """
+        if self.run_config.vocoder is None:
+            raise InvalidConfig(
+                f"{self.checkpoint.directory}: has no vocoder, so it cannot speak; give 'vocoder:' to the run"
+            )
+        return self._shop.instance(self.run_config.vocoder)
+
+    def task(self, name: str) -> Task:
+        """Return a task, or a chain of tasks joined by ``+`` or ``,``.
+
+        Raises:
+            UnknownComponent: there is no task of that name.
+        """
+        names = [n.strip() for n in name.replace(",", "+").split("+")]
+        if "+".join(names) not in self.tasks:
+            warnings.warn(
+                f"task {name!r} is none that this checkpoint was trained for: {', '.join(self.tasks)}",
+                ArecaWarning,
+                stacklevel=2,
+            )
+        tasks = [self._shop.instance(self._task_part(n)) for n in names]
+        return tasks[0] if len(tasks) == 1 else chain(tasks)
+
+    def _task_part(self, name: str) -> Part:
+        if name in self._task_parts:
+            return self._task_parts[name]
+        return resolve(self.run_config.registry, Kind.TASK, {"name": name}, role="task")
+
+    def run(
+        self,
+        task: str,
+        audio: Sound | Sequence[Sound] | None = None,
+        text: str | Sequence[str] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Answer one question, or a list of them.
+
+        Args:
+            task: ``asr``, ``ast``, ``s2st``, ``tts``, ``mt``, a plugin's, or a chain as ``asr+ast+s2st``.
+            audio: a recording as path or `Audio`, of any rate and channel count; or a list of them.
+            text: what to speak or translate; or a list of texts.
+            options: as of `answer`: languages, voice, decoding.
+
+        Returns:
+            A `Result`, or for a list a list of them, in its order.
+
+        Raises:
+            InvalidConfig: an input or a language that the task needs is missing.
+            InvalidAudio: a recording that cannot be used; the message names it.
+        """
+        kind = input_kind(self.task(task))
+        given = {name: value for name, value in (("audio", audio), ("text", text)) if value is not None}
+        if list(given) != [kind]:
+            raise InvalidConfig(f"task {task}: reads {kind}, got {' and '.join(given) or 'neither audio nor text'}")
+        items: Any = given[kind]
+        if isinstance(items, (str, Path, Audio)):
+            return self.answer(task, [items], **options)[0]
+        return self.answer(task, list(items), **options)
+
+    def answer(
+        self,
+        task: str,
+        items: Sequence[Sound],
+        *,
+        source: str | None = None,
+        target: str | None = None,
+        voice: Sound | None = None,
+        decoding: Decoding | None = None,
+        batch: int = 8,
+        seed: int = 0,
+    ) -> list[Result]:
+        """Answer questions.
+
+        Args:
+            task: as of `run`.
+            items: recordings or texts, whichever the task reads.
+            source: language of the input, as code (``"fr"``) or English name (``"French"``).
+            target: language of the translation.
+            voice: some seconds of the voice to speak in, where the vocoder takes one.
+            decoding: how answers are chosen; None: greedily.
+            batch: questions answered at once.
+            seed: of sampling and of the vocoder.
+
+        Raises:
+            InvalidConfig: a language that the task needs is missing, or a voice is given where none is taken.
+            InvalidAudio: a recording that cannot be used; the message names it.
+        """
+        wanted = self.task(task)
+        asked = _Asked(
+            wanted,
+            task.replace(",", "+").replace(" ", ""),
+            languages_of(wanted, source, target),
+            self._voice(wanted, voice),
+            decoding or Decoding(),
+        )
+        results: list[Result] = []
+        for start in range(0, len(items), batch):
+            results += self._answer(asked, items[start : start + batch], seed + start)
+        return results
+
+    def _answer(self, asked: _Asked, items: Sequence[Sound], seed: int) -> list[Result]:
+        start_s = time.perf_counter()
+        task, field = asked.task, asked.task.inputs[0]
+        questions = self._questions(task, items)
+        prompts = [self.lm.prompt_ids(task, asked.languages | {field.path: q.value}) for q in questions]
+        room = min(self._room(task, q, len(p)) for q, p in zip(questions, prompts, strict=True))
+        generator = torch.Generator().manual_seed(seed)
+        answers = generate(self.lm, prompts, task.answer_kinds, self._within(asked.decoding, room), generator=generator)
+        codes = [_codes(answer) for answer in answers]
+        audios = self._speak(codes, asked.voice, seed)
+        each_s = (time.perf_counter() - start_s) / len(items)
+        return [
+            Result(q.name, asked.name, _texts(task, answer), audio, code, any(answer.cut), each_s)
+            for q, answer, audio, code in zip(questions, answers, audios, codes, strict=True)
+        ]
+
+    def _questions(self, task: Task, items: Sequence[Sound]) -> list[Question]:
+        if input_kind(task) == "text":
+            return [Question(text, text) for text in check_texts(items)]
+        spec = self.run_config.tokenizers[self.run_config.lm.reads].spec
+        assert isinstance(spec, TokenizerSpec)
+        audios = [conform(read_sound(item), spec.sample_rate_hz, spec.channels) for item in items]
+        return [Question(a.name, c, a.seconds) for a, c in zip(audios, self.tokenizer.encode(audios), strict=True)]
+
+    def _room(self, task: Task, question: Question, length: int) -> int:
+        """Return how many ids each segment of the answer may have, where the prompt has `length`."""
+        context = int(getattr(self.lm.model.config.get_text_config(), "max_position_embeddings", None) or 2**31)
+        segments = len(task.answer_kinds)
+        left = context - length - 2 * segments
+        if left >= _LEAST_IDS * segments:
+            return left // segments
+        fits = (context - (_LEAST_IDS + 2) * segments) / length
+        what = "text" if question.seconds is None else f"recording of {question.seconds:.1f} s"
+        most = f"{fits:.0%} of it" if question.seconds is None else f"{fits * question.seconds:.1f} s"
+        raise InvalidAudio(
+            f"{question.name}: a {what} is {length} tokens, and the model's context of {context} has to hold "
+            f"the answer too: cut it into pieces of at most {most}"
+        )
+
+    def _within(self, decoding: Decoding, room: int) -> Decoding:
+        frames = max(1, room // sum(self.lm.writes.per_frame))
+        return replace(
+            decoding,
+            max_text_ids=min(decoding.max_text_ids, room),
+            max_audio_frames=min(decoding.max_audio_frames, frames),
+        )
+
+    def _speak(self, codes: list[Codes | None], voice: VoicePrompt | None, seed: int) -> list[Audio | None]:
+        spoken = [c for c in codes if c is not None]
+        if not spoken:
+            return [None] * len(codes)
+        generator = torch.Generator().manual_seed(seed)
+        made = iter(self.vocoder.synthesize(spoken, [voice] * len(spoken), generator=generator))
+        return [None if c is None else next(made) for c in codes]
+
+    def _voice(self, task: Task, voice: Sound | None) -> VoicePrompt | None:
+        if voice is None:
+            if "audio" in task.answer_kinds:
+                _ = self.vocoder  # to say that there is none before any work
+            return None
+        if "audio" not in task.answer_kinds:
+            raise InvalidConfig(f"task {task.tag}: answers in text, which has no voice: leave the voice prompt out")
+        part = self.run_config.vocoder
+        if part is None or "voice" not in part.entry.component.tags:
+            name = "none" if part is None else repr(part.name)
+            raise InvalidConfig(f"the checkpoint's vocoder ({name}) takes no voice prompt: leave it out")
+        return VoicePrompt(read_sound(voice))
+
+
+def load(path: str | Path | None = None, *, device: torch.device | str = "cpu", plugins: Sequence[str] = ()) -> System:
+    """Load a checkpoint.
+
+    Args:
+        path: its folder; None: the one that areca ships.
+        device: where to compute.
+        plugins: files or modules with components that the checkpoint needs; those that its config names never run.
+
+    Raises:
+        InvalidArtifact: no checkpoint, or a file of it is not the one that was made.
+        UnknownComponent, MissingDependency: a part is not installed; the message says what to type.
+    """
+    if path is None and not NANO.is_dir():
+        raise ArecaError(f"this areca ships no checkpoint ({NANO} is missing): name one, or make it with `make nano`")
+    return System(open_checkpoint(Path(path or NANO), plugins=tuple(plugins)), device)
+
+
+def _texts(task: Task, answer: Generated) -> dict[str, str]:
+    return {path: value for path, value in task.parse(answer.segments).items() if isinstance(value, str)}
+
+
+def _codes(answer: Generated) -> Codes | None:
+    return next((s.codes for s in answer.segments if isinstance(s, AudioSegment)), None)

@@ -1,0 +1,150 @@
+"""Transformers' Trainer with its own order of data, loss at the targets, and states to go on from."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import safetensors.torch
+import torch
+import transformers
+
+from areca.batches import Batches
+from areca.errors import ArecaError
+from areca.examples import Examples, collate
+from areca.interfaces import Progress
+from areca.vocabulary import Control
+
+if TYPE_CHECKING:
+    from areca.lm import SpeechLM
+
+
+class SpeechTrainer(transformers.Trainer):
+    """The Trainer of transformers, told what the data is, what the loss is, and how a state is kept."""
+
+    def __init__(
+        self,
+        lm: SpeechLM,
+        examples: Examples,
+        order: Batches,
+        args: transformers.TrainingArguments,
+        progress: Progress,
+    ) -> None:
+        self._lm, self._examples, self._order = lm, examples, order
+        self._directory = Path(args.output_dir or ".")
+        self._shown = _Shown(progress)
+        super().__init__(model=lm.model, args=args, callbacks=[self._shown])
+        self.remove_callback(transformers.PrinterCallback)
+
+    def get_train_dataloader(self) -> Any:
+        """Return the batches from the step that training is at."""
+        return _Loader(self)
+
+    def batches(self) -> Iterator[dict[str, torch.Tensor]]:
+        """Yield batches from the step that training is at, without end."""
+        pad = self._lm.vocabulary.control(Control.PAD)
+        for rows in self._order.rows(self.state.global_step):
+            batch = collate(self._examples, rows, pad)
+            self._shown.tokens += int(sum(self._examples.lengths[row].sum() for row in rows))
+            yield batch
+
+    def compute_loss(  # type: ignore[override]  # no outputs but the loss
+        self, model: Any, inputs: dict[str, torch.Tensor], return_outputs: bool = False, **_: Any
+    ) -> torch.Tensor:
+        """Return the mean loss of the batch's targets."""
+        total, count = self._lm.loss(inputs["ids"], inputs["target"], position_ids=inputs.get("position_ids"))
+        return total / count
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Return the optimizer over what the LM trains; new rows alone take no decay of the old."""
+        kind, options = self.get_optimizer_cls_and_kwargs(self.args, self._lm.model)
+        self.optimizer = kind(self._lm.parameter_groups(self.args.weight_decay), **options)
+        return self.optimizer
+
+    def go_on(self) -> None:
+        """Train to the last step from the newest complete state, or from the start."""
+        states = sorted(self._directory.glob("state-*"), key=_step_of)
+        if not states:
+            self.train()
+        elif _step_of(states[-1]) < self.args.max_steps:
+            self.train(resume_from_checkpoint=str(states[-1]))
+        else:  # the Trainer would take one step more
+            self._load_from_checkpoint(str(states[-1]))
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        assert output_dir is not None
+        Path(output_dir).mkdir(parents=True, exist_ok=True)
+        safetensors.torch.save_model(self._lm.model, f"{output_dir}/model.safetensors")
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        safetensors.torch.load_model(self._lm.model, f"{resume_from_checkpoint}/model.safetensors")
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self._directory / "draft")
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        # The Trainer writes file after file; only a rename tells a complete state from half of one.
+        shutil.rmtree(self._get_output_dir(trial), ignore_errors=True)
+        super()._save_checkpoint(model, trial)
+        draft = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
+        for path in draft.iterdir():
+            _fsync(path)
+        old = list(self._directory.glob("state-*"))
+        os.replace(draft, self._directory / f"state-{self.state.global_step}")
+        for state in old:
+            shutil.rmtree(state)
+
+
+class _Loader:
+    """What the Trainer iterates over; it asks for no length."""
+
+    def __init__(self, trainer: SpeechTrainer) -> None:
+        self._trainer = trainer
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        return self._trainer.batches()
+
+
+class _Shown(transformers.TrainerCallback):
+    """Tells the progress, and stops where the loss is no number."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._loss = ""
+        self.tokens = 0
+        self._start_s = 0.0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._start_s, self.tokens = time.monotonic(), 0
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+        loss = (logs or {}).get("loss")
+        if loss is None:
+            return
+        if not math.isfinite(loss):
+            raise ArecaError(
+                f"the loss is {loss} at step {state.global_step}: lower training.learning_rate, "
+                "or raise training.warmup_steps"
+            )
+        self._loss = f"loss {loss:.3f}, "
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        speed = self.tokens / max(time.monotonic() - self._start_s, 1e-9)
+        self._progress(state.global_step, state.max_steps, f"{self._loss}{speed:,.0f} tokens/s")
+
+
+def _step_of(state: Path) -> int:
+    return int(state.name.partition("-")[2])
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,97 @@
+"""Independent recognisers: pocketsphinx with a grammar, and Whisper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from areca import Component, Kind, hookimpl, runtime
+from areca.specs import JudgeSpec, Spec
+
+ARECA_PLUGIN_API = 1
+SAMPLE_RATE_HZ = 16_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PocketsphinxConfig:
+    """Options of `pocketsphinx`.
+
+    Raises:
+        ValueError: an option out of range.
+    """
+
+    grammar: Path | None = None
+    """JSGF file of all that may be said; null: spoken numbers 0 to 9,999, dates and times as `say` words them."""
+    language_weight: float = 3.0
+    """Weight of the grammar's arcs against the acoustic scores."""
+
+    def __post_init__(self) -> None:
+        if not self.language_weight > 0:
+            raise ValueError(f"language_weight must be positive, got {self.language_weight}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhisperConfig:
+    """Options of `whisper`. One of `model` and `hub` says where the weights are.
+
+    Raises:
+        ValueError: both or neither of `model` and `hub`, or an option out of range.
+    """
+
+    model: Path | None = None
+    """Folder of a CTranslate2 Whisper model (``model.bin``, ``tokenizer.json``, ...)."""
+    hub: str | None = None
+    """Hugging Face id of such a model, as ``Systran/faster-whisper-base``."""
+    initial_prompt: str = ""
+    """Text that the transcript is taken to follow; it sets the format, as ``The number is one hundred and one.``"""
+    beam_size: int = 5
+    """Width of the beam search."""
+    threads: int = runtime(1)
+    """Processor threads."""
+
+    def __post_init__(self) -> None:
+        if (self.model is None) == (self.hub is None):
+            raise ValueError("give either model (a folder) or hub (a Hugging Face id), as 'whisper:FOLDER'")
+        if self.beam_size < 1 or self.threads < 1:
+            raise ValueError(f"beam_size and threads must be at least 1, got {self.beam_size} and {self.threads}")
+
+
+def pocketsphinx_spec(config: PocketsphinxConfig, needs: Mapping[str, Spec]) -> JudgeSpec:
+    """English, by the acoustic model that comes with the package."""
+    return JudgeSpec(languages=("en",), sample_rate_hz=SAMPLE_RATE_HZ)
+
+
+def whisper_spec(config: WhisperConfig, needs: Mapping[str, Spec]) -> JudgeSpec:
+    """Any language that the model knows."""
+    return JudgeSpec(languages=(), sample_rate_hz=SAMPLE_RATE_HZ)
+
+
+@hookimpl
+def areca_components() -> Iterable[Component]:
+    """Declare `pocketsphinx` and `whisper`."""
+    return [
+        Component(
+            kind=Kind.JUDGE,
+            name="pocketsphinx",
+            config=PocketsphinxConfig,
+            spec="areca_judges:pocketsphinx_spec",
+            target="areca_judges.sphinx:Pocketsphinx",
+            summary="English by a grammar of all that may be said; its model comes with the package",
+            requires=("pocketsphinx",),
+            extra="judges",
+            weights_license="BSD-2-Clause",
+        ),
+        Component(
+            kind=Kind.JUDGE,
+            name="whisper",
+            config=WhisperConfig,
+            spec="areca_judges:whisper_spec",
+            target="areca_judges.whisper:Whisper",
+            summary="Whisper through faster-whisper, by a folder or a hub id",
+            requires=("faster_whisper",),
+            extra="judges",
+            paper="https://arxiv.org/abs/2212.04356",
+            weights_license="MIT",
+        ),
+    ]

@@ -1,0 +1,96 @@
+"""Worlds to find plugins in: real distributions (metadata and modules) in a folder, seen by a new interpreter."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PLUGIN = '''
+from dataclasses import dataclass
+from areca import Component, Kind, hookimpl, runtime
+from areca.specs import Stream, TokenizerSpec
+
+ARECA_PLUGIN_API = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Options."""
+
+    size: int = 16
+    """Number of codes."""
+    device_batch: int = runtime(4)
+    """Audios at once."""
+
+
+def spec(config, needs):
+    return TokenizerSpec((Stream("unit", config.size, 25.0),), 16_000)
+
+
+def row(name, **other):
+    return Component(kind=Kind.TOKENIZER, name=name, config=Config, spec=f"{__name__}:spec",
+                     target=f"{__name__}_model:Model", summary="a codec of the tests", **other)
+'''
+"""The start of a plugin's module; `row` makes a component."""
+
+
+class World:
+    """A folder of installed distributions."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.site = directory / "site"
+        self.site.mkdir()
+
+    def distribution(self, name: str, plugins: Mapping[str, str], version: str = "1.0") -> None:
+        """Install a distribution: `plugins` maps an entry point, which is its module's name too, to the code."""
+        info = self.site / f"{name.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text("[areca]\n" + "".join(f"{p} = {p}\n" for p in plugins))
+        for plugin, code in plugins.items():
+            (self.site / f"{plugin}.py").write_text(textwrap.dedent(code))
+
+    def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of this interpreter where the distributions are installed."""
+        path = os.pathsep.join([str(self.site), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        home = str(self.directory / "home")
+        env = os.environ | {"PYTHONPATH": path, "ARECA_HOME": home, "PYTHONDONTWRITEBYTECODE": "1"} | variables
+        command = (sys.executable, *command)
+        return subprocess.run(command, capture_output=True, text=True, env=env, cwd=self.directory, check=False)
+
+    def areca(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run the command line."""
+        return self.run("-m", "areca", *arguments, **variables)
+
+    def python(self, code: str, **variables: str) -> Any:
+        """Run `code` and return the JSON that it prints."""
+        done = self.run("-c", textwrap.dedent(code), **variables)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="session")
+def make_world(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], World]:
+    """Make an empty world."""
+    return lambda: World(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture
+def world(make_world: Callable[[], World]) -> World:
+    """An empty world."""
+    return make_world()
+
+
+@pytest.fixture(scope="session")
+def plugin_code() -> str:
+    """The start of a plugin's module: `row(name, ...)` makes a tokenizer component."""
+    return PLUGIN

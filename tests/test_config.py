@@ -1,0 +1,159 @@
+"""A run's YAML: what is read, what is refused and with which words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from areca.config import parse_config, read_config
+from areca.errors import BrokenPlugin, IncompatibleParts, InvalidConfig, UnknownComponent
+from areca.parts import Part
+
+RUN: dict[str, Any] = {
+    "name": "little",
+    "data": {"name": "say"},
+    "tokenizer": {"name": "mfcc-kmeans", "clusters": 32},
+    "backbone": {"name": "decoder"},
+    "tasks": ["asr", {"name": "ast", "weight": 2}, {"chain": ["asr", "ast"]}],
+}
+TWO: dict[str, Any] = RUN | {
+    "tokenizer": None,
+    "tokenizers": {"speech": {"name": "mfcc-kmeans"}, "acoustic": {"name": "mel-rvq"}},
+    "lm": {"reads": "speech", "writes": "acoustic"},
+}
+
+
+def parse(**changes: Any) -> Any:
+    return parse_config(RUN | changes, root=Path.cwd())
+
+
+def test_run_is_made_of_parts() -> None:
+    run = parse()
+    assert (run.name, run.seed, run.lm.reads, run.lm.writes) == ("little", 0, "speech", "speech")
+    assert list(run.parts) == ["speech", "backbone"]
+    assert isinstance(run.data, Part) and run.data.name == "say"
+    assert [(mix.name, mix.weight) for mix in run.tasks] == [("asr", 1.0), ("ast", 2.0), ("asr+ast", 1.0)]
+    assert [str(s) for s in run.streams("speech")] == ["unit[32] at 25 Hz"]
+
+
+def test_the_lm_reads_one_tokenizer_and_writes_another() -> None:
+    run = parse_config(TWO, root=Path.cwd())
+    assert list(run.tokenizers) == ["speech", "acoustic"]
+    assert run.streams("acoustic")[0].name != run.streams("speech")[0].name
+
+
+def test_tokenizer_may_need_another_role_and_every_part_is_listed_after_its_needs() -> None:
+    tokenizers = {"units": {"name": "mfcc-kmeans"}, "speech": {"name": "dedup", "tokenizer": "units"}}
+    run = parse(tokenizer=None, tokenizers=tokenizers, vocoder={"name": "unit-mel", "tokenizer": "speech"})
+    assert list(run.parts) == ["units", "speech", "backbone", "vocoder"]
+    assert run.tokenizers["speech"].needs["tokenizer"] is run.tokenizers["units"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"tokeniser": {}}, InvalidConfig, "run: no option is called 'tokeniser'; did you mean 'tokenizer'?"),
+        ({"seed": "x"}, InvalidConfig, "run: option 'seed' is 'x', expected int"),
+        ({"tokenizer": None}, InvalidConfig, "run: give either 'tokenizer: {name: ...}' or 'tokenizers:"),
+        ({"tokenizers": {"a": {"name": "usm-v2"}}}, InvalidConfig, "run: give either 'tokenizer:"),
+        ({"tokenizer": {"clusters": 3}}, InvalidConfig, "tokenizer 'speech': expected '{name: ...}', got {'clusters'"),
+        ({"backbone": None}, InvalidConfig, "backbone: expected '{name: ...}', got None"),
+        ({"backbone": {"name": "decodr"}}, UnknownComponent, "no backbone is called 'decodr'; did you mean 'decoder'"),
+        ({"backbone": {"name": "asr"}}, UnknownComponent, "other kind: there is a task 'asr'"),
+        ({"backbone": {"name": "decoder", "layer": 2}}, InvalidConfig, "no option is called 'layer'; did you mean 'la"),
+        ({"tasks": []}, InvalidConfig, "tasks: expected a list, as [{name: asr}, {chain: [asr, ast], weight: 2}]"),
+        ({"tasks": "asr"}, InvalidConfig, "tasks: expected a list"),
+        ({"tasks": [{"name": "asr", "weight": 0}]}, InvalidConfig, "weight must be a positive number, got 0"),
+        ({"tasks": [{"chain": ["asr"], "name": "x"}]}, InvalidConfig, "a chain takes a weight and nothing else"),
+        ({"tasks": [{"chain": "asr"}]}, InvalidConfig, "chain: expected a list of tasks, got 'asr'"),
+        ({"tasks": [{"chain": []}]}, InvalidConfig, "chain: expected a list of tasks, got []"),
+        ({"tasks": [{"weight": 2}]}, InvalidConfig, "task: expected '{name: ...}', got {}"),
+        ({"lm": {"writes": "codec"}}, IncompatibleParts, "lm.writes: no tokenizer has the role 'codec'; roles: speech"),
+        ({"lm": {"reads": "speach"}}, IncompatibleParts, "the role 'speach'; did you mean 'speech'?; roles: speech"),
+        ({"lm": {"init": "ones"}}, InvalidConfig, "lm: option 'init' is 'ones', expected Literal['zero', 'normal'"),
+        ({"lm": "speech"}, InvalidConfig, "lm: expected {option: value}, got 'speech'"),
+        ({"training": 5}, InvalidConfig, "training: expected {option: value}, got 5"),
+        ({"tasks": [{"chain": ["asr", "asr"]}]}, IncompatibleParts, "chain asr+asr: two tasks produce the same field"),
+    ],
+)
+def test_what_is_wrong_is_said(changes: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error) as raised:
+        parse(**changes)
+    assert message in str(raised.value)
+
+
+def test_vocoder_has_to_speak_what_the_lm_writes() -> None:
+    with pytest.raises(IncompatibleParts) as raised:
+        parse_config(TWO | {"vocoder": {"name": "unit-mel", "tokenizer": "speech"}}, root=Path.cwd())
+    message = str(raised.value)
+    assert "the LM writes rvq-0[" in message and "(role 'acoustic')" in message
+    assert "vocoder 'unit-mel' speaks unit[256] at 25 Hz: give it the tokenizer that the LM writes" in message
+
+
+def test_overrides_win_over_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(RUN))
+    run = read_config(path, ["seed=5", "tokenizer.clusters=64", "lm.init=mean"])
+    assert (run.seed, run.parts["speech"].config.clusters, run.lm.init) == (5, 64, "mean")
+    assert run.source["tokenizer"] == {"name": "mfcc-kmeans", "clusters": 64}
+    with pytest.raises(InvalidConfig, match="override 'seed': expected key=value"):
+        read_config(path, ["seed"])
+
+
+def test_files_that_are_no_run_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    with pytest.raises(InvalidConfig, match=r"run\.yaml: no such file"):
+        read_config(path)
+    path.write_text("a: [")
+    with pytest.raises(InvalidConfig, match=r"run\.yaml: .*\n?.*expected"):
+        read_config(path)
+    path.write_text("- a\n- b\n")
+    with pytest.raises(InvalidConfig, match=r"run\.yaml: expected a mapping like"):
+        read_config(path)
+
+
+def test_paths_start_from_the_files_folder(tmp_path: Path) -> None:
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "run.yaml").write_text(yaml.safe_dump(RUN | {"data": "speech/manifest.jsonl"}))
+    assert read_config(tmp_path / "recipes" / "run.yaml").data == tmp_path / "recipes" / "speech" / "manifest.jsonl"
+
+
+def test_what_was_read_makes_the_same_run_again() -> None:
+    run = parse(seed=3, lm={"init": "normal"})
+    again = parse_config(run.source, root=Path.cwd())
+    assert again.parts.keys() == run.parts.keys()
+    assert [p.recipe("d", 3) for p in again.parts.values()] == [p.recipe("d", 3) for p in run.parts.values()]
+
+
+@pytest.fixture
+def research(tmp_path: Path, plugin_code: str) -> Path:
+    """A folder with research code of a unique name, and a run that uses it."""
+    name = f"research_{tmp_path.name.replace('-', '_')}"
+    code = plugin_code + "\n@hookimpl\ndef areca_components():\n    return [row('my-codec')]\n"
+    (tmp_path / f"{name}.py").write_text(code + f"open({str(tmp_path / 'ran')!r}, 'a').write('x')\n")
+    source = RUN | {"plugins": [f"./{name}.py"], "tokenizer": {"name": "my-codec", "size": 9}}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(source))
+    return tmp_path
+
+
+def test_a_users_own_plugin_comes_in_by_the_yaml(research: Path) -> None:
+    run = read_config(research / "run.yaml")
+    assert run.streams("speech")[0].size == 9
+    assert run.parts["speech"].entry.provider.distribution == "local"
+
+
+def test_the_same_line_in_a_checkpoint_runs_nothing(research: Path) -> None:
+    source = yaml.safe_load((research / "run.yaml").read_text())
+    with pytest.raises(UnknownComponent, match="no tokenizer is called 'my-codec'"):
+        parse_config(source, root=research, trusted=False)
+    assert not (research / "ran").exists()
+    named = parse_config(source, root=research, plugins=source["plugins"], trusted=False)  # the user says so
+    assert named.parts["speech"].name == "my-codec"
+
+
+def test_a_users_own_plugin_that_fails_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(BrokenPlugin, match=r"plugin '\./none\.py' cannot be used: FileNotFoundError"):
+        parse_config(RUN | {"plugins": ["./none.py"]}, root=tmp_path)

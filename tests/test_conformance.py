@@ -1,0 +1,104 @@
+"""The kit passes what is right, and for each check there is a component that fails it and nothing else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from areca.component import Kind
+from areca.registry import Registry
+from areca.testing import Outcome, Subject, checks_for, run
+
+WRONG = Path(__file__).parent / "wrong"
+BY_PLUGIN = ("import_is_light", "spec_is_light", "missing_dependency")
+"""Checks that start an interpreter: their verdict is that of the plugin's module and of the spec."""
+KINDS = (Kind.TOKENIZER, Kind.BACKBONE, Kind.VOCODER, Kind.TASK)
+
+MESSAGES = {
+    ("judge", "summary"): "ends with a full stop",
+    ("judge", "revision"): "revision is 0, expected 1, 2, 3",
+    ("judge", "options_documented"): r"options without a doc.*gain",
+    ("judge", "config_round_trip"): r"gain=2.0.*became.*gain=4.0",
+    ("judge", "spec_type"): r"returned TaskSpec.*expected a JudgeSpec",
+    ("judge", "target"): "areca_wrong_parts:Nothing has no load",
+    ("judge", "import_is_light"): "areca_wrong_heavy_import imports numpy",
+    ("judge", "spec_is_light"): "heavy_judge_spec imports numpy",
+    ("judge", "missing_dependency"): "cannot be listed.*areca_wrong_needy",
+    ("tokenizer", "fit_is_deterministic"): "other files: seed.json",
+    ("tokenizer", "fit_resumes"): "other files: log.txt",
+    ("tokenizer", "codes"): r"stream side\[2\] at 25 Hz holds 2, out of range",
+    ("tokenizer", "frames"): r"gave \d+ frames, expected",
+    ("tokenizer", "batch_equals_alone"): r"(\d+) of \1 frames differ",
+    ("tokenizer", "repeat_is_exact"): "twice gave other codes",
+    ("tokenizer", "short_audio"): "1 samples gave an empty stream",
+    ("tokenizer", "refuses_wrong_audio"): "an empty list was taken",
+    ("tokenizer", "randomness"): "encoding moves the global random state of torch",
+    ("tokenizer", "decode"): "decoded 8000 Hz x 1 channels, expected 16000",
+    ("tokenizer", "decode_refuses_wrong_codes"): "an empty list was taken",
+    ("backbone", "model_and_tokenizer_fit"): r"gives id \d+, the model has 60 embeddings",
+    ("backbone", "text_round_trip"): "came back as 'unduxtrois|came back as",
+    ("backbone", "spec_is_true"): r"says 3 parameters, there are \d+",
+    ("backbone", "randomness"): "weights depend on the global random state",
+    ("vocoder", "audio"): "says 16000 Hz, the audio has 8000 Hz",
+    ("vocoder", "randomness"): "gave other audio",
+    ("vocoder", "voice"): "without the tag voice, was taken",
+    ("vocoder", "refuses_wrong_codes"): "expected InvalidCodes|was taken",
+    ("task", "spec_is_true"): "the task has",
+    ("task", "prompt_needs_no_target"): "I want to see the answer",
+    ("task", "parse_gives_target_back"): "parsing the target gave",
+    ("task", "chains"): "another prompt",
+}
+"""What the kit says of the wrong component, by its kind and by the check that it fails."""
+
+
+PLUGINS = {"import_is_light": "areca_wrong_heavy_import.py", "missing_dependency": "areca_wrong_needy.py"}
+"""Wrong components that need a plugin of their own."""
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("areca")
+
+
+def _outcomes(directory: Path, kind: str, name: str, leave_out: tuple[str, ...] = ()) -> list[Outcome]:
+    registry = Registry.discover([PLUGINS.get(name, "areca_wrong.py")], root=WRONG)
+    entry = registry.find(Kind(kind), name.replace("_", "-"))
+    checks = [c for c in checks_for(Kind(kind)) if c.__name__.removeprefix("check_") not in leave_out]
+    return list(run(Subject(entry, directory, registry=registry), checks))
+
+
+@pytest.mark.parametrize(("kind", "check"), MESSAGES)
+def test_wrong_component_fails_exactly_its_check(directory: Path, kind: str, check: str) -> None:
+    leave_out = () if kind == "judge" else BY_PLUGIN  # of the module that the good components below share
+    failed = {o.check: o.message for o in _outcomes(directory, kind, check, leave_out) if o.state == "fail"}
+    assert list(failed) == [check]
+    assert re.search(MESSAGES[kind, check], failed[check])
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "passed"),
+    [
+        ("judge", "good", 9),
+        ("tokenizer", "good", 20),
+        ("backbone", "good", 13),
+        ("vocoder", "good", 13),
+        ("vocoder", "good-voice", 13),
+        ("task", "good", 13),
+    ],
+)
+def test_good_component_passes(directory: Path, kind: str, name: str, passed: int) -> None:
+    outcomes = _outcomes(directory, kind, name)
+    assert [o for o in outcomes if o.state == "fail"] == []
+    assert sum(o.state == "pass" for o in outcomes) == passed
+
+
+def test_every_check_has_a_wrong_component() -> None:
+    common = {c.__name__ for c in checks_for(Kind.JUDGE)}
+    own = {(kind.value, c.__name__) for kind in KINDS for c in checks_for(kind) if c.__name__ not in common}
+    shared = {"check_fit_is_deterministic", "check_fit_resumes"}  # one function for three kinds
+    wanted = {("judge", name) for name in common} | {
+        ("tokenizer" if name in shared else kind, name) for kind, name in own
+    }
+    assert {(kind, f"check_{check}") for kind, check in MESSAGES} == wanted

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+import torch
+
+from areca.errors import InvalidConfig
+from areca.generate import Decoding, Generated, generate
+from areca.lm import SpeechLM
+from areca.specs import Stream
+from areca.tasks import AudioSegment, Field, SegmentKind, Task, TextSegment, chain
+from areca.testing.tiny import tiny_backbone
+from areca.types import Codes
+from areca.vocabulary import Control
+
+STREAMS = (Stream("units", 20, 25.0),)
+ASR = Task("ASR", (Field("source.audio"),), (Field("source.text"),))
+S2ST = Task("S2ST", (Field("source.audio"),), (Field("target.audio"),), ("source", "target"))
+MIXED = chain([ASR, S2ST, Task("AST", (Field("source.audio"),), (Field("target.text"),), ("source", "target"))])
+SHORT = Decoding(max_text_ids=7, max_audio_frames=9)
+
+
+def extend(
+    family: str = "llama", streams: tuple[Stream, ...] = STREAMS, pattern: str = "flatten", **options: Any
+) -> SpeechLM:
+    lm = SpeechLM.extend(tiny_backbone(family, **options), {"speech": streams}, init="normal", pattern=pattern)
+    with torch.no_grad():  # random weights say the same thing over and over: let them say more
+        lm.model.get_output_embeddings().weight.mul_(8)
+    return lm
+
+
+def prompts(lm: SpeechLM, *frames: int, task: Task = MIXED) -> list[list[int]]:
+    sides = {"source.language": "fr", "target.language": "en"}
+    audios = [Codes(((torch.arange(n) * 7) % 20,)) for n in frames]
+    return [lm.prompt_ids(task, {"source.audio": audio, **sides}) for audio in audios]
+
+
+def check_rules(lm: SpeechLM, kinds: tuple[SegmentKind, ...], found: Generated, limits: Decoding) -> None:
+    """Read the ids with rules written apart from those that generation follows."""
+    control, ids, v = lm.vocabulary.control, list(found.ids), lm.vocabulary
+    for kind, segment, cut in zip(kinds, found.segments, found.cut, strict=True):
+        if kind == "audio":
+            assert ids.pop(0) == control(Control.BEGIN_AUDIO)
+        end = control(Control.END_AUDIO if kind == "audio" else Control.END_SEGMENT)
+        body = list(itertools.takewhile(lambda i, end=end: i != end, ids))  # type: ignore[misc]
+        ids = ids[len(body) + 1 :]
+        if kind == "audio":
+            assert all(v.span("speech/0").start <= i < v.size for i in body)
+            assert isinstance(segment, AudioSegment)
+            assert lm.writes.encode(segment.codes) == body
+            assert cut == (len(body) == limits.max_audio_frames * sum(lm.writes.per_frame))
+        else:
+            assert all(i < v.text_size for i in body)
+            assert segment == TextSegment(lm.text_tokenizer.decode(body))
+            assert cut == (len(body) == limits.max_text_ids)
+    assert ids == [control(Control.END_SEQUENCE)]
+
+
+@pytest.mark.parametrize("method", ["greedy", "sample", "beam"])
+@pytest.mark.parametrize("kinds", [*itertools.product(["text", "audio"], repeat=2), ("audio",), ("text",)])
+def test_segments_come_in_order_hold_their_kind_and_end(method: Any, kinds: tuple[SegmentKind, ...]) -> None:
+    lm = extend()
+    how = Decoding(method=method, max_text_ids=5, max_audio_frames=6, temperature=2.0)
+    for found in generate(lm, prompts(lm, 4, 9), kinds, how):
+        check_rules(lm, kinds, found, how)
+
+
+@pytest.mark.parametrize(
+    "pattern, rates", [("flatten", (25.0, 50.0)), ("coarse-first", (25.0, 50.0)), ("delay", (50.0,) * 3)]
+)
+def test_patterns_of_several_streams_are_kept(pattern: str, rates: tuple[float, ...]) -> None:
+    streams = tuple(Stream(f"s-{k}", 6, rate) for k, rate in enumerate(rates))
+    lm = extend(streams=streams, pattern=pattern)
+    task = Task("X", (), (Field("target.audio"),), ())
+    for seed in range(8):
+        how = Decoding(method="sample", max_audio_frames=1 + seed, temperature=3.0)
+        (found,) = generate(
+            lm, [lm.prompt_ids(task, {})], task.answer_kinds, how, generator=torch.Generator().manual_seed(seed)
+        )
+        check_rules(lm, ("audio",), found, how)
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen3", "gemma", "gemma2", "cohere", "gpt_neox", "gpt2"])
+def test_batched_with_padding_is_one_by_one(family: str) -> None:
+    lm = extend(family, **({"sliding_window": 8} if family == "gemma2" else {}))
+    given = prompts(lm, 3, 14, 8, 1)
+    for method in ("greedy", "sample"):
+        how = Decoding(method=method, max_text_ids=7, max_audio_frames=9)  # type: ignore[arg-type]
+        together = generate(lm, given, MIXED.answer_kinds, how, generator=torch.Generator().manual_seed(5))
+        source = torch.Generator().manual_seed(5)
+        alone = [generate(lm, [p], MIXED.answer_kinds, how, generator=source)[0] for p in given]
+        assert [x.ids for x in together] == [x.ids for x in alone]
+
+
+@pytest.mark.parametrize("family, options", [("llama", {}), ("gemma2", {"sliding_window": 8}), ("gpt_neox", {})])
+def test_the_cache_gives_what_full_passes_give(family: str, options: dict[str, Any]) -> None:
+    """Choose greedily from the model's own logits over the whole sequence, by rules written here."""
+    lm = extend(family, **options)
+    (prompt,) = prompts(lm, 6, task=chain([ASR, S2ST]))
+    c, v = lm.vocabulary.control, lm.vocabulary
+
+    def likeliest(ids: list[int], allowed: list[int]) -> int:
+        with torch.no_grad():
+            logits = lm.model(input_ids=torch.tensor([ids])).logits[0, -1]
+        return allowed[int(logits[allowed].argmax())]
+
+    ids, body = list(prompt), list[int]()
+    while not body or body[-1] != c(Control.END_SEGMENT):
+        full = len(body) == SHORT.max_text_ids
+        allowed = [c(Control.END_SEGMENT)] if full else [*range(v.text_size), c(Control.END_SEGMENT)]
+        body.append(likeliest(ids + body, allowed))
+    ids += [*body, c(Control.BEGIN_AUDIO)]
+    body = []
+    while not body or body[-1] != c(Control.END_AUDIO):
+        allowed = [*v.span("speech/0")] if len(body) < SHORT.max_audio_frames else []
+        body.append(likeliest(ids + body, allowed + [c(Control.END_AUDIO)] * bool(body)))
+    (found,) = generate(lm, [prompt], ("text", "audio"), SHORT)
+    assert [*prompt, *found.ids] == [*ids, *body, c(Control.END_SEQUENCE)]
+
+
+def test_beam_search_finds_what_trying_everything_finds() -> None:
+    """With as many beams as there are answers nothing is lost: compare with all answers, scored one by one."""
+    lm = extend(streams=(Stream("units", 3, 25.0),))
+    task = Task("X", (), (Field("target.audio"),), ())
+    prompt, c, span = lm.prompt_ids(task, {}), lm.vocabulary.control, lm.vocabulary.span("speech/0")
+    scores = {}
+    for n in (1, 2, 3):
+        for body in itertools.product(span, repeat=n):
+            answer, total = [c(Control.BEGIN_AUDIO), *body, c(Control.END_AUDIO)], 0.0
+            with torch.no_grad():
+                logits = lm.model(input_ids=torch.tensor([prompt + answer])).logits[0]
+            for k in range(1, len(answer)):
+                allowed = [*span] if k <= 3 else []
+                allowed += [c(Control.END_AUDIO)] if k > 1 else []
+                row = logits[len(prompt) + k - 1][allowed].log_softmax(-1)
+                total += float(row[allowed.index(answer[k])])
+            scores[(*answer, c(Control.END_SEQUENCE))] = total
+    how = Decoding(method="beam", beams=200, length_penalty=0.0, max_audio_frames=3)
+    (found,) = generate(lm, [prompt], ("audio",), how)
+    assert scores[found.ids] == pytest.approx(max(scores.values()), abs=1e-4)
+
+
+def test_one_beam_is_greedy() -> None:
+    lm = extend()
+    given = prompts(lm, 5, 11)
+    greedy = generate(lm, given, MIXED.answer_kinds, SHORT)
+    one = generate(lm, given, MIXED.answer_kinds, Decoding(method="beam", beams=1, max_text_ids=7, max_audio_frames=9))
+    assert [x.ids for x in one] == [x.ids for x in greedy]
+
+
+def test_sampling_follows_the_distribution() -> None:
+    lm = extend(streams=(Stream("units", 4, 25.0),))
+    task = Task("X", (), (Field("target.audio"),), ())
+    prompt, span = lm.prompt_ids(task, {}), lm.vocabulary.span("speech/0")
+    with torch.no_grad():
+        ids = torch.tensor([[*prompt, lm.vocabulary.control(Control.BEGIN_AUDIO)]])
+        logits = lm.model(input_ids=ids).logits[0, -1, span.start : span.stop]
+
+    def draw(**how: Any) -> torch.Tensor:
+        options = Decoding(method="sample", max_audio_frames=1, **how)
+        found = generate(lm, [prompt] * 2000, ("audio",), options, generator=torch.Generator().manual_seed(0))
+        return torch.tensor([x.ids[1] - span.start for x in found]).bincount(minlength=4) / 2000
+
+    for temperature in (1.0, 3.0):
+        expected = (logits / temperature).softmax(-1)
+        assert (draw(temperature=temperature) - expected).abs().max() < 4 * (0.25 / 2000) ** 0.5
+    order = logits.argsort(descending=True)
+    kept = draw(temperature=3.0, top_k=2)
+    assert kept[order[2:]].sum() == 0
+    assert kept[order[1]] > 0
+    two = float((logits / 3).softmax(-1)[order[:2]].sum())
+    assert draw(temperature=3.0, top_p=two - 1e-3)[order[2:]].sum() == 0
+    assert draw(temperature=3.0, top_p=two + 1e-3)[order[2]] > 0
+
+
+def test_sampling_repeats_by_its_generator_and_leaves_the_global_state_alone() -> None:
+    lm = extend()
+    how = Decoding(method="sample", max_text_ids=7, max_audio_frames=9)
+    state = torch.get_rng_state()
+    generators = [torch.Generator().manual_seed(seed) for seed in (1, 1, 2)]
+    runs = [[x.ids for x in generate(lm, prompts(lm, 5, 5), ("text",), how, generator=g)] for g in generators]
+    assert runs[0] == runs[1] != runs[2]
+    assert runs[0][0] != runs[0][1]  # one seed a prompt, not one for all
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_model_in_training_is_run_without_dropout_and_given_back_in_training() -> None:
+    lm = extend(attention_dropout=0.9)
+    expected = [x.ids for x in generate(lm, prompts(lm, 5), MIXED.answer_kinds, SHORT)]
+    lm.model.train()
+    assert [x.ids for x in generate(lm, prompts(lm, 5), MIXED.answer_kinds, SHORT)] == expected
+    assert lm.model.training
+
+
+@pytest.mark.parametrize("option", ["temperature", "top_p", "beams", "max_text_ids", "max_audio_frames"])
+def test_options_out_of_range_are_refused(option: str) -> None:
+    for how in ({option: 0}, {"top_p": 1.1}, {"top_k": -1}):
+        with pytest.raises(InvalidConfig, match=next(iter(how))):
+            Decoding(**how)  # type: ignore[arg-type]
+
+
+def test_nothing_to_answer_is_refused() -> None:
+    lm = extend()
+    for given, kinds in (([], ("text",)), ([[]], ("text",)), ([[1]], ())):
+        with pytest.raises(InvalidConfig, match="expected"):
+            generate(lm, given, kinds)

@@ -1,0 +1,130 @@
+"""Parts: names, options and needs from YAML, and keys that are known before any work."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from areca.component import Kind
+from areca.errors import IncompatibleParts, InvalidConfig, UnknownComponent
+from areca.parts import Part, resolve
+from areca.registry import Registry
+from areca.specs import TokenizerSpec
+from areca.store import key_of
+
+REGISTRY = Registry.discover()
+MFCC = {"name": "mfcc-kmeans", "clusters": 16}
+
+
+def tokenizer(value: Any, roles: Mapping[str, Part] | None = None, role: str = "speech") -> Part:
+    return resolve(REGISTRY, Kind.TOKENIZER, value, role=role, roles=roles)
+
+
+def test_part_has_its_options_and_spec() -> None:
+    part = tokenizer(MFCC)
+    assert (part.name, part.config.clusters, part.config.coefficients) == ("mfcc-kmeans", 16, 13)
+    assert isinstance(part.spec, TokenizerSpec)
+    assert [str(s) for s in part.spec.streams] == ["unit[16] at 25 Hz"]
+
+
+@pytest.mark.parametrize("value", [None, "mfcc-kmeans", {}, {"clusters": 3}, {"name": 5}, []])
+def test_part_without_a_name_is_told_so(value: Any) -> None:
+    with pytest.raises(InvalidConfig) as error:
+        tokenizer(value)
+    assert f"tokenizer 'speech': expected '{{name: ...}}', got {value!r}" in str(error.value)
+    assert "installed: " in str(error.value) and "mfcc-kmeans" in str(error.value)
+
+
+def test_unknown_name_and_misspelt_option_are_suggested() -> None:
+    with pytest.raises(UnknownComponent, match=r"no tokenizer is called 'mfcc-kmean'; did you mean 'mfcc-kmeans'\?"):
+        tokenizer({"name": "mfcc-kmean"})
+    with pytest.raises(InvalidConfig, match=r"tokenizer 'mfcc-kmeans': no option is called 'cluster'; did you mean"):
+        tokenizer({"name": "mfcc-kmeans", "cluster": 3})
+    with pytest.raises(InvalidConfig, match="tokenizer 'mfcc-kmeans': option 'clusters' is 'x', expected int"):
+        tokenizer({"name": "mfcc-kmeans", "clusters": "x"})
+
+
+def test_need_is_a_role_or_an_inline_part_or_the_only_one_there_is() -> None:
+    speech, other = tokenizer(MFCC), tokenizer({"name": "usm-v2"}, role="other")
+    by_role = tokenizer({"name": "dedup", "tokenizer": "other"}, {"speech": speech, "other": other}, "units")
+    assert by_role.needs["tokenizer"] is other
+    assert tokenizer({"name": "dedup"}, {"speech": speech}, "units").needs["tokenizer"] is speech
+    inline = tokenizer({"name": "dedup", "tokenizer": MFCC}, role="units")
+    assert inline.needs["tokenizer"].role == "units.tokenizer"
+    assert [part.role for part in inline.walk()] == ["units.tokenizer", "units"]
+
+
+def test_need_that_cannot_be_met_is_told() -> None:
+    roles = {"speech": tokenizer(MFCC), "other": tokenizer({"name": "usm-v2"}, role="other")}
+    with pytest.raises(InvalidConfig, match=r"tokenizer 'dedup' needs 'tokenizer': give a tokenizer as \{name: ...\}"):
+        tokenizer({"name": "dedup"})
+    with pytest.raises(InvalidConfig, match=r"needs 'tokenizer': give a role \(speech, other\) or a tokenizer"):
+        tokenizer({"name": "dedup"}, roles)
+    with pytest.raises(InvalidConfig, match=r"no tokenizer has the role 'speach'; did you mean 'speech'\?\n  roles: s"):
+        tokenizer({"name": "dedup", "tokenizer": "speach"}, roles)
+
+
+def test_spec_refuses_what_does_not_fit() -> None:
+    codec = {"name": "encodec"}
+    with pytest.raises(IncompatibleParts, match="dedup: expected a tokenizer of one stream at a constant rate, got 8"):
+        tokenizer({"name": "dedup", "tokenizer": codec})
+    with pytest.raises(IncompatibleParts, match=r"got 1 stream\(s\): unit\[16\] at variable rate"):
+        tokenizer({"name": "dedup", "tokenizer": {"name": "dedup", "tokenizer": MFCC}})
+
+
+def test_key_is_the_hash_of_what_decides_the_result() -> None:
+    part = tokenizer(MFCC)
+    recipe = part.recipe("data-1", 7)
+    assert recipe == {
+        "component": "tokenizer:areca:units/mfcc-kmeans",
+        "revision": part.entry.component.revision,
+        "config": {"clusters": 16, "coefficients": 13, "sample_frames": part.config.sample_frames},
+        "needs": {},
+        "seed": 7,
+        "data": "data-1",
+    }
+    assert part.key("data-1", 7) == key_of(recipe)
+
+
+def test_config_revision_data_and_seed_change_the_key() -> None:
+    part = tokenizer(MFCC)
+    component = dataclasses.replace(part.entry.component, revision=part.entry.component.revision + 1)
+    revised = dataclasses.replace(part, entry=dataclasses.replace(part.entry, component=component))
+    keys = [
+        part.key("data-1", 7),
+        tokenizer(MFCC | {"clusters": 17}).key("data-1", 7),
+        revised.key("data-1", 7),
+        part.key("data-2", 7),
+        part.key("data-1", 8),
+    ]
+    assert len(set(keys)) == len(keys)
+
+
+def test_runtime_options_do_not_change_the_key() -> None:
+    keys = {tokenizer({"name": "usm-v2", "encode_batch_s": s, "checkpoint_steps": 1}).key("d", 0) for s in (1.0, 60.0)}
+    assert len(keys | {tokenizer({"name": "usm-v2"}).key("d", 0)}) == 1
+
+
+def test_a_needs_key_is_part_of_the_key() -> None:
+    def wrapped(clusters: int) -> str:
+        return tokenizer({"name": "dedup", "tokenizer": MFCC | {"clusters": clusters}}).key("d", 0)
+
+    assert wrapped(16) == wrapped(16) != wrapped(17)
+
+
+def test_part_that_is_fitted_asks_for_data_and_others_have_no_seed() -> None:
+    with pytest.raises(InvalidConfig, match="tokenizer 'mfcc-kmeans' is trained from data: give `data:`"):
+        tokenizer(MFCC).key(None, 0)
+    codec = tokenizer({"name": "encodec"})
+    assert codec.key(None, 0) == codec.key("data", 5)
+
+
+def test_relative_paths_start_from_the_root(tmp_path: Path) -> None:
+    (tmp_path / "w.safetensors").write_bytes(b"w")
+    value = {"name": "encodec", "weights": "w.safetensors"}
+    part = resolve(REGISTRY, Kind.TOKENIZER, value, role="codec", root=tmp_path)
+    assert part.config.weights == tmp_path / "w.safetensors"

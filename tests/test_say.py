@@ -1,0 +1,425 @@
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import unicodedata
+from collections import Counter
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from areca import Kind
+from areca.errors import ArecaError, InvalidConfig, MissingDependency
+from areca.interfaces import Job
+from areca.manifest import Manifest
+from areca.options import build
+from areca.parts import resolve
+from areca.registry import Registry
+from areca_asterisk.packages import unpacked
+from areca_asterisk.recordings import OTHER_VOICES, VOICES
+from areca_say import LANGUAGES, VARIANTS, SayConfig
+from areca_say.clips import clips
+from areca_say.dataset import Say
+from areca_say.human import Speaker
+from areca_say.samples import levelled, trim
+from areca_say.synthetic import Sentence, speak
+from areca_say.values import Value, draw, everything, split_of
+from areca_say.wording import text
+
+CPU = torch.device("cpu")
+SMALL = SayConfig(
+    languages=("en", "fr"), sources=("synthetic",), target_source="synthetic", count=5, validation_count=2, test_count=4
+)
+
+
+@pytest.fixture(scope="module")
+def people() -> None:
+    """The real recordings, where they can be had."""
+    try:
+        for voice in [*VOICES.values(), *OTHER_VOICES.values()]:
+            unpacked(voice.audio_package, None)
+    except MissingDependency as error:
+        pytest.skip(f"no recordings here: {error}")
+
+
+def make(config: SayConfig, directory: Path, seed: int = 0) -> Manifest:
+    directory.mkdir(exist_ok=True)
+    Say.fit(config, {}, None, Job(directory, seed, CPU))
+    return Say.load(config, {}, directory, device=CPU, dtype=torch.float32)
+
+
+def content(directory: Path) -> dict[str, bytes]:
+    return {p.relative_to(directory).as_posix(): p.read_bytes() for p in sorted(directory.rglob("*")) if p.is_file()}
+
+
+def numbers(words: str) -> dict[str, str]:
+    return {str(n): word for n, word in enumerate(words.split())}
+
+
+def keyed(prefix: str, words: str, start: int = 0) -> dict[str, str]:
+    return {f"{prefix}{n}": word for n, word in enumerate(words.split(), start)}
+
+
+SAYS = {
+    "en": numbers(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+        "seventeen eighteen nineteen twenty"
+    )
+    | {str(n): w for n, w in zip(range(30, 100, 10), ["thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], strict=True)}
+    | {"hundred": "hundred", "thousand": "thousand", "oh": "oh", "a-m": "am", "p-m": "pm", "h-30": "thirtieth"}
+    | keyed("day-", "sunday monday tuesday wednesday thursday friday saturday")
+    | keyed("mon-", "january february march april may june july august september october november december")
+    | keyed(
+        "h-",
+        "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth "
+        "fifteenth sixteenth seventeenth eighteenth nineteenth twentieth",
+        start=1,
+    ),
+    "es": numbers(
+        "cero uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince dieciseis diecisiete "
+        "dieciocho diecinueve veinte veintiuno veintidos veintitres veinticuatro veinticinco veintiseis veintisiete "
+        "veintiocho veintinueve treinta"
+    )
+    | {"40": "cuarenta", "50": "cincuenta", "60": "sesenta", "70": "setenta", "80": "ochenta", "90": "noventa"}
+    | {"hundred": "cien", "100-and": "ciento", "200": "doscientos", "300": "trescientos", "400": "cuatrocientos"}
+    | {"500": "quinientos", "600": "seiscientos", "700": "setecientos", "800": "ochocientos", "900": "novecientos"}
+    | {"thousand": "mil", "and": "y", "1F": "una", "h-1": "primero", "es-de": "de", "a-m": "am", "p-m": "pm"}
+    | keyed("day-", "domingo lunes martes miercoles jueves viernes sabado")
+    | keyed("mon-", "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre"),
+    "fr": numbers(
+        "zero un deux trois quatre cinq six sept huit neuf dix onze douze treize quatorze quinze seize dixsept dixhuit "
+        "dixneuf vingt"
+    )
+    | {"30": "trente", "40": "quarante", "50": "cinquante", "60": "soixante", "70": "soixantedix", "80": "quatrevingt"}
+    | {"90": "quatrevingtdix", "hundred": "cent", "thousand": "mille", "et": "et", "1F": "une", "h-1": "premier"}
+    | {"oclock": "heure"}
+    | keyed("day-", "dimanche lundi mardi mercredi jeudi vendredi samedi")
+    | keyed("mon-", "janvier fevrier mars avril mai juin juillet aout septembre octobre novembre decembre"),
+    "it": numbers(
+        "zero uno due tre quattro cinque sei sette otto nove dieci undici dodici tredici quattordici quindici sedici "
+        "diciassette diciotto diciannove venti"
+    )
+    | {
+        str(tens + unit): stem + end
+        for tens, stem in zip(range(20, 100, 10), ["vent", "trent", "quarant", "cinquant", "sessant", "settant", "ottant", "novant"], strict=True)
+        for unit, end in ((0, "i" if tens == 20 else "a"), (1, "uno"), (8, "otto"))
+    }
+    | {"hundred": "cento", "thousand": "mille", "thousands": "mila", "e": "e", "hours": "ore", "h-1": "primo"}
+    | {"ore-una": "una", "ore-1900": "millenovecento", "ore-2000": "duemila"}
+    | keyed("day-", "domenica lunedi martedi mercoledi giovedi venerdi sabato")
+    | keyed("mon-", "gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre"),
+}  # fmt: skip
+"""What is heard in each recording."""
+
+
+def letters(said: str, language: str) -> str:
+    plain = "".join(c for c in unicodedata.normalize("NFD", said) if c.isalpha())
+    if language == "fr":  # silent letters
+        plain = plain.replace("cents", "cent").replace("vingts", "vingt")
+        plain = plain.replace("heures", "heure") if "heures" in said else plain
+    return plain
+
+
+@pytest.mark.parametrize("language", sorted(SAYS))
+@pytest.mark.parametrize(("kind", "step"), [("number", 1), ("date", 41), ("time", 1)])
+def test_recordings_say_exactly_the_text(language: str, kind: str, step: int) -> None:
+    for value in itertools.islice(itertools.chain(*everything()[kind]), 0, None, step):
+        heard = "".join(SAYS[language][key] for group in clips(value, language) for key in group)
+        said = letters(text(value, language), language)
+        assert heard == said, (str(value), text(value, language))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        ("number", "4821", {
+            "en": "four thousand eight hundred twenty one", "es": "cuatro mil ochocientos veintiuno",
+            "fr": "quatre mille huit cent vingt et un", "de": "viertausendachthunderteinundzwanzig",
+            "it": "quattromilaottocentoventuno",
+        }),
+        ("number", "118", {"it": "centodiciotto", "es": "ciento dieciocho", "fr": "cent dix huit"}),
+        ("number", "80", {"fr": "quatre vingts", "it": "ottanta"}),
+        ("date", "1984-03-07", {
+            "en": "wednesday march seventh nineteen eighty four",
+            "es": "miércoles siete de marzo de mil novecientos ochenta y cuatro",
+            "fr": "mercredi sept mars mille neuf cent quatre vingt quatre",
+            "de": "mittwoch der siebte märz neunzehnhundertvierundachtzig",
+            "it": "mercoledì sette marzo millenovecentoottantaquattro",
+        }),
+        ("date", "2005-05-01", {
+            "en": "sunday may first two thousand five", "es": "domingo primero de mayo de dos mil cinco",
+            "fr": "dimanche premier mai deux mille cinq", "de": "sonntag der erste mai zweitausendfünf",
+            "it": "domenica primo maggio duemilacinque",
+        }),
+        ("date", "1900-01-01", {"en": "monday january first nineteen hundred"}),
+        ("date", "1907-12-31", {"en": "tuesday december thirty first nineteen oh seven"}),
+        ("date", "2026-02-28", {"en": "saturday february twenty eighth twenty twenty six"}),
+        ("time", "14:35", {
+            "en": "two thirty five p m", "es": "dos treinta y cinco p m", "fr": "quatorze heures trente cinq",
+            "de": "vierzehn uhr fünfunddreißig", "it": "ore quattordici e trentacinque",
+        }),
+        ("time", "00:00", {
+            "en": "twelve a m", "es": "doce a m", "fr": "zéro heure", "de": "null uhr", "it": "ore zero",
+        }),
+        ("time", "21:01", {"fr": "vingt et une heures une", "de": "einundzwanzig uhr eins", "en": "nine oh one p m"}),
+        ("time", "13:05", {"es": "una cero cinco p m", "it": "ore tredici e cinque", "de": "dreizehn uhr fünf"}),
+        ("time", "01:31", {"de": "ein uhr einunddreißig", "fr": "une heure trente et une", "it": "ore una e trentuno"}),
+    ],
+)  # fmt: skip
+def test_wordings(kind: str, value: str, expected: dict[str, str]) -> None:
+    said = Value.parse(kind, value)
+    assert str(said) == value
+    assert {language: text(said, language) for language in expected} == expected
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_words_are_plain_and_tell_values_apart(language: str) -> None:
+    seen: dict[str, Value] = {}
+    for value in itertools.chain(*everything()["number"], *everything()["time"], everything()["date"][0][::53]):
+        said = text(value, language)
+        assert said.replace(" ", "").isalpha()
+        assert said == said.lower() == " ".join(said.split())
+        assert said not in seen, (str(seen.get(said)), str(value))
+        seen[said] = value
+
+
+def test_there_is_everything_once() -> None:
+    groups = everything()
+    assert [len(group) for group in groups["number"]] == [10, 90, 900, 9000]
+    assert [len(group) for group in groups["time"]] == [1440]
+    assert len(set(groups["date"][0])) == (date(2100, 1, 1) - date(1900, 1, 1)).days
+    assert Value.parse("date", "2000-02-29") in groups["date"][0]
+
+
+def test_splits_have_their_shares_and_are_nested() -> None:
+    values = [v for of_kind in everything().values() for group in of_kind for v in group]
+    shares = Counter(split_of(v, 0.1, 0.05) for v in values)
+    assert shares["test"] / len(values) == pytest.approx(0.1, abs=0.005)
+    assert shares["validation"] / len(values) == pytest.approx(0.05, abs=0.005)
+    assert all(split_of(v, 0.2, 0.0) == "test" for v in values if split_of(v, 0.1, 0.0) == "test")
+    assert {split_of(v, 0.0, 0.0) for v in values[:1000]} == {"train"}
+
+
+def test_draw_is_even_over_kinds_and_digits() -> None:
+    drawn = list(itertools.islice(draw(everything(), np.random.default_rng(0), repeat=True), 6000))
+    assert Counter(v.kind for v in drawn) == {"number": 2000, "date": 2000, "time": 2000}
+    assert Counter(len(str(v)) for v in drawn if v.kind == "number") == dict.fromkeys((1, 2, 3, 4), 500)
+    assert (
+        Counter(v for v in drawn if v.kind == "time").most_common(1)[0][1] == 2
+    )  # 1,440 of them, each before any again
+
+
+def test_draw_without_repeating_ends_when_all_is_drawn() -> None:
+    some = {kind: tuple(group[:7] for group in groups) for kind, groups in everything().items()}
+    drawn = list(draw(some, np.random.default_rng(0), repeat=False))
+    assert len(drawn) == len(set(drawn)) == 7 * 6
+    assert list(draw({"number": ((),)}, np.random.default_rng(0), repeat=True)) == []
+
+
+def test_espeak_says_the_same_list_the_same_way() -> None:
+    said = [Sentence("deux mille cinq", "fr", variant, 50, 150) for variant in ("m1", "linda", "Andy")]
+    first, second = list(speak(said)), list(speak(said))
+    assert [a.sample_rate_hz for a in first] == [22_050] * 3
+    assert all(torch.equal(a.samples, b.samples) for a, b in zip(first, second, strict=True))
+    assert all(0.8 < a.seconds < 3 and a.samples.abs().max() > 0.1 for a in first)
+
+
+def test_espeak_is_slower_and_lower_when_asked() -> None:
+    plain, slow, low = speak(
+        [Sentence("four thousand", "en", "Andy", pitch, rate) for pitch, rate in ((60, 180), (60, 100), (20, 180))]
+    )
+    assert slow.seconds > 1.4 * plain.seconds
+    assert low.seconds == pytest.approx(plain.seconds, rel=0.1)
+
+    def period_s(samples: torch.Tensor) -> float:
+        x = samples[0, 6000:10000].numpy()
+        correlation = np.correlate(x, x, "full")[len(x) - 1 :]
+        return float(55 + correlation[55:400].argmax()) / 22_050
+
+    assert period_s(low.samples) > 1.15 * period_s(plain.samples)
+
+
+def test_espeak_names_a_voice_it_does_not_have() -> None:
+    with pytest.raises(ArecaError, match=r"no voice 'fr\+nobody'"):
+        list(speak([Sentence("un", "fr", "nobody", 50, 150)]))
+
+
+def test_trim_keeps_the_speech_and_its_margin() -> None:
+    silence, speech = np.zeros(8000, np.float32), np.full(1600, 0.5, np.float32)
+    assert len(trim(np.concatenate([silence, speech, silence]), 16_000, 0.02)) == 1600 + 2 * 320
+    assert len(trim(silence, 16_000, 0.02)) == 8000
+    assert len(trim(speech[:50], 16_000, 0.02)) == 50
+    assert np.sqrt(np.mean(levelled(speech) ** 2)) == pytest.approx(0.08)
+    spike = np.zeros(16_000, np.float32)
+    spike[0] = 0.1
+    assert levelled(spike).max() == pytest.approx(0.95)
+
+
+def test_a_synthetic_corpus(tmp_path: Path) -> None:
+    manifest = make(SMALL, tmp_path / "a")
+    assert Counter((r.language, r.source, r.split) for r in manifest.rows) == {
+        (language, "synthetic", split): count
+        for language in ("en", "fr")
+        for split, count in (("train", 5), ("validation", 2), ("test", 4))
+    }
+    assert {r.extra["kind"] for r in manifest.rows} == {"number", "date", "time"}
+    for row in manifest.rows:
+        value = Value.parse(row.extra["kind"], row.extra["value"])
+        assert row.text == text(value, row.language or "")
+        assert split_of(value, SMALL.test_share, SMALL.validation_share) == row.split
+        assert ((row.speaker or "").removeprefix("espeak-") in SMALL.held_out_voices) is (row.split == "test")
+        audio = manifest.audio(row)
+        assert (audio.sample_rate_hz, audio.channels) == (16_000, 1)
+        assert 0.2 < audio.seconds < 9
+        if row.language == "en":
+            assert row.target_audio is row.target_text is row.target_language is None
+        else:
+            assert (row.target_text, row.target_language) == (text(value, "en"), "en")
+            assert manifest.target_audio(row).seconds > 0.2
+
+
+def test_seed_and_workers(tmp_path: Path) -> None:
+    config = dataclasses.replace(SMALL, languages=("it",), count=3, test_count=1)
+    make(config, tmp_path / "a")
+    make(dataclasses.replace(config, workers=1), tmp_path / "b")
+    make(config, tmp_path / "c", seed=1)
+    assert content(tmp_path / "a") == content(tmp_path / "b")
+    assert content(tmp_path / "a") != content(tmp_path / "c")
+
+
+def test_other_languages_do_not_change_a_languages_rows(tmp_path: Path) -> None:
+    alone = make(dataclasses.replace(SMALL, languages=("fr",)), tmp_path / "a")
+    among = make(SMALL, tmp_path / "b")
+    assert alone.rows == among.select(language="fr").rows
+    assert content(tmp_path / "a").items() - {("manifest.jsonl", b"")} >= {
+        (path, data) for path, data in content(tmp_path / "b").items() if path.startswith("audio/fr")
+    }
+
+
+def test_an_interrupted_job_goes_on_to_the_same_corpus(tmp_path: Path) -> None:
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(done: int, total: int, message: str = "") -> None:
+        raise Interrupted
+
+    (tmp_path / "a").mkdir()
+    with pytest.raises(Interrupted):
+        Say.fit(dataclasses.replace(SMALL, workers=1), {}, None, Job(tmp_path / "a", 0, CPU, interrupt))
+    kept = [p for p in (tmp_path / "a").rglob("*.flac")]
+    assert kept
+    assert not (tmp_path / "a" / "manifest.jsonl").exists()
+    kept[-1].unlink()
+    before = kept[0].stat().st_mtime_ns
+    make(SMALL, tmp_path / "a")
+    make(SMALL, tmp_path / "b")
+    assert content(tmp_path / "a") == content(tmp_path / "b")
+    assert len(kept) < len(content(tmp_path / "b"))
+    assert kept[0].stat().st_mtime_ns >= before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"languages": ["en", "ftr"]}, "languages: there is no 'ftr'; did you mean 'fr'"),
+        ({"sources": ["humans"]}, "sources: there is no 'humans'; did you mean 'human'"),
+        ({"kinds": []}, "kinds is empty"),
+        ({"languages": ["en", "en"]}, "languages names one twice"),
+        ({"held_out_voices": ["m33"]}, "held_out_voices: there is no 'm33'; did you mean 'm3'"),
+        ({"held_out_voices": list(VARIANTS)}, "none is left to train on"),
+        ({"count": -1}, "count must be 0 or more"),
+        ({"test_share": 0.7, "validation_share": 0.4}, "leave something"),
+        ({"workers": 0}, "workers must be at least 1"),
+        ({"counts": 3}, "no option is called 'counts'; did you mean 'count'"),
+        ({"target_source": "robot"}, "target_source"),
+    ],
+)
+def test_options_are_checked(options: dict[str, object], message: str) -> None:
+    with pytest.raises(InvalidConfig, match=message):
+        build(SayConfig, options, "dataset 'say'")
+
+
+def test_nobody_to_speak(tmp_path: Path) -> None:
+    config = dataclasses.replace(SMALL, languages=("de",), sources=("human",))
+    with pytest.raises(InvalidConfig, match="nobody speaks"):
+        make(config, tmp_path / "a")
+
+
+def test_the_component_is_found_and_light() -> None:
+    part = resolve(Registry.discover(), Kind.DATASET, {"name": "say", "languages": ["fr"]}, role="data")
+    assert part.spec.languages == ("fr",)  # type: ignore[union-attr]
+    assert len(SayConfig().held_out_voices) == 10
+    assert set(SayConfig().held_out_voices) < set(VARIANTS)
+
+
+@pytest.mark.usefixtures("people")
+def test_a_human_corpus(tmp_path: Path) -> None:
+    config = SayConfig(sources=("human", "human-unheard"), count=6, validation_count=1, test_count=3)
+    manifest = make(config, tmp_path / "a")
+    counts = Counter((r.language, r.source) for r in manifest.rows)
+    assert counts == {
+        **{(language, "human"): 10 for language in ("en", "es", "fr", "it")},
+        **{(language, "human-unheard"): 3 for language in ("es", "fr", "it")},
+    }
+    assert {r.split for r in manifest.rows if r.source == "human-unheard"} == {"test"}
+    for row in manifest.rows:
+        samples = manifest.audio(row).samples
+        assert 0.04 < float(samples.square().mean().sqrt()) < 0.12
+        assert samples.abs().max() < 1
+        if row.target_audio:
+            english = Speaker(VOICES["en"], None)
+            said = english.say(clips(Value.parse(row.extra["kind"], row.extra["value"]), "en"))
+            assert np.abs(manifest.target_audio(row).samples[0].numpy() - said).max() < 1e-4
+    make(config, tmp_path / "b")
+    assert content(tmp_path / "a") == content(tmp_path / "b")
+
+
+@pytest.mark.usefixtures("people")
+def test_who_can_say_what() -> None:
+    def sayable(voice: str, others: bool = False) -> dict[str, int]:
+        speaker = Speaker((OTHER_VOICES if others else VOICES)[voice], None)
+        return {
+            kind: sum(speaker.can_say(clips(v, voice)) for group in groups for v in group)
+            for kind, groups in everything().items()
+        }
+
+    days = len(everything()["date"][0])
+    for language in ("en", "es", "it"):
+        assert sayable(language) == {"number": 10_000, "date": days, "time": 1440}
+    # No French recording says "une": not 1 and 21 o'clock, and no minute that ends in one.
+    assert sayable("fr") == {"number": 10_000, "date": days, "time": 22 * 55}
+    assert sayable("it", others=True) == {"number": 10_000, "date": days, "time": 1440}
+    assert sayable("es", others=True)["date"] == 0
+
+
+@pytest.mark.usefixtures("people")
+def test_composed_speech_is_as_long_as_its_words() -> None:
+    speaker = Speaker(VOICES["en"], None)
+    one, two = (len(speaker.say(((key,),))) for key in ("20", "7"))
+    assert len(speaker.say((("20", "7"),))) == one + two - 320  # 20 ms of overlap
+    assert len(speaker.say((("20",), ("7",)))) == one + two + 960  # 60 ms of pause
+    varied = speaker.say((("20",), ("7",)), np.random.default_rng(0))
+    assert one + two + 960 <= len(varied) <= one + two + 1920
+
+
+@pytest.mark.usefixtures("people")
+def test_an_independent_recogniser_understands_composed_speech() -> None:
+    pocketsphinx = pytest.importorskip("pocketsphinx")
+    words = [word for key, word in SAYS["en"].items() if key.isdigit()]
+    grammar = f"#JSGF V1.0; grammar n; public <n> = ( {' | '.join([*words, 'hundred', 'thousand'])} )+ ;"
+    decoder = pocketsphinx.Decoder(samprate=16_000, lm=None, loglevel="FATAL")
+    decoder.add_jsgf_string("n", grammar)
+    decoder.activate_search("n")
+    speaker = Speaker(VOICES["en"], None)
+    right = 0
+    for number in (7, 16, 42, 93, 305, 618, 2050, 4821, 7113, 9999):
+        value = Value("number", (number,))
+        samples = np.pad(speaker.say(clips(value, "en")), 3200)
+        decoder.start_utt()
+        decoder.process_raw((samples * 32767).astype("<i2").tobytes(), full_utt=True)
+        decoder.end_utt()
+        right += decoder.hyp() is not None and decoder.hyp().hypstr == text(value, "en")
+    assert right >= 8

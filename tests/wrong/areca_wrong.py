@@ -1,0 +1,123 @@
+"""A plugin of components that are right, and of components each of which is wrong in one way. The light half."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from areca import Component, Kind, hookimpl
+from areca.specs import BackboneSpec, JudgeSpec, Spec, Stream, TaskSpec, TokenizerSpec, VocoderSpec
+
+ARECA_PLUGIN_API = 1
+RATE_HZ = 16_000
+STREAMS = (Stream("level", 64, 25.0), Stream("side", 2, 25.0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    gain: float = 1.0
+    """Factor on the samples."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BareConfig:
+    gain: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestlessConfig:
+    gain: float = 1.0
+    """Doubled whenever it is read."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "gain", self.gain * 2)
+
+
+def tokenizer_spec(config: Any, needs: Mapping[str, Spec]) -> TokenizerSpec:
+    return TokenizerSpec(STREAMS, RATE_HZ)
+
+
+def backbone_spec(config: Any, needs: Mapping[str, Spec]) -> BackboneSpec:
+    return BackboneSpec("gpt2")
+
+
+def small_backbone_spec(config: Any, needs: Mapping[str, Spec]) -> BackboneSpec:
+    return BackboneSpec("gpt2", parameters=3)
+
+
+def vocoder_spec(config: Any, needs: Mapping[str, Spec]) -> VocoderSpec:
+    return VocoderSpec(STREAMS, RATE_HZ)
+
+
+def task_spec(config: Any, needs: Mapping[str, Spec]) -> TaskSpec:
+    return TaskSpec(("source.audio",), ("source.text",))
+
+
+def other_task_spec(config: Any, needs: Mapping[str, Spec]) -> TaskSpec:
+    return TaskSpec(("source.audio",), ("target.text",))
+
+
+def judge_spec(config: Any, needs: Mapping[str, Spec]) -> JudgeSpec:
+    return JudgeSpec(("en",), RATE_HZ)
+
+
+def heavy_judge_spec(config: Any, needs: Mapping[str, Spec]) -> JudgeSpec:
+    import numpy  # noqa: F401  # what is wrong with it
+
+    return JudgeSpec(("en",), RATE_HZ)
+
+
+def _row(kind: Kind, name: str, target: str, **other: Any) -> Component:
+    row = {
+        "config": Config,
+        "spec": f"areca_wrong:{kind}_spec",
+        "summary": "made for the tests of the conformance kit",
+        "requires": ("torch",),
+    }
+    return Component(kind=kind, name=name, target=f"areca_wrong_parts:{target}", **(row | other))
+
+
+@hookimpl
+def areca_components() -> Iterable[Component]:
+    fit, everything = frozenset({"fit"}), frozenset({"fit", "resume", "decode"})
+    yield _row(Kind.JUDGE, "good", "Judge")
+    yield _row(Kind.JUDGE, "summary", "Judge", summary="This is a sentence.")
+    yield _row(Kind.JUDGE, "revision", "Judge", revision=0)
+    yield _row(Kind.JUDGE, "options-documented", "Judge", config=BareConfig)
+    yield _row(Kind.JUDGE, "config-round-trip", "Judge", config=RestlessConfig)
+    yield _row(Kind.JUDGE, "spec-type", "Judge", spec="areca_wrong:task_spec")
+    yield _row(Kind.JUDGE, "spec-is-light", "Judge", spec="areca_wrong:heavy_judge_spec")
+    yield _row(Kind.JUDGE, "target", "Nothing")
+
+    yield _row(Kind.TOKENIZER, "good", "Tokenizer", tags=everything)
+    yield _row(Kind.TOKENIZER, "fit-is-deterministic", "FitsAnyhow", tags=fit)
+    yield _row(Kind.TOKENIZER, "fit-resumes", "FitsTwice", tags=frozenset({"fit", "resume"}))
+    yield _row(Kind.TOKENIZER, "codes", "OutOfRange")
+    yield _row(Kind.TOKENIZER, "frames", "TooMany")
+    yield _row(Kind.TOKENIZER, "batch-equals-alone", "Crowded")
+    yield _row(Kind.TOKENIZER, "repeat-is-exact", "Counting")
+    yield _row(Kind.TOKENIZER, "short-audio", "Floored")
+    yield _row(Kind.TOKENIZER, "refuses-wrong-audio", "TakesAnything")
+    yield _row(Kind.TOKENIZER, "randomness", "Gambling")
+    yield _row(Kind.TOKENIZER, "decode", "HalfRate", tags=frozenset({"decode"}))
+    yield _row(Kind.TOKENIZER, "decode-refuses-wrong-codes", "Clamping", tags=frozenset({"decode"}))
+
+    yield _row(Kind.BACKBONE, "good", "TextLM")
+    yield _row(Kind.BACKBONE, "model-and-tokenizer-fit", "TooFewRows")
+    yield _row(Kind.BACKBONE, "text-round-trip", "Forgetful")
+    yield _row(Kind.BACKBONE, "spec-is-true", "TextLM", spec="areca_wrong:small_backbone_spec")
+    yield _row(Kind.BACKBONE, "randomness", "AnyWeights")
+
+    yield _row(Kind.VOCODER, "good", "Vocoder")
+    yield _row(Kind.VOCODER, "good-voice", "VoiceVocoder", tags=frozenset({"voice"}))
+    yield _row(Kind.VOCODER, "audio", "OtherRate")
+    yield _row(Kind.VOCODER, "randomness", "Whistling")
+    yield _row(Kind.VOCODER, "voice", "Deaf")
+    yield _row(Kind.VOCODER, "refuses-wrong-codes", "SpeaksAnything")
+
+    yield _row(Kind.TASK, "good", "Transcribe")
+    yield _row(Kind.TASK, "spec-is-true", "Transcribe", spec="areca_wrong:other_task_spec")
+    yield _row(Kind.TASK, "prompt-needs-no-target", "Peeking")
+    yield _row(Kind.TASK, "parse-gives-target-back", "Mangling")
+    yield _row(Kind.TASK, "chains", "Polite")

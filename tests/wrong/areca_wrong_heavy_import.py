@@ -1,0 +1,28 @@
+"""A light half that is not light."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import areca_wrong
+import numpy  # noqa: F401  # what is wrong with it
+
+from areca import Component, Kind, hookimpl
+
+ARECA_PLUGIN_API = 1
+
+
+def spec(config: object, needs: object) -> object:
+    return areca_wrong.judge_spec(config, {})
+
+
+@hookimpl
+def areca_components() -> Iterable[Component]:
+    yield Component(
+        kind=Kind.JUDGE,
+        name="import-is-light",
+        config=areca_wrong.Config,
+        spec="areca_wrong_heavy_import:spec",
+        target="areca_wrong_parts:Judge",
+        summary="made for the tests of the conformance kit",
+    )

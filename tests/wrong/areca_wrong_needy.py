@@ -1,0 +1,25 @@
+"""A light half that imports what its component requires."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import areca_wrong
+import tabulate  # noqa: F401  # what is wrong with it
+
+from areca import Component, Kind, hookimpl
+
+ARECA_PLUGIN_API = 1
+
+
+@hookimpl
+def areca_components() -> Iterable[Component]:
+    yield Component(
+        kind=Kind.JUDGE,
+        name="missing-dependency",
+        config=areca_wrong.Config,
+        spec="areca_wrong:judge_spec",
+        target="areca_wrong_parts:Judge",
+        summary="made for the tests of the conformance kit",
+        requires=("tabulate",),
+    )

@@ -1,0 +1,280 @@
+"""The heavy half of `areca_wrong`: four parts that are right, and what is made wrong of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from areca_wrong import RATE_HZ, STREAMS
+
+from areca.errors import ArecaError
+from areca.interfaces import Backbone, Job
+from areca.tasks import AudioSegment, Field, Segment, Task, TextSegment, Values
+from areca.types import Audio, Codes, VoicePrompt, require_audio, require_codes
+
+HOP = RATE_HZ // 25
+FIT_STEPS = 4
+
+
+class Nothing:
+    """Has neither `load` nor `fit`."""
+
+
+class _Loaded:
+    def __init__(self, config: Any, needs: Mapping[str, Any], files: Path | None) -> None:
+        self.gain: float = config.gain
+        self.calls = 0
+
+    @classmethod
+    def load(cls, config: Any, needs: Mapping[str, Any], files: Path | None, *, device: Any, dtype: Any) -> Any:
+        return cls(config, needs, files)
+
+
+class Judge(_Loaded):
+    """No check looks into a judge."""
+
+
+class Tokenizer(_Loaded):
+    """The mean level of every 40 ms in 64 steps, and whether the samples are positive on average."""
+
+    @staticmethod
+    def fit(config: Any, needs: Mapping[str, Any], data: Any, job: Job) -> None:
+        state = job.directory / "state.json"
+        sums = json.loads(state.read_text()) if state.exists() else []
+        for step in range(len(sums), FIT_STEPS):
+            sums.append(sum(len(row.text or "") for row in data.rows[step::FIT_STEPS]))
+            state.write_text(json.dumps(sums))
+            job.progress(step + 1, FIT_STEPS)
+        (job.directory / "sums.json").write_text(json.dumps(sums))
+        state.unlink(missing_ok=True)
+
+    def encode(self, audios: list[Audio]) -> list[Codes]:
+        self.check(audios)
+        self.calls += 1
+        return [Codes(self.streams(self.frames(audio), len(audios))) for audio in audios]
+
+    def check(self, audios: list[Audio]) -> None:
+        require_audio(audios, RATE_HZ, 1)
+
+    def frames(self, audio: Audio) -> torch.Tensor:
+        x = audio.samples.mean(0) * self.gain
+        return torch.nn.functional.pad(x, (0, -x.numel() % HOP)).view(-1, HOP)
+
+    def streams(self, frames: torch.Tensor, batch: int) -> tuple[torch.Tensor, ...]:
+        level = (frames.abs().mean(1) * 64).long().clamp(0, 63)
+        return level, (frames.mean(1) > 0).long()
+
+    def decode(self, codes: list[Codes]) -> list[Audio]:
+        require_codes(codes, STREAMS)
+        return [self.sound(c) for c in codes]
+
+    def sound(self, codes: Codes) -> Audio:
+        return Audio((codes.streams[0] / 64).repeat_interleave(HOP)[None].float(), RATE_HZ)
+
+
+class FitsAnyhow(Tokenizer):
+    @staticmethod
+    def fit(config: Any, needs: Mapping[str, Any], data: Any, job: Job) -> None:
+        (job.directory / "seed.json").write_text(str(torch.initial_seed()))
+
+
+class FitsTwice(Tokenizer):
+    @staticmethod
+    def fit(config: Any, needs: Mapping[str, Any], data: Any, job: Job) -> None:
+        for step in range(FIT_STEPS):
+            with (job.directory / "log.txt").open("a") as log:
+                log.write(f"{step}\n")
+            job.progress(step + 1, FIT_STEPS)
+
+
+class OutOfRange(Tokenizer):
+    def streams(self, frames: torch.Tensor, batch: int) -> tuple[torch.Tensor, ...]:
+        level, side = super().streams(frames, batch)
+        return level, side + 1
+
+
+class TooMany(Tokenizer):
+    def frames(self, audio: Audio) -> torch.Tensor:
+        return torch.nn.functional.pad(super().frames(audio), (0, 0, 0, 3))
+
+
+class Crowded(Tokenizer):
+    def streams(self, frames: torch.Tensor, batch: int) -> tuple[torch.Tensor, ...]:
+        level, side = super().streams(frames, batch)
+        return (level + batch // 2) % 64, side
+
+
+class Counting(Tokenizer):
+    def streams(self, frames: torch.Tensor, batch: int) -> tuple[torch.Tensor, ...]:
+        level, side = super().streams(frames, batch)
+        return level, (side + self.calls) % 2
+
+
+class Floored(Tokenizer):
+    def frames(self, audio: Audio) -> torch.Tensor:
+        return super().frames(audio)[: audio.samples.shape[1] // HOP]
+
+
+class TakesAnything(Tokenizer):
+    def check(self, audios: list[Audio]) -> None:
+        pass
+
+
+class Gambling(Tokenizer):
+    def check(self, audios: list[Audio]) -> None:
+        super().check(audios)
+        torch.rand(1)
+
+
+class HalfRate(Tokenizer):
+    def sound(self, codes: Codes) -> Audio:
+        return Audio(super().sound(codes).samples[:, ::2], RATE_HZ // 2)
+
+
+class Clamping(Tokenizer):
+    def decode(self, codes: list[Codes]) -> list[Audio]:
+        return [self.sound(c) for c in codes]
+
+
+class TextLM:
+    """A random GPT-2 of 256 bytes."""
+
+    rows = 256
+
+    @classmethod
+    def load(cls, config: Any, needs: Mapping[str, Any], files: Path | None, *, device: Any, dtype: Any) -> Backbone:
+        return Backbone(cls.model(), cls.tokenizer())
+
+    @classmethod
+    def model(cls) -> Any:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return cls.random_model()
+
+    @classmethod
+    def random_model(cls) -> Any:
+        from transformers import GPT2Config, GPT2LMHeadModel
+
+        return GPT2LMHeadModel(GPT2Config(vocab_size=cls.rows, n_positions=64, n_embd=8, n_layer=1, n_head=1))
+
+    @classmethod
+    def tokenizer(cls) -> Any:
+        from tokenizers import Tokenizer as Fast
+        from tokenizers import decoders, models, pre_tokenizers
+        from transformers import PreTrainedTokenizerFast
+
+        alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+        fast = Fast(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
+        fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        fast.decoder = decoders.ByteLevel()
+        return PreTrainedTokenizerFast(tokenizer_object=fast)
+
+
+class TooFewRows(TextLM):
+    rows = 60
+
+
+class Forgetful(TextLM):
+    @classmethod
+    def tokenizer(cls) -> Any:
+        from tokenizers import normalizers
+
+        made = super().tokenizer()
+        made.backend_tokenizer.normalizer = normalizers.Replace("e", "")
+        return made
+
+
+class AnyWeights(TextLM):
+    @classmethod
+    def model(cls) -> Any:
+        seed = torch.initial_seed()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cls.random_model()
+
+
+class Vocoder(_Loaded):
+    """Every code is a level, with a little noise."""
+
+    def synthesize(
+        self, codes: list[Codes], voices: Sequence[VoicePrompt | None], *, generator: torch.Generator
+    ) -> list[Audio]:
+        self.check(codes, voices)
+        return [self.sound(c, generator) for c in codes]
+
+    def check(self, codes: list[Codes], voices: Sequence[VoicePrompt | None]) -> None:
+        require_codes(codes, STREAMS)
+        if any(voices):
+            raise ArecaError("this vocoder has one voice")
+
+    def sound(self, codes: Codes, generator: torch.Generator) -> Audio:
+        x = (codes.streams[0] / 64).repeat_interleave(HOP)
+        return Audio((x + 1e-3 * torch.randn(x.shape, generator=generator))[None].float(), RATE_HZ)
+
+
+class VoiceVocoder(Vocoder):
+    def check(self, codes: list[Codes], voices: Sequence[VoicePrompt | None]) -> None:
+        require_codes(codes, STREAMS)
+
+
+class OtherRate(Vocoder):
+    def sound(self, codes: Codes, generator: torch.Generator) -> Audio:
+        return Audio(super().sound(codes, generator).samples, RATE_HZ // 2)
+
+
+class Whistling(Vocoder):
+    def sound(self, codes: Codes, generator: torch.Generator) -> Audio:
+        return super().sound(codes, torch.Generator().manual_seed(torch.initial_seed()))
+
+
+class Deaf(Vocoder):
+    def check(self, codes: list[Codes], voices: Sequence[VoicePrompt | None]) -> None:
+        require_codes(codes, STREAMS)
+
+
+class SpeaksAnything(Vocoder):
+    def check(self, codes: list[Codes], voices: Sequence[VoicePrompt | None]) -> None:
+        if any(voices):
+            raise ArecaError("this vocoder has one voice")
+
+
+class Transcribe:
+    made: type[Task] = Task
+
+    @classmethod
+    def load(cls, config: Any, needs: Mapping[str, Any], files: Path | None, *, device: Any, dtype: Any) -> Task:
+        return cls.made("ASR", (Field("source.audio"),), (Field("source.text"),))
+
+
+class _PeekingTask(Task):
+    def prompt(self, values: Values) -> list[Segment]:
+        assert "source.text" in values, "I want to see the answer"
+        return super().prompt(values)
+
+
+class Peeking(Transcribe):
+    made = _PeekingTask
+
+
+class _ManglingTask(Task):
+    def parse(self, segments: Sequence[Segment]) -> dict[str, str | Codes]:
+        parsed = super().parse(segments)
+        return {path: str(value).upper() for path, value in parsed.items()}
+
+
+class Mangling(Transcribe):
+    made = _ManglingTask
+
+
+class _PoliteTask(Task):
+    def prompt(self, values: Values) -> list[Segment]:
+        _, *rest = super().prompt(values)
+        assert all(isinstance(s, AudioSegment) for s in rest)
+        return [TextSegment("please [ASR French]"), *rest]
+
+
+class Polite(Transcribe):
+    made = _PoliteTask
