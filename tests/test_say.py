@@ -63,12 +63,17 @@ def keyed(prefix: str, words: str, start: int = 0) -> dict[str, str]:
     return {f"{prefix}{n}": word for n, word in enumerate(words.split(), start)}
 
 
+def keyed_by_tens(words: str) -> dict[str, str]:
+    return {f"{n}0": word for n, word in enumerate(words.split(), start=3)}
+
+
+ITALIAN_TENS = keyed("", "vent trent quarant cinquant sessant settant ottant novant", start=2)
 SAYS = {
     "en": numbers(
         "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
         "seventeen eighteen nineteen twenty"
     )
-    | {str(n): w for n, w in zip(range(30, 100, 10), ["thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], strict=True)}
+    | keyed_by_tens("thirty forty fifty sixty seventy eighty ninety")
     | {"hundred": "hundred", "thousand": "thousand", "oh": "oh", "a-m": "am", "p-m": "pm", "h-30": "thirtieth"}
     | keyed("day-", "sunday monday tuesday wednesday thursday friday saturday")
     | keyed("mon-", "january february march april may june july august september october november december")
@@ -102,11 +107,9 @@ SAYS = {
         "zero uno due tre quattro cinque sei sette otto nove dieci undici dodici tredici quattordici quindici sedici "
         "diciassette diciotto diciannove venti"
     )
-    | {
-        str(tens + unit): stem + end
-        for tens, stem in zip(range(20, 100, 10), ["vent", "trent", "quarant", "cinquant", "sessant", "settant", "ottant", "novant"], strict=True)
-        for unit, end in ((0, "i" if tens == 20 else "a"), (1, "uno"), (8, "otto"))
-    }
+    | {tens + "0": stem + ("i" if tens == "2" else "a") for tens, stem in ITALIAN_TENS.items()}
+    | {tens + "1": stem + "uno" for tens, stem in ITALIAN_TENS.items()}
+    | {tens + "8": stem + "otto" for tens, stem in ITALIAN_TENS.items()}
     | {"hundred": "cento", "thousand": "mille", "thousands": "mila", "e": "e", "hours": "ore", "h-1": "primo"}
     | {"ore-una": "una", "ore-1900": "millenovecento", "ore-2000": "duemila"}
     | keyed("day-", "domenica lunedi martedi mercoledi giovedi venerdi sabato")
@@ -116,11 +119,9 @@ SAYS = {
 
 
 def letters(said: str, language: str) -> str:
-    plain = "".join(c for c in unicodedata.normalize("NFD", said) if c.isalpha())
     if language == "fr":  # silent letters
-        plain = plain.replace("cents", "cent").replace("vingts", "vingt")
-        plain = plain.replace("heures", "heure") if "heures" in said else plain
-    return plain
+        said = said.replace("cents", "cent").replace("vingts", "vingt").replace("heures", "heure")
+    return "".join(c for c in unicodedata.normalize("NFD", said) if c.isalpha())
 
 
 @pytest.mark.parametrize("language", sorted(SAYS))
@@ -243,7 +244,7 @@ def test_espeak_is_slower_and_lower_when_asked() -> None:
 
 
 def test_espeak_names_a_voice_it_does_not_have() -> None:
-    with pytest.raises(ArecaError, match=r"no voice 'fr\+nobody'"):
+    with pytest.raises(ArecaError, match="no voice 'nobody'"):
         list(speak([Sentence("un", "fr", "nobody", 50, 150)]))
 
 
@@ -309,7 +310,7 @@ def test_an_interrupted_job_goes_on_to_the_same_corpus(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     with pytest.raises(Interrupted):
         Say.fit(dataclasses.replace(SMALL, workers=1), {}, None, Job(tmp_path / "a", 0, CPU, interrupt))
-    kept = [p for p in (tmp_path / "a").rglob("*.flac")]
+    kept = sorted((tmp_path / "a").rglob("*.flac"))
     assert kept
     assert not (tmp_path / "a" / "manifest.jsonl").exists()
     kept[-1].unlink()
@@ -408,11 +409,18 @@ def test_composed_speech_is_as_long_as_its_words() -> None:
 @pytest.mark.usefixtures("people")
 def test_an_independent_recogniser_understands_composed_speech() -> None:
     pocketsphinx = pytest.importorskip("pocketsphinx")
-    words = [word for key, word in SAYS["en"].items() if key.isdigit()]
-    grammar = f"#JSGF V1.0; grammar n; public <n> = ( {' | '.join([*words, 'hundred', 'thousand'])} )+ ;"
+    units, tens = (
+        " | ".join(SAYS["en"][str(n)] for n in range(1, 10)),
+        " | ".join(SAYS["en"][str(n)] for n in range(20, 100, 10)),
+    )
+    teens = " | ".join(SAYS["en"][str(n)] for n in range(10, 20))
+    grammar = f"""#JSGF V1.0; grammar numbers;
+        <units> = {units};
+        <below> = <units> | {teens} | ({tens}) [<units>];
+        public <number> = [<units> thousand] [<units> hundred] <below> | <units> thousand;"""
     decoder = pocketsphinx.Decoder(samprate=16_000, lm=None, loglevel="FATAL")
-    decoder.add_jsgf_string("n", grammar)
-    decoder.activate_search("n")
+    decoder.add_jsgf_string("numbers", grammar)
+    decoder.activate_search("numbers")
     speaker = Speaker(VOICES["en"], None)
     right = 0
     for number in (7, 16, 42, 93, 305, 618, 2050, 4821, 7113, 9999):

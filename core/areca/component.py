@@ -21,7 +21,8 @@ TAGS = MappingProxyType(
     }
 )
 _REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+COMPONENT_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+"""A public name: lowercase words joined by ``-``."""
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -78,7 +79,7 @@ class Component:
     check: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+        if not isinstance(self.name, str) or not COMPONENT_NAME.fullmatch(self.name):
             raise ValueError(f"component name {self.name!r}: expected lowercase words joined by '-', like 'my-codec'")
         for label, reference in (("spec", self.spec), ("target", self.target)):
             if not _REFERENCE.fullmatch(reference):

@@ -177,10 +177,10 @@ class SpeechLM:
         states = self.model.base_model(
             input_ids=ids, attention_mask=attention_mask, position_ids=position_ids, use_cache=False
         ).last_hidden_state
-        wanted = target[:, 1:].bool()
-        logits = self.head.logits(states[:, :-1][wanted])
-        labels = ids[:, 1:][wanted]
-        return F.cross_entropy(logits.float(), labels, reduction="sum"), len(labels)
+        positions = target.flatten().nonzero()[:, 0]
+        before = states.flatten(0, 1).index_select(0, positions - 1)
+        logits = self.head.logits(before).float()
+        return F.cross_entropy(logits, ids.flatten()[positions], reduction="sum"), len(positions)
 
     def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Return what an optimizer is to train: matrices with decay, all else without.

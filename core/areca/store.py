@@ -8,6 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 META = "artifact.json"
 PARTIAL = ".partial"
+_SYNCING = 16  # files at once: a disk waits for each, a file system for all of them together
 REMOVED = ".removed" + PARTIAL
 
 
@@ -96,9 +98,9 @@ def seal(directory: Path, key: str, recipe: Mapping[str, Any], label: str) -> Ar
     """Write the ``artifact.json`` of a directory whose files are complete, last of all."""
     draft = directory / (META + PARTIAL)
     draft.unlink(missing_ok=True)  # of a build that was killed while it sealed
-    files = {name: file_hash(directory / name) for name in _files(directory)}
-    for name in files:
-        _fsync(directory / name)
+    names = list(_files(directory))
+    with ThreadPoolExecutor(_SYNCING) as pool:
+        files = dict(zip(names, pool.map(_hashed_on_disk, [directory / name for name in names]), strict=True))
     fingerprint = _fingerprint(key, files)
     meta = {
         "label": label,
@@ -113,6 +115,11 @@ def seal(directory: Path, key: str, recipe: Mapping[str, Any], label: str) -> Ar
     _fsync(draft)
     draft.replace(directory / META)
     return Artifact(directory, key, fingerprint, recipe, label)
+
+
+def _hashed_on_disk(path: Path) -> str:
+    _fsync(path)
+    return file_hash(path)
 
 
 def _fsync(path: Path) -> None:
@@ -216,7 +223,8 @@ class Store:
             with self._lock(path, timeout_s=0):
                 trash = self.root / (_key(path) + REMOVED)
                 if trash != path:
-                    shutil.rmtree(trash, ignore_errors=True)
+                    if trash.exists():
+                        shutil.rmtree(trash)
                     path.replace(trash)  # killed halfway, it must not be taken for an artifact or resumed
                 shutil.rmtree(trash)
         except filelock.Timeout:

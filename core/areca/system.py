@@ -89,13 +89,13 @@ class System:
             UnknownComponent: there is no task of that name.
         """
         names = [n.strip() for n in name.replace(",", "+").split("+")]
+        tasks = [self._shop.instance(self._task_part(n)) for n in names]
         if "+".join(names) not in self.tasks:
             warnings.warn(
                 f"task {name!r} is none that this checkpoint was trained for: {', '.join(self.tasks)}",
                 ArecaWarning,
                 stacklevel=2,
             )
-        tasks = [self._shop.instance(self._task_part(n)) for n in names]
         return tasks[0] if len(tasks) == 1 else chain(tasks)
 
     def _task_part(self, name: str) -> Part:

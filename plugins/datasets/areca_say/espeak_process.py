@@ -16,6 +16,7 @@ import sys
 
 SYNCHRONOUS, DONT_EXIT, UTF8, FROM_START = 2, 0x8000, 1, 1
 RATE, PITCH = 1, 3
+SEED = 1
 CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 
@@ -35,6 +36,7 @@ def main() -> int:
     if sample_rate_hz <= 0:
         sys.exit(f"espeak-ng cannot start with the data in {job['data']}")
     espeak.espeak_SetSynthCallback(callback)
+    espeak.espeak_ng_SetRandSeed(ctypes.c_long(SEED))  # it seeds itself from the clock
     for text, voice, pitch, words_per_minute in job["sentences"]:
         blocks.clear()
         if espeak.espeak_SetVoiceByName(voice.encode()):

@@ -60,9 +60,13 @@ def speak(sentences: Sequence[Sentence]) -> Iterator[Audio]:
         import espeakng_loader
     except ImportError as error:
         raise MissingDependency("synthetic speech needs espeak-ng: pip install 'areca[synthetic]'") from error
+    data = Path(espeakng_loader.get_data_path())
+    for variant in sorted({said.variant for said in sentences}):
+        if not (data / "voices" / "!v" / variant).is_file():  # espeak-ng would silently use its plain voice
+            raise ArecaError(f"this espeak-ng has no voice {variant!r}: pip install -U espeakng-loader")
     job = {
         "library": str(espeakng_loader.get_library_path()),
-        "data": str(espeakng_loader.get_data_path()),
+        "data": str(data),
         "sentences": [_request(s) for s in sentences],
     }
     command = [sys.executable, "-I", str(Path(espeak_process.__file__))]

@@ -1,0 +1,235 @@
+"""Artifacts: made once, never used half-made, checked when used again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from areca.errors import InvalidArtifact
+from areca.store import META, Artifact, Store, key_of
+
+RECIPE = {"component": "tokenizer:x", "config": {"clusters": 8}, "seed": 0}
+KEY = key_of(RECIPE)
+
+BUILDER = """
+import os, sys, time
+from pathlib import Path
+from areca.store import Store
+
+root, log, wait_s = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
+
+def build(directory):
+    with log.open("a") as f:
+        f.write(f"{sorted(p.name for p in directory.iterdir())}\\n")
+    (directory / "half").write_text("half")
+    log.with_suffix(".started").touch()
+    time.sleep(wait_s)
+    (directory / "whole").write_text("whole")
+
+recipe = {"component": "tokenizer:x", "config": {"clusters": 8}, "seed": 0}
+print(Store(root).make(recipe, build, label="x", resume=sys.argv[4] == "resume").fingerprint)
+"""
+
+
+def builder(root: Path, log: Path, wait_s: float = 0.0, resume: str = "") -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", BUILDER, str(root), str(log), str(wait_s), resume]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def write(directory: Path) -> None:
+    (directory / "sub").mkdir()
+    (directory / "a.txt").write_text("a")
+    (directory / "sub" / "b.txt").write_text("b")
+
+
+def never(directory: Path) -> None:
+    raise AssertionError("made a second time")
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_key_is_the_hash_of_canonical_json() -> None:
+    text = '{"a":[1,2.5,null],"b":{"c":"\u00e9","d":true}}'
+    assert key_of({"b": {"d": True, "c": "\u00e9"}, "a": [1, 2.5, None]}) == hashlib.sha256(text.encode()).hexdigest()
+    with pytest.raises(ValueError):
+        key_of({"a": float("nan")})
+
+
+def test_made_once(tmp_path: Path) -> None:
+    made = Store(tmp_path).make(RECIPE, write, label="x")
+    assert (made.key, made.directory) == (KEY, tmp_path / KEY)
+    assert (made.directory / "sub" / "b.txt").read_text() == "b"
+    again = Store(tmp_path).make(RECIPE, never, label="x")
+    assert again == made
+    assert Store(tmp_path).find(KEY) == made
+
+
+def test_fingerprint_covers_key_and_files(tmp_path: Path) -> None:
+    made = Store(tmp_path).make(RECIPE, write, label="x")
+    files = {"a.txt": hashlib.sha256(b"a").hexdigest(), "sub/b.txt": hashlib.sha256(b"b").hexdigest()}
+    assert made.fingerprint == key_of({"key": KEY, "files": files})
+    meta = json.loads((made.directory / META).read_text())
+    assert (meta["files"], meta["recipe"], meta["bytes"]) == (files, RECIPE, 2)
+
+
+def test_another_recipe_is_another_artifact(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    a = store.make(RECIPE, write, label="x")
+    b = store.make(RECIPE | {"seed": 1}, write, label="x")
+    assert a.key != b.key and a.fingerprint != b.fingerprint
+    assert [x.key for x in store.artifacts()] == sorted([a.key, b.key])
+
+
+def test_failed_build_leaves_nothing_to_use(tmp_path: Path) -> None:
+    def fail(directory: Path) -> None:
+        (directory / "half").write_text("half")
+        raise RuntimeError("boom")
+
+    store = Store(tmp_path)
+    with pytest.raises(RuntimeError, match="boom"):
+        store.make(RECIPE, fail, label="x")
+    assert store.find(KEY) is None
+    assert [p.name for p in store.unfinished()] == [f"{KEY}.partial"]
+    made = store.make(RECIPE, write, label="x")  # the half-made file is gone
+    assert sorted(p.name for p in made.directory.iterdir()) == ["a.txt", META, "sub"]
+
+
+@pytest.mark.parametrize(("resume", "found"), [("", "[]"), ("resume", "['half']")])
+def test_killed_build_is_never_used_and_made_again_or_resumed(tmp_path: Path, resume: str, found: str) -> None:
+    root, log = tmp_path / "store", tmp_path / "log"
+    process = builder(root, log, 60.0, resume)
+    wait_for(tmp_path / "log.started")
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert Store(root).find(KEY) is None
+    done = builder(root, log, 0.0, resume)
+    out, err = done.communicate()
+    assert done.returncode == 0, err
+    assert log.read_text().splitlines() == ["[]", found]
+    assert Artifact.open(root / KEY).fingerprint == out.strip()
+
+
+def test_two_processes_make_it_once(tmp_path: Path) -> None:
+    processes = [builder(tmp_path / "store", tmp_path / "log", 0.5) for _ in range(2)]
+    outputs = [p.communicate() for p in processes]
+    assert [p.returncode for p in processes] == [0, 0], outputs
+    assert len({out for out, _ in outputs}) == 1
+    assert (tmp_path / "log").read_text().splitlines() == ["[]"]
+
+
+def test_build_killed_while_it_sealed_is_resumed(tmp_path: Path) -> None:
+    partial = tmp_path / f"{KEY}.partial"
+    partial.mkdir(parents=True)
+    (partial / f"{META}.partial").write_text("{")
+    (partial / META).write_text("{}")
+    made = Store(tmp_path).make(RECIPE, write, label="x", resume=True)
+    assert Artifact.open(made.directory) == made
+
+
+@pytest.mark.parametrize("name", ["a.txt", "sub/b.txt"])
+def test_changed_file_is_refused_and_named(tmp_path: Path, name: str) -> None:
+    made = Store(tmp_path).make(RECIPE, write, label="x")
+    (made.directory / name).write_text("c")
+    with pytest.raises(InvalidArtifact) as error:
+        Store(tmp_path).make(RECIPE, never, label="x")
+    assert f"{name}: changed since it was made" in str(error.value)
+    assert f"areca store rm {KEY[:12]}" in str(error.value)
+
+
+def test_missing_and_added_files_are_refused(tmp_path: Path) -> None:
+    made = Store(tmp_path).make(RECIPE, write, label="x")
+    (made.directory / "extra").write_text("c")
+    with pytest.raises(InvalidArtifact, match="files added or missing: extra"):
+        Store(tmp_path).find(KEY)
+    (made.directory / "extra").unlink()
+    (made.directory / "a.txt").unlink()
+    with pytest.raises(InvalidArtifact, match=r"files added or missing: a\.txt"):
+        Store(tmp_path).find(KEY)
+
+
+def test_symbolic_links_are_refused(tmp_path: Path) -> None:
+    made = Store(tmp_path).make(RECIPE, write, label="x")
+    (made.directory / "link").symlink_to("/etc/hostname")
+    with pytest.raises(InvalidArtifact, match="holds no symbolic links"):
+        Artifact.open(made.directory)
+
+
+def test_changed_metadata_is_refused(tmp_path: Path) -> None:
+    made = Store(tmp_path).make(RECIPE, write, label="x")
+    meta = json.loads((made.directory / META).read_text())
+    meta["files"]["a.txt"] = hashlib.sha256(b"c").hexdigest()
+    (made.directory / "a.txt").write_text("c")
+    (made.directory / META).write_text(json.dumps(meta))
+    with pytest.raises(InvalidArtifact, match="fingerprint does not belong to its key and files"):
+        Artifact.open(made.directory)
+    (made.directory / META).write_text("{")
+    with pytest.raises(InvalidArtifact, match=r"artifact\.json: cannot be read"):
+        Artifact.open(made.directory)
+    with pytest.raises(InvalidArtifact, match="no artifact"):
+        Artifact.open(tmp_path)
+
+
+def test_home_is_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARECA_HOME", str(tmp_path / "home"))
+    assert Store().root == tmp_path / "home"
+    monkeypatch.delenv("ARECA_HOME")
+    assert Store().root == Path(os.path.expanduser("~/.cache/areca"))
+
+
+def test_removed_artifact_is_made_again(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    made = store.make(RECIPE, write, label="x")
+    store.remove(made.directory)
+    assert store.find(KEY) is None and store.artifacts() == [] and store.unfinished() == []
+    assert store.make(RECIPE, write, label="x") == made
+
+
+def test_removal_killed_halfway_is_neither_used_nor_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path)
+    made = store.make(RECIPE, write, label="x")
+
+    def killed(path: Path, **other: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.remove(made.directory)
+    assert Store(tmp_path).find(KEY) is None
+    [left] = store.unfinished()
+    again = Store(tmp_path).make(RECIPE, write, label="x", resume=True)
+    assert sorted(p.name for p in again.directory.iterdir()) == ["a.txt", META, "sub"]
+    store.remove(left)
+    assert store.unfinished() == [] and Artifact.open(again.directory) == again
+
+
+def test_what_a_process_is_making_is_not_removed(tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    process = builder(root, tmp_path / "log", 60.0)
+    try:
+        wait_for(tmp_path / "log.started")
+        store = Store(root)
+        [partial] = store.unfinished()
+        assert store.busy(partial)
+        with pytest.raises(InvalidArtifact, match="a process is making it"):
+            store.remove(partial)
+        assert partial.is_dir()
+    finally:
+        process.kill()
+        process.communicate()
+    assert not store.busy(partial)
+    store.remove(partial)
+    assert store.unfinished() == []
