@@ -179,7 +179,7 @@ def test_wordings(kind: str, value: str, expected: dict[str, str]) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_words_are_plain_and_tell_values_apart(language: str) -> None:
     seen: dict[str, Value] = {}
-    for value in itertools.chain(*everything()["number"], *everything()["time"], everything()["date"][0][::53]):
+    for value in itertools.chain(*everything()["number"], *everything()["time"], everything()["date"][0][::97]):
         said = text(value, language)
         assert said.replace(" ", "").isalpha()
         assert said == said.lower() == " ".join(said.split())
@@ -225,7 +225,7 @@ def test_espeak_says_the_same_list_the_same_way() -> None:
     first, second = list(speak(said)), list(speak(said))
     assert [a.sample_rate_hz for a in first] == [22_050] * 3
     assert all(torch.equal(a.samples, b.samples) for a, b in zip(first, second, strict=True))
-    assert all(0.8 < a.seconds < 3 and a.samples.abs().max() > 0.1 for a in first)
+    assert all(0.5 < a.seconds < 3 and a.samples.abs().max() > 0.1 for a in first)
 
 
 def test_espeak_is_slower_and_lower_when_asked() -> None:
@@ -382,12 +382,11 @@ def test_a_human_corpus(tmp_path: Path) -> None:
 def test_who_can_say_what() -> None:
     def sayable(voice: str, others: bool = False) -> dict[str, int]:
         speaker = Speaker((OTHER_VOICES if others else VOICES)[voice], None)
-        return {
-            kind: sum(speaker.can_say(clips(v, voice)) for group in groups for v in group)
-            for kind, groups in everything().items()
-        }
+        return {kind: sum(speaker.can_say(clips(v, voice)) for v in values) for kind, values in sample.items()}
 
-    days = len(everything()["date"][0])
+    sample = {kind: list(itertools.chain(*groups)) for kind, groups in everything().items()}
+    sample["date"] = sample["date"][::29]
+    days = len(sample["date"])
     for language in ("en", "es", "it"):
         assert sayable(language) == {"number": 10_000, "date": days, "time": 1440}
     # No French recording says "une": not 1 and 21 o'clock, and no minute that ends in one.
@@ -409,11 +408,10 @@ def test_composed_speech_is_as_long_as_its_words() -> None:
 @pytest.mark.usefixtures("people")
 def test_an_independent_recogniser_understands_composed_speech() -> None:
     pocketsphinx = pytest.importorskip("pocketsphinx")
-    units, tens = (
-        " | ".join(SAYS["en"][str(n)] for n in range(1, 10)),
-        " | ".join(SAYS["en"][str(n)] for n in range(20, 100, 10)),
+    said = SAYS["en"]
+    units, teens, tens = (
+        " | ".join(said[str(n)] for n in numbers) for numbers in (range(1, 10), range(10, 20), range(20, 100, 10))
     )
-    teens = " | ".join(SAYS["en"][str(n)] for n in range(10, 20))
     grammar = f"""#JSGF V1.0; grammar numbers;
         <units> = {units};
         <below> = <units> | {teens} | ({tens}) [<units>];

@@ -266,7 +266,7 @@ def test_half_precision_is_stored_and_float32_computes(corpus: Manifest, tmp_pat
 
 def test_training_learns_to_read_unheard_tones(corpus: Manifest, tmp_path: Path) -> None:
     config = UsmV2Config(
-        width=48, layers=2, layer=2, heads=2, clusters=16, steps=110, batch_s=16.0, dropout=0.0, sample_frames=900
+        width=48, layers=2, layer=2, heads=2, clusters=16, steps=160, batch_s=16.0, dropout=0.0, sample_frames=900
     )
     tokenizer = fitted(UsmV2, config, corpus, tmp_path)
     generator = torch.Generator().manual_seed(99)

@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-_UNITS = "one two three four five six seven eight nine".split()
-_TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-_ORDINAL_UNITS = "first second third fourth fifth sixth seventh eighth ninth".split()
-_ORDINAL_TEENS = (
-    "tenth eleventh twelfth thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth".split()
-)
-_WEEKDAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
-_MONTHS = "january february march april may june july august september october november december".split()
-
-
-def _any(words: Iterable[str]) -> str:
-    return " | ".join(words)
-
-
+_UNITS = "one | two | three | four | five | six | seven | eight | nine"
+_TEENS = "ten | eleven | twelve | thirteen | fourteen | fifteen | sixteen | seventeen | eighteen | nineteen"
 RULES: Mapping[str, str] = {
-    "unit": _any(_UNITS),
-    "pair": f"{_any(_TEENS)} | ({_any(_TENS)}) [<unit>]",
+    "unit": _UNITS,
+    "pair": f"{_TEENS} | (twenty | thirty | forty | fifty | sixty | seventy | eighty | ninety) [<unit>]",
     "below_hundred": "<unit> | <pair>",
     "below_thousand": "<below_hundred> | <unit> hundred [<below_hundred>]",
     "number": "zero | <below_thousand> | <unit> thousand [<below_thousand>]",
-    "after_hundred": "<pair> | oh <unit>",
-    "month_day": f"({_any(_MONTHS)}) <ordinal>",
-    "ordinal": (
-        f"{_any(_ORDINAL_UNITS)} | {_any(_ORDINAL_TEENS)} | twentieth | twenty ({_any(_ORDINAL_UNITS)}) | "
-        "thirtieth | thirty first"
+    "weekday": "monday | tuesday | wednesday | thursday | friday | saturday | sunday",
+    "month": (
+        "january | february | march | april | may | june | july | august | september | october | november | december"
     ),
-    "year": "nineteen (hundred | <after_hundred>) | two thousand [<unit>] | twenty <pair>",
-    "date": f"({_any(_WEEKDAYS)}) <month_day> <year>",
-    "time": f"({_any([*_UNITS, *_TEENS[:3]])}) [<after_hundred>] (a.m. | p.m.)",
+    "unit_ordinal": "first | second | third | fourth | fifth | sixth | seventh | eighth | ninth",
+    "teen_ordinal": (
+        "tenth | eleventh | twelfth | thirteenth | fourteenth | fifteenth | sixteenth | seventeenth | eighteenth | "
+        "nineteenth"
+    ),
+    "day": "<unit_ordinal> | <teen_ordinal> | twentieth | twenty <unit_ordinal> | thirtieth | thirty first",
+    "year": "nineteen (hundred | <pair> | oh <unit>) | two thousand [<unit>] | twenty <pair>",
+    "date": "<weekday> <month> <day> <year>",
+    "hour": f"{_UNITS} | ten | eleven | twelve",
+    "minute": f"oh <unit> | {_TEENS} | (twenty | thirty | forty | fifty) [<unit>]",
+    "time": "<hour> [<minute>] (a.m. | p.m.)",
     "value": "<number> | <date> | <time>",
 }
 """Rule bodies by name. Numbers go from 0 to 9,999, years from 1900 to 2099, times by the 12-hour clock."""

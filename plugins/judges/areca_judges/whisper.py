@@ -31,8 +31,8 @@ class Whisper:
         self._config = config
         if config.model and not (config.model / "model.bin").is_file():
             raise InvalidConfig(
-                f"judge 'whisper': {config.model} has no model.bin; expected the folder of a CTranslate2 Whisper model, "
-                "as Systran/faster-whisper-base on the Hugging Face hub"
+                f"judge 'whisper': {config.model} has no model.bin; expected the folder of a CTranslate2 Whisper "
+                "model, as Systran/faster-whisper-base on the Hugging Face hub"
             )
         source = str(config.model or config.hub)
         try:

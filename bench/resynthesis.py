@@ -1,0 +1,146 @@
+"""How intelligible a decoding tokenizer leaves human speech.
+
+Human English prompts that no codebook was fitted on are encoded and decoded again; the table shows STOI (Taal et al.
+2011) against the original, and the words that a judge hears wrong beside those that it hears wrong in the original.
+
+    python bench/resynthesis.py --judge /path/to/whisper-base
+    python bench/resynthesis.py --items 200 --tokenizer '{name: mel-rvq, frame_rate_hz: 25}' --tokenizer '{name: mel-rvq}'
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from num2words import num2words
+from omegaconf import OmegaConf
+from pystoi import stoi
+
+from areca.audio import conform
+from areca.component import Kind
+from areca.fitting import Workshop
+from areca.manifest import Manifest, Utterance
+from areca.metrics import Estimate, ratio, word_errors
+from areca.normalize import NORMALISERS
+from areca.parts import Part, resolve
+from areca.registry import Registry
+from areca.specs import TokenizerSpec
+from areca.store import Store
+from areca.types import Audio
+
+RATE_HZ = 16_000
+WORDS = range(3, 31)
+DATA = {"name": "asterisk", "languages": ["en", "es", "fr", "it"], "test_share": 0.3}
+DEFAULT = ("{name: mel-rvq}", "{name: mel-rvq, frame_rate_hz: 25}", "{name: mel-rvq, levels: 16}")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; `compute` is seconds of encoding and decoding per second of speech."""
+
+    label: str
+    kbps: float | None
+    stoi: Estimate | None
+    wrong: Estimate | None
+    compute: float | None
+
+
+class Bench:
+    """The prompts, and the judge that hears them."""
+
+    def __init__(self, registry: Registry, shop: Workshop, rows: Sequence[Utterance], judge: Part | None) -> None:
+        assert shop.data is not None
+        self.registry, self.shop, self.texts = registry, shop, [row.text or "" for row in rows]
+        self.originals = [conform(shop.data.audio(row), RATE_HZ, 1) for row in rows]
+        self.judge = shop.instance(judge) if judge else None
+
+    def original(self) -> Row:
+        """The ceiling."""
+        return Row("original", None, None, self._wrong(self.originals), None)
+
+    def resynthesised(self, text: str) -> Row:
+        """Through the tokenizer that the YAML `text` describes."""
+        part = resolve(self.registry, Kind.TOKENIZER, OmegaConf.to_container(OmegaConf.create(text)), role="speech")
+        tokenizer, spec = self.shop.instance(part), part.spec
+        assert isinstance(spec, TokenizerSpec)
+        begin = time.perf_counter()
+        heard = tokenizer.decode(tokenizer.encode([conform(a, spec.sample_rate_hz, 1) for a in self.originals]))
+        took = time.perf_counter() - begin
+        heard = [conform(a, RATE_HZ, 1) for a in heard]
+        pairs = zip(self.originals, heard, strict=True)
+        kept = [float(stoi(*_same_length(a, b), RATE_HZ)) for a, b in pairs]
+        kbps = sum(math.log2(s.size) * (s.frame_rate_hz or math.nan) for s in spec.streams) / 1000
+        seconds = sum(a.seconds for a in self.originals)
+        return Row(text, kbps, ratio(kept, [1.0] * len(kept)), self._wrong(heard), took / seconds)
+
+    def _wrong(self, audios: list[Audio]) -> Estimate | None:
+        if self.judge is None:
+            return None
+        answers = self.judge.transcribe(audios, "en")
+        errors = [word_errors(_read(a), _read(t)) for a, t in zip(answers, self.texts, strict=True)]
+        return ratio([wrong for wrong, _ in errors], [words for _, words in errors])
+
+
+def _same_length(a: Audio, b: Audio) -> tuple[Any, Any]:
+    length = min(a.samples.shape[1], b.samples.shape[1])
+    return a.samples[0, :length].numpy(), b.samples[0, :length].numpy()
+
+
+def _read(text: str) -> str:
+    """Read both sides alike: digits as words, no punctuation."""
+    spelt = re.sub(r"\d+", lambda m: f" {num2words(int(m[0])).replace('-', ' ')} ", text.replace("-", " "))
+    return NORMALISERS["basic"](spelt, "en")
+
+
+def _table(rows: Sequence[Row]) -> str:
+    def share(e: Estimate | None, scale: float, digits: int) -> str:
+        if e is None:
+            return ""
+        value, low, high = (f"{scale * x:.{digits}f}" for x in (e.value, e.low, e.high))
+        return f"{value} ({low} to {high})"
+
+    lines = ["| | kbps | STOI (95 %) | judge's WER, % (95 %) | compute s per s |", "|---|---|---|---|---|"]
+    for r in rows:
+        kbps = "" if r.kbps is None else f"{r.kbps:.1f}"
+        compute = "" if r.compute is None else f"{r.compute:.2f}"
+        lines.append(f"| {r.label} | {kbps} | {share(r.stoi, 1, 3)} | {share(r.wrong, 100, 1)} | {compute} |")
+    return "\n".join(lines)
+
+
+def _prompts(data: Manifest, items: int) -> list[Utterance]:
+    english = data.select(split="test", language="en").rows
+    rows = [row for row in english if len((row.text or "").split()) in WORDS]
+    chosen = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:items]
+    return [rows[i] for i in sorted(chosen.tolist())]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--judge", type=Path, help="folder of a CTranslate2 Whisper model; without it STOI alone")
+    parser.add_argument("--items", type=int, default=120, help="prompts, at most")
+    parser.add_argument("--tokenizer", action="append", help="YAML of a tokenizer with tag decode; may be repeated")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    registry, store = Registry.discover(), Store()
+    dataset = resolve(registry, Kind.DATASET, DATA, role="data")
+    data = Workshop(store, seed=options.seed).instance(dataset)
+    judge = None
+    if options.judge:
+        judge = resolve(registry, Kind.JUDGE, {"name": "whisper", "model": str(options.judge)}, role="judge")
+    rows = _prompts(data, options.items)
+    bench = Bench(registry, Workshop(store, data=data, seed=options.seed), rows, judge)
+    table = [bench.original(), *(bench.resynthesised(text) for text in options.tokenizer or DEFAULT)]
+    print(f"{len(rows)} human English prompts, {sum(a.seconds for a in bench.originals):.0f} s; codebooks fitted on")
+    print(f"{len(data.select(split='train').rows)} other prompts in {', '.join(DATA['languages'])}\n\n{_table(table)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""Judges in use: chosen by name, asked about many recordings, never twice about the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+import torch
+
+from areca.audio import conform
+from areca.component import Kind
+from areca.errors import InvalidConfig
+from areca.interfaces import Judge, Progress, no_progress
+from areca.journal import Journal
+from areca.options import canonical
+from areca.parts import Part, resolve
+from areca.registry import Registry
+from areca.specs import JudgeSpec
+from areca.types import Audio
+
+
+@dataclass(frozen=True, slots=True)
+class OpenJudge:
+    """A judge, ready.
+
+    Args:
+        name: the component's.
+        instance: the recogniser.
+        spec: the languages and the audio that it takes.
+        signature: component, library versions and every option that can change what it hears, as JSON.
+    """
+
+    name: str
+    instance: Judge
+    spec: JudgeSpec
+    signature: str
+
+    @property
+    def label(self) -> str:
+        """``name@`` and eight digits of the signature's hash: short, and different for different options."""
+        return f"{self.name}@{hashlib.sha256(self.signature.encode()).hexdigest()[:8]}"
+
+    def knows(self, language: str | None) -> bool:
+        """Return whether it understands `language` (ISO 639-1)."""
+        return language is not None and (not self.spec.languages or language in self.spec.languages)
+
+    def transcribe(self, audios: Sequence[Audio], language: str) -> list[str]:
+        """Return what each audio (of any rate and channel count) says."""
+        return self.instance.transcribe([conform(a, self.spec.sample_rate_hz, 1) for a in audios], language)
+
+
+def open_judge(registry: Registry, wanted: str | Mapping[str, Any], device: torch.device | str = "cpu") -> OpenJudge:
+    """Open a judge.
+
+    Args:
+        registry: the components there are.
+        wanted: ``"pocketsphinx"``; ``"whisper:DIR"``, where what follows the colon is the value of the judge's first
+            option; or ``{name: whisper, model: DIR, initial_prompt: ...}``, also as YAML text.
+        device: where to compute.
+
+    Raises:
+        UnknownComponent, MissingDependency, InvalidConfig: it cannot be had; the message says what to type.
+    """
+    part = resolve(registry, Kind.JUDGE, _options(registry, wanted), role="judge")
+    target = part.entry.target()
+    instance = target.load(part.config, {}, None, device=torch.device(device), dtype=torch.float32)
+    assert isinstance(part.spec, JudgeSpec)
+    return OpenJudge(part.name, instance, part.spec, _signature(part))
+
+
+def _options(registry: Registry, wanted: str | Mapping[str, Any]) -> Mapping[str, Any]:
+    if not isinstance(wanted, str):
+        return wanted
+    if wanted.lstrip().startswith("{"):
+        return _yaml(wanted)
+    name, colon, value = wanted.partition(":")
+    if not colon:
+        return {"name": name}
+    config = registry.find(Kind.JUDGE, name).component.config
+    return {"name": name, dataclasses.fields(config)[0].name: value}
+
+
+def _yaml(text: str) -> Mapping[str, Any]:
+    import yaml
+
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as e:
+        raise InvalidConfig(f"judge {text!r}: no YAML: {e}") from e
+    if not isinstance(value, Mapping):
+        raise InvalidConfig(f"judge {text!r}: expected {{name: ...}}")
+    return value
+
+
+def _signature(part: Part) -> str:
+    component = part.entry.component
+    versions = {module: metadata.version(module) for module in component.requires}
+    said = {"judge": part.entry.qualified, "revision": component.revision, "versions": versions}
+    return json.dumps(said | {"options": canonical(part.config)}, sort_keys=True, ensure_ascii=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a judge heard.
+
+    Args:
+        judge: its label.
+        clip: which recording.
+        text: what it says.
+    """
+
+    judge: str
+    clip: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A recording to be judged.
+
+    Args:
+        name: tells it from all others.
+        language: that is spoken in it.
+        load: decodes it.
+    """
+
+    name: str
+    language: str
+    load: Callable[[], Audio]
+
+
+def heard_journal(path: Any) -> Journal[Heard]:
+    """Open the log of what judges heard, by judge and clip."""
+    return Journal(path, Heard, dataclasses.asdict, lambda row: (row.judge, row.clip))
+
+
+def hear(
+    judge: OpenJudge, clips: Sequence[Clip], journal: Journal[Heard], batch: int, progress: Progress = no_progress
+) -> None:
+    """Let a judge transcribe the clips that are not in the journal yet; clips in languages it lacks are left out."""
+    wanted = {clip.name: clip for clip in clips if judge.knows(clip.language)}
+    left = [clip for name, clip in wanted.items() if (judge.label, name) not in journal]
+    by_language = {clip.language: [c for c in left if c.language == clip.language] for clip in left}
+    done = len(wanted) - len(left)
+    for language, of_language in by_language.items():
+        for start in range(0, len(of_language), batch):
+            some = of_language[start : start + batch]
+            texts = judge.transcribe([clip.load() for clip in some], language)
+            journal.add(Heard(judge.label, c.name, text) for c, text in zip(some, texts, strict=True))
+            done += len(some)
+            progress(done, len(wanted), judge.name)

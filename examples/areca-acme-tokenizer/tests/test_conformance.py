@@ -1,0 +1,7 @@
+"""Run areca's conformance kit: ``pytest --areca-plugin acme``."""
+
+from areca.testing import Check, Subject
+
+
+def test_conformance(areca_subject: Subject, areca_check: Check) -> None:
+    areca_check(areca_subject)

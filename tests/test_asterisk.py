@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from areca import Kind
+from areca.errors import InvalidAudio, InvalidConfig, MissingDependency
+from areca.interfaces import Job
+from areca.manifest import Manifest
+from areca.options import build
+from areca.parts import resolve
+from areca.registry import Registry
+from areca_asterisk import AsteriskConfig
+from areca_asterisk.dataset import Asterisk
+from areca_asterisk.packages import ARCHIVES, unpacked
+from areca_asterisk.recordings import VOICES, Recordings
+from areca_asterisk.transcripts import cleaned
+
+CPU = torch.device("cpu")
+FRENCH = "asterisk-core-sounds-fr-g722"
+MakeDeb = Callable[[str, dict[str, bytes]], Path]
+
+
+def g722(seconds: float) -> bytes:
+    """A tone as the recordings are coded: 8,000 bytes a second."""
+    samples = (8000 * np.sin(np.arange(round(16_000 * seconds)) * 0.2)).astype(np.int16)
+    encoder = av.CodecContext.create("g722", "w")
+    encoder.sample_rate, encoder.layout, encoder.format = 16_000, "mono", "s16"
+    frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+    frame.sample_rate = 16_000
+    return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ARECA_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv(ARCHIVES, raising=False)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def make_deb(tmp_path: Path) -> MakeDeb:
+    """Build a Debian package of some files in a folder of archives."""
+
+    def build_deb(package: str, files: dict[str, bytes]) -> Path:
+        tree = tmp_path / f"tree-{package}"
+        (tree / "DEBIAN").mkdir(parents=True)
+        control = f"Package: {package}\nVersion: 1.0\nArchitecture: all\nMaintainer: a <a@b.c>\nDescription: x\n"
+        (tree / "DEBIAN" / "control").write_text(control)
+        for name, content in files.items():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            (tree / name).write_bytes(content)
+        archives = tmp_path / "archives"
+        archives.mkdir(exist_ok=True)
+        try:
+            subprocess.run(["dpkg-deb", "--build", tree, archives / f"{package}_1.0_all.deb"], check=True, stdout=-3)
+        except FileNotFoundError:
+            pytest.skip("no dpkg-deb here")
+        return archives
+
+    return build_deb
+
+
+SOUND = "usr/share/asterisk/sounds/fr_CA_f_June"
+
+
+@pytest.mark.usefixtures("home")
+def test_recordings_out_of_a_package(make_deb: MakeDeb, home: Path) -> None:
+    archives = make_deb(FRENCH, {f"{SOUND}/digits/1.g722": g722(0.5), f"{SOUND}/hello.g722": g722(0.25)})
+    recordings = Recordings(VOICES["fr"], archives)
+    assert list(recordings.files) == ["digits/1", "hello"]
+    audio = recordings.read("digits/1")
+    assert (audio.sample_rate_hz, audio.channels, audio.seconds) == (16_000, 1, pytest.approx(0.5, abs=0.01))
+    with pytest.raises(InvalidAudio, match="fr_CA_f_June: no recording 'digits/2'"):
+        recordings.read("digits/2")
+    folder = unpacked(FRENCH, archives)
+    assert folder.parent == home / "recordings"
+    assert [p.name for p in folder.parent.iterdir()] == [folder.name]  # nothing is left of the unpacking
+
+
+@pytest.mark.usefixtures("home")
+def test_recordings_that_are_unpacked_already(tmp_path: Path) -> None:
+    (tmp_path / SOUND / "digits").mkdir(parents=True)
+    (tmp_path / SOUND / "digits" / "1.g722").write_bytes(g722(0.1))
+    assert list(Recordings(VOICES["fr"], tmp_path).files) == ["digits/1"]
+
+
+@pytest.mark.usefixtures("home")
+def test_archives_by_the_environment(make_deb: MakeDeb, monkeypatch: pytest.MonkeyPatch) -> None:
+    archives = make_deb(FRENCH, {f"{SOUND}/hello.g722": g722(0.1)})
+    monkeypatch.setenv(ARCHIVES, str(archives))
+    assert list(Recordings(VOICES["fr"]).files) == ["hello"]
+
+
+@pytest.mark.usefixtures("home")
+def test_a_changed_archive_is_unpacked_anew(make_deb: MakeDeb, tmp_path: Path) -> None:
+    archives = make_deb(FRENCH, {f"{SOUND}/hello.g722": g722(0.1)})
+    first = unpacked(FRENCH, archives)
+    assert unpacked(FRENCH, archives) == first
+    for path in (archives / f"{FRENCH}_1.0_all.deb", tmp_path / f"tree-{FRENCH}" / "DEBIAN" / "control"):
+        path.unlink()
+    (tmp_path / f"tree-{FRENCH}" / "DEBIAN").rmdir()
+    make_deb(FRENCH, {f"{SOUND}/hello.g722": g722(0.2)})
+    assert unpacked(FRENCH, archives) != first
+
+
+@pytest.mark.usefixtures("home")
+def test_what_to_type_when_there_is_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(MissingDependency, match=rf"neither {FRENCH}_\*\.deb nor .*archives=DIR"):
+        unpacked(FRENCH, tmp_path)
+    (tmp_path / f"{FRENCH}_1.0_all.deb").write_bytes(b"no package")
+    with pytest.raises(MissingDependency, match="dpkg"):
+        unpacked(FRENCH, tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingDependency, match=r"no apt-get here.*ARECA_ASTERISK_ARCHIVES=DIR"):
+        unpacked(FRENCH, None)
+
+
+def test_download_without_root(make_deb: MakeDeb, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archives = make_deb(FRENCH, {f"{SOUND}/hello.g722": g722(0.1)})
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    script = programs / "apt-get"
+    script.write_text(
+        f'#!/bin/sh\nfor last; do :; done\ncp {archives}/"$last"_*.deb . && echo $last >> {tmp_path}/log\n'
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=":")
+    assert unpacked(FRENCH, None) == unpacked(FRENCH, None) == home / "recordings" / FRENCH
+    assert (tmp_path / "log").read_text() == f"{FRENCH}\n"  # once
+    script.write_text("#!/bin/sh\necho 'E: Unable to locate package' >&2\nexit 100\n")
+    with pytest.raises(MissingDependency, match=r"apt-get failed \(E: Unable to locate package\).*apt-get update"):
+        unpacked("asterisk-core-sounds-xx", None)
+
+
+def test_transcripts_become_what_is_said() -> None:
+    given = {
+        "a": "Please enter your number...",
+        "b": "...followed by the   pound key.",
+        "c": "[this is a simple beep tone]",
+        "d": "<beep ascending>",
+        "e": "(10 seconds of silence)",
+        "f": "Voce disattivata. (You are now muted.)",
+        "g": "at [@]",
+        "h": "Il [suo] messaggio",
+        "i": "press * to pause",
+        "j": "“Pour activer.”",
+        "k": "Voce propria... confbridge-mute-in: Per disattivare",
+        "l": "conf-adminmenu: Press one.",
+        "m": "Lo siento:",
+        "n": "",
+    }
+    assert cleaned("en", given) == {
+        "a": "Please enter your number",
+        "b": "followed by the pound key.",
+        "f": "Voce disattivata.",
+        "g": "at",
+        "j": "Pour activer.",
+        "k": "Voce propria",
+        "l": "Press one.",
+        "m": "Lo siento",
+    } | {"digits/h-40": "fortieth"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"languages": ["en", "eng"]}, "there is no 'eng'; did you mean 'en'"),
+        ({"languages": []}, "expected some of en, es, fr, it, ru"),
+        ({"languages": ["fr", "fr"]}, "each once"),
+        ({"test_share": 1.0}, "leave something"),
+        ({"workers": 0}, "workers must be at least 1"),
+        ({"language": "fr"}, "no option is called 'language'; did you mean 'languages'"),
+    ],
+)
+def test_options_are_checked(options: dict[str, object], message: str) -> None:
+    with pytest.raises(InvalidConfig, match=message):
+        build(AsteriskConfig, options, "dataset 'asterisk'")
+
+
+def test_the_component_is_found() -> None:
+    part = resolve(Registry.discover(), Kind.DATASET, {"name": "asterisk", "languages": ["ru"]}, role="data")
+    assert part.spec.languages == ("ru",)  # type: ignore[union-attr]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """The real prompts of two languages, where they can be had."""
+    directory = tmp_path_factory.mktemp("asterisk")
+    config = AsteriskConfig(languages=("fr", "en"))
+    try:
+        Asterisk.fit(config, {}, None, Job(directory, 0, CPU))
+    except MissingDependency as error:
+        pytest.skip(f"no recordings here: {error}")
+    return Asterisk.load(config, {}, directory, device=CPU, dtype=torch.float32)
+
+
+def test_real_prompts_are_parallel(corpus: Manifest) -> None:
+    count = Counter(row.language for row in corpus.rows)
+    assert count["en"] > 540
+    assert count["fr"] > 500
+    rows = {row.id: row for row in corpus.rows}
+    french = rows["fr/conf-full"]
+    english = rows["en/conf-full"]
+    assert english.text == "That conference is full."
+    assert (french.target_text, french.target_audio, french.target_language) == (english.text, english.audio, "en")
+    assert english.target_text is None
+    assert torch.equal(corpus.target_audio(french).samples, corpus.audio(english).samples)
+    assert corpus.audio(french).sample_rate_hz == 16_000
+    assert sum(row.target_audio is not None for row in corpus.rows if row.language == "fr") > 450
+
+
+def test_real_prompts_are_split_by_key_across_languages(corpus: Manifest) -> None:
+    splits: dict[str, set[str]] = {}
+    for row in corpus.rows:
+        splits.setdefault(row.extra["key"], set()).add(row.split)
+    assert all(len(of_key) == 1 for of_key in splits.values())
+    share = Counter(next(iter(of_key)) for of_key in splits.values())
+    assert 0.05 < share["test"] / len(splits) < 0.15
+
+
+def test_real_prompts_have_plain_text(corpus: Manifest) -> None:
+    for row in corpus.rows:
+        assert row.text
+        assert not set(row.text) & set('[]()<>*#"“”«»…')
+        assert "..." not in row.text
+
+
+def test_going_on_keeps_what_is_decoded(corpus: Manifest) -> None:
+    paths = [corpus.resolve(row.audio or "") for row in corpus.rows[:2]]
+    content, times = [p.read_bytes() for p in paths], [p.stat().st_mtime_ns for p in paths]
+    paths[0].unlink()
+    Asterisk.fit(AsteriskConfig(languages=("fr", "en")), {}, None, Job(corpus.root, 0, CPU))
+    assert [p.read_bytes() for p in paths] == content
+    assert paths[1].stat().st_mtime_ns == times[1]
