@@ -4,7 +4,7 @@ Human English prompts that no codebook was fitted on are encoded and decoded aga
 2011) against the original, and the words that a judge hears wrong beside those that it hears wrong in the original.
 
     python bench/resynthesis.py --judge /path/to/whisper-base
-    python bench/resynthesis.py --items 200 --tokenizer '{name: mel-rvq, frame_rate_hz: 25}' --tokenizer '{name: mel-rvq}'
+    python bench/resynthesis.py --items 200 --tokenizer '{name: mel-rvq, levels: 4}' --tokenizer '{name: encodec}'
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from areca.types import Audio
 
 RATE_HZ = 16_000
 WORDS = range(3, 31)
-DATA = {"name": "asterisk", "languages": ["en", "es", "fr", "it"], "test_share": 0.3}
+LANGUAGES = ("en", "es", "fr", "it")
 DEFAULT = ("{name: mel-rvq}", "{name: mel-rvq, frame_rate_hz: 25}", "{name: mel-rvq, levels: 16}")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; `compute` is seconds of encoding and decoding per second of speech."""
+    """One line of the table; `compute` is processor seconds of encoding and decoding per second of speech."""
 
     label: str
     kbps: float | None
@@ -70,9 +70,9 @@ class Bench:
         part = resolve(self.registry, Kind.TOKENIZER, OmegaConf.to_container(OmegaConf.create(text)), role="speech")
         tokenizer, spec = self.shop.instance(part), part.spec
         assert isinstance(spec, TokenizerSpec)
-        begin = time.perf_counter()
+        begin = time.process_time()
         heard = tokenizer.decode(tokenizer.encode([conform(a, spec.sample_rate_hz, 1) for a in self.originals]))
-        took = time.perf_counter() - begin
+        took = time.process_time() - begin
         heard = [conform(a, RATE_HZ, 1) for a in heard]
         pairs = zip(self.originals, heard, strict=True)
         kept = [float(stoi(*_same_length(a, b), RATE_HZ)) for a, b in pairs]
@@ -130,7 +130,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     registry, store = Registry.discover(), Store()
-    dataset = resolve(registry, Kind.DATASET, DATA, role="data")
+    source = {"name": "asterisk", "languages": list(LANGUAGES), "test_share": 0.3}
+    dataset = resolve(registry, Kind.DATASET, source, role="data")
     data = Workshop(store, seed=options.seed).instance(dataset)
     judge = None
     if options.judge:
@@ -139,7 +140,7 @@ def main() -> None:
     bench = Bench(registry, Workshop(store, data=data, seed=options.seed), rows, judge)
     table = [bench.original(), *(bench.resynthesised(text) for text in options.tokenizer or DEFAULT)]
     print(f"{len(rows)} human English prompts, {sum(a.seconds for a in bench.originals):.0f} s; codebooks fitted on")
-    print(f"{len(data.select(split='train').rows)} other prompts in {', '.join(DATA['languages'])}\n\n{_table(table)}")
+    print(f"{len(data.select(split='train').rows)} other prompts in {', '.join(LANGUAGES)}\n\n{_table(table)}")
 
 
 if __name__ == "__main__":

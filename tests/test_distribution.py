@@ -86,7 +86,7 @@ def test_it_passes_the_conformance_kit_in_pytest(environment: Environment) -> No
     options = ["-q", "-p", "no:cacheprovider", "--areca-plugin", "acme"]
     done = environment.run("pytest", *options, str(EXAMPLE / "tests"), "--rootdir", str(EXAMPLE))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "26 passed, 2 skipped" in done.stdout or "28 passed, 2 skipped" in done.stdout
+    assert "28 passed, 2 skipped" in done.stdout  # of which 10 are of the law's own numbers
 
 
 def test_it_is_part_of_a_run(environment: Environment) -> None:
@@ -117,7 +117,7 @@ def test_two_distributions_with_one_name_are_ambiguous_and_the_names_offered_res
         shown = environment.run("areca", "show", name)
         assert f"provider  {name}," in shown.stdout
     listed = environment.run("areca", "list", "--kind", "tokenizer").stdout
-    assert all(" apex/acme-mulaw " in listed or name in listed for name in ("acme/acme-mulaw", "apex/acme-mulaw"))
+    assert " acme/acme-mulaw " in listed and " apex/acme-mulaw " in listed  # the shortest names that resolve
     environment.pip("uninstall", "--yes", "areca-apex-tokenizer")
     assert environment.run("areca", "show", "acme-mulaw").returncode == 0
 

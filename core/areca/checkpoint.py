@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -114,8 +113,13 @@ def open_checkpoint(directory: Path, *, plugins: tuple[str, ...] = ()) -> Checkp
     return Checkpoint(directory, artifact, run, parts, provenance)
 
 
-def export(source: Path, target: Path) -> None:
-    """Copy a verified checkpoint to a new folder; it appears there whole or not at all.
+def export(source: Path, target: Path, *, replace: bool = False) -> None:
+    """Copy a verified checkpoint to a folder; it appears there whole or not at all.
+
+    Args:
+        source: the checkpoint.
+        target: the folder; with `replace` it may hold another checkpoint, which then gives way.
+        replace: whether it may.
 
     Raises:
         InvalidArtifact: no checkpoint, a damaged one, or `target` exists.
@@ -123,13 +127,17 @@ def export(source: Path, target: Path) -> None:
     if not (source / CONFIG).is_file():
         raise InvalidArtifact(f"{source}: no checkpoint ({CONFIG} is missing)")
     Artifact.open(source)
-    if target.exists():
-        raise InvalidArtifact(f"{target}: exists already; name a folder that does not")
+    replaceable = replace and (target / CONFIG).is_file()
+    if target.exists() and not replaceable:
+        hint = "" if replace else ", or give --replace if it holds a checkpoint"
+        raise InvalidArtifact(f"{target}: exists already; name a folder that does not{hint}")
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(target.name + ".partial")
     shutil.rmtree(draft, ignore_errors=True)
     shutil.copytree(source, draft)
-    os.replace(draft, target)
+    if target.exists():
+        shutil.rmtree(target)
+    draft.replace(target)
 
 
 def commit_of(distribution: str) -> str | None:

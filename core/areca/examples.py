@@ -101,7 +101,7 @@ def write_examples(
     *,
     longest: int,
     progress: Progress = no_progress,
-) -> dict[str, int]:
+) -> list[int]:
     """Encode each row for each task whose fields it has; the file appears whole or not at all.
 
     Args:
@@ -113,13 +113,13 @@ def write_examples(
         progress: told how many rows of all tasks are done.
 
     Returns:
-        By task name, how many examples were left out as too long.
+        For each task, how many examples were left out as too long.
 
     Raises:
         InvalidManifest: no row has the fields that a task needs.
         InvalidCodes: a row's codes do not fit the LM; the message names the row.
     """
-    left_out: dict[str, int] = {}
+    left_out = []
     draft = path.with_name(path.name + ".partial")
     with pa.OSFile(str(draft), "wb") as file, pa.ipc.new_file(file, _SCHEMA) as writer:
         for number, task in enumerate(tasks):
@@ -139,7 +139,7 @@ def write_examples(
                     )
             if not kept:
                 raise InvalidManifest(f"task {task.name}: all {len(rows)} examples are longer than {longest} ids")
-            left_out[task.name] = len(rows) - kept
+            left_out.append(len(rows) - kept)
     os.replace(draft, path)
     return left_out
 

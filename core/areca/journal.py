@@ -41,7 +41,7 @@ class Journal(Generic[T]):
             try:
                 row = load(**json.loads(line))
             except (ValueError, TypeError) as e:
-                raise InvalidArtifact(f"{path}:{number}: no row of this log ({e}); remove the file to begin anew") from e
+                raise InvalidArtifact(f"{path}:{number}: no row of this log ({e}); remove the file") from e
             self._rows[key(row)] = row
 
     def __contains__(self, key: object) -> bool:

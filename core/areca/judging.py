@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -99,7 +100,8 @@ def _yaml(text: str) -> Mapping[str, Any]:
 
 def _signature(part: Part) -> str:
     component = part.entry.component
-    versions = {module: metadata.version(module) for module in component.requires}
+    distributions = metadata.packages_distributions()
+    versions = {m: [metadata.version(d) for d in distributions.get(m, ())] for m in component.requires}
     said = {"judge": part.entry.qualified, "revision": component.revision, "versions": versions}
     return json.dumps(said | {"options": canonical(part.config)}, sort_keys=True, ensure_ascii=False)
 
@@ -134,7 +136,7 @@ class Clip:
     load: Callable[[], Audio]
 
 
-def heard_journal(path: Any) -> Journal[Heard]:
+def heard_journal(path: Path) -> Journal[Heard]:
     """Open the log of what judges heard, by judge and clip."""
     return Journal(path, Heard, dataclasses.asdict, lambda row: (row.judge, row.clip))
 

@@ -82,7 +82,9 @@ def _bootstrap(counts: _Floats, score: Callable[[_Floats], float], seed: int) ->
     _require_items(n)
     rng = np.random.default_rng(seed)
     sums = (rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(np.float64)) @ counts
-    low, high = np.quantile([score(row) for row in sums], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], method="nearest")
+    low, high = np.quantile(
+        [score(row) for row in sums], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], method="nearest"
+    )
     return Estimate(score(counts.sum(axis=0)), float(low), float(high), n)
 
 

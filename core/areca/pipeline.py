@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -13,24 +11,34 @@ from typing import Any
 
 import torch
 
-from areca.checkpoint import LM, held_parts, write_checkpoint
-from areca.config import RunConfig, TaskMix
-from areca.errors import InvalidConfig, InvalidManifest
-from areca.examples import Examples, TaskRows, write_examples
+from areca.checkpoint import held_parts, write_checkpoint
+from areca.config import RunConfig, TaskMix, read_config
+from areca.errors import InvalidArtifact, InvalidConfig
+from areca.examples import TaskRows
 from areca.fitting import Workshop
 from areca.interfaces import Progress, no_progress
-from areca.lm import SpeechLM
+from areca.learning import learn
 from areca.manifest import Manifest
 from areca.options import build, canonical
 from areca.parts import Part
 from areca.store import META, PARTIAL, Artifact, Store, key_of
 from areca.tasks import Field, Task, chain
 from areca.tokens import Column, TokenTable, tokenize
-from areca.training import TrainingConfig, mean_loss, train
+from areca.training import TrainingConfig
 
 Stage = Callable[[str], AbstractContextManager[Progress]]
 """Given what is being made, a context that shows how far it is."""
-_SUMMARY = "training.json"
+
+
+def locate(path: Path, *, plugins: tuple[str, ...] = ()) -> Path:
+    """Return a checkpoint's folder, given itself or the YAML of the run that made it.
+
+    Raises:
+        InvalidArtifact: the run was not trained here.
+    """
+    if path.suffix not in (".yaml", ".yml"):
+        return path
+    return Pipeline(read_config(path, plugins=plugins), Store()).made()
 
 
 def _silent(_: str) -> AbstractContextManager[Progress]:
@@ -82,7 +90,7 @@ class Pipeline:
         """Make the dataset if it is not there; return its manifest."""
         if self.shop.data is None:
             if isinstance(self.run.data, Part):
-                with self._progress(f"data {self.run.data.name}"):
+                with self.progress(f"data {self.run.data.name}"):
                     self.shop.data = Workshop(
                         self.store, seed=self.run.seed, device=self.device, progress=self.shop.progress
                     ).instance(self.run.data)
@@ -105,7 +113,7 @@ class Pipeline:
         artifacts = {}
         for role, part in self.run.parts.items():
             if part.fits:
-                with self._progress(self._label(part)):
+                with self.progress(self._label(part)):
                     made = self.shop.artifact(part)
                 assert made is not None
                 artifacts[role] = made
@@ -120,7 +128,9 @@ class Pipeline:
     def lm(self) -> Artifact:
         """Train the LM; a run that was killed goes on from its last state."""
         self.data()
-        return self.store.make(self._lm_recipe(), self._train, label=f"lm {self.run.name}", resume=True)
+        return self.store.make(
+            self._lm_recipe(), lambda directory: learn(self, directory), label=f"lm {self.run.name}", resume=True
+        )
 
     def checkpoint(self) -> Artifact:
         """Make the checkpoint and all that it lacks."""
@@ -133,70 +143,23 @@ class Pipeline:
 
         return self.store.make(self._checkpoint_recipe(), build, label=f"checkpoint {self.run.name}")
 
+    def made(self) -> Path:
+        """Return the finished checkpoint's folder, without making anything.
+
+        Raises:
+            InvalidArtifact: it is not there.
+        """
+        if found := self.store.find(key_of(self._checkpoint_recipe())):
+            return found.directory
+        raise InvalidArtifact(f"run {self.run.name!r} has no checkpoint in {self.store.root} yet: areca train makes it")
+
     def task(self, mix: TaskMix) -> Task:
         """Return a task of the mixture, a chain as one."""
         tasks = [self.shop.instance(part) for part in mix.parts]
         return tasks[0] if len(tasks) == 1 else chain(tasks)
 
-    def _train(self, directory: Path) -> None:
-        work = directory / "work"
-        if not (directory / _SUMMARY).is_file():
-            work.mkdir(exist_ok=True)
-            lm = self._new_lm()
-            tasks = self._task_rows("train")
-            with self._progress("examples"):
-                examples = self._examples(work / "train.arrow", lm, "train", tasks)
-            weights = tuple(task.weight for task in tasks)
-            with self._progress(f"train {self.run.name}"):
-                train(
-                    lm,
-                    examples,
-                    weights,
-                    self.training,
-                    seed=self.run.seed,
-                    directory=work,
-                    device=self.device,
-                    progress=self.shop.progress,
-                )
-            lm.save(directory / LM)
-            _write_json(directory / _SUMMARY, self._summary(lm, work, tasks, examples))
-        shutil.rmtree(work, ignore_errors=True)
-
-    def _new_lm(self) -> SpeechLM:
-        options = self.run.lm
-        roles = {role: self.run.streams(role) for role in dict.fromkeys((options.reads, options.writes))}
-        backbone = Workshop(self.store, data=self.shop.data, seed=self.run.seed, device=self.device).instance(
-            self.run.backbone
-        )  # a copy of its own: extending changes it
-        return SpeechLM.extend(backbone, roles, seed=self.run.seed, **canonical(options))
-
-    def _examples(self, path: Path, lm: SpeechLM, split: str, tasks: list[TaskRows]) -> Examples:
-        if not path.is_file():
-            longest = min(self.training.longest_tokens, _context(lm))
-            manifest = self.data().select(split=split)
-            left_out = write_examples(path, lm, manifest, tasks, longest=longest, progress=self.shop.progress)
-            _write_json(path.with_suffix(".json"), left_out)
-        return Examples(path, len(tasks))
-
-    def _summary(self, lm: SpeechLM, work: Path, tasks: list[TaskRows], examples: Examples) -> dict[str, Any]:
-        left_out = json.loads((work / "train.json").read_text(encoding="utf-8"))
-        rows = {
-            task.name: {"weight": task.weight, "examples": size, "too_long": left_out[task.name]}
-            for task, size in zip(tasks, examples.sizes, strict=True)
-        }
-        return {"tasks": rows, "validation_loss": self._validation(lm, work)}
-
-    def _validation(self, lm: SpeechLM, work: Path) -> dict[str, float] | None:
-        try:
-            tasks = self._task_rows("validation")
-            examples = self._examples(work / "validation.arrow", lm, "validation", tasks)
-        except InvalidManifest:  # no such split, or not for every task
-            return None
-        with self._progress("validation"):
-            losses = mean_loss(lm, examples, self.training.batch_tokens, self.shop.progress)
-        return dict(zip((task.name for task in tasks), losses, strict=True))
-
-    def _task_rows(self, split: str) -> list[TaskRows]:
+    def task_rows(self, split: str) -> list[TaskRows]:
+        """Return the tasks with the codes of a split's audio, encoding it first if need be."""
         tables = self.tokens(split)
         rows = []
         for mix in self.run.tasks:
@@ -216,9 +179,9 @@ class Pipeline:
         if (split, role, column) not in self._tables:
             part = self.run.tokenizers[role]
             if part.fits:
-                with self._progress(self._label(part)):
+                with self.progress(self._label(part)):
                     self.shop.artifact(part)
-            with self._progress(f"tokens of {split}"):
+            with self.progress(f"tokens of {split}"):
                 self._tables[split, role, column] = tokenize(manifest, column, part, self.shop)
         return self._tables[split, role, column]
 
@@ -253,7 +216,8 @@ class Pipeline:
         return "begun" if (self.store.root / (key + PARTIAL)).is_dir() else "to make"
 
     @contextmanager
-    def _progress(self, label: str) -> Iterator[None]:
+    def progress(self, label: str) -> Iterator[None]:
+        """Show how far it is while what `label` names is made."""
         before = self.shop.progress
         try:
             with self.stage(label) as self.shop.progress:
@@ -268,13 +232,3 @@ def _spoken(fields: tuple[Field, ...]) -> list[Field]:
 
 def _column(field: Field) -> Column:
     return "audio" if field.path == "source.audio" else "target_audio"
-
-
-def _context(lm: SpeechLM) -> int:
-    return int(getattr(lm.model.config.get_text_config(), "max_position_embeddings", None) or 2**31)
-
-
-def _write_json(path: Path, value: Any) -> None:
-    draft = path.with_name(path.name + ".partial")
-    draft.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    os.replace(draft, path)

@@ -9,6 +9,7 @@ from pathlib import Path
 from areca import audio as sound
 from areca.errors import InvalidAudio, InvalidConfig
 from areca.languages import language_code
+from areca.lm import SpeechLM
 from areca.tasks import Task
 from areca.types import Audio, Codes
 
@@ -113,3 +114,8 @@ def input_kind(task: Task) -> str:
         paths = ", ".join(field.path for field in task.inputs)
         raise InvalidConfig(f"task {task.tag}: reads {paths}; only a task that reads one recording or text can be run")
     return task.inputs[0].kind
+
+
+def context_of(lm: SpeechLM) -> int:
+    """Return the longest sequence that the LM's positions allow."""
+    return int(getattr(lm.model.config.get_text_config(), "max_position_embeddings", None) or 2**31)

@@ -20,7 +20,7 @@ from areca.fitting import Workshop
 from areca.generate import Decoding, Generated, generate
 from areca.lm import SpeechLM
 from areca.parts import Part, resolve
-from areca.questions import Question, Result, Sound, check_texts, input_kind, languages_of, read_sound
+from areca.questions import Question, Result, Sound, check_texts, context_of, input_kind, languages_of, read_sound
 from areca.specs import TokenizerSpec
 from areca.store import Store
 from areca.tasks import AudioSegment, Task, chain
@@ -201,7 +201,7 @@ class System:
 
     def _room(self, task: Task, question: Question, length: int) -> int:
         """Return how many ids each segment of the answer may have, where the prompt has `length`."""
-        context = int(getattr(self.lm.model.config.get_text_config(), "max_position_embeddings", None) or 2**31)
+        context = context_of(self.lm)
         segments = len(task.answer_kinds)
         left = context - length - 2 * segments
         if left >= _LEAST_IDS * segments:

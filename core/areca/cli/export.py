@@ -7,16 +7,25 @@ from typing import Annotated
 
 import typer
 
+from areca.cli import common
+from areca.cli.quiet import quiet
+
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="the checkpoint's folder")],
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="its folder, or the YAML of its run")],
     target: Annotated[Path, typer.Argument(metavar="DIR", help="a new folder")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="DIR may hold another checkpoint, which gives way")
+    ] = False,
 ) -> None:
     """Copy a checkpoint with everything it needs, after checking every file.
 
     DIR/lm is a plain Hugging Face folder: `AutoModelForCausalLM.from_pretrained("DIR/lm")` loads it without areca.
     """
+    quiet()
     from areca.checkpoint import export as copy
+    from areca.pipeline import locate
 
-    copy(checkpoint, target)
-    print(f"{target}: a copy of {checkpoint}; {target / 'lm'} loads with transformers alone")
+    source = locate(checkpoint, plugins=common.plugins())
+    copy(source, target, replace=replace)
+    print(f"{target}: a copy of {source}; {target / 'lm'} loads with transformers alone")

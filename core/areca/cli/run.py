@@ -21,7 +21,8 @@ def run(
     inputs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[CHECKPOINT] [AUDIO]...", help="a checkpoint's folder (else the shipped one), recordings"
+            metavar="[CHECKPOINT] [AUDIO]...",
+            help="a checkpoint's folder or its run's YAML (else the shipped one), recordings",
         ),
     ] = None,
     task: Annotated[
@@ -61,8 +62,12 @@ def run(
 
 
 def _split(inputs: Sequence[str]) -> tuple[Path | None, list[Path]]:
-    """Tell a checkpoint in front from the recordings: it is the only folder."""
+    """Tell a checkpoint in front from the recordings: it is the only folder, or YAML."""
     paths = [Path(name) for name in inputs]
+    if paths and paths[0].suffix in (".yaml", ".yml"):
+        from areca.pipeline import locate
+
+        return locate(paths[0], plugins=common.plugins()), paths[1:]
     if paths and paths[0].is_dir():
         return paths[0], paths[1:]
     return None, paths

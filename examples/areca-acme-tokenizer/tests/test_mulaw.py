@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from areca.types import Audio
+
 from areca_acme_tokenizer import MulawConfig
 from areca_acme_tokenizer.mulaw import Mulaw
 

@@ -1,0 +1,185 @@
+"""Run a system over a manifest, let judges hear what it says, and write one row per example and metric.
+
+An evaluation's folder holds ``evaluation.json`` (what it is of), ``answers.jsonl`` and ``audio/`` (what the system
+answered), ``heard.jsonl`` (what the judges heard) and ``results.jsonl``. The first four only grow, and what is in them
+is not done again; the results follow from them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from areca.answering import Answer, System, answer_rows, answers_journal, choose
+from areca.audio import read, write
+from areca.errors import InvalidArtifact, InvalidConfig
+from areca.interfaces import Progress, no_progress
+from areca.journal import Journal
+from areca.judging import Clip, OpenJudge, hear, heard_journal
+from areca.manifest import Manifest, Utterance
+from areca.normalize import find_normaliser
+from areca.results import Scoring, language_of, spoken_fields, truth_of, write_results
+from areca.tasks import Field, Task
+from areca.types import Audio
+
+IDENTITY, RESULTS = "evaluation.json", "results.jsonl"
+EXAMPLES = 4
+"""Recordings of each task, source and language that are kept for listening."""
+Stage = Callable[[str], AbstractContextManager[Progress]]
+"""Given what is being done, a context that shows how far it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationConfig:
+    """What is evaluated, and how it is read.
+
+    Raises:
+        ValueError: an option out of range.
+    """
+
+    tasks: tuple[str, ...] = ()
+    """Tasks and chains (``asr+ast``); empty: those that the checkpoint was trained for."""
+    split: str = "test"
+    """Split of the manifest."""
+    sources: tuple[str, ...] = ()
+    """Sources of rows to take, as ``human``; empty: all."""
+    languages: tuple[str, ...] = ()
+    """Source languages of rows to take; empty: all."""
+    limit: int | None = None
+    """Rows of each source and language, at most; the same ones for every task that they serve."""
+    judges: tuple[Any, ...] = ()
+    """Judges of spoken answers: a name, ``name:value`` with the value of its first option, or ``{name: ...}``."""
+    normaliser: str = "basic"
+    """How answers and references are read: ``basic``, or ``spoken-values`` for numbers, dates and times."""
+    batch: int = 8
+    """Questions answered at once."""
+    seed: int = 0
+    """Of the choice of rows."""
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or (self.limit is not None and self.limit < 1):
+            raise ValueError(f"batch and limit must be at least 1, got {self.batch} and {self.limit}")
+
+
+def evaluate(
+    system: System,
+    manifest: Manifest,
+    config: EvaluationConfig,
+    judges: Sequence[OpenJudge],
+    directory: Path,
+    *,
+    identity: str,
+    stage: Stage = lambda _: nullcontext(no_progress),
+) -> Path:
+    """Evaluate; what the folder holds already is not done again.
+
+    Args:
+        system: what is evaluated.
+        manifest: questions and references.
+        config: which of them, and how they are read. Its `judges` are not looked at.
+        judges: open, each under a label of its own.
+        directory: where everything goes.
+        identity: what tells this system from all others, as a checkpoint's fingerprint.
+        stage: shows progress.
+
+    Returns:
+        The path of ``results.jsonl``, written whole or not at all.
+
+    Raises:
+        InvalidArtifact: the folder holds an evaluation of something else.
+        InvalidConfig, InvalidManifest: there is nothing to evaluate.
+    """
+    normaliser = find_normaliser(config.normaliser)
+    rows = choose(manifest, config.split, config.sources, config.languages, config.limit, config.seed)
+    names = [name.replace(",", "+").replace(" ", "") for name in config.tasks or system.tasks]
+    plan = [_Part(name, task, _answerable(task, rows)) for name in names for task in [system.task(name)]]
+    if not any(part.rows for part in plan):
+        raise InvalidConfig(f"no row of split {config.split!r} has what {', '.join(names)} need")
+    for language in sorted({language_of(u, f) or "" for part in plan for u in part.rows for f in part.task.outputs}):
+        normaliser("", language)  # refuses a language that it cannot read, before any work
+    _claim(directory, {"system": identity, "data": manifest.key, "batch": config.batch}, judges)
+    answers = answers_journal(directory / "answers.jsonl")
+    for part in plan:
+        with stage(f"answer {part.name}") as progress:
+            answer_rows(system, manifest, part.name, part.rows, answers, directory, config.batch, progress)
+    heard = heard_journal(directory / "heard.jsonl")
+    clips = [clip for part in plan for clip in _clips(part, manifest, answers, directory)]
+    for judge in judges:
+        with stage(f"judge {judge.name}") as progress:
+            hear(judge, clips, heard, config.batch, progress)
+    _keep_questions(manifest, plan, directory)
+    score = Scoring(normaliser, judges, answers, heard)
+    write_results(
+        directory / RESULTS, (r for part in plan for row in part.rows for r in score(part.task, part.name, row))
+    )
+    return directory / RESULTS
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A task and the rows that it is asked about."""
+
+    name: str
+    task: Task
+    rows: Sequence[Utterance]
+
+
+def _answerable(task: Task, rows: Sequence[Utterance]) -> list[Utterance]:
+    return [row for row in rows if not task.fields_missing(row)]
+
+
+def _claim(directory: Path, identity: Mapping[str, Any], judges: Sequence[OpenJudge]) -> None:
+    """Say what the folder is of, or refuse it; add the judges."""
+    path = directory / IDENTITY
+    directory.mkdir(parents=True, exist_ok=True)
+    said = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {**identity, "judges": {}}
+    if different := [name for name, value in identity.items() if said.get(name) != value]:
+        raise InvalidArtifact(
+            f"{directory}: holds an evaluation with another {' and '.join(different)}; name another folder or remove it"
+        )
+    said["judges"] |= {judge.label: json.loads(judge.signature) for judge in judges}
+    draft = path.with_name(path.name + ".partial")
+    draft.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(draft, path)
+
+
+def _clips(part: _Part, manifest: Manifest, answers: Journal[Answer], directory: Path) -> Iterator[Clip]:
+    for row in part.rows:
+        for field in spoken_fields(part.task):
+            language = language_of(row, field) or ""
+            path = answers[part.name, row.id].audio
+            if path is not None:
+                yield Clip(path, language, partial(read, directory / path))
+            yield Clip(truth_of(row, field), language, partial(_true_audio, manifest, row, field))
+
+
+def _true_audio(manifest: Manifest, row: Utterance, field: Field) -> Audio:
+    return manifest.target_audio(row) if field.path == "target.audio" else manifest.audio(row)
+
+
+def question_path(row_id: str) -> str:
+    """Return where the recording that a row asks about is kept for listening, if it is, from the results' folder."""
+    return f"audio/question/{quote(row_id, safe='')}.flac"
+
+
+def _keep_questions(manifest: Manifest, plan: Sequence[_Part], directory: Path) -> None:
+    """Copy some recordings beside the answers, so that the folder can be listened to wherever it goes."""
+    kept: Counter[tuple[str, str | None, str | None]] = Counter()
+    for part in plan:
+        for row in part.rows if spoken_fields(part.task) else ():
+            group = (part.name, row.source, row.language)
+            path = directory / question_path(row.id)
+            if kept[group] == EXAMPLES or row.audio is None:
+                continue
+            kept[group] += 1
+            if not path.is_file():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write(path, manifest.audio(row))

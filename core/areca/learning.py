@@ -1,0 +1,95 @@
+"""The pipeline's last step but one: extend a backbone, lay out its examples, train it, and measure what it learnt."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from areca.checkpoint import LM
+from areca.errors import InvalidManifest
+from areca.examples import Examples, TaskRows, write_examples
+from areca.fitting import Workshop
+from areca.lm import SpeechLM
+from areca.options import canonical
+from areca.questions import context_of
+from areca.training import mean_loss, train
+
+if TYPE_CHECKING:
+    from areca.pipeline import Pipeline
+
+SUMMARY = "training.json"
+
+
+def learn(pipeline: Pipeline, directory: Path) -> None:
+    """Train a run's LM into `directory`: ``lm/``, and ``training.json``, which is written last.
+
+    What a killed run left in ``work/`` is gone on from, and removed at the end.
+    """
+    work = directory / "work"
+    if not (directory / SUMMARY).is_file():
+        work.mkdir(exist_ok=True)
+        lm, tasks = _new_lm(pipeline), pipeline.task_rows("train")
+        examples = _examples(pipeline, work / "train.arrow", lm, "train", tasks)
+        with pipeline.progress(f"train {pipeline.run.name}"):
+            train(
+                lm,
+                examples,
+                tuple(task.weight for task in tasks),
+                pipeline.training,
+                seed=pipeline.run.seed,
+                directory=work,
+                device=pipeline.device,
+                progress=pipeline.shop.progress,
+            )
+        lm.save(directory / LM)
+        _write_json(directory / SUMMARY, _summary(pipeline, lm, work, tasks, examples))
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def _new_lm(pipeline: Pipeline) -> SpeechLM:
+    run, options = pipeline.run, pipeline.run.lm
+    roles = {role: run.streams(role) for role in dict.fromkeys((options.reads, options.writes))}
+    # A workshop of its own loads a backbone of its own: extending changes it.
+    shop = Workshop(pipeline.store, data=pipeline.data(), seed=run.seed, device=pipeline.device)
+    return SpeechLM.extend(shop.instance(run.backbone), roles, seed=run.seed, **canonical(options))
+
+
+def _examples(pipeline: Pipeline, path: Path, lm: SpeechLM, split: str, tasks: list[TaskRows]) -> Examples:
+    told = path.with_suffix(".json")
+    if not told.is_file():  # written after the examples themselves
+        longest = min(pipeline.training.longest_tokens, context_of(lm))
+        manifest = pipeline.data().select(split=split)
+        with pipeline.progress(f"examples of {split}"):
+            progress = pipeline.shop.progress
+            left_out = write_examples(path, lm, manifest, tasks, longest=longest, progress=progress)
+        _write_json(told, left_out)
+    return Examples(path, len(tasks))
+
+
+def _summary(pipeline: Pipeline, lm: SpeechLM, work: Path, tasks: list[TaskRows], examples: Examples) -> dict[str, Any]:
+    left_out = json.loads((work / "train.json").read_text(encoding="utf-8"))
+    rows = [
+        {"task": task.name, "weight": task.weight, "examples": size, "too_long": left}
+        for task, size, left in zip(tasks, examples.sizes, left_out, strict=True)
+    ]
+    return {"tasks": rows, "validation_loss": _validation(pipeline, lm, work)}
+
+
+def _validation(pipeline: Pipeline, lm: SpeechLM, work: Path) -> list[float] | None:
+    """Return each task's mean loss on the validation split; None where that lacks rows for one of them."""
+    try:
+        tasks = pipeline.task_rows("validation")
+        examples = _examples(pipeline, work / "validation.arrow", lm, "validation", tasks)
+    except InvalidManifest:
+        return None
+    with pipeline.progress("validation"):
+        return list(mean_loss(lm, examples, pipeline.training.batch_tokens, pipeline.shop.progress))
+
+
+def _write_json(path: Path, value: Any) -> None:
+    draft = path.with_name(path.name + ".partial")
+    draft.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    os.replace(draft, path)

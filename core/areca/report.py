@@ -1,0 +1,176 @@
+"""Tables made from results, as Markdown and as a page to listen to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from areca.evaluation import EXAMPLES, RESULTS, question_path
+from areca.listening import Example, Player, listening_page
+from areca.metrics import Estimate, metrics, ratio
+from areca.normalize import NORMALISERS
+from areca.results import COMPUTE, OUTPUT, SPEECH, TRUTH, ResultRow, read_results
+
+ALL = "all"
+SCORES = ("task", "output", "judge", "source", "language", "n", "exact %", "WER %", "CER %", "BLEU", "chrF")
+CEILING = ("ceiling %", "of ceiling %")
+SPEED = ("task", "source", "language", "n", "compute s / s of speech", "mean s of speech")
+_SHARES = ("exact", "wer", "cer")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table: its title, the names of its columns, its cells, and what must be known to read it."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    notes: tuple[str, ...]
+
+    def markdown(self) -> str:
+        """Return the table as Markdown."""
+        lines = [f"## {self.title}", "", _line(self.header), _line(["---"] * len(self.header))]
+        lines += [_line(row) for row in self.rows]
+        return "\n".join([*lines, "", *(f"- {note}" for note in self.notes)]) + "\n"
+
+
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def show(estimate: Estimate, scale: float = 1.0) -> str:
+    """Return an estimate as ``"87.5 [83.9, 90.4]"``."""
+    return f"{scale * estimate.value:.1f} [{scale * estimate.low:.1f}, {scale * estimate.high:.1f}]"
+
+
+def tables(rows: Sequence[ResultRow]) -> list[Table]:
+    """Return the table of scores and, where there is speech, that of speed."""
+    made = [_scores(rows)]
+    if any(row.metric == COMPUTE for row in rows):
+        made.append(_speed(rows))
+    return made
+
+
+def _cells(rows: Iterable[ResultRow], key: Callable[[ResultRow], tuple[Any, ...]]) -> dict[Any, list[ResultRow]]:
+    """Group rows by key, source and language, the languages of one source also together."""
+    groups: dict[Any, list[ResultRow]] = {}
+    for row in rows:
+        groups.setdefault((*key(row), row.source or "", row.language or ""), []).append(row)
+    together: dict[Any, list[ResultRow]] = {}
+    for (*head, _), of_language in groups.items():
+        together.setdefault(tuple(head), []).extend(of_language)
+    cells: dict[Any, list[ResultRow]] = {}
+    for head, everything in together.items():
+        languages = {k: v for k, v in groups.items() if k[:-1] == head}
+        cells |= languages
+        if len(languages) > 1:
+            cells[*head, ALL] = everything
+    return cells
+
+
+def _scores(rows: Sequence[ResultRow]) -> Table:
+    of_output = [row for row in rows if row.of == OUTPUT and row.metric == "exact"]
+    truths = {(row.task, row.field, row.judge, row.id): row.value for row in rows if _is_exact_truth(row)}
+    cells = _cells(of_output, lambda row: (row.task, row.field, row.judge or ""))
+    judged = bool(truths)
+    lines = [
+        (*map(str, key), str(len(group)), *_corpus(group), *(_ceiling(group, truths) if judged else ()))
+        for key, group in cells.items()
+    ]
+    return Table("Scores", SCORES + CEILING * judged, lines, _notes(rows, judged))
+
+
+def _is_exact_truth(row: ResultRow) -> bool:
+    return row.of == TRUTH and row.metric == "exact"
+
+
+def _corpus(group: Sequence[ResultRow]) -> Iterable[str]:
+    pairs = [(_read(row, row.hypothesis), _read(row, row.reference)) for row in group]
+    for metric in metrics().values():
+        yield show(metric.corpus(pairs), 100.0 if metric.name in _SHARES else 1.0)
+
+
+def _read(row: ResultRow, text: str) -> str:
+    name, _, version = row.normaliser.partition("/")
+    normaliser = NORMALISERS[name]
+    if str(normaliser.version) != version:
+        raise ValueError(f"results read by {row.normaliser}, this areca has {normaliser.signature}: evaluate again")
+    return normaliser(text, row.text_language or "")
+
+
+def _ceiling(group: Sequence[ResultRow], truths: dict[Any, float]) -> tuple[str, str]:
+    keys = [(row.task, row.field, row.judge, row.id) for row in group]
+    if not all(key in truths for key in keys):
+        return "", ""
+    of_truth = [truths[key] for key in keys]
+    share = sum(of_truth) / len(of_truth)
+    return f"{100 * share:.1f}", show(ratio([row.value for row in group], of_truth), 100.0)
+
+
+def _notes(rows: Sequence[ResultRow], judged: bool) -> tuple[str, ...]:
+    scored = [row for row in rows if row.metric not in (COMPUTE, SPEECH)]
+    notes = ["In brackets: 95 % intervals, of Wilson for exact matches, by bootstrap for the others."]
+    notes += [
+        f"Answer and reference are both read by `{name}`." for name in dict.fromkeys(r.normaliser for r in scored)
+    ]
+    if judged:
+        notes.append("Ceiling: exact matches of the same judge on the true recordings of the same examples.")
+    signatures = dict.fromkeys(f"`{row.signature}`" for row in scored)
+    return (*notes, "Signatures: " + ", ".join(signatures) + ".")
+
+
+def _speed(rows: Sequence[ResultRow]) -> Table:
+    speech = {(row.task, row.field, row.id): row.value for row in rows if row.metric == SPEECH}
+    lines = []
+    for (task, source, language), group in _cells(
+        (r for r in rows if r.metric == COMPUTE), lambda r: (r.task,)
+    ).items():
+        compute_s = [row.value for row in group]
+        speech_s = [speech[row.task, row.field, row.id] for row in group]
+        found = ratio(compute_s, speech_s)
+        cells = f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]", f"{sum(speech_s) / len(group):.2f}"
+        lines.append((task, source, language, str(len(group)), *cells))
+    return Table("Speed", SPEED, lines, ("Wall clock of warm answers, reading of files left out; in batches.",))
+
+
+def write_report(directory: Path) -> list[Table]:
+    """Write ``report.md`` and ``index.html`` beside the results in `directory`.
+
+    Returns:
+        The tables that are in both.
+
+    Raises:
+        InvalidArtifact: there are no results.
+    """
+    rows = read_results(directory / RESULTS)
+    made = tables(rows)
+    (directory / "report.md").write_text("\n".join(t.markdown() for t in made), encoding="utf-8")
+    page = listening_page("Evaluation", [(t.title, t.header, t.rows, t.notes) for t in made], examples(rows), directory)
+    (directory / "index.html").write_text(page, encoding="utf-8")
+    return made
+
+
+def examples(rows: Sequence[ResultRow]) -> list[Example]:
+    """Return the first judged answers of each task, source and language, each once with what every judge heard."""
+    by_answer: dict[str, list[ResultRow]] = {}
+    for row in rows:
+        if row.audio and row.metric == "exact":
+            by_answer.setdefault(row.audio, []).append(row)
+    taken: dict[Any, int] = {}
+    found = []
+    for audio, heard in by_answer.items():
+        group = (heard[0].task, heard[0].source, heard[0].language)
+        taken[group] = taken.get(group, 0) + 1
+        if taken[group] <= EXAMPLES:
+            found.append(_example(audio, heard))
+    return found
+
+
+def _example(audio: str, heard: Sequence[ResultRow]) -> Example:
+    first = heard[0]
+    lines = [f"wanted: {first.reference}", *(f"{row.judge} heard: {row.hypothesis}" for row in heard)]
+    players = (Player("question", Path(question_path(first.id)), ()), Player("answer", Path(audio), tuple(lines)))
+    title = f"{first.task}, {first.source}, {first.language}: {first.id}"
+    return Example(title, players, all(row.value == 1.0 for row in heard))
