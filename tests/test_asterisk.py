@@ -77,7 +77,8 @@ def test_recordings_out_of_a_package(make_deb: MakeDeb, home: Path) -> None:
     recordings = Recordings(VOICES["fr"], archives)
     assert list(recordings.files) == ["digits/1", "hello"]
     audio = recordings.read("digits/1")
-    assert (audio.sample_rate_hz, audio.channels, audio.seconds) == (16_000, 1, pytest.approx(0.5, abs=0.01))
+    assert (audio.sample_rate_hz, audio.channels) == (16_000, 1)
+    assert audio.seconds == pytest.approx(0.5, abs=0.01)
     with pytest.raises(InvalidAudio, match="fr_CA_f_June: no recording 'digits/2'"):
         recordings.read("digits/2")
     folder = unpacked(FRENCH, archives)

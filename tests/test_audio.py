@@ -4,12 +4,14 @@ import math
 import sys
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 import soundfile
 import torch
+import torchaudio
 
 from areca.audio import conform, header, read, write
 from areca.errors import InvalidAudio, MissingDependency
@@ -33,7 +35,7 @@ def cut(path: Path, share: float) -> Path:
 def encode(path: Path, audio: Audio, codec: str, container: str | None = None) -> Path:
     samples = (audio.samples[:1] * 32767).to(torch.int16).numpy()
     with av.open(str(path), "w", format=container) as out:
-        stream = out.add_stream(codec, rate=audio.sample_rate_hz, layout="mono")
+        stream: Any = out.add_stream(codec, rate=audio.sample_rate_hz, layout="mono")
         resampler = av.AudioResampler(format=stream.format.name, layout="mono", frame_size=stream.frame_size or 320)
         frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
         frame.sample_rate = audio.sample_rate_hz
@@ -169,6 +171,15 @@ def test_conform_resamples_to_the_same_sound(rate: int) -> None:
     assert audio.samples.shape[1] == pytest.approx(RATE / 2, abs=2)
     n = min(audio.samples.shape[1], len(expected)) - 400
     assert (audio.samples[0, 400:n] - expected[400:n]).abs().max() < 0.01  # ends have no neighbours
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(22_050, 1), (8_000, 2), (48_000, 2), (44_100, 1)])
+def test_conform_is_torchaudios_resampling(rate: int, channels: int) -> None:
+    samples = torch.randn(channels, 20_001, generator=torch.Generator().manual_seed(0))
+    expected = torchaudio.functional.resample(samples.double(), rate, RATE).float()
+    actual = conform(Audio(samples, rate), RATE, channels).samples
+    assert actual.shape == expected.shape
+    assert torch.allclose(actual, expected, atol=1e-5)
 
 
 def test_conform_removes_what_the_new_rate_cannot_hold() -> None:

@@ -18,7 +18,7 @@ import yaml
 from areca.cli import app, common
 from areca.component import Kind
 from areca.config import parse_config
-from areca.options import build
+from areca.options import describe
 from areca.registry import Registry
 from areca.store import Store
 
@@ -153,8 +153,8 @@ def test_config_prints_yaml_that_gives_the_defaults(entry: Any, capsys: pytest.C
     part = values if place is None else values[place]
     part = part[0] if component.kind is Kind.TASK else part
     assert part.pop("name") == component.name
-    assert build(component.config, part, "pasted") == component.config()
-    assert set(part) == set(component.config.__dataclass_fields__)
+    defaults = {o.name: o.default for o in describe(component.config)}
+    assert part == {name: list(v) if isinstance(v, tuple) else v for name, v in defaults.items()}
 
 
 def test_config_can_be_pasted_into_a_run(shop: Any) -> None:
@@ -270,7 +270,7 @@ def test_store_keeps_what_is_being_made_and_shows_what_is_damaged(world: Any) ->
         assert world.areca("store", "gc").stdout == f"kept {'c' * 64}.partial: a process is making it\n"
         busy = world.areca("store", "rm", "cccc")
         assert busy.returncode == 1 and "a process is making it" in busy.stderr
-    assert f"(damaged)     {made.key[:12]}" in world.areca("store", "ls").stdout
+    assert ["(damaged)", made.key[:12]] in [row.split()[:2] for row in world.areca("store", "ls").stdout.splitlines()]
     assert world.areca("store", "rm", made.key).returncode == 0
     assert not made.directory.exists()
 
@@ -321,18 +321,7 @@ def test_new_makes_a_package_that_passes_everything(world: Any, kind: str) -> No
     done = world.areca("new", kind, "my-thing", "-o", "thing")
     assert done.returncode == 0, done.stderr
     assert "pip install -e thing" in done.stdout
-    source = world.directory / "thing" / "src"
-    checked = world.areca("-p", str(source / "areca_my_thing" / "__init__.py"), "list")
-    assert checked.returncode == 1  # a package is named, not a file
-    path = os.pathsep.join([str(source), os.environ.get("PYTHONPATH", "")])
-    checked = subprocess.run(
-        [sys.executable, "-m", "areca", "-p", "areca_my_thing", "check", "my-thing"],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-        cwd=world.directory,
-        check=False,
-    )
+    checked = world.areca("-p", "thing/src/areca_my_thing/__init__.py", "check", "my-thing")
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert " 0 failed" in checked.stdout
     pyproject = (world.directory / "thing" / "pyproject.toml").read_text()

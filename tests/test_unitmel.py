@@ -260,12 +260,14 @@ def test_the_spec_takes_what_divides_into_mel_frames() -> None:
 
 
 def test_the_net_of_a_faster_tokenizer_makes_fewer_frames_a_unit() -> None:
-    voice = Voice(Shape(units=5, frames_per_unit=2, width=8, layers=1, longest=None))
+    voice = Voice(Shape(units=5, frames_per_unit=2, width=8, layers=1, fine_layers=1, longest=None))
     assert voice.duration is None
     assert voice.mel(torch.zeros(1, 7, dtype=torch.int64), torch.ones(1, 7)).shape == (1, 80, 14)
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"width": 0}, {"speech_s": 0.0}, {"phase_iterations": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"steps": 0}, {"width": 0}, {"speech_s": 0.0}, {"phase_iterations": -1}, {"fine_layers": -1}]
+)
 def test_impossible_options_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         UnitMelConfig(**wrong)

@@ -63,7 +63,8 @@ class Workshop:
         component = part.entry.component
 
         def build(directory: Path) -> None:
-            job = Job(directory, self.seed, self.device, self.progress)
+            specs = {name: need.spec for name, need in part.needs.items()}
+            job = Job(directory, self.seed, self.device, self.progress, specs)
             needs = {name: self.instance(need) for name, need in part.needs.items()}
             part.entry.target().fit(part.config, needs, self.data, job)
 

@@ -35,11 +35,14 @@ def import_local(name: str, root: Path) -> ModuleType:
         root: a folder.
     """
     path = (root / name).resolve()
-    folder = str(path.parent if name.endswith(".py") else root.resolve())
-    if folder not in sys.path:
-        sys.path.append(folder)
+    package = path.parent.name if path.name == "__init__.py" else None
+    folder = path.parent.parent if package else path.parent if name.endswith(".py") else root.resolve()
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
         importlib.invalidate_caches()
-    return _import_file(path) if name.endswith(".py") else importlib.import_module(name)
+    if package or not name.endswith(".py"):
+        return importlib.import_module(package or name)
+    return _import_file(path)
 
 
 def _import_file(path: Path) -> ModuleType:

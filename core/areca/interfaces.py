@@ -11,13 +11,14 @@ a component without the tag ``fit``. Randomness comes from ``job.seed`` or a giv
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 
+from areca.specs import Spec
 from areca.types import Audio, Codes, VoicePrompt
 
 
@@ -42,12 +43,14 @@ class Job:
         seed: the only source of randomness.
         device: where to compute.
         progress: to be told how far the job is.
+        specs: what the needs say of themselves, by the component's names for them.
     """
 
     directory: Path
     seed: int
     device: torch.device
     progress: Progress = no_progress
+    specs: Mapping[str, Spec] = field(default_factory=dict)
 
 
 @runtime_checkable

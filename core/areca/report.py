@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from areca.errors import InvalidArtifact
 from areca.evaluation import EXAMPLES, RESULTS, question_path
 from areca.listening import Example, Player, listening_page
 from areca.metrics import Estimate, metrics, ratio
-from areca.normalize import NORMALISERS
+from areca.normalize import find_normaliser
 from areca.results import COMPUTE, OUTPUT, SPEECH, TRUTH, ResultRow, read_results
 
 ALL = "all"
@@ -75,7 +76,7 @@ def _scores(rows: Sequence[ResultRow]) -> Table:
     truths = {(row.task, row.field, row.judge, row.id): row.value for row in rows if _is_exact_truth(row)}
     cells = _cells(of_output, lambda row: (row.task, row.field, row.judge or ""))
     judged = bool(truths)
-    lines = [
+    lines: list[tuple[str, ...]] = [
         (*map(str, key), str(len(group)), *_corpus(group), *(_ceiling(group, truths) if judged else ()))
         for key, group in cells.items()
     ]
@@ -94,9 +95,12 @@ def _corpus(group: Sequence[ResultRow]) -> Iterable[str]:
 
 def _read(row: ResultRow, text: str) -> str:
     name, _, version = row.normaliser.partition("/")
-    normaliser = NORMALISERS[name]
+    normaliser = find_normaliser(name)
     if str(normaliser.version) != version:
-        raise ValueError(f"results read by {row.normaliser}, this areca has {normaliser.signature}: evaluate again")
+        raise InvalidArtifact(
+            f"results read by {row.normaliser}, this areca has {normaliser.signature}: give the `areca evaluate` that "
+            "made them again (nothing is answered twice)"
+        )
     return normaliser(text, row.text_language or "")
 
 
@@ -123,15 +127,14 @@ def _notes(rows: Sequence[ResultRow], judged: bool) -> tuple[str, ...]:
 
 def _speed(rows: Sequence[ResultRow]) -> Table:
     speech = {(row.task, row.field, row.id): row.value for row in rows if row.metric == SPEECH}
-    lines = []
-    for (task, source, language), group in _cells(
-        (r for r in rows if r.metric == COMPUTE), lambda r: (r.task,)
-    ).items():
+    lines: list[tuple[str, ...]] = []
+    timed = (row for row in rows if row.metric == COMPUTE)
+    for (task, source, language), group in _cells(timed, lambda row: (row.task,)).items():
         compute_s = [row.value for row in group]
         speech_s = [speech[row.task, row.field, row.id] for row in group]
         found = ratio(compute_s, speech_s)
-        cells = f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]", f"{sum(speech_s) / len(group):.2f}"
-        lines.append((task, source, language, str(len(group)), *cells))
+        pace = f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+        lines.append((task, source, language, str(len(group)), pace, f"{sum(speech_s) / len(group):.2f}"))
     return Table("Speed", SPEED, lines, ("Wall clock of warm answers, reading of files left out; in batches.",))
 
 
@@ -142,7 +145,7 @@ def write_report(directory: Path) -> list[Table]:
         The tables that are in both.
 
     Raises:
-        InvalidArtifact: there are no results.
+        InvalidArtifact: there are no results, or they were read by another version of the normaliser.
     """
     rows = read_results(directory / RESULTS)
     made = tables(rows)

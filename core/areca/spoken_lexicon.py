@@ -17,13 +17,15 @@ class Language:
     """What a language adds to what num2words and babel know.
 
     Args:
-        fillers: words that carry no value.
+        joins: words inside numbers that may be left out.
+        fillers: words outside numbers that carry no value.
         clock: words for hours; the first is the one written.
         halves: whether hours are said by the 12-hour clock, with "a m" and "p m".
         zero: what is said before one-digit minutes, the first being the one written; () where nothing is.
         respell: patterns and replacements that bring spellings of one number together.
     """
 
+    joins: frozenset[str]
     fillers: frozenset[str]
     clock: tuple[str, ...]
     halves: bool = False
@@ -33,28 +35,35 @@ class Language:
 
 LANGUAGES: Mapping[str, Language] = {
     "en": Language(
-        frozenset({"the", "of", "and", "on", "at"}),
+        frozenset({"and"}),
+        frozenset({"the", "of", "on", "at"}),
         ("oclock",),
         halves=True,
         zero=("oh", "o"),
         respell=(("^a(?=hundred|thousand)", "one"),),
     ),
     "es": Language(
-        frozenset({"el", "la", "las", "los", "de", "del", "y", "a"}),
+        frozenset({"y"}),
+        frozenset({"el", "la", "las", "los", "de", "del", "a"}),
         ("horas", "hora"),
         halves=True,
         zero=("cero",),
         respell=(("^una?$", "uno"), ("un$", "uno")),
     ),
     "fr": Language(
-        frozenset({"le", "la", "a", "et", "du"}), ("heures", "heure", "h"), respell=(("une$", "un"), ("cents", "cent"))
+        frozenset({"et"}),
+        frozenset({"le", "la", "a", "du"}),
+        ("heures", "heure", "h"),
+        respell=(("une$", "un"), ("cents", "cent")),
     ),
     "de": Language(
+        frozenset(),
         frozenset({"der", "den", "dem", "am", "um"}),
         ("uhr",),
         respell=(("eins?(?=hundert|tausend)", ""), ("^eine?$", "eins")),
     ),
     "it": Language(
+        frozenset(),
         frozenset({"il", "lo", "le", "la", "e", "di", "del", "alle"}),
         ("ore", "ora"),
         respell=(("oo", "o"), ("dicott", "diciott"), ("^una?$", "uno")),
@@ -88,11 +97,11 @@ def fold(text: str) -> str:
 
 @functools.lru_cache(maxsize=50_000)
 def say(number: int, code: str, form: str = "cardinal") -> str:
-    """Return `number` in words without accents or fillers; `form` is cardinal, ordinal or year."""
+    """Return `number` in words without accents or joins; `form` is cardinal, ordinal or year."""
     from num2words import num2words
 
     words = re.findall(r"\w+", fold(str(num2words(number, lang=code, to=form))))
-    return " ".join(word for word in words if word not in LANGUAGES[code].fillers)
+    return " ".join(word for word in words if word not in LANGUAGES[code].joins)
 
 
 @functools.cache

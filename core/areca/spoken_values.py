@@ -63,14 +63,14 @@ def _items(text: str, code: str) -> list[_Item]:
     for pattern, replacement in _REWRITES:
         text = re.sub(pattern, replacement, text)
     table = lexicon(code)
-    words = [word for word in text.split() if word not in table.language.fillers]
+    words = [word for word in text.split() if word not in table.language.joins]
     items: list[_Item] = []
     i = 0
     while i < len(words):
         length, item = _number(words, i, table) or (1, _other(words[i], table))
         items.append(item)
         i += length
-    return items
+    return [item for item in items if item.word not in table.language.fillers]
 
 
 def _number(words: list[str], i: int, table: Lexicon) -> tuple[int, _Item] | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from areca.interfaces import Job, Progress, no_progress
+from areca.fitting import Workshop
+from areca.interfaces import Progress, no_progress
 from areca.options import file_hash
+from areca.store import META, Store
 from areca.testing.subject import Skipped, Subject
 from areca.testing.tools import with_global_seed
 
@@ -63,15 +63,15 @@ def _require(subject: Subject, tag: str) -> None:
 
 
 def _fit(subject: Subject, name: str, progress: Progress = no_progress) -> dict[str, str]:
-    directory = subject.folder(name)
-    job = Job(directory, _SEED, subject.workshop.device, progress)
-    needs = {need: subject.workshop.instance(part) for need, part in subject.part.needs.items()}
-    subject.entry.target().fit(subject.part.config, needs, subject.manifest, job)
-    return {p.relative_to(directory).as_posix(): file_hash(p) for p in _files(directory)}
-
-
-def _files(directory: Path) -> list[Path]:
-    return sorted(p for p in directory.rglob("*") if p.is_file())
+    """Fit into a store called `name`; `progress` is told of the component's own fit alone. Return hashes by file."""
+    store = Store(subject.folder(name))
+    needs = Workshop(store, data=subject.manifest, seed=_SEED)
+    for part in subject.part.needs.values():
+        needs.instance(part)
+    artifact = Workshop(store, data=subject.manifest, seed=_SEED, progress=progress).artifact(subject.part)
+    assert artifact is not None
+    found = sorted(p for p in artifact.directory.rglob("*") if p.is_file() and p.name != META)
+    return {p.relative_to(artifact.directory).as_posix(): file_hash(p) for p in found}
 
 
 def _differing(a: dict[str, str], b: dict[str, str]) -> str:

@@ -45,6 +45,7 @@ def check_randomness(subject: Subject) -> None:
 
 def check_voice(subject: Subject) -> None:
     """With the tag ``voice`` it takes a voice prompt; without, it refuses one."""
+    _ = subject.instance
     codes = _codes(subject)[:1]
     voice = VoicePrompt(subject.manifest.audio(subject.manifest.rows[0]))
     if "voice" in subject.component.tags:
@@ -55,6 +56,7 @@ def check_voice(subject: Subject) -> None:
 
 def check_refuses_wrong_codes(subject: Subject) -> None:
     """Nothing, and codes out of range, are `InvalidCodes`."""
+    _ = subject.instance
     stream, good = _spec(subject).streams[0], _codes(subject)[0]
     refuses(InvalidCodes, lambda: _speak(subject, [], seed=0), "an empty list")
     for code in (-1, stream.size):

@@ -25,31 +25,35 @@ class Voice:
         audio_package: Debian package of the recordings.
         text_package: Debian package of the transcripts; None: it has none.
         folder: where its recordings are, under the packages' sounds.
+        person: who speaks.
+        license: of the recordings, as SPDX says it.
     """
 
     language: str
     audio_package: str
     text_package: str | None
     folder: str
+    person: str
+    license: str
 
 
-def _core(language: str, folder: str) -> Voice:
+def _core(language: str, folder: str, person: str, license: str) -> Voice:
     package = f"asterisk-core-sounds-{language}"
-    return Voice(language, f"{package}-g722", package, folder)
+    return Voice(language, f"{package}-g722", package, folder, person, license)
 
 
 VOICES: Mapping[str, Voice] = {
-    "en": _core("en", "en_US_f_Allison"),
-    "es": _core("es", "es_MX_f_Allison"),
-    "fr": _core("fr", "fr_CA_f_June"),
-    "it": _core("it", "it_IT_m_Carlo"),
-    "ru": _core("ru", "ru_RU_f_IvrvoiceRU"),
+    "en": _core("en", "en_US_f_Allison", "Allison Smith", "CC-BY-SA-3.0"),
+    "es": _core("es", "es_MX_f_Allison", "Allison Smith", "CC-BY-SA-3.0"),
+    "fr": _core("fr", "fr_CA_f_June", "June Wallack", "CC-BY-SA-3.0"),
+    "it": _core("it", "it_IT_m_Carlo", "Carlo Flora", "CC-BY-3.0"),
+    "ru": _core("ru", "ru_RU_f_IvrvoiceRU", "Maxim Topal (ivrvoice.ru)", "CC-BY-3.0"),
 }
 """The professional voices, 16 kHz, with transcripts."""
 OTHER_VOICES: Mapping[str, Voice] = {
-    "es": Voice("es", "asterisk-prompt-es-co", None, "es"),
-    "fr": Voice("fr", "asterisk-prompt-fr-armelle", None, "fr"),
-    "it": Voice("it", "asterisk-prompt-it-menardi-wav", None, "it_IT_f_Menardi"),
+    "es": Voice("es", "asterisk-prompt-es-co", None, "es", "July E. Jiménez", "GPL-2.0-only"),
+    "fr": Voice("fr", "asterisk-prompt-fr-armelle", None, "fr", "Armelle Desjardins", "LicenseRef-BSD-like"),
+    "it": Voice("it", "asterisk-prompt-it-menardi-wav", None, "it_IT_f_Menardi", "Paola Dal Zot", "CC-BY-SA-3.0-IT"),
 }
 """Other speakers, 8 kHz, without transcripts; the names of the files say what their numbers and dates are."""
 

@@ -25,8 +25,10 @@ class UnitMelConfig:
     """Seconds of speech to learn from, at most."""
     width: int = 192
     """Channels of the net."""
-    layers: int = 3
-    """Convolutional blocks at the units' rate, and as many at the rate of mel frames."""
+    layers: int = 5
+    """Convolutional blocks at the units' rate."""
+    fine_layers: int = 1
+    """Convolutional blocks at the rate of mel frames, where one costs as much as several at the units' rate."""
     longest: int = 50
     """Longest duration that can be predicted for a deduplicated unit, in frames of the base rate."""
     steps: int = 1_500
@@ -51,8 +53,9 @@ class UnitMelConfig:
         for name in positive:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        if self.phase_iterations < 0:
-            raise ValueError(f"phase_iterations must not be negative, got {self.phase_iterations}")
+        for name in ("fine_layers", "phase_iterations"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
 
 
 def unit_rate_hz(tokenizer: TokenizerSpec) -> float:

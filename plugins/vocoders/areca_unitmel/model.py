@@ -112,4 +112,5 @@ def _shape(config: UnitMelConfig, tokenizer: Any) -> Shape:
     assert isinstance(tokenizer, TokenizerSpec)
     stream = tokenizer.streams[0]
     longest = config.longest if stream.frame_rate_hz is None else None
-    return Shape(stream.size, round(MEL_RATE_HZ / unit_rate_hz(tokenizer)), config.width, config.layers, longest)
+    frames = round(MEL_RATE_HZ / unit_rate_hz(tokenizer))
+    return Shape(stream.size, frames, config.width, config.layers, config.fine_layers, longest)

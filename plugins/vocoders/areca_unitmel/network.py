@@ -26,7 +26,8 @@ class Shape:
         units: number of distinct units.
         frames_per_unit: mel frames that a unit at the base rate lasts.
         width: channels.
-        layers: blocks at each of the two rates.
+        layers: blocks at the units' rate.
+        fine_layers: blocks at the rate of mel frames.
         longest: longest duration to predict, frames of the base rate; None: units come at a constant rate.
     """
 
@@ -34,6 +35,7 @@ class Shape:
     frames_per_unit: int
     width: int
     layers: int
+    fine_layers: int
     longest: int | None
 
 
@@ -79,7 +81,7 @@ class MelNet(nn.Module):
         self.embedding = nn.Embedding(shape.units, shape.width)
         self.coarse = Blocks(shape.width, shape.layers)
         self.spread = nn.Conv1d(shape.width, shape.width * self.stack, 1)
-        self.fine = Blocks(shape.width, shape.layers)
+        self.fine = Blocks(shape.width, shape.fine_layers)
         self.out = nn.Conv1d(shape.width, SPEECH.mels, 1)
         self.register_buffer("mean", torch.zeros(SPEECH.mels, 1))
         self.register_buffer("deviation", torch.ones(SPEECH.mels, 1))

@@ -1,0 +1,99 @@
+"""``areca evaluate CHECKPOINT``: score a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from areca.cli import common
+from areca.cli.quiet import quiet
+from areca.errors import InvalidConfig
+
+if TYPE_CHECKING:
+    from areca.evaluation_inputs import Inputs
+
+RESULTS = Path("results")
+
+
+def evaluate(
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[CHECKPOINT] [DATA]",
+            help="a checkpoint's folder or a run's YAML (else the shipped one); a manifest or a run's YAML",
+        ),
+    ] = None,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", "-t", help="a task or chain (else all it was trained for)")
+    ] = None,
+    judge: Annotated[
+        list[str] | None,
+        typer.Option("--judge", "-j", help="pocketsphinx, whisper:DIR, or '{name: whisper, model: DIR, ...}'"),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="split of the data")] = None,
+    source: Annotated[list[str] | None, typer.Option("--source", "-s", help="take rows of this source alone")] = None,
+    language: Annotated[list[str] | None, typer.Option("--language", "-l", help="take this source language")] = None,
+    limit: Annotated[int | None, typer.Option(help="rows of each source and language, at most", min=1)] = None,
+    normaliser: Annotated[str | None, typer.Option(help="how texts are read: basic, spoken-values")] = None,
+    batch: Annotated[int | None, typer.Option(help="questions answered at once", min=1)] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="results' folder (else results/NAME)")] = None,
+    device: Annotated[str, typer.Option(help="where to compute, as cuda")] = "cpu",
+) -> None:
+    """Score a checkpoint on data it was not trained on: text as it is, speech by judges.
+
+    Options left out are those of `evaluation:` in the checkpoint's YAML. Work that was interrupted goes on where it was
+    when the same command is given again.
+    """
+    quiet()
+    from areca.evaluation import evaluate as run_evaluation
+    from areca.evaluation_inputs import open_inputs
+    from areca.judging import open_judge
+
+    given = {
+        "tasks": task,
+        "judges": judge,
+        "split": split,
+        "sources": source,
+        "languages": language,
+        "limit": limit,
+        "normaliser": normaliser,
+        "batch": batch,
+    }
+    opened = open_inputs(
+        *_split(inputs or []),
+        {name: value for name, value in given.items() if value not in (None, [])},
+        plugins=common.plugins(),
+        device=device,
+        stage=common.progress,
+    )
+    judges = [open_judge(opened.registry, wanted, device) for wanted in opened.config.judges]
+    directory = output or RESULTS / opened.name
+    run_evaluation(
+        opened.system,
+        opened.manifest,
+        opened.config,
+        judges,
+        directory,
+        identity=opened.identity,
+        stage=common.progress,
+    )
+    _show(directory, opened)
+
+
+def _split(inputs: list[str]) -> tuple[Path | None, Path | None]:
+    if len(inputs) > 2:
+        raise InvalidConfig(f"expected a checkpoint and its data, got {len(inputs)} arguments: {' '.join(inputs)}")
+    paths: list[Any] = [Path(name) for name in inputs]
+    if len(paths) == 1 and paths[0].suffix == ".jsonl":
+        return None, paths[0]
+    checkpoint, data = [*paths, None, None][:2]
+    return checkpoint, data
+
+
+def _show(directory: Path, opened: Inputs) -> None:
+    from areca.cli.report import report
+
+    print(f"{opened.name} on split {opened.config.split!r} of {opened.manifest.root}\n")
+    report(directory)

@@ -1,0 +1,108 @@
+"""``python -m areca.quickstart``: French speech in, English speech out, by the model that areca ships."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import areca
+from areca.cli.common import print_table, progress
+from areca.cli.quiet import quiet
+from areca.component import Kind
+from areca.errors import ArecaError
+from areca.parts import resolve
+from areca.registry import Registry
+
+FOLDER = Path("quickstart")
+COUNT = 6
+HEADER = ("said (French)", "transcribed", "translated", "spoken as", "s to make", "per s of speech")
+SOURCES = {
+    "human": (
+        "human recordings: words and numbers of a French telephone voice (Debian's asterisk-core-sounds-fr-g722), "
+        "joined to values that the model was not trained on"
+    ),
+    "synthetic": (
+        "speech synthesised by espeak-ng, because the human recordings cannot be had here; values and voices that the "
+        "model was not trained on"
+    ),
+}
+_CHAIN, _DIRECT = "asr+ast+s2st", "s2st"
+
+
+def main() -> None:
+    """Translate some recordings, print what came of them, and write ``quickstart/index.html``."""
+    quiet()
+    try:
+        _translate(FOLDER)
+    except ArecaError as e:
+        print(f"error: {e}", file=sys.stderr)
+        raise SystemExit(1) from e
+
+
+def _translate(folder: Path) -> None:
+    system = areca.load()
+    source, manifest = _recordings()
+    print(f"\nInput: {SOURCES[source]}.\n")
+    task = _CHAIN if _CHAIN in system.tasks else _DIRECT
+    paths = [manifest.resolve(row.audio) for row in manifest.rows]
+    ask = {"source": "French", "target": "English", "batch": 1}
+    system.run(task, audio=paths[0], **ask)  # a first answer loads the parts, and is no measure
+    results = system.run(task, audio=paths, **ask)
+    folder.mkdir(exist_ok=True)
+    rows = [_row(row, result) for row, result in zip(manifest.rows, results, strict=True)]
+    print_table(HEADER, rows)
+    page = _write(folder, manifest, results, rows, source)
+    print(f"\nListen: {page.resolve()}")
+
+
+def _recordings() -> tuple[str, Any]:
+    """Return the best source of French speech that can be had, and a manifest of it."""
+    from areca.fitting import Workshop
+    from areca.store import Store
+
+    refusals = []
+    for source in SOURCES:
+        options = {"languages": ["fr"], "sources": [source], "target_source": source}
+        counts = {"count": 0, "validation_count": 0, "test_count": COUNT}
+        try:
+            part = resolve(Registry.discover(), Kind.DATASET, {"name": "say", **options, **counts}, role="data")
+            with progress(f"{source} French speech") as told:
+                return source, Workshop(Store(), progress=told).instance(part)
+        except ArecaError as e:
+            refusals.append(f"{source}: {e}")
+    raise ArecaError("no French speech to translate can be had:\n  " + "\n  ".join(refusals))
+
+
+def _row(row: Any, result: Any) -> tuple[str, ...]:
+    return (
+        row.text,
+        result.transcript or "-",
+        result.translation or "-",
+        row.target_text,
+        f"{result.seconds:.2f}",
+        f"{result.seconds / result.audio.seconds:.2f}",
+    )
+
+
+def _write(folder: Path, manifest: Any, results: Sequence[Any], rows: Sequence[tuple[str, ...]], source: str) -> Path:
+    from areca.audio import write
+    from areca.listening import Example, Player, listening_page
+
+    examples = []
+    for number, (row, result) in enumerate(zip(manifest.rows, results, strict=True), start=1):
+        heard, spoken = f"{number}-french.wav", f"{number}-english.wav"
+        write(folder / heard, manifest.audio(row))
+        write(folder / spoken, result.audio)
+        lines = tuple(text for text in (result.translation,) if text)
+        players = (Player("French", Path(heard), (row.text,)), Player("English", Path(spoken), lines))
+        examples.append(Example(f"{number}. {row.target_text}", players))
+    intro = f"Input: {SOURCES[source]}. Output: the model that areca ships."
+    page = listening_page("French to English", [("What came of it", HEADER, rows, ())], examples, folder, intro)
+    (folder / "index.html").write_text(page, encoding="utf-8")
+    return folder / "index.html"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Scores against independent formulas."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import sacrebleu
+
+from areca.errors import InvalidConfig
+from areca.metrics import character_errors, exact_match, metrics, ratio, wilson, word_errors
+
+WORDS = ["one", "two", "three", "four", "five", "six", "seven"]
+
+
+def edits(a: str, b: str, split: bool) -> int:
+    """Levenshtein distance by its recurrence."""
+    x, y = (a.split(), b.split()) if split else (list(a), list(b))
+    table = np.zeros((len(x) + 1, len(y) + 1), dtype=int)
+    table[:, 0], table[0, :] = range(len(x) + 1), range(len(y) + 1)
+    for i in range(1, len(x) + 1):
+        for j in range(1, len(y) + 1):
+            change = table[i - 1, j - 1] + (x[i - 1] != y[j - 1])
+            table[i, j] = min(table[i - 1, j] + 1, table[i, j - 1] + 1, change)
+    return int(table[-1, -1])
+
+
+def noisy_pairs(n: int, seed: int) -> list[tuple[str, str]]:
+    rng = random.Random(seed)
+    pairs = []
+    for _ in range(n):
+        reference = rng.choices(WORDS, k=rng.randint(1, 8))
+        answer = [w if rng.random() > 0.3 else rng.choice(["", "nine", f"{w} {w}"]) for w in reference]
+        pairs.append((" ".join(" ".join(answer).split()), " ".join(reference)))
+    return pairs
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 10), (3, 10), (10, 10), (350, 400)])
+def test_wilson_solves_its_equation(successes: int, n: int) -> None:
+    # The bounds are the p with |p - share| = z sqrt(p (1 - p) / n): roots of a quadratic.
+    z2, share = 1.959963984540054**2, successes / n
+    low, high = sorted(np.roots([1 + z2 / n, -2 * share - z2 / n, share**2]).real)
+    found = wilson(successes, n)
+    assert (found.value, found.n) == (share, n)
+    assert found.low == pytest.approx(max(low, 0.0), abs=1e-9)
+    assert found.high == pytest.approx(min(high, 1.0), abs=1e-9)
+
+
+def test_word_and_character_errors_are_edit_distances() -> None:
+    for answer, reference in noisy_pairs(60, seed=1):
+        assert word_errors(answer, reference) == (edits(answer, reference, True), len(reference.split()))
+        assert character_errors(answer, reference) == (edits(answer, reference, False), len(reference))
+
+
+def test_corpus_error_rates_weigh_examples_by_length() -> None:
+    pairs = noisy_pairs(50, seed=2)
+    wrong = sum(edits(a, r, True) for a, r in pairs)
+    found = metrics()["wer"].corpus(pairs)
+    assert found.value == pytest.approx(wrong / sum(len(r.split()) for _, r in pairs))
+    assert found.low < found.value < found.high
+
+
+def test_bleu_and_chrf_are_those_of_sacrebleu() -> None:
+    pairs = noisy_pairs(80, seed=3)
+    answers, references = [a for a, _ in pairs], [[r for _, r in pairs]]
+    found = metrics()
+    assert found["bleu"].corpus(pairs).value == pytest.approx(sacrebleu.corpus_bleu(answers, references).score)
+    assert found["chrf"].corpus(pairs).value == pytest.approx(sacrebleu.corpus_chrf(answers, references).score)
+    assert found["bleu"].item("five", "five") == pytest.approx(100.0)  # one word has no 4-grams, and is right
+
+
+def test_bootstrap_interval_is_that_of_the_normal_approximation() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.random(2000)
+    found = ratio(values.tolist(), [1.0] * len(values))
+    half = 1.96 * values.std() / np.sqrt(len(values))
+    assert found.value == pytest.approx(values.mean())
+    assert found.low == pytest.approx(values.mean() - half, abs=half / 5)
+    assert found.high == pytest.approx(values.mean() + half, abs=half / 5)
+
+
+def test_ratio_resamples_in_pairs() -> None:
+    values = [1.0, 0.0, 1.0, 5.0] * 20
+    found = ratio(values, values)
+    assert (found.value, found.low, found.high) == (1.0, 1.0, 1.0)
+
+
+def test_intervals_repeat_and_leave_global_randomness_alone() -> None:
+    pairs = noisy_pairs(30, seed=4)
+    before = np.random.get_state()[1].tolist()  # type: ignore[index]
+    first = {name: metric.corpus(pairs) for name, metric in metrics().items()}
+    assert first == {name: metric.corpus(pairs) for name, metric in metrics().items()}
+    assert np.random.get_state()[1].tolist() == before  # type: ignore[index]
+
+
+@pytest.mark.parametrize("pairs", [[("", "a")], [("x", "y"), ("", "z")], [("a", "a")], [("a", "")], [("", "")]])
+def test_hopeless_and_empty_answers_have_scores(pairs: list[tuple[str, str]]) -> None:
+    for metric in metrics().values():
+        found = metric.corpus(pairs)
+        assert found.low <= found.value <= found.high
+        assert metric.item(*pairs[0]) >= 0
+
+
+def test_exact_match() -> None:
+    found = exact_match([("a", "a"), ("b", "a"), ("a b", "a b"), ("", "a")])
+    assert (found.value, found.n) == (0.5, 4)
+
+
+def test_signatures_name_versions_and_seeds() -> None:
+    signatures = {name: metric.signature for name, metric in metrics().items()}
+    assert signatures["bleu"].startswith("BLEU|bs:1000|seed:0|nrefs:1|")
+    assert f"version:{sacrebleu.__version__}" in signatures["chrf"]
+    assert "jiwer:" in signatures["wer"] and "wilson" in signatures["exact"]
+
+
+def test_nothing_to_score() -> None:
+    for metric in metrics().values():
+        with pytest.raises(InvalidConfig, match="expected at least one answer"):
+            metric.corpus([])

@@ -1,0 +1,279 @@
+"""Training: what it minimises, that it learns, and that a killed run ends where an undisturbed one does."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from areca.errors import ArecaError, InvalidConfig
+from areca.examples import Examples, TaskRows, collate, write_examples
+from areca.lm import SpeechLM
+from areca.manifest import Manifest, Utterance
+from areca.options import build, canonical
+from areca.specs import Stream
+from areca.tasks import Field, Task
+from areca.testing.tiny import tiny_backbone
+from areca.training import TrainingConfig, mean_loss, train
+from areca.types import Codes
+
+STEPS = 24
+SMALL: dict[str, Any] = {
+    "steps": STEPS,
+    "batch_tokens": 256,
+    "longest_tokens": 120,
+    "pool_examples": 32,
+    "save_every_steps": 5,
+    "log_every_steps": 4,
+    "learning_rate": 3e-3,
+}
+
+
+def tiny_lm(**options: Any) -> SpeechLM:
+    # GPT-NeoX has dropout: its random numbers must survive a kill too.
+    backbone = tiny_backbone("gpt_neox", hidden_dropout=0.1)
+    return SpeechLM.extend(backbone, {"speech": (Stream("unit", 16, 25.0),)}, seed=0, **options)
+
+
+def tiny_examples(lm: SpeechLM, path: Path) -> Examples:
+    rng = np.random.default_rng(0)
+    words = ("un", "deux", "trois")
+    rows, codes = [], {}
+    for i in range(40):
+        numbers = rng.integers(0, 3, int(rng.integers(2, 6)))
+        rows.append(Utterance(id=f"u{i}", audio="x.wav", text=" ".join(words[n] for n in numbers), language="fr"))
+        codes[f"u{i}"] = Codes((torch.from_numpy(np.repeat(numbers, 4)),))
+    asr = Task("ASR", (Field("source.audio"),), (Field("source.text"),))
+    tts = Task("TTS", (Field("source.text"),), (Field("source.audio"),))
+    tables = {"audio": codes}
+    tasks = [TaskRows("asr", asr, 2.0, tables, {}), TaskRows("tts", tts, 1.0, {}, tables)]
+    if not path.exists():
+        write_examples(path, lm, Manifest(tuple(rows), Path("/nowhere")), tasks, longest=120)
+    return Examples(path, 2)
+
+
+def weights_hash(lm: SpeechLM) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(lm.model.state_dict().items()):
+        digest.update(name.encode() + value.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def trained(directory: Path, *, shown: Any = None, lm: SpeechLM | None = None, **options: Any) -> SpeechLM:
+    lm = lm or tiny_lm()
+    directory.mkdir(parents=True, exist_ok=True)
+    examples = tiny_examples(lm, directory / "examples.arrow")
+    config = build(TrainingConfig, SMALL | options, "training")
+    progress = {} if shown is None else {"progress": shown}
+    train(lm, examples, (2.0, 1.0), config, seed=0, directory=directory / "work", **progress)
+    return lm
+
+
+def test_defaults_are_the_papers() -> None:
+    config = TrainingConfig()
+    assert (config.optimizer, config.learning_rate, config.schedule, config.warmup_steps) == (
+        "adafactor",
+        5e-5,
+        "constant",
+        0,
+    )
+
+
+def test_options_that_change_no_weights_are_in_no_key() -> None:
+    assert canonical(TrainingConfig(save_every_steps=7, log_every_steps=3)) == canonical(TrainingConfig())
+    assert canonical(TrainingConfig(steps=7)) != canonical(TrainingConfig())
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"stepz": 5}, "did you mean 'steps'"),
+        ({"steps": 0}, "steps must be at least 1"),
+        ({"learning_rate": 0.0}, "learning_rate must be positive"),
+        ({"optimizer": "sgd"}, "optimizer"),
+        ({"longest_tokens": 600, "batch_tokens": 512}, "must not exceed batch_tokens"),
+        ({"longest_tokens": 300, "packing_tokens": 256}, "must not exceed packing_tokens"),
+    ],
+)
+def test_wrong_options_are_named(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(InvalidConfig, match=says):
+        build(TrainingConfig, options, "training")
+
+
+def test_mean_loss_is_cross_entropy_at_the_targets(tmp_path: Path) -> None:
+    lm = tiny_lm(init="normal")
+    lm.model.eval()
+    examples = tiny_examples(lm, tmp_path / "x.arrow")
+    totals, counts = [0.0, 0.0], [0, 0]
+    for i in range(len(examples)):
+        ids, prompt_length = examples[i]
+        with torch.no_grad():
+            logits = lm.model(input_ids=ids[None]).logits[0]
+        totals[i >= examples.sizes[0]] += float(
+            F.cross_entropy(logits[prompt_length - 1 : -1], ids[prompt_length:], reduction="sum")
+        )
+        counts[i >= examples.sizes[0]] += len(ids) - prompt_length
+    expected = [total / count for total, count in zip(totals, counts, strict=True)]
+    assert mean_loss(lm, examples, 512) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_trainers_loss_and_step_are_those_of_a_plain_loop(tmp_path: Path) -> None:
+    """One AdamW step of the trainer against the same step written out, without dropout."""
+    mine, plain = (SpeechLM.extend(tiny_backbone("gpt_neox", hidden_dropout=0.0), ROLES, init="normal") for _ in "ab")
+    trained(tmp_path, lm=mine, steps=1, optimizer="adamw", clip_norm=0.0)
+    examples = tiny_examples(plain, tmp_path / "examples.arrow")
+    from areca.batches import Batches, Mixture
+
+    rows = next(Batches(examples.lengths, Mixture(examples.sizes, (2.0, 1.0), 0), 256, 32).rows())
+    batch = collate(examples, rows, pad=0)
+    plain.model.train()
+    logits = plain.model(input_ids=batch["ids"]).logits[:, :-1][batch["target"][:, 1:]]
+    F.cross_entropy(logits, batch["ids"][:, 1:][batch["target"][:, 1:]]).backward()
+    torch.optim.AdamW(plain.model.parameters(), lr=SMALL["learning_rate"], weight_decay=0.0).step()
+    for (name, a), b in zip(mine.model.named_parameters(), plain.model.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=2e-4, msg=name)
+
+
+ROLES = {"speech": (Stream("unit", 16, 25.0),)}
+
+
+@pytest.mark.parametrize("optimizer", ["adafactor", "adamw"])
+def test_training_lowers_the_loss_and_leaves_global_randomness_alone(optimizer: str, tmp_path: Path) -> None:
+    lm = tiny_lm()
+    examples = tiny_examples(lm, tmp_path / "examples.arrow")
+    before = mean_loss(lm, examples, 512)
+    torch.manual_seed(3)
+    np.random.seed(3)
+    random.seed(3)
+    expected = torch.random.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
+    trained(tmp_path, lm=lm, optimizer=optimizer)
+    assert torch.equal(torch.random.get_rng_state(), expected[0])
+    assert np.array_equal(np.random.get_state()[1], expected[1])
+    assert random.getstate() == expected[2]
+    assert all(a < b - 1.0 for a, b in zip(mean_loss(lm, examples, 512), before, strict=True))
+
+
+def test_packing_trains(tmp_path: Path) -> None:
+    lm = tiny_lm()
+    examples = tiny_examples(lm, tmp_path / "examples.arrow")
+    before = mean_loss(lm, examples, 512)
+    trained(tmp_path, lm=lm, optimizer="adamw", packing_tokens=128)
+    assert all(a < b - 1.0 for a, b in zip(mean_loss(lm, examples, 512), before, strict=True))
+
+
+def test_new_rows_alone(tmp_path: Path) -> None:
+    lm = tiny_lm(train="embeddings")
+    before = {name: value.clone() for name, value in lm.model.state_dict().items()}
+    trained(tmp_path, lm=lm, optimizer="adamw", weight_decay=0.1)
+    table = lm.model.get_input_embeddings().weight
+    text = lm.vocabulary.text_size
+    changed = {n for n, v in lm.model.state_dict().items() if not torch.equal(v, before[n])}
+    assert changed and all("embed" in name for name in changed)
+    old = next(v for n, v in before.items() if v.shape == table.shape and "embed_in" in n)
+    assert torch.equal(table[:text], old[:text])
+    assert not torch.equal(table[text:], old[text:])
+
+
+def test_the_same_run_twice_is_the_same(tmp_path: Path) -> None:
+    assert weights_hash(trained(tmp_path / "a")) == weights_hash(trained(tmp_path / "b"))
+
+
+def test_a_finished_run_is_not_trained_further(tmp_path: Path) -> None:
+    first = weights_hash(trained(tmp_path))
+    steps: list[int] = []
+    assert weights_hash(trained(tmp_path, shown=lambda done, total, message: steps.append(done))) == first
+    assert steps == []
+
+
+def test_half_a_state_is_not_used(tmp_path: Path) -> None:
+    whole = weights_hash(trained(tmp_path / "whole"))
+
+    class Stop(Exception):
+        pass
+
+    def stop(done: int, total: int, message: str) -> None:
+        if done == 13:
+            raise Stop
+
+    with pytest.raises(Stop):
+        trained(tmp_path / "cut", shown=stop)
+    work = tmp_path / "cut" / "work"
+    half = work / "draft" / "checkpoint-15"
+    half.mkdir(parents=True)
+    (half / "model.safetensors").write_bytes(b"half of it")
+    assert [p.name for p in work.glob("state-*")] == ["state-10"]
+    assert weights_hash(trained(tmp_path / "cut")) == whole
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
+    lm = tiny_lm()
+    with torch.no_grad():
+        lm.model.get_output_embeddings().weight[0] = math.nan
+    with pytest.raises(ArecaError, match=r"loss is nan at step 4: lower training.learning_rate"):
+        trained(tmp_path, lm=lm)
+
+
+def _start(directory: Path, optimizer: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-u", __file__, str(directory), optimizer],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+def _finish(directory: Path, optimizer: str) -> str:
+    out, _ = _start(directory, optimizer).communicate()
+    return out.strip().splitlines()[-1]
+
+
+def _kill_at(directory: Path, optimizer: str, step: int, delay_s: float) -> None:
+    process = _start(directory, optimizer)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.strip() == f"step {step}":
+            break
+    time.sleep(delay_s)
+    process.kill()
+    process.communicate()
+
+
+def _check_kills(directory: Path, optimizer: str, moments: list[tuple[int, float]]) -> None:
+    whole = _finish(directory / "whole", optimizer)
+    assert len(whole) == 64
+    for number, (step, delay_s) in enumerate(moments):
+        killed = directory / str(number)
+        _kill_at(killed, optimizer, step, delay_s)
+        assert _finish(killed, optimizer) == whole, (optimizer, step, delay_s)
+
+
+def test_killed_and_started_again_ends_with_the_same_weights(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    _check_kills(tmp_path, "adamw", [(7, 0.0), (10, rng.uniform(0, 0.05)), (23, rng.uniform(0, 0.05))])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["adafactor", "adamw"])
+def test_killed_at_many_random_moments(optimizer: str, tmp_path: Path) -> None:
+    rng = random.Random(1)
+    _check_kills(tmp_path, optimizer, [(rng.randint(1, STEPS), rng.uniform(0, 0.1)) for _ in range(20)])
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    print(
+        weights_hash(
+            trained(Path(sys.argv[1]), optimizer=sys.argv[2], shown=lambda done, total, message: print("step", done))
+        )
+    )
