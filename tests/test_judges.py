@@ -25,7 +25,7 @@ from areca_judges.sphinx import Pocketsphinx
 
 RATE = 16_000
 read = find_normaliser("spoken-values")
-SPOKEN = ("number", (6766,)), ("number", (976,)), ("time", (16, 15))
+SPOKEN = ("number", (976,)), ("time", (16, 15))
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +51,7 @@ def human() -> dict[str, Audio]:
 
     values = [
         Value("number", (7234,)),
-        Value("number", (60,)),
         Value("date", (1984, 3, 7)),
-        Value("date", (2005, 12, 31)),
         Value("time", (14, 5)),
         Value("time", (9, 48)),
     ]

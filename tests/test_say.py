@@ -6,6 +6,7 @@ import unicodedata
 from collections import Counter
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from areca.manifest import Manifest
 from areca.options import build
 from areca.parts import resolve
 from areca.registry import Registry
+from areca.store import Artifact
 from areca_asterisk.packages import unpacked
 from areca_asterisk.recordings import OTHER_VOICES, VOICES
 from areca_say import LANGUAGES, VARIANTS, SayConfig
@@ -354,6 +356,26 @@ def test_the_component_is_found_and_light() -> None:
     assert part.spec.languages == ("fr",)  # type: ignore[union-attr]
     assert len(SayConfig().held_out_voices) == 10
     assert set(SayConfig().held_out_voices) < set(VARIANTS)
+
+
+def test_the_verb(world: Any) -> None:
+    options = ("languages=[fr]", "sources=[synthetic]", "target_source=synthetic", "count=2", "test_count=1")
+    made = world.areca("data", "say", *options, "validation_count=0", "-o", "corpus")
+    assert made.returncode == 0, made.stderr
+    assert "3 rows in corpus" in made.stdout
+    folder = world.directory / "corpus"
+    assert Manifest.read(folder / "manifest.jsonl").key == Artifact.open(folder).key
+    again = world.areca("data", "say", *options, "validation_count=0", "-o", "corpus")
+    assert "corpus: exists already" in again.stderr
+    (folder / "artifact.json").unlink()
+    with (folder / "manifest.jsonl").open("a") as file:
+        file.write('{"id": "x", "audoi": "a.wav"}\n')
+    skipped = world.areca("data", "corpus/manifest.jsonl", "--skip-bad")
+    assert skipped.returncode == 0
+    assert "manifest.jsonl:4: unknown column 'audoi'; did you mean 'audio'?" in skipped.stdout
+    assert "left out 1 of 4 rows" in skipped.stdout
+    wrong = world.areca("data", "say", "count")
+    assert "expected option=value" in wrong.stderr
 
 
 @pytest.mark.usefixtures("people")

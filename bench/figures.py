@@ -1,0 +1,79 @@
+"""What the scripts of this folder share: a figure with its limit, timing in turns, and memory of a process."""
+
+from __future__ import annotations
+
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measured number, and the limit it is held to: at least (`>=`), at most (`<=`), or none."""
+
+    name: str
+    value: float
+    unit: str
+    limit: tuple[str, float] | None = None
+    note: str = ""
+
+    @property
+    def met(self) -> bool:
+        if self.limit is None:
+            return True
+        sign, bound = self.limit
+        return self.value >= bound if sign == ">=" else self.value <= bound
+
+    def __str__(self) -> str:
+        limit = (
+            "" if self.limit is None else f"  ({self.limit[0]} {self.limit[1]:g}: {'met' if self.met else 'MISSED'})"
+        )
+        return f"{self.name:<52} {self.value:9.3g} {self.unit}{limit}{'  ' + self.note if self.note else ''}"
+
+
+def show(figures: Sequence[Figure]) -> None:
+    for figure in figures:
+        print(figure, flush=True)
+
+
+def in_turns(first: Callable[[], float], second: Callable[[], float], rounds: int) -> tuple[float, float, float]:
+    """Measure two things in turns, so that what else the machine does strikes both.
+
+    Returns:
+        The medians of both, and the median of the ratios first / second of each round.
+    """
+    pairs = []
+    for number in range(rounds):
+        # Which goes first alternates too: caches and clocks favour the second.
+        a, b = (first(), second()) if number % 2 else reversed((second(), first()))
+        pairs.append((a, b))
+    return (
+        statistics.median(a for a, _ in pairs),
+        statistics.median(b for _, b in pairs),
+        statistics.median(a / b for a, b in pairs),
+    )
+
+
+def peak_mb() -> float:
+    """Return the most memory that this process ever held, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def child(module: str, *arguments: str) -> str:
+    """Run a module of this folder in a process of its own; return what it printed last."""
+    command = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+    return done.stdout.strip().splitlines()[-1]
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start_s = time.perf_counter()
+    work()
+    return time.perf_counter() - start_s

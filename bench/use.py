@@ -1,0 +1,77 @@
+"""Cold start and memory of `areca run` against a bare script that imports torch, torchaudio and a Llama.
+
+python -m bench.use
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from areca.config import parse_config
+from areca.pipeline import Pipeline
+from areca.store import Store
+from areca.system import NANO
+from areca.testing.corpus import write_corpus
+from bench.figures import Figure, in_turns, seconds, show
+
+ROUNDS = 5
+BARE = "import torch, torchaudio; from transformers import LlamaForCausalLM"
+RUN = {
+    "name": "bench",
+    "data": "corpus/manifest.jsonl",
+    "tokenizer": {"name": "usm-v2", "steps": 2},
+    "backbone": {"name": "decoder"},
+    "vocoder": {"name": "unit-mel", "steps": 2},
+    "tasks": ["s2st"],
+    "training": {"steps": 2, "batch_tokens": 2048},
+}
+
+
+def checkpoint(directory: Path) -> Path:
+    """Return the shipped checkpoint, or where there is none one of its size that has learnt nothing."""
+    if NANO.is_dir():
+        return NANO
+    write_corpus(directory / "corpus")
+    return Pipeline(parse_config(RUN, root=directory), Store(directory / "store")).checkpoint().directory
+
+
+def _call(command: list[str]) -> None:
+    subprocess.run(command, check=True, capture_output=True, env=os.environ)
+
+
+def _peak_mb(command: list[str]) -> float:
+    code = (
+        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, capture_output=True); "
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)"
+    )
+    return float(subprocess.run([sys.executable, "-c", code, *command], check=True, capture_output=True).stdout)
+
+
+def measure(rounds: int = ROUNDS) -> list[Figure]:
+    with TemporaryDirectory() as name:
+        directory = Path(name)
+        write_corpus(directory / "speech")
+        options = ["--task", "s2st", "--source", "French", "--target", "English", "-o", str(directory / "out.wav")]
+        sound = str(directory / "speech" / "0-fr.wav")
+        run = [sys.executable, "-m", "areca", "run", str(checkpoint(directory)), sound, *options]
+        bare = [sys.executable, "-c", BARE]
+        _call(run), _call(bare)  # what comes from the disk is in memory after this
+        mine, theirs, ratio = in_turns(
+            partial(seconds, lambda: _call(run)), partial(seconds, lambda: _call(bare)), rounds
+        )
+        peak = _peak_mb(run)
+    return [
+        Figure("cold start: areca run over bare imports", ratio, "x", ("<=", 1.5), f"median of {rounds} rounds"),
+        Figure("cold start: areca run, speech to speech", mine, "s"),
+        Figure("cold start: bare imports", theirs, "s"),
+        Figure("peak memory of areca run", peak, "MB", ("<=", 1500)),
+    ]
+
+
+if __name__ == "__main__":
+    show(measure())

@@ -1,0 +1,305 @@
+"""Evaluation end to end on a world of tones: every step is real, and small enough to know the right numbers."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from areca.answering import choose
+from areca.audio import read, write
+from areca.errors import InvalidArtifact, InvalidConfig, InvalidManifest
+from areca.evaluation import EvaluationConfig, evaluate, question_path
+from areca.journal import Journal
+from areca.judging import OpenJudge
+from areca.manifest import Manifest, Utterance, write_manifest
+from areca.options import build
+from areca.questions import Result, Sound
+from areca.results import ResultRow, read_results
+from areca.specs import JudgeSpec
+from areca.tasks import Field, Task, chain
+from areca.types import Audio
+
+RATE = 8000
+ASR = Task("ASR", (Field("source.audio"),), (Field("source.text"),))
+AST = Task("AST", (Field("source.audio"),), (Field("target.text"),), ("source", "target"))
+S2ST = Task("S2ST", (Field("source.audio"),), (Field("target.audio"),), ("source", "target"))
+TASKS = {"asr": ASR, "ast": AST, "s2st": S2ST, "asr+s2st": chain([ASR, S2ST])}
+WORDS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight"}
+UN = {1: "un", 2: "deux", 3: "trois", 4: "quatre", 5: "cinq", 6: "six", 7: "sept", 8: "huit"}
+
+
+def tone(value: int, octave: int = 1) -> Audio:
+    """Say a value as a sine of 100 Hz a unit; English is an octave above French."""
+    t = torch.arange(RATE // 4) / RATE
+    return Audio(0.5 * torch.sin(2 * math.pi * 100.0 * value * octave * t)[None], RATE)
+
+
+def pitch(audio: Audio, octave: int = 1) -> int:
+    """Hear the value of a tone."""
+    spectrum = torch.fft.rfft(audio.samples[0]).abs()
+    return round(int(spectrum.argmax()) * audio.sample_rate_hz / audio.samples.shape[1] / 100 / octave)
+
+
+class ToneJudge:
+    """Hears tones; is deaf to eight."""
+
+    def __init__(self) -> None:
+        self.heard = 0
+
+    def transcribe(self, audios: list[Audio], language: str) -> list[str]:
+        self.heard += len(audios)
+        return [WORDS.get(pitch(a, 2), "") if pitch(a, 2) != 8 else "" for a in audios]
+
+
+class ToneSystem:
+    """Reads French tones and answers; takes five for four wherever it translates."""
+
+    tasks = ("asr", "s2st")
+
+    def __init__(self, fail_after: int | None = None, pause_s: float = 0.0) -> None:
+        self.answered: list[tuple[str, int]] = []
+        self.fail_after, self.pause_s = fail_after, pause_s
+
+    def task(self, name: str) -> Task:
+        return TASKS[name]
+
+    def answer(
+        self, task: str, items: Sequence[Sound], *, source: str | None, target: str | None, batch: int
+    ) -> list[Result]:
+        assert source == "fr" and len(items) <= batch
+        time.sleep(self.pause_s)
+        if self.fail_after is not None and len(self.answered) >= self.fail_after:
+            raise RuntimeError("the power went out")
+        return [self._one(task, item) for item in items]
+
+    def _one(self, task: str, item: Sound) -> Result:
+        assert isinstance(item, Audio)
+        value = pitch(item)
+        self.answered.append((task, value))
+        meant = 5 if value == 4 else value
+        texts = {"source.text": UN[value], "target.text": WORDS[meant]}
+        outputs = {field.path for field in TASKS[task].outputs}
+        audio = tone(meant, 2) if "target.audio" in outputs else None
+        return Result("", task, {k: v for k, v in texts.items() if k in outputs}, audio, None, False, 0.05)
+
+
+def open_tone_judge() -> OpenJudge:
+    return OpenJudge("tones", ToneJudge(), JudgeSpec(("en",), RATE), json.dumps({"judge": "tones"}))
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """Eight values by two sources, and one untranslated row."""
+    root = tmp_path_factory.mktemp("tones")
+    rows = []
+    for source in ("human", "synthetic"):
+        for value in WORDS:
+            write(root / f"{source}-{value}.wav", tone(value))
+            write(root / f"en-{value}.wav", tone(value, 2))
+            rows.append(
+                Utterance(
+                    id=f"{source}/{value}",
+                    audio=f"{source}-{value}.wav",
+                    text=UN[value],
+                    language="fr",
+                    split="test",
+                    source=source,
+                    target_audio=f"en-{value}.wav",
+                    target_text=WORDS[value],
+                    target_language="en",
+                )
+            )
+    rows.append(Utterance(id="alone", audio="human-1.wav", text="un", language="fr", split="test", source="human"))
+    write_manifest(root / "manifest.jsonl", rows)
+    return Manifest.read(root / "manifest.jsonl")
+
+
+def run(
+    manifest: Manifest, directory: Path, system: ToneSystem | None = None, **options: object
+) -> tuple[list[ResultRow], ToneSystem, OpenJudge]:
+    system, judge = system or ToneSystem(), open_tone_judge()
+    config = build(EvaluationConfig, {"normaliser": "spoken-values", "batch": 3, **options}, "evaluation")
+    path = evaluate(system, manifest, config, [judge], directory, identity="tones 1")
+    return read_results(path), system, judge
+
+
+def values(rows: Sequence[ResultRow], **wanted: object) -> dict[str, float]:
+    return {r.id: r.value for r in rows if all(getattr(r, name) == value for name, value in wanted.items())}
+
+
+def test_every_example_has_a_row_under_every_metric(manifest: Manifest, tmp_path: Path) -> None:
+    rows, _, _ = run(manifest, tmp_path, tasks=["asr", "ast", "s2st"])
+    asr = values(rows, task="asr", metric="exact")
+    assert len(asr) == 17 and set(asr.values()) == {1.0}  # the untranslated row too
+    translated = values(rows, task="ast", metric="exact")
+    assert [id_ for id_, value in translated.items() if value != 1.0] == ["human/4", "synthetic/4"]
+    wrong = [r for r in rows if r.id == "human/4" and r.task == "ast"]
+    assert {r.metric for r in wrong} == {"exact", "wer", "cer", "bleu", "chrf"}
+    assert {(r.hypothesis, r.reference) for r in wrong} == {("five", "four")}
+    assert {r.metric: r.value for r in wrong}["wer"] == 1.0
+    assert all(r.normaliser == "spoken-values/1" for r in wrong)
+    assert all((r.language, r.text_language) == ("fr", "en") for r in wrong)
+
+
+def test_speech_is_judged_beside_its_ceiling(manifest: Manifest, tmp_path: Path) -> None:
+    rows, _, judge = run(manifest, tmp_path, tasks=["s2st"])
+    spoken = values(rows, metric="exact", of="output", judge=judge.label, source="human")
+    ceiling = values(rows, metric="exact", of="truth", judge=judge.label, source="human")
+    assert [id_ for id_, value in spoken.items() if value == 0] == ["human/4", "human/8"]
+    assert [id_ for id_, value in ceiling.items() if value == 0] == ["human/8"]  # deaf to eight
+    assert judge.instance.heard == 16 + 8  # type: ignore[attr-defined]  # the true recordings are shared by the sources
+    produced = next(r for r in rows if r.id == "human/4" and r.metric == "exact" and r.of == "output")
+    assert produced.audio is not None and pitch(read(tmp_path / produced.audio), 2) == 5
+
+
+def test_time_and_speech_are_noted_for_every_answer(manifest: Manifest, tmp_path: Path) -> None:
+    rows, system, _ = run(manifest, tmp_path, tasks=["s2st"])
+    assert set(values(rows, metric="compute_s").values()) == {0.05}
+    assert set(values(rows, metric="speech_s").values()) == {0.25}
+    assert len(system.answered) == 16 + 1  # one to warm up
+
+
+def test_a_chain_is_scored_by_each_output(manifest: Manifest, tmp_path: Path) -> None:
+    rows, _, _ = run(manifest, tmp_path, tasks=["asr,s2st"])
+    assert {(r.task, r.field) for r in rows} == {("asr+s2st", "source.text"), ("asr+s2st", "target.audio")}
+    assert values(rows, field="source.text", metric="exact", id="human/4") == {"human/4": 1.0}
+
+
+def test_without_a_judge_of_the_language_speech_has_times_alone(manifest: Manifest, tmp_path: Path) -> None:
+    config = EvaluationConfig(tasks=("s2st",))
+    deaf = OpenJudge("deaf", ToneJudge(), JudgeSpec(("ru",), RATE), "{}")
+    rows = read_results(evaluate(ToneSystem(), manifest, config, [deaf], tmp_path, identity="x"))
+    assert {r.metric for r in rows} == {"compute_s", "speech_s"}
+
+
+def test_what_was_answered_is_not_asked_again(manifest: Manifest, tmp_path: Path) -> None:
+    undisturbed, _, _ = run(manifest, tmp_path / "a", tasks=["asr", "s2st"])
+    for fail_after in (0, 1, 4, 10, 10):
+        with pytest.raises(RuntimeError, match="power"):
+            run(manifest, tmp_path / "b", ToneSystem(fail_after), tasks=["asr", "s2st"])
+        assert not (tmp_path / "b" / "results.jsonl").exists()
+    resumed, last, judge = run(manifest, tmp_path / "b", tasks=["asr", "s2st"])
+    assert resumed == undisturbed
+    assert len(last.answered) < 17
+    _, idle, idle_judge = run(manifest, tmp_path / "b", tasks=["asr", "s2st"])
+    assert idle.answered == [] and idle_judge.instance.heard == 0  # type: ignore[attr-defined]
+    assert judge.instance.heard == 24  # type: ignore[attr-defined]
+
+
+def test_killed_at_any_moment_it_goes_on(manifest: Manifest, tmp_path: Path) -> None:
+    directory = tmp_path / "killed"
+    code = (
+        f"import importlib.util, sys; spec = importlib.util.spec_from_file_location('tones', {__file__!r});"
+        "tones = importlib.util.module_from_spec(spec); sys.modules['tones'] = tones; spec.loader.exec_module(tones);"
+        "from pathlib import Path; m = tones.Manifest.read(Path(sys.argv[1]) / 'manifest.jsonl');"
+        "print('ready', flush=True);"
+        "tones.run(m, Path(sys.argv[2]), tones.ToneSystem(pause_s=0.05), tasks=['asr', 's2st'])"
+    )
+    command = [sys.executable, "-c", code, str(manifest.root), str(directory)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+    time.sleep(0.3)
+    process.kill()
+    process.communicate()
+    for path in directory.glob("*.jsonl"):  # as if the kill had come in the middle of a line
+        path.write_bytes(path.read_bytes() + b'{"task": "asr", "id": "hum')
+    rows, _, _ = run(manifest, directory, tasks=["asr", "s2st"])
+    assert rows == run(manifest, tmp_path / "undisturbed", tasks=["asr", "s2st"])[0]
+
+
+def test_another_task_or_limit_adds_to_what_is_there(manifest: Manifest, tmp_path: Path) -> None:
+    _, first, _ = run(manifest, tmp_path, tasks=["asr"], limit=2)
+    _, second, _ = run(manifest, tmp_path, tasks=["asr", "ast"], limit=4)
+    asr = [value for task, value in second.answered if task == "asr"]
+    assert len(first.answered) == 4 + 1 and len(asr) == 4 + 1
+    rows = read_results(tmp_path / "results.jsonl")
+    assert {r.task for r in rows} == {"asr", "ast"}
+
+
+def test_a_folder_holds_one_system_and_one_manifest(manifest: Manifest, tmp_path: Path) -> None:
+    run(manifest, tmp_path, tasks=["asr"])
+    with pytest.raises(InvalidArtifact, match="another system"):
+        evaluate(ToneSystem(), manifest, EvaluationConfig(batch=3), [], tmp_path, identity="tones 2")
+    half = manifest.select(source="human")
+    with pytest.raises(InvalidArtifact, match="another data and batch"):
+        evaluate(ToneSystem(), half, EvaluationConfig(batch=4), [], tmp_path, identity="tones 1")
+
+
+def test_a_language_that_cannot_be_read_is_refused_before_any_work(manifest: Manifest, tmp_path: Path) -> None:
+    rows = tuple(Utterance(id=r.id, audio=r.audio, text=r.text, language="ru", split="test") for r in manifest.rows)
+    with pytest.raises(InvalidConfig, match="not 'ru'; use the normaliser 'basic'"):
+        run(Manifest(rows, manifest.root), tmp_path, tasks=["asr"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_to_evaluate(manifest: Manifest, tmp_path: Path) -> None:
+    with pytest.raises(InvalidManifest, match="no row"):
+        run(manifest, tmp_path, split="train")
+    with pytest.raises(InvalidManifest, match=r"no row of \('robots',\)"):
+        run(manifest, tmp_path, sources=["robots"])
+    bare = Manifest((Utterance(id="x", audio="human-1.wav", language="fr", split="test"),), manifest.root)
+    with pytest.raises(InvalidConfig, match="no row of split 'test' has what s2st need"):
+        run(bare, tmp_path, tasks=["s2st"])
+
+
+def test_questions_are_kept_for_listening(manifest: Manifest, tmp_path: Path) -> None:
+    rows, _, _ = run(manifest, tmp_path, tasks=["s2st"])
+    kept = [r.id for r in rows if r.metric == "compute_s" and (tmp_path / question_path(r.id)).is_file()]
+    assert kept == [f"{source}/{value}" for source in ("human", "synthetic") for value in (1, 2, 3, 4)]
+    assert pitch(read(tmp_path / question_path("human/3"))) == 3
+
+
+def test_choosing_is_by_seed_and_nested(manifest: Manifest) -> None:
+    def ids(limit: int | None, seed: int = 0) -> set[str]:
+        return {row.id for row in choose(manifest, "test", (), (), limit, seed)}
+
+    assert len(ids(3)) == 6 and ids(3) < ids(5) < ids(None)
+    assert ids(3) != ids(3, seed=1)
+    assert len(ids(None)) == 17
+
+
+@pytest.mark.parametrize("options", [{"batch": 0}, {"limit": 0}])
+def test_options_out_of_range(options: dict[str, int]) -> None:
+    with pytest.raises(InvalidConfig, match="at least 1"):
+        build(EvaluationConfig, options, "evaluation")
+
+
+def test_a_journal_cut_at_any_byte_loses_its_last_row_alone(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+
+    def load(n: int) -> int:
+        return n
+
+    def opened() -> Journal[int]:
+        return Journal(path, load, lambda n: {"n": n}, lambda n: n)
+
+    opened().add([1, 2])
+    whole = path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    for cut in range(len(whole) + 1):
+        path.write_bytes(whole[:cut])
+        journal = opened()
+        complete = 2 if cut == len(whole) else 1 if cut >= len(lines[0]) else 0
+        assert [n in journal for n in (1, 2)] == [complete >= 1, complete == 2]
+        journal.add([3])
+        assert 3 in opened()
+
+
+def test_a_journal_of_something_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"n": 1}\n[2]\n')
+    with pytest.raises(InvalidArtifact, match=r"log\.jsonl:2: no row of this log"):
+        Journal(path, dict, dict, str)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(InvalidArtifact, match="no results there"):
+            read_results(tmp_path / "results.jsonl")

@@ -1,0 +1,200 @@
+"""Tables and pages say what the results say."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import torch
+
+from areca.audio import write
+from areca.errors import InvalidArtifact
+from areca.evaluation import RESULTS, question_path
+from areca.listening import INLINE_BYTES, Example, Player, listening_page
+from areca.metrics import wilson
+from areca.report import CEILING, SCORES, SPEED, tables, write_report
+from areca.results import ResultRow, write_results
+from areca.types import Audio
+
+METRICS = ("exact", "wer", "cer", "bleu", "chrf")
+
+
+def rows_of(
+    number: int,
+    *,
+    right: bool,
+    heard: bool = True,
+    source: str = "human",
+    language: str = "fr",
+    judge: str | None = "ear",
+) -> list[ResultRow]:
+    """The rows of one example of ``s2st``, its ceiling and its times; of ``ast`` where there is no judge."""
+    answer, truth = ("two p m" if right else "five"), ("2 pm" if heard else "nine")
+    common = {
+        "id": f"{source}-{language}-{number}",
+        "task": "s2st" if judge else "ast",
+        "field": "target.audio" if judge else "target.text",
+        "language": language,
+        "text_language": "en",
+        "source": source,
+        "judge": judge,
+        "audio": f"audio/s2st/{source}-{language}-{number}.flac" if judge else None,
+    }
+
+    def row(of: str, metric: str, value: float, hypothesis: str, reference: str = "2:00 p.m.") -> ResultRow:
+        return ResultRow(
+            **common | ({"audio": None} if of == "truth" else {}),  # type: ignore[arg-type]
+            of=of,
+            metric=metric,
+            value=value,
+            hypothesis=hypothesis,
+            reference=reference,
+            normaliser="spoken-values/1",
+            signature=f"{metric}|v",
+        )
+
+    rows = [row("output", metric, float(right), answer) for metric in METRICS]
+    if judge:
+        rows += [row("truth", metric, float(heard), truth) for metric in METRICS]
+        rows += [row("output", "compute_s", 0.5, "", ""), row("output", "speech_s", 2.0, "", "")]
+    return rows
+
+
+def cells(rows: list[ResultRow]) -> dict[tuple[str, ...], dict[str, str]]:
+    table = tables(rows)[0]
+    return {line[:5]: dict(zip(table.header, line, strict=True)) for line in table.rows}
+
+
+def test_scores_are_by_source_and_language_and_together() -> None:
+    rows = [r for n in range(8) for r in rows_of(n, right=n < 6)]
+    rows += [r for n in range(4) for r in rows_of(n, right=n < 1, language="es")]
+    rows += [r for n in range(5) for r in rows_of(n, right=True, source="synthetic")]
+    found = cells(rows)
+    head = ("s2st", "target.audio", "ear")
+    assert list(found) == [
+        (*head, "human", "fr"),
+        (*head, "human", "es"),
+        (*head, "human", "all"),
+        (*head, "synthetic", "fr"),
+    ]
+    for key, right, n in (("fr", 6, 8), ("es", 1, 4), ("all", 7, 12)):
+        cell = found[*head, "human", key]
+        share = wilson(right, n)
+        assert cell["n"] == str(n)
+        assert cell["exact %"] == f"{100 * share.value:.1f} [{100 * share.low:.1f}, {100 * share.high:.1f}]"
+    assert found[*head, "human", "all"]["WER %"].startswith(
+        f"{100 * 5 / 12:.1f} ["
+    )  # 3 of 3 words wrong, 5 times of 12
+    assert found[*head, "synthetic", "fr"]["BLEU"].startswith("0.0")  # three words have no 4-grams
+    assert found[*head, "synthetic", "fr"]["chrF"] == "100.0 [100.0, 100.0]"
+
+
+def test_the_ceiling_is_that_of_the_same_examples() -> None:
+    rows = [r for n in range(10) for r in rows_of(n, right=n < 6, heard=n < 8)]
+    table = tables(rows)[0]
+    assert table.header == SCORES + CEILING
+    cell = dict(zip(table.header, table.rows[0], strict=True))
+    assert cell["ceiling %"] == "80.0"
+    assert cell["of ceiling %"].startswith("75.0 [")
+    assert any("same judge" in note for note in table.notes)
+
+
+def test_text_alone_has_neither_ceiling_nor_speed() -> None:
+    made = tables([r for n in range(3) for r in rows_of(n, right=True, judge=None)])
+    assert len(made) == 1 and made[0].header == SCORES
+    assert made[0].rows[0][:6] == ("ast", "target.text", "", "human", "fr", "3")
+
+
+def test_speed_is_the_ratio_of_the_sums() -> None:
+    table = tables([r for n in range(4) for r in rows_of(n, right=True)])[1]
+    assert table.header == SPEED
+    assert table.rows == [("s2st", "human", "fr", "4", "0.250 [0.250, 0.250]", "2.00")]
+
+
+def test_notes_name_the_reader_and_every_signature() -> None:
+    notes = "\n".join(tables(rows_of(1, right=True))[0].notes)
+    assert "`spoken-values/1`" in notes
+    assert all(f"`{metric}|v`" in notes for metric in METRICS)
+    assert "compute_s" not in notes
+
+
+def test_markdown_has_as_many_cells_in_every_line() -> None:
+    text = tables(rows_of(1, right=True, source="hu|man"))[0].markdown()
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
+    assert "hu\\|man" in text
+
+
+class _Page(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.sources: list[str] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+        self.sources += [value or "" for name, value in attrs if name == "src"]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_a_report_is_written_and_can_be_heard(tmp_path: Path) -> None:
+    rows = list(itertools.chain.from_iterable(rows_of(n, right=n != 1) for n in range(6)))
+    write_results(tmp_path / RESULTS, rows)
+    for row_id in ("human-fr-0", "human-fr-1"):
+        for relative in (question_path(row_id), f"audio/s2st/{row_id}.flac"):
+            (tmp_path / relative).parent.mkdir(parents=True, exist_ok=True)
+            write(tmp_path / relative, Audio(torch.linspace(-1, 1, 800)[None], 8000))
+    made = write_report(tmp_path)
+    assert [t.title for t in made] == ["Scores", "Speed"]
+    assert (tmp_path / "report.md").read_text() == "\n".join(t.markdown() for t in made)
+    page = _Page((tmp_path / "index.html").read_text())
+    assert "ear heard: two p m" in page.text and "ear heard: five" in page.text
+    assert len(page.sources) == 4
+    whole = (tmp_path / "audio/s2st/human-fr-0.flac").read_bytes()
+    assert base64.b64decode(page.sources[1].removeprefix("data:audio/flac;base64,")) == whole
+
+
+def test_large_recordings_stay_files_and_text_is_escaped(tmp_path: Path) -> None:
+    (tmp_path / "a b.wav").write_bytes(b"x" * (INLINE_BYTES + 1))
+    example = Example("<1> & more", (Player("a", Path("a b.wav"), ("<i>",)), Player("gone", Path("no.wav"), ())))
+    text = listening_page("T", [("<t>", ("a&b",), [("<c>",)], ("<n>",))], [example], tmp_path, "<intro>")
+    page = _Page(text)
+    assert page.sources == ["a%20b.wav"]
+    for said in ("<1> & more", "<i>", "<t>", "a&b", "<c>", "<n>", "<intro>"):
+        assert said in page.text
+    assert "gone" not in page.text
+
+
+def test_results_read_by_another_version_are_refused(tmp_path: Path) -> None:
+    text = "\n".join(line for line in _lines(rows_of(1, right=True))).replace("spoken-values/1", "spoken-values/0")
+    (tmp_path / RESULTS).write_text(text)
+    with pytest.raises(InvalidArtifact, match="results read by spoken-values/0, this areca has spoken-values/1"):
+        write_report(tmp_path)
+
+
+def test_no_results(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArtifact, match=r"no results there; make them with: areca evaluate CHECKPOINT -o"):
+        write_report(tmp_path)
+    (tmp_path / RESULTS).write_text('{"id": "x"}\n')
+    with pytest.raises(InvalidArtifact, match=r"results\.jsonl:1: no result"):
+        write_report(tmp_path)
+
+
+def _lines(rows: list[ResultRow]) -> list[str]:
+    import json
+    from dataclasses import asdict
+
+    return [json.dumps(asdict(row)) for row in rows]
