@@ -6,15 +6,16 @@ python -m bench.generation
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import numpy as np
 import torch
+from bench.figures import Figure, in_turns, show
+from bench.nano import new_lm
 
 from areca.generate import Decoding, generate
 from areca.lm import SpeechLM
 from areca.vocabulary import Control
-from bench.figures import Figure, in_turns, show
-from bench.nano import new_lm
 
 FRAMES = 100
 ROUNDS = 7
@@ -43,7 +44,7 @@ def transformers_rate(lm: SpeechLM, asked: list[list[int]]) -> float:
         out = lm.model.generate(
             input_ids=ids, attention_mask=mask, max_new_tokens=FRAMES, min_new_tokens=FRAMES, do_sample=False
         )
-    return (out.shape[1] - longest) * len(asked) / (time.perf_counter() - start_s)
+    return float((out.shape[1] - longest) * len(asked) / (time.perf_counter() - start_s))
 
 
 def measure(rounds: int = ROUNDS) -> list[Figure]:
@@ -53,7 +54,7 @@ def measure(rounds: int = ROUNDS) -> list[Figure]:
     for count in (1, 8):
         asked = prompts(lm, count)
         areca_rate(lm, asked), transformers_rate(lm, asked)
-        mine, theirs, ratio = in_turns(lambda: areca_rate(lm, asked), lambda: transformers_rate(lm, asked), rounds)
+        mine, theirs, ratio = in_turns(partial(areca_rate, lm, asked), partial(transformers_rate, lm, asked), rounds)
         name = f"generation, batch {count}"
         figures += [
             Figure(f"{name}: speed over transformers'", ratio, "x", (">=", 1.0), f"median of {rounds} rounds"),

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from bench.figures import Figure, child, in_turns, peak_mb, seconds, show
 
 from areca import audio
 from areca.batches import bucket
@@ -26,7 +27,6 @@ from areca.store import Store
 from areca.testing.corpus import speak, write_corpus
 from areca.tokens import tokenize
 from areca.types import Audio
-from bench.figures import Figure, child, in_turns, peak_mb, seconds, show
 
 BATCH_S = 60.0
 RATE_HZ = 22_050
@@ -38,7 +38,8 @@ def corpus(directory: Path, total_s: float) -> Manifest:
     """Write about `total_s` seconds of buzzes of 2 to 6 s at 22.05 kHz, which have to be resampled."""
     directory.mkdir(parents=True)
     rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
-    rows, length_s = [], 0.0
+    rows: list[Utterance] = []
+    length_s = 0.0
     sound = speak("abcdefgh" * 10, 120.0, generator).samples  # 6.4 s at 16 kHz, played faster below
     while length_s < total_s:
         count = int(rng.uniform(2, 6) * RATE_HZ)

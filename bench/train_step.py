@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from bench.figures import Figure, in_turns, peak_mb, show
+from bench.nano import CONFIG, WEIGHTS, examples, new_lm
 
 from areca.batches import Batches, Mixture
 from areca.examples import Examples, collate
 from areca.training import train
-from bench.figures import Figure, in_turns, peak_mb, show
-from bench.nano import CONFIG, WEIGHTS, examples, new_lm
 
 STEPS = 15
 WARM = 3
@@ -39,7 +39,7 @@ def areca_s(found: Examples, directory: Path) -> float:
     """Seconds of `STEPS` steps of `areca.training.train`, the first `WARM` left out."""
     marks: list[float] = []
 
-    def note(done: int, total: int, message: str) -> None:
+    def note(done: int, total: int, message: str = "") -> None:
         marks.append(time.perf_counter())
         if done == WARM + STEPS:
             raise _Enough

@@ -12,12 +12,13 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from bench.figures import Figure, in_turns, seconds, show
+
 from areca.config import parse_config
 from areca.pipeline import Pipeline
 from areca.store import Store
 from areca.system import NANO
 from areca.testing.corpus import write_corpus
-from bench.figures import Figure, in_turns, seconds, show
 
 ROUNDS = 5
 BARE = "import torch, torchaudio; from transformers import LlamaForCausalLM"
@@ -60,7 +61,8 @@ def measure(rounds: int = ROUNDS) -> list[Figure]:
         sound = str(directory / "speech" / "0-fr.wav")
         run = [sys.executable, "-m", "areca", "run", str(checkpoint(directory)), sound, *options]
         bare = [sys.executable, "-c", BARE]
-        _call(run), _call(bare)  # what comes from the disk is in memory after this
+        _call(run)  # what comes from the disk is in memory after this
+        _call(bare)
         mine, theirs, ratio = in_turns(
             partial(seconds, lambda: _call(run)), partial(seconds, lambda: _call(bare)), rounds
         )

@@ -38,11 +38,8 @@ def test_commands_of_the_tutorial(tutorial: Any) -> None:
     assert "zcr[64] at 25 Hz" in valid.stdout, valid.stderr
 
 
-def test_kit_in_pytest_with_a_file_of_ones_own(tutorial: Any) -> None:
+def test_kit_in_pytest_with_a_file_of_ones_own_and_a_strict_known_failure(tutorial: Any) -> None:
     options = ("-q", "-p", "no:cacheprovider", "--areca-plugin", "./my_zcr.py", "tests")
-    done = tutorial.run("-m", "pytest", *options)
-    assert "17 passed, 3 skipped" in done.stdout, done.stdout + done.stderr
-
     test = tutorial.directory / "tests" / "test_conformance.py"
     [mark] = re.findall(r"`(@pytest.mark.areca_xfail\(.*?\))`", PAGE)
     test.write_text(test.read_text().replace("def test", f"import pytest\n\n{mark}\ndef test"))

@@ -205,6 +205,14 @@ def test_phases_come_from_the_generator(vocoder: UnitMel) -> None:
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
+def test_the_global_generator_is_left_alone(deduplicated: tuple[Any, Spec], data: Manifest, tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, steps=2)
+    before = torch.get_rng_state()
+    vocoder = load(config, fit(config, deduplicated, data, tmp_path / "voice"))
+    speak(vocoder, [Codes((torch.arange(5),))])
+    assert torch.equal(before, torch.get_rng_state())
+
+
 def test_long_clips_are_cut_between_units_and_their_frames_follow() -> None:
     durations = torch.tensor([3, 1, 4, 1, 5, 9, 2, 6, 5, 3])
     frame_of_unit = torch.arange(10).repeat_interleave(durations).repeat_interleave(4)

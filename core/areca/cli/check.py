@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +23,7 @@ def check(
     """Run the conformance kit on a component; exit code 1 if a check fails."""
     from omegaconf import OmegaConf
 
-    from areca.testing import Subject, run
+    from areca.testing import Skipped, Subject, run
 
     for pair in options or ():
         if "=" not in pair:
@@ -34,6 +35,8 @@ def check(
     counts = {"pass": 0, "fail": 0, "skip": 0}
     with tempfile.TemporaryDirectory() as directory:
         subject = Subject(entry, Path(directory), registry=registry, options={str(k): v for k, v in given.items()})
+        with contextlib.suppress(Skipped):
+            _ = subject.part  # what is wrong with the options themselves is said once
         for outcome in run(subject):
             counts[outcome.state] += 1
             print(f"{outcome.state}  {outcome.check}{': ' if outcome.message else ''}{outcome.message}", flush=True)

@@ -68,8 +68,9 @@ class UnitMel:
         assert files is not None, "a component with tag fit is loaded from its artifact"
         with safe_open(files / _VOICE, "pt") as f:
             shape = Shape(**json.loads(f.metadata()["shape"]))
-        voice = Voice(shape)
-        voice.load_state_dict({name: x.float() for name, x in load_file(files / _VOICE).items()})
+        with torch.device("meta"):  # weights drawn at random would move the global generator
+            voice = Voice(shape)
+        voice.load_state_dict({name: x.float() for name, x in load_file(files / _VOICE).items()}, assign=True)
         return UnitMel(config, shape, voice.to(device).eval())
 
     def synthesize(
