@@ -25,7 +25,7 @@ from areca_judges.sphinx import Pocketsphinx
 
 RATE = 16_000
 read = find_normaliser("spoken-values")
-SPOKEN = ("number", (976,)), ("time", (16, 15))
+SPOKEN = ("number", (7777,)), ("number", (282,)), ("time", (16, 15))
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +38,10 @@ def espeak() -> dict[str, Audio]:
     pytest.importorskip("espeakng_loader")
     from areca_say.synthetic import Sentence, speak
 
-    texts = [text(Value(*value), "en") for value in SPOKEN]
-    made = speak([Sentence(t, "en", "f2", 50, 140) for t in texts])
-    return {t: conform(audio, RATE, 1) for t, audio in zip(texts, made, strict=True)}
+    def say(words: str) -> Audio:  # alone, because espeak-ng's output depends on what it said before
+        return conform(next(iter(speak([Sentence(words, "en", "f2", 50, 120)]))), RATE, 1)
+
+    return {words: say(words) for words in (text(Value(*value), "en") for value in SPOKEN)}
 
 
 @pytest.fixture(scope="module")
@@ -112,9 +113,9 @@ def test_what_came_before_is_not_heard(judge: Pocketsphinx, espeak: dict[str, Au
 
 def test_a_grammar_of_the_user(espeak: dict[str, Audio], tmp_path: Path) -> None:
     path = tmp_path / "answers.jsgf"
-    path.write_text("#JSGF V1.0; grammar g; public <a> = nine hundred seventy six | four thousand | good morning;")
-    audio = espeak["nine hundred seventy six"]
-    assert Pocketsphinx(PocketsphinxConfig(grammar=path)).transcribe([audio], "en") == ["nine hundred seventy six"]
+    path.write_text("#JSGF V1.0; grammar g; public <a> = two hundred eighty two | four thousand | good morning;")
+    audio = espeak["two hundred eighty two"]
+    assert Pocketsphinx(PocketsphinxConfig(grammar=path)).transcribe([audio], "en") == ["two hundred eighty two"]
 
 
 @pytest.mark.parametrize(
@@ -165,7 +166,7 @@ def test_nothing_is_judged_twice(espeak: dict[str, Audio], tmp_path: Path) -> No
     def clip(name: str, language: str = "en") -> Clip:
         def load() -> Audio:
             asked.append(name)
-            return espeak["nine hundred seventy six"]
+            return espeak["two hundred eighty two"]
 
         return Clip(name, language, load)
 
@@ -174,7 +175,7 @@ def test_nothing_is_judged_twice(espeak: dict[str, Audio], tmp_path: Path) -> No
     journal = heard_journal(path)
     hear(judge, [clip("b"), clip("d")], journal, batch=8)
     assert asked == ["a", "b", "d"]  # one language at a time, French not at all
-    assert journal[judge.label, "d"].text == "nine hundred seventy six"
+    assert journal[judge.label, "d"].text == "two hundred eighty two"
     assert (judge.label, "c") not in journal
 
 

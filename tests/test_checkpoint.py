@@ -1,0 +1,226 @@
+"""What a checkpoint holds, that it is checked, and that it runs nothing but what is installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+import areca
+from areca.checkpoint import export, open_checkpoint
+from areca.config import parse_config
+from areca.errors import InvalidArtifact, InvalidConfig, UnknownComponent
+from areca.pipeline import Pipeline, locate
+from areca.store import Store
+from areca.testing.corpus import write_corpus
+
+RUN = {
+    "name": "tiny",
+    "seed": 3,
+    "data": "corpus/manifest.jsonl",
+    "tokenizers": {"speech": {"name": "mfcc-kmeans", "size": 16}},
+    "backbone": {
+        "name": "decoder",
+        "layers": 1,
+        "width": 16,
+        "feed_forward": 32,
+        "heads": 2,
+        "kv_heads": 2,
+        "vocabulary_size": 280,
+    },
+    "tasks": ["asr", {"chain": ["asr", "ast"], "weight": 2.0}],
+    "training": {"steps": 4, "batch_tokens": 1024, "longest_tokens": 400, "optimizer": "adamw", "save_every_steps": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("run")
+    write_corpus(directory / "corpus")
+    return directory
+
+
+@pytest.fixture(scope="module")
+def pipeline(root: Path) -> Pipeline:
+    return Pipeline(parse_config(RUN, root=root), Store(root / "store"))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(pipeline: Pipeline) -> Path:
+    assert [step.state for step in pipeline.steps()] == ["to make"] * 4
+    return pipeline.checkpoint().directory
+
+
+@pytest.fixture
+def copy(checkpoint: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(checkpoint, tmp_path / "copy"))
+
+
+def test_it_holds_what_it_needs_and_no_state_of_the_trainer(checkpoint: Path) -> None:
+    files = {path.relative_to(checkpoint).as_posix() for path in checkpoint.rglob("*") if path.is_file()}
+    assert {"config.yaml", "provenance.json", "artifact.json", "lm/model.safetensors", "lm/vocabulary.json"} <= files
+    assert {"parts/speech/artifact.json", "parts/speech/codebook.safetensors"} <= files
+    unpickled = [name for name in files if Path(name).suffix not in (".json", ".safetensors", ".yaml", ".jinja")]
+    assert unpickled == []
+
+
+def test_provenance_names_every_part(checkpoint: Path) -> None:
+    provenance = json.loads((checkpoint / "provenance.json").read_text())
+    speech = provenance["parts"]["speech"]
+    assert speech["component"] == "areca:units/mfcc-kmeans"
+    assert (speech["distribution"], speech["version"]) == ("areca", areca.__version__)
+    assert speech["weights"] == json.loads((checkpoint / "parts/speech/artifact.json").read_text())["fingerprint"]
+    assert provenance["parts"]["backbone"]["component"] == "areca:decoder/decoder"
+
+
+def test_nothing_is_made_twice(pipeline: Pipeline, checkpoint: Path, root: Path) -> None:
+    again = Pipeline(parse_config(RUN, root=root), Store(root / "store"))
+    assert [step.state for step in again.steps()] == ["there"] * 4
+    before = {path: path.stat().st_mtime_ns for path in (root / "store").rglob("*") if path.is_file()}
+    assert again.checkpoint().directory == checkpoint
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+@pytest.mark.parametrize(
+    ("change", "fresh"),
+    [
+        ({"training": RUN["training"] | {"save_every_steps": 3}}, {"checkpoint"}),  # type: ignore[operator]
+        ({"training": RUN["training"] | {"steps": 5}}, {"lm", "checkpoint"}),  # type: ignore[operator]
+        ({"tasks": ["asr"]}, {"lm", "checkpoint"}),
+        ({"lm": {"init": "mean"}}, {"lm", "checkpoint"}),
+        ({"seed": 4}, {"tokenizer mfcc-kmeans", "backbone decoder", "lm", "checkpoint"}),
+        (
+            {"tokenizers": {"speech": {"name": "mfcc-kmeans", "size": 17}}},
+            {"tokenizer mfcc-kmeans", "lm", "checkpoint"},
+        ),
+    ],
+)
+def test_a_change_makes_anew_what_it_touches_and_nothing_else(
+    change: dict[str, object], fresh: set[str], checkpoint: Path, root: Path
+) -> None:
+    steps = Pipeline(parse_config(RUN | change, root=root), Store(root / "store")).steps()
+    assert {step.label for step in steps if step.state == "to make"} == fresh
+
+
+def test_other_data_makes_everything_anew(checkpoint: Path, root: Path) -> None:
+    other = root / "other"
+    shutil.copytree(root / "corpus", other)
+    lines = (other / "manifest.jsonl").read_text().splitlines()
+    (other / "manifest.jsonl").write_text("\n".join(lines[1:]) + "\n")
+    steps = Pipeline(parse_config(RUN | {"data": "other/manifest.jsonl"}, root=root), Store(root / "store")).steps()
+    assert {step.state for step in steps} == {"to make"}
+
+
+def test_validation_loss_is_recorded(pipeline: Pipeline, checkpoint: Path) -> None:
+    summary = json.loads((pipeline.lm().directory / "training.json").read_text())
+    assert [task["task"] for task in summary["tasks"]] == ["asr", "asr+ast"]
+    assert all(0 < loss < 10 for loss in summary["validation_loss"])
+    assert [task["examples"] for task in summary["tasks"]] == [24, 24]
+
+
+def test_it_loads_with_transformers_alone(checkpoint: Path) -> None:
+    code = (
+        "import sys, torch\n"
+        "from transformers import AutoModelForCausalLM\n"
+        f"model = AutoModelForCausalLM.from_pretrained({str(checkpoint / 'lm')!r}).eval()\n"
+        "print(model(torch.arange(12)[None]).logits.double().sum().item())\n"
+        "assert 'areca' not in sys.modules\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": ""}
+    )
+    lm = areca.load(checkpoint).lm
+    with torch.no_grad():
+        mine = lm.model(torch.arange(12)[None]).logits.double().sum().item()
+    assert float(done.stdout) == mine
+
+
+def test_a_changed_file_is_found(copy: Path) -> None:
+    path = copy / "lm" / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(InvalidArtifact, match=r"model\.safetensors: changed since it was made"):
+        areca.load(copy)
+
+
+def test_a_file_of_a_part_that_is_missing_is_found(copy: Path) -> None:
+    (copy / "parts" / "speech" / "codebook.safetensors").unlink()
+    with pytest.raises(InvalidArtifact, match=r"added or missing: parts/speech/codebook\.safetensors"):
+        areca.load(copy)
+
+
+def test_what_is_no_checkpoint_says_so(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArtifact, match=r"no checkpoint \(config.yaml is missing\); `areca train"):
+        open_checkpoint(tmp_path)
+
+
+def reseal(directory: Path, **changes: object) -> None:
+    """Change a checkpoint's config and sign it anew, as its maker could."""
+    from areca.store import Artifact, seal
+
+    old = Artifact.open(directory, verify=False)
+    config = yaml.safe_load((directory / "config.yaml").read_text())
+    (directory / "config.yaml").write_text(yaml.safe_dump(config | changes))
+    seal(directory, old.key, old.recipe, old.label)
+
+
+def test_its_plugins_are_never_run(copy: Path, tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    (copy / "evil.py").write_text(f"open({str(mark)!r}, 'w').close()\n")
+    reseal(copy, plugins=["./evil.py"])
+    assert areca.load(copy).tasks == ("asr", "asr+ast")
+    assert not mark.exists()
+
+
+def test_a_component_that_is_not_installed_is_named_with_what_to_type(copy: Path) -> None:
+    reseal(copy, plugins=["./my_codec.py"], tokenizers={"speech": {"name": "my-codec"}})
+    with pytest.raises(UnknownComponent, match=r"no tokenizer is called 'my-codec'[\s\S]*areca -p \./my_codec\.py"):
+        areca.load(copy)
+
+
+def test_export_is_a_copy(checkpoint: Path, copy: Path, tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "exported"
+    export(checkpoint, target)
+    names = sorted(path.relative_to(target) for path in target.rglob("*"))
+    assert names == sorted(path.relative_to(checkpoint) for path in checkpoint.rglob("*"))
+    assert areca.load(target).tasks == ("asr", "asr+ast")
+    with pytest.raises(InvalidArtifact, match="exists already"):
+        export(checkpoint, target)
+    export(copy, target, replace=True)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("dear")
+    with pytest.raises(InvalidArtifact, match="exists already"):
+        export(checkpoint, tmp_path / "mine", replace=True)
+    assert (tmp_path / "mine" / "notes.txt").read_text() == "dear"
+
+
+def test_a_damaged_checkpoint_is_not_exported(copy: Path, tmp_path: Path) -> None:
+    (copy / "lm" / "config.json").write_text("{}")
+    with pytest.raises(InvalidArtifact, match="changed since"):
+        export(copy, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_runs_yaml_finds_its_checkpoint(
+    checkpoint: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARECA_HOME", str(root / "store"))
+    (root / "run.yaml").write_text(yaml.safe_dump(RUN))
+    assert locate(root / "run.yaml") == checkpoint
+    monkeypatch.setenv("ARECA_HOME", str(tmp_path))
+    with pytest.raises(InvalidArtifact, match="has no checkpoint in .* yet: areca train"):
+        locate(root / "run.yaml")
+
+
+def test_a_run_without_data_cannot_be_trained(root: Path) -> None:
+    config = parse_config({k: v for k, v in RUN.items() if k != "data"}, root=root)
+    with pytest.raises(InvalidConfig, match="nothing to train from: give 'data:"):
+        Pipeline(config, Store(root / "store"))

@@ -1,0 +1,192 @@
+"""Tokens of a manifest: what they are, made once, and made again after a kill as if there had been none."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import torch
+
+from areca import audio, tokens
+from areca.component import Kind
+from areca.errors import InvalidAudio, InvalidManifest
+from areca.fitting import Workshop
+from areca.manifest import Manifest, Utterance, write_manifest
+from areca.parts import Part, resolve
+from areca.prefetch import ahead
+from areca.registry import Registry
+from areca.store import Store
+from areca.testing.corpus import write_corpus
+from areca.tokens import tokenize
+from areca.types import Audio
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    return write_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="module")
+def part() -> Part:
+    return resolve(Registry.discover(), Kind.TOKENIZER, {"name": "mfcc-kmeans", "size": 16}, role="speech")
+
+
+@pytest.fixture(scope="module")
+def fitted(corpus: Manifest, part: Part, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    shop = Workshop(Store(tmp_path_factory.mktemp("store")), data=corpus)
+    shop.instance(part)
+    return shop
+
+
+@pytest.fixture
+def shop(fitted: Workshop, part: Part, tmp_path: Path) -> Workshop:
+    """A store without tokens, and the fitted tokenizer."""
+    artifact = fitted.artifact(part)
+    assert artifact is not None
+    return Workshop(Store(tmp_path / "store"), data=fitted.data, artifacts={part.role: artifact})
+
+
+def hash_of(sound: Audio) -> str:
+    text = f"{sound.sample_rate_hz} {sound.channels} ".encode()
+    return hashlib.sha256(text + sound.samples.numpy().tobytes()).hexdigest()
+
+
+def shards(shop: Workshop) -> list[Path]:
+    return sorted(shop.store.root.glob("*/*.arrow"))
+
+
+def contents(shop: Workshop) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in shards(shop)}
+
+
+@pytest.mark.parametrize("column", ["audio", "target_audio"])
+def test_codes_are_the_tokenizers_own(column: Any, corpus: Manifest, part: Part, shop: Workshop) -> None:
+    table = tokenize(corpus, column, part, shop)
+    assert list(table) == [row.id for row in corpus.rows]
+    read = corpus.audio if column == "audio" else corpus.target_audio
+    same = frames = 0
+    for row in corpus.rows:
+        alone = shop.instance(part).encode([audio.conform(read(row), 16_000, 1)])[0].streams[0]
+        found = table[row.id].streams[0]
+        assert found.shape == alone.shape
+        same, frames = same + int((found == alone).sum()), frames + len(alone)
+        assert table[row.id].fingerprint == shop.fingerprint(part)
+    assert same / frames >= 0.999
+
+
+def test_rows_hold_the_hash_of_samples_rate_and_channels(corpus: Manifest, part: Part, shop: Workshop) -> None:
+    tokenize(corpus, "audio", part, shop)
+    rows = pa.ipc.open_file(pa.memory_map(str(shards(shop)[0]))).read_all().to_pylist()
+    assert [row["samples_sha256"] for row in rows[:3]] == [hash_of(corpus.audio(r)) for r in corpus.rows[:3]]
+
+
+def test_a_recording_that_rows_share_is_encoded_once(corpus: Manifest, part: Part, shop: Workshop) -> None:
+    row = corpus.rows[0]
+    rows = (row, dataclasses.replace(row, id="again"), dataclasses.replace(row, id="part", duration_s=0.5))
+    shared = Manifest((*rows, corpus.rows[1]), corpus.root)
+    table = tokenize(shared, "audio", part, shop)
+    assert pa.ipc.open_file(pa.memory_map(str(shards(shop)[0]))).read_all().num_rows == 3
+    assert torch.equal(table["again"].streams[0], table[row.id].streams[0])
+    assert abs(len(table["part"].streams[0]) - 12.5) <= 2
+
+
+def test_made_once(corpus: Manifest, part: Part, shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenize(corpus, "audio", part, shop)
+    before = contents(shop)
+    monkeypatch.setattr(tokens, "_encode", None)
+    tokenize(corpus, "audio", part, shop)
+    assert contents(shop) == before
+
+
+def test_an_interrupted_run_goes_on_and_ends_the_same(
+    corpus: Manifest, part: Part, shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "WINDOW_S", 8.0)
+    tokenize(corpus, "audio", part, shop)
+    whole = contents(shop)
+    assert len(whole) > 3
+    shutil.rmtree(shop.store.root)
+    shop.store = Store(shop.store.root)
+
+    class Killed(BaseException):
+        pass
+
+    made: list[int] = []
+
+    def stop(done: int, total: int, message: str = "") -> None:
+        made.append(done)
+        if len(made) == 2:
+            raise Killed
+
+    shop.progress = stop
+    with pytest.raises(Killed):
+        tokenize(corpus, "audio", part, shop)
+    (partial,) = shop.store.unfinished()
+    (partial / "tokens-000002.partial").write_bytes(b"half a shard")
+    kept = {path.name: path.stat().st_mtime_ns for path in partial.glob("*.arrow")}
+    assert len(kept) == 2
+    shop.progress = lambda done, total, message="": None
+    tokenize(corpus, "audio", part, shop)
+    assert contents(shop) == whole
+    assert {path.name: path.stat().st_mtime_ns for path in shards(shop) if path.name in kept} == kept
+
+
+def test_other_data_and_another_tokenizer_have_tokens_of_their_own(
+    corpus: Manifest, part: Part, shop: Workshop, fitted: Workshop
+) -> None:
+    tokenize(corpus, "audio", part, shop)
+    tokenize(corpus.select(split="train"), "audio", part, shop)
+    assert len(shop.store.directories()) == 2
+    other = resolve(Registry.discover(), Kind.TOKENIZER, {"name": "mfcc-kmeans", "size": 8}, role="speech")
+    found = tokenize(corpus, "audio", other, Workshop(shop.store, data=fitted.data))
+    assert len(shop.store.directories()) == 4, "the tokenizer and its tokens"
+    assert max(int(codes.streams[0].max()) for codes in found.values()) == 7
+
+
+def test_a_bad_recording_is_named(part: Part, shop: Workshop, corpus: Manifest, tmp_path: Path) -> None:
+    audio.write(tmp_path / "good.wav", corpus.audio(corpus.rows[0]))
+    (tmp_path / "bad.wav").write_bytes((tmp_path / "good.wav").read_bytes())
+    rows = [Utterance(id="fine", audio="good.wav"), Utterance(id="broken", audio="bad.wav")]
+    write_manifest(tmp_path / "manifest.jsonl", rows)
+    manifest = Manifest.read(tmp_path / "manifest.jsonl")
+    _ = manifest.key
+    (tmp_path / "bad.wav").write_bytes(b"RIFF nothing")
+    with pytest.raises(InvalidAudio, match=r"'broken'.*bad\.wav"):
+        tokenize(manifest, "audio", part, shop)
+
+
+def test_a_column_that_no_row_has(part: Part, shop: Workshop, corpus: Manifest) -> None:
+    rows = tuple(dataclasses.replace(row, target_audio=None) for row in corpus.rows)
+    with pytest.raises(InvalidManifest, match="no row has target_audio"):
+        tokenize(Manifest(rows, corpus.root), "target_audio", part, shop)
+
+
+def test_ahead_keeps_order_raises_in_place_and_stops() -> None:
+    assert list(ahead(range(50))) == list(range(50))
+
+    def failing() -> Any:
+        yield 1
+        raise ValueError("here")
+
+    seen = []
+    with pytest.raises(ValueError, match="here"):
+        for item in ahead(failing()):
+            seen.append(item)
+    assert seen == [1]
+
+    made = []
+
+    def endless() -> Any:
+        for number in range(1_000_000):
+            made.append(number)
+            yield number
+
+    feed = ahead(endless())
+    assert next(feed) == 0
+    feed.close()  # type: ignore[attr-defined]
+    assert len(made) < 10
