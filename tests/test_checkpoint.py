@@ -25,7 +25,7 @@ RUN = {
     "name": "tiny",
     "seed": 3,
     "data": "corpus/manifest.jsonl",
-    "tokenizers": {"speech": {"name": "mfcc-kmeans", "size": 16}},
+    "tokenizers": {"speech": {"name": "mfcc-kmeans", "clusters": 16}},
     "backbone": {
         "name": "decoder",
         "layers": 1,
@@ -97,7 +97,7 @@ def test_nothing_is_made_twice(pipeline: Pipeline, checkpoint: Path, root: Path)
         ({"lm": {"init": "mean"}}, {"lm", "checkpoint"}),
         ({"seed": 4}, {"tokenizer mfcc-kmeans", "backbone decoder", "lm", "checkpoint"}),
         (
-            {"tokenizers": {"speech": {"name": "mfcc-kmeans", "size": 17}}},
+            {"tokenizers": {"speech": {"name": "mfcc-kmeans", "clusters": 17}}},
             {"tokenizer mfcc-kmeans", "lm", "checkpoint"},
         ),
     ],
@@ -122,6 +122,7 @@ def test_validation_loss_is_recorded(pipeline: Pipeline, checkpoint: Path) -> No
     summary = json.loads((pipeline.lm().directory / "training.json").read_text())
     assert [task["task"] for task in summary["tasks"]] == ["asr", "asr+ast"]
     assert all(0 < loss < 10 for loss in summary["validation_loss"])
+    assert pipeline.validation_loss() == dict(zip(("asr", "asr+ast"), summary["validation_loss"], strict=True))
     assert [task["examples"] for task in summary["tasks"]] == [24, 24]
 
 
@@ -216,7 +217,7 @@ def test_a_runs_yaml_finds_its_checkpoint(
     (root / "run.yaml").write_text(yaml.safe_dump(RUN))
     assert locate(root / "run.yaml") == checkpoint
     monkeypatch.setenv("ARECA_HOME", str(tmp_path))
-    with pytest.raises(InvalidArtifact, match="has no checkpoint in .* yet: areca train"):
+    with pytest.raises(InvalidArtifact, match=r"has no checkpoint in .* yet: areca train"):
         locate(root / "run.yaml")
 
 

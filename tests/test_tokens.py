@@ -33,7 +33,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 @pytest.fixture(scope="module")
 def part() -> Part:
-    return resolve(Registry.discover(), Kind.TOKENIZER, {"name": "mfcc-kmeans", "size": 16}, role="speech")
+    return resolve(Registry.discover(), Kind.TOKENIZER, {"name": "mfcc-kmeans", "clusters": 16}, role="speech")
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ def test_other_data_and_another_tokenizer_have_tokens_of_their_own(
     tokenize(corpus, "audio", part, shop)
     tokenize(corpus.select(split="train"), "audio", part, shop)
     assert len(shop.store.directories()) == 2
-    other = resolve(Registry.discover(), Kind.TOKENIZER, {"name": "mfcc-kmeans", "size": 8}, role="speech")
+    other = resolve(Registry.discover(), Kind.TOKENIZER, {"name": "mfcc-kmeans", "clusters": 8}, role="speech")
     found = tokenize(corpus, "audio", other, Workshop(shop.store, data=fitted.data))
     assert len(shop.store.directories()) == 4, "the tokenizer and its tokens"
     assert max(int(codes.streams[0].max()) for codes in found.values()) == 7

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 import yaml
 
@@ -141,13 +144,23 @@ def export(source: Path, target: Path, *, replace: bool = False) -> None:
 
 
 def commit_of(distribution: str) -> str | None:
-    """Return the git commit that a distribution was installed from, if pip recorded one."""
+    """Return the commit that a distribution comes from: what pip recorded, or that of an editable checkout."""
     try:
-        text = metadata.distribution(distribution).read_text("direct_url.json")
+        origin = json.loads(metadata.distribution(distribution).read_text("direct_url.json") or "{}")
     except metadata.PackageNotFoundError:
         return None
-    commit = json.loads(text or "{}").get("vcs_info", {}).get("commit_id")
-    return None if commit is None else str(commit)
+    if commit := origin.get("vcs_info", {}).get("commit_id"):
+        return str(commit)
+    url = urlparse(origin.get("url", ""))
+    if url.scheme != "file" or not origin.get("dir_info", {}).get("editable"):
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", url2pathname(url.path), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
 
 
 def _origin(part: Part, artifact: Artifact | None) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from areca.errors import InvalidArtifact, InvalidConfig
 from areca.examples import TaskRows
 from areca.fitting import Workshop
 from areca.interfaces import Progress, no_progress
-from areca.learning import learn
+from areca.learning import SUMMARY, learn
 from areca.manifest import Manifest
 from areca.options import build, canonical
 from areca.parts import Part
@@ -131,6 +131,12 @@ class Pipeline:
         return self.store.make(
             self._lm_recipe(), lambda directory: learn(self, directory), label=f"lm {self.run.name}", resume=True
         )
+
+    def validation_loss(self) -> dict[str, float]:
+        """Return the trained LM's mean loss by task on the validation split; empty where that lacks a task's rows."""
+        summary = json.loads((self.lm().directory / SUMMARY).read_text(encoding="utf-8"))
+        losses = summary["validation_loss"] or ()
+        return {row["task"]: loss for row, loss in zip(summary["tasks"], losses, strict=False)}
 
     def checkpoint(self) -> Artifact:
         """Make the checkpoint and all that it lacks."""

@@ -38,6 +38,8 @@ def train(
     common.print_table(("what", "state", "key"), [(s.label, s.state, s.key[:12]) for s in pipeline.steps()])
     print("Ctrl-C is safe: the same command goes on from there.\n", flush=True)
     directory = pipeline.checkpoint().directory
+    if losses := pipeline.validation_loss():
+        print("validation loss: " + ", ".join(f"{name} {loss:.3f}" for name, loss in losses.items()))
     if output is not None:
         export(directory, output)
         directory = output

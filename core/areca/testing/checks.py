@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from areca import specs
@@ -89,7 +90,8 @@ def check_config_round_trip(subject: Subject) -> None:
     from omegaconf import OmegaConf
 
     config = subject.part.config
-    text = OmegaConf.to_yaml(OmegaConf.structured(config))
+    values: dict[str, Any] = OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True)  # type: ignore[assignment]
+    text = yaml.safe_dump({name: str(v) if isinstance(v, Path) else v for name, v in values.items()})
     again = build(type(config), yaml.safe_load(text), "from YAML")
     assert again == config, f"written to YAML and read back, the config is another: {config} became {again}"
 

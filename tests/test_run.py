@@ -1,0 +1,242 @@
+"""A checkpoint in use, from Python and from the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+
+import areca
+from areca import audio
+from areca.config import parse_config
+from areca.errors import ArecaError, ArecaWarning, InvalidAudio, InvalidConfig, UnknownComponent
+from areca.pipeline import Pipeline
+from areca.store import Store
+from areca.system import System
+from areca.testing.corpus import write_corpus
+from areca.types import Audio
+
+RUN = {
+    "name": "tiny",
+    "data": "corpus/manifest.jsonl",
+    "tokenizer": {"name": "mfcc-kmeans", "clusters": 16},
+    "backbone": {
+        "name": "decoder",
+        "layers": 1,
+        "width": 16,
+        "feed_forward": 32,
+        "heads": 2,
+        "kv_heads": 2,
+        "vocabulary_size": 280,
+        "context": 512,
+    },
+    "vocoder": {"name": "unit-mel", "steps": 2, "width": 8, "layers": 1, "batch": 4, "phase_iterations": 2},
+    "tasks": ["asr", "s2st", {"name": "tts", "side": "target"}, "mt", {"chain": ["asr", "ast", "s2st"]}],
+    "lm": {"init": "normal"},
+    "training": {"steps": 2, "batch_tokens": 1024, "longest_tokens": 400, "optimizer": "adamw"},
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("run")
+    write_corpus(directory / "corpus")
+    return directory
+
+
+@pytest.fixture(scope="module")
+def checkpoint(root: Path) -> Path:
+    return Pipeline(parse_config(RUN, root=root), Store(root / "store")).checkpoint().directory
+
+
+@pytest.fixture(scope="module")
+def system(checkpoint: Path) -> System:
+    return areca.load(checkpoint)
+
+
+@pytest.fixture(scope="module")
+def french(root: Path) -> list[Path]:
+    return [root / "corpus" / f"{i}-fr.wav" for i in range(3)]
+
+
+def test_tasks_are_those_it_was_trained_for(system: System) -> None:
+    assert system.tasks == ("asr", "s2st", "tts", "mt", "asr+ast+s2st")
+
+
+def test_one_recording_gives_one_answer_and_a_list_a_list(system: System, french: list[Path]) -> None:
+    one = system.run("asr", french[0], source="French")
+    many = system.run("asr", french, source="fr")
+    assert isinstance(one.transcript, str) and one.audio is None and one.translation is None
+    assert [r.name for r in many] == [str(path) for path in french]
+    assert many[0].transcript == one.transcript
+    assert all(r.seconds > 0 for r in many)
+
+
+def test_a_chain_gives_transcript_translation_and_speech(system: System, french: list[Path]) -> None:
+    result = system.run("asr,ast,s2st", french[0], source="French", target="English")
+    assert result.task == "asr+ast+s2st"
+    assert set(result.texts) == {"source.text", "target.text"}
+    assert result.audio is not None and result.audio.sample_rate_hz == 16_000
+    assert result.codes is not None
+    assert result.audio.seconds == pytest.approx(len(result.codes.streams[0]) / 25, abs=0.1)
+
+
+def test_answers_together_are_those_alone(system: System, french: list[Path]) -> None:
+    alone = [system.run("s2st", path, source="fr", target="en") for path in french]
+    together = system.run("s2st", french, source="fr", target="en")
+    for a, b in zip(alone, together, strict=True):
+        assert torch.equal(a.codes.streams[0], b.codes.streams[0])
+
+
+def test_any_rate_and_channel_count_is_the_same_recording(system: System, french: list[Path], tmp_path: Path) -> None:
+    mono = audio.read(french[0])
+    higher = audio.conform(mono, 44_100, 2)
+    audio.write(tmp_path / "stereo.flac", higher)
+    spec = system.run_config.tokenizers["speech"].spec
+    expected = system.tokenizer.encode([mono])[0].streams[0]
+    back = audio.conform(audio.read(tmp_path / "stereo.flac"), spec.sample_rate_hz, spec.channels)
+    found = system.tokenizer.encode([back])[0].streams[0]
+    assert (found[: len(expected)] == expected[: len(found)]).float().mean() > 0.9
+    assert isinstance(system.run("asr", higher, source="fr").transcript, str)
+
+
+def test_text_in(system: System) -> None:
+    assert set(system.run("mt", text="deux trois", source="fr", target="en").texts) == {"target.text"}
+    spoken = system.run("tts", text=["one", "two"], source="English")
+    assert [r.name for r in spoken] == ["one", "two"]
+    assert all(r.audio is not None for r in spoken)
+
+
+def test_a_seed_says_what_is_sampled(system: System, french: list[Path]) -> None:
+    from areca.generate import Decoding
+
+    def sampled(seed: int) -> str | None:
+        decoding = Decoding(method="sample", max_text_ids=40)
+        return system.run("asr", french[0], source="fr", decoding=decoding, seed=seed).transcript  # type: ignore[no-any-return]
+
+    assert sampled(1) == sampled(1) != sampled(2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"task": "asr", "audio": 0}, r"ASR: which source language\? give source='French'"),
+        ({"task": "s2st", "audio": 0, "source": "fr"}, r"S2ST: which target language"),
+        ({"task": "asr", "audio": 0, "source": "Frensh"}, r"did you mean 'French'"),
+        ({"task": "asr", "source": "fr"}, r"asr: reads audio, got neither audio nor text"),
+        ({"task": "asr", "text": "bonjour", "source": "fr"}, r"asr: reads audio, got text"),
+        ({"task": "mt", "text": " ", "source": "fr", "target": "en"}, r"expected a text, got ' '"),
+        (
+            {"task": "s2st", "audio": 0, "source": "fr", "target": "en", "voice": 1},
+            r"'unit-mel'\) takes no voice prompt",
+        ),
+        ({"task": "asr", "audio": 0, "source": "fr", "voice": 1}, r"answers in text, which has no voice"),
+    ],
+)
+def test_questions_that_cannot_be_asked(
+    arguments: dict[str, object], says: str, system: System, french: list[Path]
+) -> None:
+    given = {k: french[v] if isinstance(v, int) else v for k, v in arguments.items()}
+    with pytest.raises(InvalidConfig, match=says):
+        system.run(**given)
+
+
+def test_a_task_that_it_was_not_trained_for_warns(system: System, french: list[Path]) -> None:
+    with pytest.warns(ArecaWarning, match="'ast' is none that this checkpoint was trained for: asr, s2st"):
+        system.run("ast", french[0], source="fr", target="en")
+    with (
+        warnings.catch_warnings(),
+        pytest.raises(UnknownComponent, match="no task is called 'asrr'; did you mean 'asr'"),
+    ):
+        system.run("asrr", french[0], source="fr")
+
+
+def _bad(directory: Path, kind: str) -> Path:
+    path = directory / f"{kind}.wav"
+    silence = np.zeros(16_000, dtype=np.float32)
+    match kind:
+        case "corrupt":
+            path.write_bytes(b"not audio at all")
+        case "empty":
+            path.write_bytes(b"")
+        case "nan":
+            soundfile.write(path, silence * np.nan, 16_000, subtype="FLOAT")
+        case "long":
+            soundfile.write(path, np.tile(silence, 60), 16_000)
+        case "huge":
+            soundfile.write(path, np.zeros(16_000 * 700, dtype=np.int16), 16_000)
+        case "truncated":
+            soundfile.write(path, silence, 16_000)
+            path.write_bytes(path.read_bytes()[:9000])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("corrupt", "not audio that can be decoded"),
+        ("empty", "the file is empty"),
+        ("nan", "has NaN"),
+        ("truncated", "truncated"),
+        ("long", r"60\.0 s is \d+ tokens, and the model's context of 512 .* pieces of at most \d+\.\d s"),
+        ("huge", "700 s long, more than 600 s"),
+        ("missing", "no such file"),
+    ],
+)
+def test_recordings_that_cannot_be_used_are_named(kind: str, says: str, system: System, tmp_path: Path) -> None:
+    path = _bad(tmp_path, kind)
+    with pytest.raises(InvalidAudio, match=rf"{kind}\.wav.*{says}"):
+        system.run("asr", path, source="fr")
+
+
+def test_the_length_it_names_is_a_length_it_takes(system: System) -> None:
+    import re
+
+    with pytest.raises(InvalidAudio) as error:
+        system.run("asr", Audio(torch.randn(1, 16_000 * 60), 16_000, "noise"), source="fr")
+    most_s = float(re.search(r"at most (\d+\.\d) s", str(error.value))[1])  # type: ignore[index]
+    assert most_s > 10
+    system.run("asr", Audio(torch.randn(1, int(16_000 * (most_s - 0.3))), 16_000, "noise"), source="fr")
+
+
+def test_without_a_shipped_checkpoint_the_message_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("areca.system.NANO", tmp_path / "none")
+    with pytest.raises(ArecaError, match=r"ships no checkpoint .*: name one, or make it with `make nano`"):
+        areca.load()
+
+
+def _areca(*arguments: object, home: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "areca", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"ARECA_HOME": str(home)}, cwd=home)
+
+
+def test_train_and_run_from_the_command_line(root: Path, checkpoint: Path, tmp_path: Path) -> None:
+    (root / "run.yaml").write_text(yaml.safe_dump(RUN))
+    done = _areca("train", root / "run.yaml", "-o", tmp_path / "mine", home=root / "store")
+    assert done.returncode == 0, done.stderr
+    assert f"use it:     areca run {tmp_path / 'mine'} --task asr" in done.stdout
+    assert "to make" not in done.stdout, "the fixture made it under the same keys"
+    sounds = [root / "corpus" / f"{i}-fr.wav" for i in range(2)]
+    options = ["--task", "s2st", "--source", "French", "--target", "English", "--json", "-o", tmp_path / "out"]
+    done = _areca("run", tmp_path / "mine", *sounds, *options, home=root / "store")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert [row["input"] for row in rows] == [str(path) for path in sounds]
+    for row, sound in zip(rows, sounds, strict=True):
+        assert row["audio"] == str(tmp_path / "out" / f"{sound.stem}.s2st.wav")
+        assert audio.read(row["audio"]).seconds == pytest.approx(row["audio_seconds"], abs=1e-3)
+
+
+def test_run_says_what_is_wrong_before_it_loads_anything(root: Path, checkpoint: Path) -> None:
+    wrong = _areca("run", checkpoint, root / "none.wav", "--task", "asr", home=root / "store")
+    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert wrong.stderr.startswith("error: ") and "none.wav: no such recording" in wrong.stderr
