@@ -29,7 +29,7 @@ check: $(READY)  ## style and types
 
 nano: $(READY)  ## make the shipped checkpoint from nothing (resumable)
 	$(BIN)/areca train recipes/nano.yaml
-	$(BIN)/areca export recipes/nano.yaml core/areca/assets/nano
+	$(BIN)/areca export recipes/nano.yaml core/areca/assets/nano --replace
 
 nano-eval: $(READY)  ## make the README's table
 	$(BIN)/areca evaluate recipes/nano.yaml
