@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from areca.component import Kind
 from areca.config import parse_config
 from areca.options import describe
 from areca.registry import Registry
-from areca.store import Store
 
 HOOK = "\n@hookimpl\ndef areca_components():\n    return [{}]\n"
 RUN = """\
@@ -226,55 +224,6 @@ def test_check_refuses_misspelt_options(shop: Any) -> None:
     assert done.stderr.startswith("error: tokenizer 'gadget': no option is called 'siz'; did you mean 'size'?")
 
 
-def _write(text: str) -> Callable[[Path], None]:
-    return lambda directory: (directory / "a").write_text(text) and None
-
-
-def test_store_lists_removes_and_collects(world: Any) -> None:
-    store = Store(world.directory / "home")
-    first, second = (store.make({"seed": i}, _write("x" * 2_000_000), label=f"tokenizer {i}") for i in range(2))
-
-    def fail(directory: Path) -> None:
-        (directory / "half").write_text("half")
-        raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        store.make({"seed": 2}, fail, label="tokenizer 2")
-    [left] = store.unfinished()
-
-    rows = [line.split() for line in world.areca("store", "ls").stdout.splitlines()[2:]]
-    made = [row for row in rows if row[0] == "tokenizer"]
-    assert [row[1:5] for row in made] == [["0", first.key[:12], "2.0", "MB"], ["1", second.key[:12], "2.0", "MB"]]
-    assert time.strftime("%Y-%m-%d", time.gmtime())[:7] in made[0][5]
-    assert ["(unfinished)", left.name[:12], "0.0", "MB"] in rows
-
-    dry = world.areca("store", "gc", "--dry-run")
-    assert dry.stdout == f"would remove {left.name} (0.0 MB)\n" and left.exists()
-    assert world.areca("store", "gc").stdout == f"removed {left.name} (0.0 MB)\n" and not left.exists()
-
-    assert world.areca("store", "rm", first.key[:8]).stdout == f"removed {first.key}\n"
-    assert [a.key for a in Store(store.root).artifacts()] == [second.key]
-    gone = world.areca("store", "rm", first.key[:8])
-    assert gone.returncode == 1
-    assert gone.stderr.startswith(f"error: nothing in {store.root} has a key that begins with '{first.key[:8]}'")
-
-
-def test_store_keeps_what_is_being_made_and_shows_what_is_damaged(world: Any) -> None:
-    import filelock
-
-    store = Store(world.directory / "home")
-    made = store.make({"seed": 0}, _write("x"), label="tokenizer")
-    (made.directory / "artifact.json").write_text("{")
-    (store.root / f"{'c' * 64}.partial").mkdir()
-    with filelock.FileLock(store.root / f"{'c' * 64}.lock"):
-        assert world.areca("store", "gc").stdout == f"kept {'c' * 64}.partial: a process is making it\n"
-        busy = world.areca("store", "rm", "cccc")
-        assert busy.returncode == 1 and "a process is making it" in busy.stderr
-    assert ["(damaged)", made.key[:12]] in [row.split()[:2] for row in world.areca("store", "ls").stdout.splitlines()]
-    assert world.areca("store", "rm", made.key).returncode == 0
-    assert not made.directory.exists()
-
-
 def test_ctrl_c_says_how_to_go_on(world: Any) -> None:
     code = "import sys, time\nfrom areca.cli.app import app\nfrom areca import cli\nimport areca.cli.list as verb\n"
     code += "def slow(kind=None):\n    print('started', flush=True)\n    time.sleep(60)\n"
@@ -314,22 +263,3 @@ def test_progress_redraws_one_line_on_a_terminal() -> None:
     os.close(leader)
     assert b"100/100" in shown and b"loss 100" in shown
     assert shown.count(b"\n") <= 2
-
-
-@pytest.mark.parametrize("kind", ["tokenizer", "vocoder", "backbone", "task"])
-def test_new_makes_a_package_that_passes_everything(world: Any, kind: str) -> None:
-    done = world.areca("new", kind, "my-thing", "-o", "thing")
-    assert done.returncode == 0, done.stderr
-    assert "pip install -e thing" in done.stdout
-    checked = world.areca("-p", "thing/src/areca_my_thing/__init__.py", "check", "my-thing")
-    assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert " 0 failed" in checked.stdout
-    pyproject = (world.directory / "thing" / "pyproject.toml").read_text()
-    assert '[project.entry-points.areca]\nmy_thing = "areca_my_thing"' in pyproject
-    again = world.areca("new", kind, "my-thing", "-o", "thing")
-    assert (again.returncode, again.stderr) == (1, "error: thing: exists already; name a folder that does not\n")
-
-
-def test_new_refuses_bad_names_and_kinds(world: Any) -> None:
-    assert "name 'My_Codec': expected lowercase words" in world.areca("new", "tokenizer", "My_Codec").stderr
-    assert "`areca new` makes a tokenizer, a backbone" in world.areca("new", "judge", "my-judge").stderr

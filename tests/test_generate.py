@@ -142,6 +142,33 @@ def test_beam_search_finds_what_trying_everything_finds() -> None:
     assert scores[found.ids] == pytest.approx(max(scores.values()), abs=1e-4)
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("penalty", [0.0, 1.0])
+def test_beam_search_with_few_beams_keeps_the_likeliest(seed: int, penalty: float) -> None:
+    """Compare with a search by full passes that is written out here."""
+    lm = extend(streams=(Stream("units", 6, 25.0),), seed=seed)
+    task = Task("X", (), (Field("target.audio"),), ())
+    prompt, c, span = lm.prompt_ids(task, {}), lm.vocabulary.control, lm.vocabulary.span("speech/0")
+    live, done = [(0.0, [c(Control.BEGIN_AUDIO)])], list[tuple[float, list[int]]]()
+    while live:
+        grown = []
+        for score, ids in live:
+            allowed = [*span] * (len(ids) <= 5) + [c(Control.END_AUDIO)] * (len(ids) > 1)
+            with torch.no_grad():
+                logits = lm.model(input_ids=torch.tensor([prompt + ids])).logits[0, -1]
+            scores = logits[allowed].log_softmax(-1).tolist()
+            grown += [(score + s, [*ids, i]) for i, s in zip(allowed, scores, strict=True)]
+        grown = sorted(grown, reverse=True)[:3]
+        length = {len(ids) for _, ids in grown}.pop()
+        ended = [(score, ids) for score, ids in grown if ids[-1] == c(Control.END_AUDIO)]
+        done += [(score / (length + 1) ** penalty, ids) for score, ids in ended]  # END_SEQUENCE counts
+        best = max((score for score, _ in done), default=-float("inf"))
+        live = [(s, ids) for s, ids in grown if ids[-1] != c(Control.END_AUDIO) and s / length**penalty > best]
+    how = Decoding(method="beam", beams=3, length_penalty=penalty, max_audio_frames=5)
+    (found,) = generate(lm, [prompt], ("audio",), how)
+    assert list(found.ids) == [*max(done)[1], c(Control.END_SEQUENCE)]
+
+
 def test_one_beam_is_greedy() -> None:
     lm = extend()
     given = prompts(lm, 5, 11)

@@ -17,7 +17,7 @@ from areca.registry import Registry
 
 FOLDER = Path("quickstart")
 COUNT = 6
-HEADER = ("said (French)", "transcribed", "translated", "spoken as", "s to make", "per s of speech")
+HEADER = ("said (French)", "transcribed", "translated", "expected", "s to make", "per s of speech")
 SOURCES = {
     "human": (
         "human recordings: words and numbers of a French telephone voice (Debian's asterisk-core-sounds-fr-g722), "

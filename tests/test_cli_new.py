@@ -1,0 +1,26 @@
+"""``areca new``: a plugin package that works at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+
+@pytest.mark.parametrize("kind", ["tokenizer", "vocoder", "backbone", "task"])
+def test_new_makes_a_package_that_passes_everything(world: Any, kind: str) -> None:
+    done = world.areca("new", kind, "my-thing", "-o", "thing")
+    assert done.returncode == 0, done.stderr
+    assert "pip install -e thing" in done.stdout
+    checked = world.areca("-p", "thing/src/areca_my_thing/__init__.py", "check", "my-thing")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert " 0 failed" in checked.stdout
+    pyproject = (world.directory / "thing" / "pyproject.toml").read_text()
+    assert '[project.entry-points.areca]\nmy_thing = "areca_my_thing"' in pyproject
+    again = world.areca("new", kind, "my-thing", "-o", "thing")
+    assert (again.returncode, again.stderr) == (1, "error: thing: exists already; name a folder that does not\n")
+
+
+def test_new_refuses_bad_names_and_kinds(world: Any) -> None:
+    assert "name 'My_Codec': expected lowercase words" in world.areca("new", "tokenizer", "My_Codec").stderr
+    assert "`areca new` makes a tokenizer, a backbone" in world.areca("new", "judge", "my-judge").stderr
