@@ -180,9 +180,8 @@ class System:
         task, field = asked.task, asked.task.inputs[0]
         questions = self._questions(task, items)
         prompts = [self.lm.prompt_ids(task, asked.languages | {field.path: q.value}) for q in questions]
-        room = min(self._room(task, q, len(p)) for q, p in zip(questions, prompts, strict=True))
-        generator = torch.Generator().manual_seed(seed)
-        answers = generate(self.lm, prompts, task.answer_kinds, self._within(asked.decoding, room), generator=generator)
+        rooms = [self._room(task, q, len(p)) for q, p in zip(questions, prompts, strict=True)]
+        answers = self._generated(asked, prompts, rooms, seed)
         codes = [_codes(answer) for answer in answers]
         audios = self._speak(codes, asked.voice, seed)
         each_s = (time.perf_counter() - start_s) / len(items)
@@ -190,6 +189,19 @@ class System:
             Result(q.name, asked.name, _texts(task, answer), audio, code, any(answer.cut), each_s)
             for q, answer, audio, code in zip(questions, answers, audios, codes, strict=True)
         ]
+
+    def _generated(self, asked: _Asked, prompts: list[list[int]], rooms: list[int], seed: int) -> list[Generated]:
+        """Answer together what has the same limits, so that no answer is cut for the sake of another."""
+        answers: dict[int, Generated] = {}
+        for room in sorted(set(rooms)):
+            here = [i for i, other in enumerate(rooms) if other == room]
+            some = [prompts[i] for i in here]
+            generator = torch.Generator().manual_seed(seed + here[0])
+            decoding = self._within(asked.decoding, room)
+            answers |= zip(
+                here, generate(self.lm, some, asked.task.answer_kinds, decoding, generator=generator), strict=True
+            )
+        return [answers[i] for i in range(len(prompts))]
 
     def _questions(self, task: Task, items: Sequence[Sound]) -> list[Question]:
         if input_kind(task) == "text":
@@ -200,12 +212,12 @@ class System:
         return [Question(a.name, c, a.seconds) for a, c in zip(audios, self.tokenizer.encode(audios), strict=True)]
 
     def _room(self, task: Task, question: Question, length: int) -> int:
-        """Return how many ids each segment of the answer may have, where the prompt has `length`."""
+        """Return how many ids each segment of the answer may have, where the prompt has `length`: a power of two."""
         context = context_of(self.lm)
         segments = len(task.answer_kinds)
         left = context - length - 2 * segments
         if left >= _LEAST_IDS * segments:
-            return left // segments
+            return int(2 ** ((left // segments).bit_length() - 1))  # so that most questions have the same
         fits = (context - (_LEAST_IDS + 2) * segments) / length
         what = "text" if question.seconds is None else f"recording of {question.seconds:.1f} s"
         most = f"{fits:.0%} of it" if question.seconds is None else f"{fits * question.seconds:.1f} s"
