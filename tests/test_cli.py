@@ -225,7 +225,9 @@ def test_check_refuses_misspelt_options(shop: Any) -> None:
 
 
 def test_ctrl_c_says_how_to_go_on(world: Any) -> None:
-    code = "import sys, time\nfrom areca.cli.app import app\nfrom areca import cli\nimport areca.cli.list as verb\n"
+    # A shell without job control starts what runs in its background deaf to Ctrl-C.
+    code = "import signal, sys, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    code += "from areca.cli.app import app\nfrom areca import cli\nimport areca.cli.list as verb\n"
     code += "def slow(kind=None):\n    print('started', flush=True)\n    time.sleep(60)\n"
     code += "verb.list_ = slow\nsys.argv = ['areca', 'list']\ncli.main()\n"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
