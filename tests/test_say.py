@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 import unicodedata
 from collections import Counter
 from datetime import date
@@ -29,6 +30,7 @@ from areca_say.human import Speaker
 from areca_say.samples import levelled, trim
 from areca_say.synthetic import Sentence, speak
 from areca_say.values import Value, draw, everything, split_of
+from areca_say.variants import Mixture, Variant
 from areca_say.wording import text
 
 CPU = torch.device("cpu")
@@ -245,9 +247,38 @@ def test_espeak_is_slower_and_lower_when_asked() -> None:
     assert period_s(low.samples) > 1.15 * period_s(plain.samples)
 
 
-def test_espeak_names_a_voice_it_does_not_have() -> None:
+@pytest.mark.parametrize("variant", ["nobody", Mixture("m1", "nobody", "f1", 100)])
+def test_espeak_names_a_voice_it_does_not_have(variant: Variant) -> None:
     with pytest.raises(ArecaError, match="no voice 'nobody'"):
-        list(speak([Sentence("un", "fr", "nobody", 50, 150)]))
+        list(speak([Sentence("un", "fr", variant, 50, 150)]))
+
+
+def test_a_mixture_takes_from_each_of_three_speakers(tmp_path: Path) -> None:
+    folder = tmp_path / "voices" / "!v"
+    folder.mkdir(parents=True)
+    (folder / "a").write_text("language variant\nname A\npitch 80 90\nformant 1 110 95 90 // low\ntone 600 170\n")
+    (folder / "b").write_text("name B\npitch 180 200\n#flutter 9\nflutter 3\nformant 1 50 50 50\nvoicing 10\n")
+    (folder / "c").write_text("name C\ngender female\npitch 1 2\nconsonants 70 80\n\necho 1 2\n")
+    definitions = [Mixture("a", "b", "c", seed).definition(tmp_path).splitlines() for seed in range(200)]
+    plain = [lines for lines in definitions if not any(x.startswith(("stressAdd", "breath")) for x in lines)]
+    for seed, lines in enumerate(definitions):
+        assert lines[:2] == ["language variant", f"name a+b+c+{seed}"]
+        number, frequency, height, width = map(int, lines[2].removeprefix("formant ").split())
+        assert (number, width) == (1, 90)
+        assert 0.85 * 0.88 * 110 - 1 <= frequency <= 1.2 * 1.12 * 110 + 1
+        assert 0.6 * 95 - 1 <= height <= 1.4 * 95 + 1
+        assert lines[3:6] == ["pitch 180 200", "flutter 3", "consonants 70 80"]
+        assert sum(line.startswith("echo ") for line in lines) == 1, "an echo of its own takes the place of another"
+    assert 0.35 < len(plain) / len(definitions) < 0.65  # 0.7 * 0.7
+    assert sum("echo 1 2" in lines for lines in definitions) / 200 == pytest.approx(0.7, abs=0.1)
+
+
+def test_a_mixture_sounds_like_none_of_its_speakers_and_always_the_same() -> None:
+    mixed = Mixture("linda", "m3", "Andy", 1)
+    variants: list[Variant] = [mixed, "linda", "m3", "Andy", Mixture("linda", "m3", "Andy", 2)]
+    first, *others = speak([Sentence("deux mille cinq", "fr", variant, 50, 150) for variant in variants])
+    assert all(not torch.equal(first.samples, other.samples) for other in others)
+    assert torch.equal(first.samples, next(speak([Sentence("deux mille cinq", "fr", mixed, 50, 150)])).samples)
 
 
 def test_trim_keeps_the_speech_and_its_margin() -> None:
@@ -273,7 +304,8 @@ def test_a_synthetic_corpus(tmp_path: Path) -> None:
         value = Value.parse(row.extra["kind"], row.extra["value"])
         assert row.text == text(value, row.language or "")
         assert split_of(value, SMALL.test_share, SMALL.validation_share) == row.split
-        assert ((row.speaker or "").removeprefix("espeak-") in SMALL.held_out_voices) is (row.split == "test")
+        names = set(re.split(r"[+*]", (row.speaker or "").removeprefix("espeak-")))
+        assert bool(names & set(SMALL.held_out_voices)) is (row.split == "test")
         audio = manifest.audio(row)
         assert (audio.sample_rate_hz, audio.channels) == (16_000, 1)
         assert 0.2 < audio.seconds < 9
@@ -335,6 +367,7 @@ def test_an_interrupted_job_goes_on_to_the_same_corpus(tmp_path: Path) -> None:
         ({"held_out_voices": list(VARIANTS)}, "none is left to train on"),
         ({"count": -1}, "count must be 0 or more"),
         ({"test_share": 0.7, "validation_share": 0.4}, "leave something"),
+        ({"mixed_voices": 1.5}, "mixed_voices must be from 0 to 1"),
         ({"workers": 0}, "workers must be at least 1"),
         ({"counts": 3}, "no option is called 'counts'; did you mean 'count'"),
         ({"target_source": "robot"}, "target_source"),

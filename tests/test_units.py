@@ -20,14 +20,14 @@ from areca.options import build
 from areca.specs import Stream, TokenizerSpec
 from areca.types import Audio, Codes
 from areca_units import DedupConfig, MfccKmeansConfig, UsmV2Config, dedup_spec, units_spec
-from areca_units.augment import augmented, warped
+from areca_units.augment import _with_echo, augmented, warped
 from areca_units.ctc import Alphabet
 from areca_units.dedup import Dedup, deduplicate, expand
 from areca_units.encoder import Encoder
 from areca_units.features import grouped, mel_of, normalise, padded
 from areca_units.kmeans import assign, fit_kmeans
 from areca_units.mfcc import MfccKmeans, mfcc
-from areca_units.training import batches, schedule
+from areca_units.training import balanced, batches, schedule
 from areca_units.usm_v2 import UsmV2
 
 CPU = torch.device("cpu")
@@ -167,12 +167,31 @@ def test_batches_of_an_epoch_hold_every_utterance_once() -> None:
     assert next(batches(lengths, 200, seed=5)) != next(batches(lengths, 200, seed=6))
 
 
+def test_no_speaker_has_more_than_its_share() -> None:
+    rows = [Utterance(id=str(i), speaker=speaker) for i, speaker in enumerate([*"aaaaaabbc", None, None])]
+    kept = balanced(rows, 2, seed=0)
+    assert [row.speaker for row in kept] == [*"aabbc", None, None]
+    assert kept == balanced(rows, 2, seed=0) != balanced(rows, 2, seed=1)
+    assert balanced(rows, 6, seed=0) == rows
+
+
 def test_warp_moves_a_peak_in_time_and_frequency() -> None:
     mel = torch.zeros(100, 80)
     mel[60, 20] = 1.0
     peak = warped(mel, 1.25, 1.1).argmax()
     assert divmod(int(peak), 80) == (48, 18)  # 60 / 1.25 and 20 / 1.1
     assert torch.equal(warped(mel, 1.0, 1.0), mel)
+
+
+def test_an_echo_comes_back_fainter() -> None:
+    mel = torch.full((40, 80), -11.0)
+    mel[3] = 0.0
+    level = _with_echo(mel, torch.Generator().manual_seed(1))[:, 0]
+    first, second, third = (level > -8).nonzero()[:3, 0].tolist()
+    assert (first, second - first) == (3, third - second)
+    assert level[3] == pytest.approx(0.0, abs=1e-3)
+    assert 0.15 < float(level[second].exp()) < 0.9
+    assert float(level[third]) == pytest.approx(2 * float(level[second]), rel=0.02)  # the same share again
 
 
 def test_augmentation_follows_its_generator_alone() -> None:
@@ -202,11 +221,12 @@ def test_alphabet_round_trip_and_ctc_collapse() -> None:
 # The encoder
 
 
-def test_padding_changes_no_hidden_state() -> None:
+@pytest.mark.parametrize("heads", [0, 2])
+def test_padding_changes_no_hidden_state(heads: int) -> None:
     generator = torch.Generator().manual_seed(0)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        encoder = Encoder(inputs=80, width=32, layers=2, heads=2, dropout=0.1).eval()
+        encoder = Encoder(inputs=80, width=32, layers=2, heads=heads, kernel=5, expansion=2, dropout=0.1).eval()
     items = [torch.randn(n, 80, generator=generator) for n in (1, 37, 150)]
     batch, lengths = padded(items)
     together, frames = encoder(batch + 7.0 * (batch == 0), lengths)  # rubbish where the padding is
@@ -401,6 +421,8 @@ def test_options_are_checked() -> None:
     assert build(UsmV2Config, {"width": 96, "weights_dtype": "float16"}, "usm-v2").width == 96
     for wrong, message in (
         ({"heads": 5}, "heads must divide width"),
+        ({"kernel": 4}, "kernel must be odd"),
+        ({"speaker_rows": 0}, "speaker_rows must be positive"),
         ({"layer": 9}, "layer must be from 1 to layers=4"),
         ({"steps": 0}, "steps must be positive"),
         ({"weights_dtype": "bfloat16"}, "weights_dtype"),

@@ -56,6 +56,9 @@ class SayConfig:
         "Alicia", "Annie", "Hugo", "Marco", "benjamin", "f4", "linda", "m3", "m8", "steph2",
     )  # fmt: skip
     """espeak-ng's speakers that are heard in the test split alone."""
+    mixed_voices: float = 0.5
+    """Share of espeak-ng's training rows whose speaker is a mixture of three that are not held out: the formants of
+    one, the melody of another, the timbre of a third."""
     target_source: Literal["human", "synthetic"] = "human"
     """Who speaks the English side of rows in other languages: the one human voice, or one voice of espeak-ng."""
     archives: Path | None = None
@@ -75,6 +78,8 @@ class SayConfig:
         shares = (self.test_share, self.validation_share)
         if min(shares) < 0 or sum(shares) >= 1:
             raise ValueError(f"test_share and validation_share must be 0 or more and leave something, got {shares}")
+        if not 0 <= self.mixed_voices <= 1:
+            raise ValueError(f"mixed_voices must be from 0 to 1, got {self.mixed_voices}")
         if self.workers < 1:
             raise ValueError(f"workers must be at least 1, got {self.workers}")
         if len(self.held_out_voices) == len(VARIANTS):
@@ -110,5 +115,6 @@ def areca_components() -> Iterable[Component]:
             requires=("num2words", "babel", "espeakng_loader", "av"),
             tags=frozenset({"fit", "resume"}),
             extra="synthetic",
+            revision=2,
         )
     ]

@@ -115,12 +115,13 @@ def _rows(cell: Cell, config: SayConfig, values: Mapping[str, Groups], seed: int
         return []
     rng = np.random.default_rng(_seed_of("values", seed, cell.name))
     variants = [v for v in VARIANTS if (v in config.held_out_voices) == (cell.split == "test")] or list(VARIANTS)
+    mixed = config.mixed_voices if cell.split == "train" else 0.0
     sayable = filter(cell.can_say, draw(values, rng, repeat=cell.split == "train"))
     rows = []
     for number, value in enumerate(islice(sayable, cell.count)):
         name = f"{cell.name}-{number:05d}"
         if cell.speaker is None:
-            speech: Speech = sentence(text(value, cell.language), cell.language, variants, rng)
+            speech: Speech = sentence(text(value, cell.language), cell.language, variants, rng, mixed)
         else:
             speech = Composition(cell.speaker, clips(value, cell.language), _seed_of("joins", seed, name))
         rows.append(_planned(cell, name, value, speech))

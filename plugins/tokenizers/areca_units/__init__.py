@@ -37,30 +37,38 @@ class UsmV2Config:
     width: int = 144
     """Channels of the encoder."""
     layers: int = 4
-    """Transformer layers."""
-    heads: int = 4
-    """Attention heads; they divide `width`."""
+    """Residual layers."""
+    heads: int = 0
+    """Attention heads of each layer; they divide `width`. 0: convolutions alone, which learn more in the same time."""
+    kernel: int = 5
+    """Frames of 40 ms that a layer's convolution sees; odd."""
+    expansion: int = 2
+    """Channels inside a layer, in widths."""
     layer: int = 4
     """The layer whose output is clustered, from 1 to `layers`."""
     clusters: int = 256
     """Number of units."""
-    steps: int = 1_500
+    steps: int = 3_000
     """Training steps."""
-    batch_s: float = 90.0
+    batch_s: float = 45.0
     """Seconds of speech in a training batch, padding included."""
     learning_rate: float = 2e-3
     """Peak of AdamW's learning rate; it warms up over 5 % of the steps and falls to 0 as a cosine."""
     weight_decay: float = 0.01
     """AdamW's decay of the weight matrices."""
-    dropout: float = 0.1
+    speaker_rows: int = 1_000
+    """Rows of one speaker that are trained on, at most: what many rows of few speakers teach is soon learnt."""
+    dropout: float = 0.0
     """Share of residual activations dropped in training."""
     stretch: float = 0.15
     """Tempo varies by up to this share in training."""
     warp: float = 0.1
     """The frequency axis is stretched by up to this share in training, as other vocal tracts would."""
-    noise: float = 0.3
+    echo: float = 0.2
+    """Share of training utterances to which an echo is added, as of a room."""
+    noise: float = 0.1
     """Share of training utterances to which noise is added."""
-    masks: int = 2
+    masks: int = 1
     """Bands of time and of frequency that are blanked in training (SpecAugment)."""
     sample_frames: int = 200_000
     """Frames of training speech that the clusters are fitted on, drawn by whole utterances."""
@@ -75,7 +83,8 @@ class UsmV2Config:
         _require_positive(
             width=self.width,
             layers=self.layers,
-            heads=self.heads,
+            expansion=self.expansion,
+            speaker_rows=self.speaker_rows,
             clusters=self.clusters,
             steps=self.steps,
             batch_s=self.batch_s,
@@ -83,8 +92,10 @@ class UsmV2Config:
             encode_batch_s=self.encode_batch_s,
             checkpoint_steps=self.checkpoint_steps,
         )
-        if self.width % self.heads:
-            raise ValueError(f"heads must divide width, got width={self.width}, heads={self.heads}")
+        if self.heads < 0 or (self.heads and self.width % self.heads):
+            raise ValueError(f"heads must divide width or be 0, got width={self.width}, heads={self.heads}")
+        if self.kernel < 1 or self.kernel % 2 == 0:
+            raise ValueError(f"kernel must be odd, got {self.kernel}")
         if not 1 <= self.layer <= self.layers:
             raise ValueError(f"layer must be from 1 to layers={self.layers}, got {self.layer}")
 
@@ -148,6 +159,7 @@ def areca_components() -> Iterable[Component]:
         summary="k-means units of a layer of a speech encoder trained with an ASR loss, 25 Hz",
         requires=("torch", "safetensors"),
         tags=frozenset({"fit", "resume"}),
+        revision=2,
         paper="https://arxiv.org/abs/2306.12925",
     )
     yield Component(

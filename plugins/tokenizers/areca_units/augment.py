@@ -1,4 +1,4 @@
-"""Variations of a training utterance, all made on its log-mel: other tempo, other throat, noise, blanked bands."""
+"""Variations of a training utterance, all made on its log-mel: tempo, throat, echo, noise, blanked bands."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from areca_units.features import normalise
 
 _KNEE = 27
 """The band at 1 kHz: below it the mel scale is linear in frequency, above it logarithmic."""
+_ECHO_FRAMES, _ECHO_GAIN = (2, 16), (0.2, 0.85)
+"""20 to 160 ms; how much of the magnitude comes back."""
 _NOISE_DB = (5.0, 30.0)
 _DB = 8.685889638
 """Decibels in a factor of e of magnitude."""
@@ -27,8 +29,10 @@ def augmented(mel: torch.Tensor, config: UsmV2Config, generator: torch.Generator
     Returns:
         float32 ``[frames', mels]``.
     """
-    tempo, throat, noisy = torch.rand(3, generator=generator).tolist()
+    tempo, throat, echoing, noisy = torch.rand(4, generator=generator).tolist()
     mel = warped(mel, 1 + config.stretch * (2 * tempo - 1), 1 + config.warp * (2 * throat - 1))
+    if echoing < config.echo:
+        mel = _with_echo(mel, generator)
     if noisy < config.noise:
         mel = _with_noise(mel, generator)
     return _blanked(normalise(mel), config.masks, generator)
@@ -48,6 +52,18 @@ def _interpolated(x: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
     below = positions.floor().long()
     above = (below + 1).clamp(max=len(x) - 1)
     return torch.lerp(x[below], x[above], (positions - below)[:, None])
+
+
+def _with_echo(mel: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Add an echo of random delay that comes back again and again, each time fainter; powers add up."""
+    late, loud = torch.rand(2, generator=generator).tolist()
+    delay = round(_ECHO_FRAMES[0] + late * (_ECHO_FRAMES[1] - _ECHO_FRAMES[0]))
+    power = (2 * mel).exp()
+    returned = (_ECHO_GAIN[0] + loud * (_ECHO_GAIN[1] - _ECHO_GAIN[0])) ** 2
+    for start in range(delay, len(power), delay):  # each stretch of one delay hears the one before, echoes and all
+        here = power[start : start + delay]
+        here += returned * power[start - delay : start - delay + len(here)]
+    return power.log() / 2
 
 
 def _with_noise(mel: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -52,6 +52,8 @@ class CtcModel(nn.Module):
             width=config.width,
             layers=config.layers,
             heads=config.heads,
+            kernel=config.kernel,
+            expansion=config.expansion,
             dropout=config.dropout,
         )
         self.head = nn.Linear(config.width, LABELS * (symbols + 1))

@@ -1,4 +1,4 @@
-"""A small speech encoder: convolutions down to 25 Hz, then pre-norm transformer layers. Padding changes nothing."""
+"""A small speech encoder: convolutions down to 25 Hz, then residual layers of them. Padding changes nothing."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-_KERNEL, _STRIDE = 5, 2
-_POSITION_KERNEL, _POSITION_GROUPS = 31, 16
-_EXPANSION = 4
+_STEM_KERNEL, _STRIDE = 5, 2
+_CONTEXT_KERNEL, _CONTEXT_GROUPS = 31, 16
 
 
 class Encoder(nn.Module):
@@ -17,18 +16,22 @@ class Encoder(nn.Module):
     Args:
         inputs: columns of the features.
         width: channels of the hidden states.
-        layers: number of transformer layers.
-        heads: attention heads; they divide `width`.
+        layers: number of residual layers.
+        heads: attention heads of each layer, which divide `width`; 0: convolutions alone.
+        kernel: frames of 40 ms that a layer's convolution sees, an odd number.
+        expansion: channels inside a layer, in widths.
         dropout: share of residual activations dropped in training.
     """
 
-    def __init__(self, *, inputs: int, width: int, layers: int, heads: int, dropout: float) -> None:
+    def __init__(
+        self, *, inputs: int, width: int, layers: int, heads: int, kernel: int, expansion: int, dropout: float
+    ) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList(
-            nn.Conv1d(channels, width, _KERNEL, _STRIDE, padding=_KERNEL // 2) for channels in (inputs, width)
+            nn.Conv1d(channels, width, _STEM_KERNEL, _STRIDE, padding=_STEM_KERNEL // 2) for channels in (inputs, width)
         )
-        self.position = _ConvPosition(width)
-        self.layers = nn.ModuleList(_Layer(width, heads, dropout) for _ in range(layers))
+        self.context = _Context(width)
+        self.layers = nn.ModuleList(_Layer(width, heads, kernel, expansion, dropout) for _ in range(layers))
         self.dropout = nn.Dropout(dropout)
 
     def forward(
@@ -45,52 +48,68 @@ class Encoder(nn.Module):
             float32 ``[B, ceil(T / 4), width]`` of zero mean and unit variance in each frame, zero beyond an item's
             length; and int64 ``[B]``.
         """
-        x = _masked(features, lengths).transpose(1, 2)
+        x = _masked(features, _inside(lengths, features.shape[1])).transpose(1, 2)
         for convolution in self.convolutions:
             lengths = (lengths + _STRIDE - 1) // _STRIDE
+            x = functional.gelu(convolution(x)).transpose(1, 2)
             # Its bias and activation write into the padding, where the next convolution would see them.
-            x = _masked(functional.gelu(convolution(x)).transpose(1, 2), lengths).transpose(1, 2)
+            x = _masked(x, _inside(lengths, x.shape[1])).transpose(1, 2)
         x = x.transpose(1, 2)
-        x = self.dropout(x + self.position(x))
-        visible = _inside(lengths, x.shape[1])
+        inside = _inside(lengths, x.shape[1])
+        x = self.dropout(x + self.context(x))
         for block in self.layers[:layer]:
-            x = block(x, visible[:, None, None, :])
-        return functional.layer_norm(x, x.shape[-1:]) * visible[..., None], lengths
+            x = block(x, inside)
+        return functional.layer_norm(x, x.shape[-1:]) * inside[..., None], lengths
 
 
-class _ConvPosition(nn.Module):
-    """Positions from a wide grouped convolution (Baevski et al. 2020, section 2)."""
+class _Context(nn.Module):
+    """A wide grouped convolution: with attention it is what tells positions (Baevski et al. 2020, section 2)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        groups = _POSITION_GROUPS if width % _POSITION_GROUPS == 0 else 1
-        self.convolution = nn.Conv1d(width, width, _POSITION_KERNEL, padding=_POSITION_KERNEL // 2, groups=groups)
+        groups = _CONTEXT_GROUPS if width % _CONTEXT_GROUPS == 0 else 1
+        self.convolution = nn.Conv1d(width, width, _CONTEXT_KERNEL, padding=_CONTEXT_KERNEL // 2, groups=groups)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        positions: torch.Tensor = functional.gelu(self.convolution(x.transpose(1, 2)).transpose(1, 2))
-        return positions
+        context: torch.Tensor = functional.gelu(self.convolution(x.transpose(1, 2)).transpose(1, 2))
+        return context
 
 
 class _Layer(nn.Module):
-    """Self-attention, then feed-forward, each on normalised input and added (Xiong et al. 2020)."""
+    """Attention, if there are heads, and a convolutional feed-forward, each on normalised input and added.
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
+    As in the Conformer (Gulati et al. 2020), with one full convolution in place of its two feed-forwards and a
+    depthwise one, and without its batch norm: statistics of a batch would let neighbours change an item.
+    """
+
+    def __init__(self, width: int, heads: int, kernel: int, expansion: int, dropout: float) -> None:
         super().__init__()
-        self.heads = heads
-        self.attention_norm, self.feed_norm = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.mix, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.up, self.down = nn.Linear(width, _EXPANSION * width), nn.Linear(_EXPANSION * width, width)
+        self.attention = _Attention(width, heads) if heads else None
+        self.norm = nn.LayerNorm(width)
+        self.up = nn.Conv1d(width, expansion * width, kernel, padding=kernel // 2)
+        self.down = nn.Linear(expansion * width, width)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
-        x = x + self.dropout(self._attend(self.attention_norm(x), visible))
-        fed: torch.Tensor = self.dropout(self.down(functional.gelu(self.up(self.feed_norm(x)))))
-        return x + fed
+    def forward(self, x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+        if self.attention is not None:
+            x = x + self.dropout(self.attention(x, inside))
+        normal = _masked(self.norm(x), inside).transpose(1, 2)
+        added: torch.Tensor = self.dropout(self.down(functional.silu(self.up(normal)).transpose(1, 2)))
+        return x + added
 
-    def _attend(self, x: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
+
+class _Attention(nn.Module):
+    """Self-attention on normalised input."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads, self.norm = heads, nn.LayerNorm(width)
+        self.mix, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
         batch, frames, width = x.shape
-        query, key, value = self.mix(x).view(batch, frames, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=visible)
+        query, key, value = self.mix(self.norm(x)).view(batch, frames, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=inside[:, None, None, :])
         result: torch.Tensor = self.out(mixed.transpose(1, 2).reshape(batch, frames, width))
         return result
 
@@ -100,7 +119,6 @@ def _inside(lengths: torch.Tensor, frames: int) -> torch.Tensor:
     return torch.arange(frames, device=lengths.device) < lengths[:, None]
 
 
-def _masked(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """Return ``[B, T, D]`` with zeros beyond each item's length."""
-    inside = _inside(lengths, x.shape[1])
+def _masked(x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+    """Return ``[B, T, D]`` with zeros where `inside`, bool ``[B, T]``, is false."""
     return x.masked_fill(~inside[..., None], 0.0)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 
-from areca.audio import conform, header
+from areca.audio import conform
 from areca.manifest import Manifest, Utterance
 from areca.mel import MelConfig, log_mel
 from areca.types import Audio
@@ -22,14 +21,6 @@ ROUND = 64
 def speech(data: Manifest, row: Utterance) -> Audio:
     """Return a row's recording at 16 kHz, mono."""
     return conform(data.audio(row), SAMPLE_RATE_HZ, 1)
-
-
-def frames_of(data: Manifest, row: Utterance) -> int:
-    """Return how many log-mel frames a row has, from what the manifest or the file's header says."""
-    seconds = row.duration_s
-    if seconds is None:
-        seconds = header(data.resolve(row.audio or "")).seconds - row.offset_s
-    return math.ceil(seconds * MEL.frame_rate_hz)
 
 
 def mel_of(audio: Audio) -> torch.Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from areca.manifest import Manifest, Utterance
 from areca_units import UsmV2Config
 from areca_units.augment import augmented
 from areca_units.ctc import Alphabet, CtcModel
-from areca_units.features import MEL, frames_of, grouped, mel_of, padded, speech
+from areca_units.features import MEL, grouped, padded
+from areca_units.mels import mels_of
 from areca_units.sampling import training_rows
 from areca_units.state import load_state, save_state
 
@@ -26,7 +28,7 @@ _BETAS = (0.9, 0.98)
 _CLIP = 1.0
 
 
-def train_ctc(config: UsmV2Config, data: Manifest, job: Job, state: Path) -> tuple[CtcModel, Alphabet]:
+def train_ctc(config: UsmV2Config, data: Manifest, job: Job, state: Path, features: Path) -> tuple[CtcModel, Alphabet]:
     """Train on the transcribed rows of the training split.
 
     Args:
@@ -34,6 +36,7 @@ def train_ctc(config: UsmV2Config, data: Manifest, job: Job, state: Path) -> tup
         data: audio and text.
         job: seed, device, progress.
         state: file that an interrupted call left its state in, and that this one keeps up to date.
+        features: file for the log-mels of all that is trained on; the caller removes it with `remove_mels`.
 
     Returns:
         The model in evaluation mode, and what its labels mean.
@@ -44,22 +47,36 @@ def train_ctc(config: UsmV2Config, data: Manifest, job: Job, state: Path) -> tup
     rows = [row for row in training_rows(data) if row.text]
     if not rows:
         raise InvalidManifest('usm-v2: expected rows with text in the split "train", got none')
+    rows = balanced(rows, config.speaker_rows, job.seed)
     alphabet = Alphabet.of(row.text or "" for row in rows)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.seed)
         model = CtcModel(config, len(alphabet.symbols)).to(job.device)
     optimizer = _optimizer(model, config)
     start = load_state(state, model, optimizer)
-    order = batches([frames_of(data, row) for row in rows], int(config.batch_s * MEL.frame_rate_hz), job.seed)
+    mels, labels = mels_of(data, rows, features, job), [alphabet.encode(row.text or "") for row in rows]
+    order = batches(mels.lengths, int(config.batch_s * MEL.frame_rate_hz), job.seed)
     model.train()
     for step, indices in enumerate(itertools.islice(order, start, config.steps), start):
-        loss = _step(
-            model, optimizer, config, step, _batch(config, data, alphabet, [rows[i] for i in indices], step, job), job
-        )
+        batch = _batch(config, [mels[i] for i in indices], [labels[i] for i in indices], step, job)
+        loss = _step(model, optimizer, config, step, batch, job)
         job.progress(step + 1, config.steps, f"CTC loss {loss:.3f}")
         if (step + 1) % config.checkpoint_steps == 0 or step + 1 == config.steps:
             save_state(state, step + 1, model, optimizer)
     return model.eval(), alphabet
+
+
+def balanced(rows: Sequence[Utterance], most: int, seed: int) -> list[Utterance]:
+    """Return `rows`, in their order, with at most `most` of each speaker, drawn at random; rows of nobody stay."""
+    heard: Counter[str] = Counter()
+    kept = []
+    for i in torch.randperm(len(rows), generator=drawn(seed, "speakers", 0)).tolist():
+        speaker = rows[i].speaker
+        if speaker is not None:
+            heard[speaker] += 1
+        if speaker is None or heard[speaker] <= most:
+            kept.append(i)
+    return [rows[i] for i in sorted(kept)]
 
 
 def drawn(seed: int, purpose: str, number: int) -> torch.Generator:
@@ -84,14 +101,12 @@ Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def _batch(
-    config: UsmV2Config, data: Manifest, alphabet: Alphabet, rows: Sequence[Utterance], step: int, job: Job
+    config: UsmV2Config, mels: Sequence[torch.Tensor], labels: Sequence[torch.Tensor], step: int, job: Job
 ) -> Batch:
     generator = drawn(job.seed, "augment", step)
-    mels = [mel_of(speech(data, row)) for row in rows]
     features, lengths = padded([augmented(mel, config, generator) for mel in mels])
-    labels = [alphabet.encode(row.text or "") for row in rows]
     sizes = torch.tensor([len(x) for x in labels])
-    return features.to(job.device), lengths.to(job.device), torch.cat(labels).to(job.device), sizes.to(job.device)
+    return features.to(job.device), lengths.to(job.device), torch.cat(list(labels)).to(job.device), sizes.to(job.device)
 
 
 def _step(

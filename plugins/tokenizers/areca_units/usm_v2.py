@@ -20,11 +20,12 @@ from areca_units import SAMPLE_RATE_HZ, UsmV2Config
 from areca_units.ctc import Alphabet, CtcModel
 from areca_units.features import MEL, grouped, mel_of, normalise, padded
 from areca_units.kmeans import assign, fit_kmeans
+from areca_units.mels import remove_mels
 from areca_units.sampling import sample_features
 from areca_units.state import write_tensors
 from areca_units.training import train_ctc
 
-_STATE, _ALPHABET = "training.safetensors", "alphabet.json"
+_STATE, _MELS, _ALPHABET = "training.safetensors", "mels.f16", "alphabet.json"
 _ENCODER, _CODEBOOK = "encoder.safetensors", "codebook.safetensors"
 
 
@@ -42,9 +43,9 @@ class UsmV2:
             InvalidManifest: no row of the training split has audio and text.
             ValueError: the training split has fewer frames than `clusters`.
         """
-        files, state = job.directory, job.directory / _STATE
+        files, state, mels = job.directory, job.directory / _STATE, job.directory / _MELS
         if not (files / _CODEBOOK).exists():
-            model, alphabet = train_ctc(config, data, job, state)
+            model, alphabet = train_ctc(config, data, job, state, mels)
             stored = getattr(torch, config.weights_dtype)
             write_tensors(files / _ENCODER, {k: x.to(stored) for k, x in model.state_dict().items()})
             (files / _ALPHABET).write_text(json.dumps({"symbols": alphabet.symbols}), encoding="utf-8")
@@ -55,6 +56,7 @@ class UsmV2:
             centroids = fit_kmeans(points.to(job.device), config.clusters, generator=generator)
             write_tensors(files / _CODEBOOK, {"centroids": centroids.cpu()})
         state.unlink(missing_ok=True)
+        remove_mels(mels)
 
     @staticmethod
     def load(

@@ -1,0 +1,141 @@
+"""New speakers for espeak-ng, as many as are wanted: mixtures of those it has, changed at random.
+
+A recogniser that has heard sixty speakers has learnt sixty speakers. A mixture has one's throat, another's melody and a
+third one's timbre, so a speaker that is held out lends it nothing; its formants are then moved, and some mixtures are
+given long stresses, breath or an echo, in the range in which espeak-ng's own speakers differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from areca.errors import ArecaError
+
+_FOLDER = Path("voices") / "!v"
+_THROAT = frozenset({"formant"})
+_MELODY = frozenset({"pitch", "intonation", "flutter", "stressAdd", "stressLength"})
+_NOT_SOUND = frozenset({"language", "name", "gender"})
+_SEEDS = 10_000
+
+_ALL_FORMANTS, _EACH_FORMANT, _HEIGHT = (0.85, 1.2), (0.88, 1.12), (0.6, 1.4)
+_ODD = 0.3
+"""How often a mixture has a peculiarity, of each kind."""
+_STRESS, _BREATH, _ECHO_MS, _ECHO_PERCENT = 250, 14, (20, 150), (10, 80)
+_PEAKS = 8
+"""Stress levels, and formants that can be breathed at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """A speaker made of three.
+
+    Args:
+        throat: whose formants.
+        melody: whose pitch and stress.
+        timbre: whose voicing, tone and all else.
+        seed: of what is changed.
+    """
+
+    throat: str
+    melody: str
+    timbre: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.throat}+{self.melody}+{self.timbre}+{self.seed}"
+
+    def definition(self, data: Path) -> str:
+        """Return the text of the variant's file, from those of espeak-ng's `data` folder."""
+        rng = np.random.default_rng(self.seed)
+        formants = [words for words in _lines(data, self.throat) if words[0] in _THROAT]
+        melody = [words for words in _lines(data, self.melody) if words[0] in _MELODY]
+        other = _THROAT | _MELODY | _NOT_SOUND
+        timbre = [words for words in _lines(data, self.timbre) if words[0] not in other]
+        odd = _peculiarities(rng)
+        replaced = {words[0] for words in odd}
+        lines = [*_moved(formants, rng), *(words for words in melody + timbre if words[0] not in replaced), *odd]
+        return "\n".join(["language variant", f"name {self}", *map(" ".join, lines)]) + "\n"
+
+
+Variant = str | Mixture
+"""espeak-ng's name of a speaker, or a mixture."""
+
+
+def mixture(names: Sequence[str], rng: np.random.Generator) -> Mixture:
+    """Draw three of the speakers `names`, and how the mixture is changed."""
+    throat, melody, timbre = (names[int(i)] for i in rng.integers(len(names), size=3))
+    return Mixture(throat, melody, timbre, int(rng.integers(_SEEDS)))
+
+
+def named(variant: Variant) -> set[str]:
+    """Return the speakers of espeak-ng that `variant` needs."""
+    return {variant} if isinstance(variant, str) else {variant.throat, variant.melody, variant.timbre}
+
+
+def require(data: Path, variants: Sequence[Variant]) -> None:
+    """Check that espeak-ng has what `variants` need: it would silently use its plain voice.
+
+    Raises:
+        ArecaError: it lacks one.
+    """
+    for name in sorted(set().union(*map(named, variants))):
+        if not (data / _FOLDER / name).is_file():
+            raise ArecaError(f"this espeak-ng has no voice {name!r}: pip install -U espeakng-loader")
+
+
+def with_mixtures(data: Path, mixtures: Sequence[Mixture], folder: Path) -> dict[Mixture, str]:
+    """Make `folder` espeak-ng's data folder with `mixtures` added; returns the names that they have there.
+
+    What is there already is linked to, not copied.
+    """
+    inner = folder / _FOLDER
+    inner.mkdir(parents=True)
+    for old, new in ((data, folder), (data / "voices", folder / "voices"), (data / _FOLDER, inner)):
+        for path in old.iterdir():
+            if not (new / path.name).exists():
+                (new / path.name).symlink_to(path)
+    names = {m: f"mixture{number}" for number, m in enumerate(dict.fromkeys(mixtures))}
+    for m, name in names.items():
+        (inner / name).write_text(m.definition(data), encoding="utf-8")
+    return names
+
+
+def _moved(formants: Sequence[list[str]], rng: np.random.Generator) -> list[list[str]]:
+    """Move formants; a line is "formant number frequency height width ...", in percent of the plain voice's."""
+    throat = rng.uniform(*_ALL_FORMANTS)
+    return [
+        [*words[:2], _times(words[2], throat * rng.uniform(*_EACH_FORMANT))]
+        + [_times(height, rng.uniform(*_HEIGHT)) for height in words[3:4]]
+        + words[4:]
+        for words in formants
+    ]
+
+
+def _peculiarities(rng: np.random.Generator) -> list[list[str]]:
+    lines = []
+    if rng.random() < _ODD:
+        lines.append(["stressAdd", *_whole(rng.uniform(0, _STRESS) * rng.uniform(size=_PEAKS))])
+    if rng.random() < _ODD:
+        lines.append(["breath", *_whole(rng.uniform(1, _BREATH) * rng.uniform(size=_PEAKS))])
+    if rng.random() < _ODD:
+        lines.append(["echo", str(rng.integers(*_ECHO_MS)), str(rng.integers(*_ECHO_PERCENT))])
+    return lines
+
+
+def _times(percent: str, factor: float) -> str:
+    return str(round(int(percent) * factor))
+
+
+def _whole(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> list[str]:
+    return [str(round(float(value))) for value in values]
+
+
+def _lines(data: Path, name: str) -> list[list[str]]:
+    """Return the words of each line of a speaker's file, without comments."""
+    text = (data / _FOLDER / name).read_text(encoding="utf-8", errors="replace")
+    found = (line.split("//")[0].split() for line in text.splitlines())
+    return [words for words in found if words and not words[0].startswith("#")]
