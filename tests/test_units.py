@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import subprocess
 import sys
@@ -273,6 +274,27 @@ def test_fit_leaves_no_resume_state_and_no_global_randomness(corpus: Manifest, t
         "codebook.safetensors",
         "encoder.safetensors",
     ]
+
+
+@pytest.mark.parametrize("features", ["posteriors", "layer"])
+def test_units_are_the_nearest_centroids_of_what_the_encoder_says(
+    corpus: Manifest, tmp_path: Path, features: str
+) -> None:
+    config = dataclasses.replace(TINY, features=features, layer=1)
+    tokenizer = fitted(UsmV2, config, corpus, tmp_path)
+    audio = held_out(corpus)[0]
+    x, n = padded([normalise(mel_of(audio))])
+    with torch.inference_mode():
+        if features == "layer":
+            said = tokenizer.model.encoder(x, n, 1)[0][0]
+        else:
+            scores, _ = tokenizer.model(x, n)
+            said = scores[0].exp().view(-1, 2 * scores.shape[-1])  # two labels a frame
+            assert tokenizer.transcribe([audio]) == [
+                tokenizer.alphabet.decode(scores[0][: 2 * int(-(-n // 4))].argmax(-1))
+            ]
+    units = tokenizer.encode([audio])[0].streams[0]
+    assert torch.equal(units, torch.cdist(said[: len(units)], tokenizer.centroids).argmin(1))
 
 
 def test_half_precision_is_stored_and_float32_computes(corpus: Manifest, tmp_path: Path) -> None:

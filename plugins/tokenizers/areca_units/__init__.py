@@ -44,8 +44,11 @@ class UsmV2Config:
     """Frames of 40 ms that a layer's convolution sees; odd."""
     expansion: int = 2
     """Channels inside a layer, in widths."""
+    features: Literal["posteriors", "layer"] = "posteriors"
+    """What is clustered: the probabilities of the characters that are read off the last layer, or a layer's output.
+    256 clusters of the former still read what the encoder reads; of the latter, twice as many errors."""
     layer: int = 4
-    """The layer whose output is clustered, from 1 to `layers`."""
+    """With `features` layer: which, from 1 to `layers`."""
     clusters: int = 256
     """Number of units."""
     steps: int = 3_000
@@ -156,7 +159,7 @@ def areca_components() -> Iterable[Component]:
         config=UsmV2Config,
         spec="areca_units:units_spec",
         target="areca_units.usm_v2:UsmV2",
-        summary="k-means units of a layer of a speech encoder trained with an ASR loss, 25 Hz",
+        summary="k-means units of a speech encoder trained with an ASR loss, 25 Hz",
         requires=("torch", "safetensors"),
         tags=frozenset({"fit", "resume"}),
         revision=2,

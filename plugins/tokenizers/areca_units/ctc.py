@@ -60,6 +60,14 @@ class CtcModel(nn.Module):
 
     def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return log-probabilities ``[B, LABELS * F, symbols + 1]`` of characters and lengths ``[B]``."""
+        scores, lengths = self._scores(features, lengths)
+        return scores.flatten(1, 2).log_softmax(-1), LABELS * lengths
+
+    def posteriors(self, features: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return probabilities ``[B, F, LABELS * (symbols + 1)]``, a frame's labels side by side, and ``[B]``."""
+        scores, lengths = self._scores(features, lengths)
+        return scores.softmax(-1).flatten(2), lengths
+
+    def _scores(self, features: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         hidden, lengths = self.encoder(features, lengths)
-        scores = self.head(hidden).unflatten(-1, (LABELS, -1)).flatten(1, 2)
-        return scores.log_softmax(-1), LABELS * lengths
+        return self.head(hidden).unflatten(-1, (LABELS, -1)), lengths

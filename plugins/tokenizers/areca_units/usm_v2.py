@@ -1,4 +1,4 @@
-"""`usm-v2`: a speech encoder trained with an ASR loss, one of its layers clustered.
+"""`usm-v2`: a speech encoder trained with an ASR loss, and clusters of what it computes.
 
 After the second USM tokenizer of AudioPaLM (Rubenstein et al. 2023, section 3.1), in a size that trains on a CPU.
 """
@@ -30,14 +30,14 @@ _ENCODER, _CODEBOOK = "encoder.safetensors", "codebook.safetensors"
 
 
 class UsmV2:
-    """The nearest centroid of a layer's output, every 40 ms."""
+    """The nearest centroid of what the encoder says, every 40 ms."""
 
     def __init__(self, config: UsmV2Config, model: CtcModel, alphabet: Alphabet, centroids: torch.Tensor) -> None:
         self.config, self.model, self.alphabet, self.centroids = config, model, alphabet, centroids
 
     @staticmethod
     def fit(config: UsmV2Config, needs: Mapping[str, Any], data: Manifest, job: Job) -> None:
-        """Train the encoder on the training split's transcripts and cluster its layer; goes on after a kill.
+        """Train the encoder on the training split's transcripts and cluster what it says; goes on after a kill.
 
         Raises:
             InvalidManifest: no row of the training split has audio and text.
@@ -82,7 +82,9 @@ class UsmV2:
         return [Codes((assign(x, self.centroids)[0].cpu(),)) for x in self.features(audios)]
 
     def features(self, audios: list[Audio]) -> list[torch.Tensor]:
-        """Return what is clustered: the layer's output, float32 ``[F, width]`` at 25 Hz, of each audio."""
+        """Return what is clustered, float32 ``[F, D]`` at 25 Hz, of each audio."""
+        if self.config.features == "posteriors":
+            return self._run(audios, self.model.posteriors)
         return self._run(audios, lambda x, n: self.model.encoder(x, n, self.config.layer))
 
     def transcribe(self, audios: list[Audio]) -> list[str]:
