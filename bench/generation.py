@@ -13,9 +13,9 @@ import torch
 from bench.figures import Figure, in_turns, show
 from bench.nano import new_lm
 
-from areca.generate import Decoding, generate
-from areca.lm import SpeechLM
-from areca.vocabulary import Control
+from areca.generation.generate import Decoding, generate
+from areca.lm.model import SpeechLM
+from areca.lm.vocabulary import Control
 
 FRAMES = 100
 ROUNDS = 7

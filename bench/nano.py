@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from areca.examples import Examples, TaskRows, write_examples
 from areca.interfaces import Backbone
-from areca.lm import SpeechLM
+from areca.lm.model import SpeechLM
 from areca.manifest import Manifest, Utterance
 from areca.specs import Stream
 from areca.tasks import Field, Task, chain
 from areca.testing.tiny import tiny_tokenizer
-from areca.training import TrainingConfig
+from areca.training.examples import Examples, TaskRows, write_examples
+from areca.training.train import TrainingConfig
 from areca.types import Codes
 
 STREAMS = (Stream("semantic", 256, 25.0),)

@@ -25,10 +25,10 @@ from pystoi import stoi
 
 from areca.audio import conform
 from areca.component import Kind
+from areca.evaluation.metrics import Estimate, ratio, word_errors
+from areca.evaluation.normalize import NORMALISERS
 from areca.fitting import Workshop
 from areca.manifest import Manifest, Utterance
-from areca.metrics import Estimate, ratio, word_errors
-from areca.normalize import NORMALISERS
 from areca.parts import Part, resolve
 from areca.registry import Registry
 from areca.specs import TokenizerSpec

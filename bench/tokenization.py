@@ -16,7 +16,6 @@ import torch
 from bench.figures import Figure, child, in_turns, peak_mb, seconds, show
 
 from areca import audio
-from areca.batches import bucket
 from areca.component import Kind
 from areca.fitting import Workshop
 from areca.manifest import Manifest, Utterance, write_manifest
@@ -26,6 +25,7 @@ from areca.specs import TokenizerSpec
 from areca.store import Store
 from areca.testing.corpus import speak, write_corpus
 from areca.tokens import tokenize
+from areca.training.batches import bucket
 from areca.types import Audio
 
 BATCH_S = 60.0

@@ -17,9 +17,9 @@ import torch
 from bench.figures import Figure, in_turns, peak_mb, show
 from bench.nano import CONFIG, WEIGHTS, examples, new_lm
 
-from areca.batches import Batches, Mixture
-from areca.examples import Examples, collate
-from areca.training import train
+from areca.training.batches import Batches, Mixture
+from areca.training.examples import Examples, collate
+from areca.training.train import train
 
 STEPS = 15
 WARM = 3

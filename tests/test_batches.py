@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from areca.batches import Batches, Mixture, bucket, pack
 from areca.errors import InvalidManifest
-from areca.examples import Examples, TaskRows, collate, write_examples
-from areca.lm import SpeechLM
+from areca.lm.model import SpeechLM
 from areca.manifest import Manifest, Utterance
 from areca.specs import Stream
 from areca.tasks import Field, Task
 from areca.testing.tiny import tiny_backbone
+from areca.training.batches import Batches, Mixture, bucket, pack
+from areca.training.examples import Examples, TaskRows, collate, write_examples
 from areca.types import Codes
 
 ASR = Task("ASR", (Field("source.audio"),), (Field("source.text"),))

@@ -14,16 +14,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from areca.answering import choose
 from areca.audio import read, write
 from areca.errors import InvalidArtifact, InvalidConfig, InvalidManifest
-from areca.evaluation import EvaluationConfig, evaluate, question_path
-from areca.journal import Journal
-from areca.judging import OpenJudge
+from areca.evaluation.answering import choose
+from areca.evaluation.evaluate import EvaluationConfig, evaluate, question_path
+from areca.evaluation.journal import Journal
+from areca.evaluation.judging import OpenJudge
+from areca.evaluation.results import ResultRow, read_results
 from areca.manifest import Manifest, Utterance, write_manifest
 from areca.options import build
 from areca.questions import Result, Sound
-from areca.results import ResultRow, read_results
 from areca.specs import JudgeSpec
 from areca.tasks import Field, Task, chain
 from areca.types import Audio

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from areca.errors import InvalidConfig
-from areca.generate import Decoding, Generated, generate
-from areca.lm import SpeechLM
+from areca.generation.generate import Decoding, Generated, generate
+from areca.lm.model import SpeechLM
+from areca.lm.vocabulary import Control
 from areca.specs import Stream
 from areca.tasks import AudioSegment, Field, SegmentKind, Task, TextSegment, chain
 from areca.testing.tiny import tiny_backbone
 from areca.types import Codes
-from areca.vocabulary import Control
 
 STREAMS = (Stream("units", 20, 25.0),)
 ASR = Task("ASR", (Field("source.audio"),), (Field("source.text"),))

@@ -11,8 +11,8 @@ import torch
 
 from areca.audio import conform
 from areca.errors import InvalidAudio, InvalidConfig, MissingDependency
-from areca.judging import Clip, hear, heard_journal, open_judge
-from areca.normalize import find_normaliser
+from areca.evaluation.judging import Clip, hear, heard_journal, open_judge
+from areca.evaluation.normalize import find_normaliser
 from areca.registry import Registry
 from areca.types import Audio
 from areca_judges.grammar import RULES

@@ -13,13 +13,13 @@ from torch.nn import functional as F
 
 from areca.errors import IncompatibleParts, InvalidArtifact, InvalidCodes, InvalidConfig, MissingDependency
 from areca.interfaces import Backbone
-from areca.lm import Encoded, SpeechLM
-from areca.rows import row_parameters
+from areca.lm.model import Encoded, SpeechLM
+from areca.lm.rows import row_parameters
+from areca.lm.vocabulary import Control
 from areca.specs import Stream
 from areca.tasks import Field, Task, chain
 from areca.testing.tiny import tiny_backbone
 from areca.types import Codes
-from areca.vocabulary import Control
 
 FAMILIES: list[tuple[str, dict[str, Any]]] = [
     ("llama", {"tie_word_embeddings": True}),
@@ -307,7 +307,7 @@ def test_another_text_tokenizer_is_refused_and_both_are_named(tmp_path: Path) ->
     path.write_text(path.read_text() + "\n")
     with pytest.raises(InvalidArtifact, match=lm.text_tokenizer.hash) as caught:
         SpeechLM.load(tmp_path)
-    from areca.text import TextTokenizer
+    from areca.lm.text import TextTokenizer
 
     assert TextTokenizer.read(tmp_path / "text_tokenizer").hash in str(caught.value)
 

@@ -9,7 +9,7 @@ import pytest
 import sacrebleu
 
 from areca.errors import InvalidConfig
-from areca.metrics import character_errors, exact_match, metrics, ratio, wilson, word_errors
+from areca.evaluation.metrics import character_errors, exact_match, metrics, ratio, wilson, word_errors
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven"]
 

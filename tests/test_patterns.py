@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from areca.errors import IncompatibleParts, InvalidArtifact, InvalidCodes, InvalidConfig
-from areca.orders import ORDERS
-from areca.patterns import AudioFormat
+from areca.lm.orders import ORDERS
+from areca.lm.patterns import AudioFormat
+from areca.lm.vocabulary import Vocabulary
 from areca.specs import Stream
 from areca.types import Codes
-from areca.vocabulary import Vocabulary
 
 
 def make(pattern: str, rates: tuple[float | None, ...], size: int = 2) -> AudioFormat:

@@ -12,11 +12,11 @@ import torch
 
 from areca.audio import write
 from areca.errors import InvalidArtifact
-from areca.evaluation import RESULTS, question_path
-from areca.listening import INLINE_BYTES, Example, Player, listening_page
-from areca.metrics import wilson
-from areca.report import CEILING, SCORES, SPEED, tables, write_report
-from areca.results import ResultRow, write_results
+from areca.evaluation.evaluate import RESULTS, question_path
+from areca.evaluation.listening import INLINE_BYTES, Example, Player, listening_page
+from areca.evaluation.metrics import wilson
+from areca.evaluation.report import CEILING, SCORES, SPEED, tables, write_report
+from areca.evaluation.results import ResultRow, write_results
 from areca.types import Audio
 
 METRICS = ("exact", "wer", "cer", "bleu", "chrf")

@@ -117,7 +117,7 @@ def test_text_in(system: System) -> None:
 
 
 def test_a_seed_says_what_is_sampled(system: System, french: list[Path]) -> None:
-    from areca.generate import Decoding
+    from areca.generation.generate import Decoding
 
     def sampled(seed: int) -> str | None:
         decoding = Decoding(method="sample", max_text_ids=40)

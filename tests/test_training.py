@@ -19,14 +19,14 @@ import torch
 from torch.nn import functional as F
 
 from areca.errors import ArecaError, InvalidConfig
-from areca.examples import Examples, TaskRows, collate, write_examples
-from areca.lm import SpeechLM
+from areca.lm.model import SpeechLM
 from areca.manifest import Manifest, Utterance
 from areca.options import build, canonical
 from areca.specs import Stream
 from areca.tasks import Field, Task
 from areca.testing.tiny import tiny_backbone
-from areca.training import TrainingConfig, mean_loss, train
+from areca.training.examples import Examples, TaskRows, collate, write_examples
+from areca.training.train import TrainingConfig, mean_loss, train
 from areca.types import Codes
 
 STEPS = 24
@@ -134,7 +134,7 @@ def test_the_trainers_loss_and_step_are_those_of_a_plain_loop(tmp_path: Path) ->
     mine, plain = (SpeechLM.extend(tiny_backbone("gpt_neox", hidden_dropout=0.0), ROLES, init="normal") for _ in "ab")
     trained(tmp_path, lm=mine, steps=1, optimizer="adamw", clip_norm=0.0)
     examples = tiny_examples(plain, tmp_path / "examples.arrow")
-    from areca.batches import Batches, Mixture
+    from areca.training.batches import Batches, Mixture
 
     rows = next(Batches(examples.lengths, Mixture(examples.sizes, (2.0, 1.0), 0), 256, 32).rows())
     batch = collate(examples, rows, pad=0)

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from areca.errors import InvalidArtifact, InvalidConfig
+from areca.lm.vocabulary import Control, Vocabulary
 from areca.specs import Stream
-from areca.vocabulary import Control, Vocabulary
 
 SPEECH = (Stream("units", 20, 25.0),)
 CODEC = tuple(Stream(f"rvq-{k}", 4 + k, 50.0) for k in range(11))

@@ -14,17 +14,17 @@ import torch
 from areca.checkpoint import held_parts, write_checkpoint
 from areca.config import RunConfig, TaskMix, read_config
 from areca.errors import InvalidArtifact, InvalidConfig
-from areca.examples import TaskRows
 from areca.fitting import Workshop
 from areca.interfaces import Progress, no_progress
-from areca.learning import SUMMARY, learn
 from areca.manifest import Manifest
 from areca.options import build, canonical
 from areca.parts import Part
 from areca.store import META, PARTIAL, Artifact, Store, key_of
 from areca.tasks import Field, Task, chain
 from areca.tokens import Column, TokenTable, tokenize
-from areca.training import TrainingConfig
+from areca.training.examples import TaskRows
+from areca.training.learning import SUMMARY, learn
+from areca.training.train import TrainingConfig
 
 Stage = Callable[[str], AbstractContextManager[Progress]]
 """Given what is being made, a context that shows how far it is."""

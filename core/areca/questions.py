@@ -9,7 +9,7 @@ from pathlib import Path
 from areca import audio as sound
 from areca.errors import InvalidAudio, InvalidConfig
 from areca.languages import language_code
-from areca.lm import SpeechLM
+from areca.lm.model import SpeechLM
 from areca.tasks import Task
 from areca.types import Audio, Codes
 

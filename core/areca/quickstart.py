@@ -88,7 +88,7 @@ def _row(row: Any, result: Any) -> tuple[str, ...]:
 
 def _write(folder: Path, manifest: Any, results: Sequence[Any], rows: Sequence[tuple[str, ...]], source: str) -> Path:
     from areca.audio import write
-    from areca.listening import Example, Player, listening_page
+    from areca.evaluation.listening import Example, Player, listening_page
 
     examples = []
     for number, (row, result) in enumerate(zip(manifest.rows, results, strict=True), start=1):

@@ -17,8 +17,8 @@ from areca.checkpoint import Checkpoint, open_checkpoint
 from areca.component import Kind
 from areca.errors import ArecaError, ArecaWarning, InvalidAudio, InvalidConfig
 from areca.fitting import Workshop
-from areca.generate import Decoding, Generated, generate
-from areca.lm import SpeechLM
+from areca.generation.generate import Decoding, Generated, generate
+from areca.lm.model import SpeechLM
 from areca.parts import Part, resolve
 from areca.questions import Question, Result, Sound, check_texts, context_of, input_kind, languages_of, read_sound
 from areca.specs import TokenizerSpec

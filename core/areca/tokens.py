@@ -14,7 +14,6 @@ import pyarrow as pa
 import torch
 
 from areca import audio
-from areca.batches import bucket
 from areca.errors import InvalidArtifact, InvalidManifest
 from areca.fitting import Workshop
 from areca.interfaces import Tokenizer
@@ -22,6 +21,7 @@ from areca.manifest import Manifest, Utterance
 from areca.parts import Part
 from areca.prefetch import ahead
 from areca.specs import TokenizerSpec
+from areca.training.batches import bucket
 from areca.types import Audio, Codes
 
 Column = Literal["audio", "target_audio"]

@@ -12,7 +12,7 @@ from areca.cli.quiet import quiet
 from areca.errors import InvalidConfig
 
 if TYPE_CHECKING:
-    from areca.evaluation_inputs import Inputs
+    from areca.evaluation.inputs import Inputs
 
 RESULTS = Path("results")
 
@@ -47,9 +47,9 @@ def evaluate(
     when the same command is given again.
     """
     quiet()
-    from areca.evaluation import evaluate as run_evaluation
-    from areca.evaluation_inputs import open_inputs
-    from areca.judging import open_judge
+    from areca.evaluation.evaluate import evaluate as run_evaluation
+    from areca.evaluation.inputs import open_inputs
+    from areca.evaluation.judging import open_judge
 
     given = {
         "tasks": task,

@@ -12,7 +12,7 @@ from areca.cli import common
 
 def report(directory: Annotated[Path, typer.Argument(metavar="DIR", help="folder that holds results.jsonl")]) -> None:
     """Make report.md and index.html (to listen to) from the results of an evaluation, and print the tables."""
-    from areca.report import write_report
+    from areca.evaluation.report import write_report
 
     for table in write_report(directory):
         print(f"{table.title}\n")

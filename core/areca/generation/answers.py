@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from areca.errors import InvalidConfig
-from areca.lm import SpeechLM
-from areca.patterns import Grammar
+from areca.lm.model import SpeechLM
+from areca.lm.patterns import Grammar
+from areca.lm.vocabulary import Control
 from areca.tasks import AudioSegment, Segment, SegmentKind, TextSegment
-from areca.vocabulary import Control
 
 
 class Choice(NamedTuple):

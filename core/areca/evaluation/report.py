@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from areca.errors import InvalidArtifact
-from areca.evaluation import EXAMPLES, RESULTS, question_path
-from areca.listening import Example, Player, listening_page
-from areca.metrics import Estimate, metrics, ratio
-from areca.normalize import find_normaliser
-from areca.results import COMPUTE, OUTPUT, SPEECH, TRUTH, ResultRow, read_results
+from areca.evaluation.evaluate import EXAMPLES, RESULTS, question_path
+from areca.evaluation.listening import Example, Player, listening_page
+from areca.evaluation.metrics import Estimate, metrics, ratio
+from areca.evaluation.normalize import find_normaliser
+from areca.evaluation.results import COMPUTE, OUTPUT, SPEECH, TRUTH, ResultRow, read_results
 
 ALL = "all"
 SCORES = ("task", "output", "judge", "source", "language", "n", "exact %", "WER %", "CER %", "BLEU", "chrF")

@@ -54,7 +54,7 @@ def train_new_rows_alone(model: Any, first: int) -> None:
     """Freeze everything but the rows from `first` on.
 
     The tables stay whole, so the gradient of their text rows is set to zero. Decay would still shrink those rows:
-    `areca.lm.SpeechLM.parameter_groups` exempts them.
+    `areca.lm.model.SpeechLM.parameter_groups` exempts them.
     """
     model.requires_grad_(False)
     open_new_rows(model, first)

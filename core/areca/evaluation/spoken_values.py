@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from areca.errors import InvalidConfig
-from areca.spoken_lexicon import DAYS, LANGUAGES, LARGEST_NUMBER, Lexicon, fold, lexicon, say
+from areca.evaluation.spoken_lexicon import DAYS, LANGUAGES, LARGEST_NUMBER, Lexicon, fold, lexicon, say
 
 _LONGEST = 12
 """Words in a number, at most ("nine thousand nine hundred ninety nine" has six; a hesitant writer doubles them)."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from areca.answers import Choice
-from areca.heads import Head
+from areca.generation.answers import Choice
+from areca.lm.heads import Head
 
 
 @dataclass(frozen=True, slots=True)

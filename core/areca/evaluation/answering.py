@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 from areca.audio import write
 from areca.errors import InvalidConfig, InvalidManifest
+from areca.evaluation.journal import Journal
 from areca.interfaces import Progress, no_progress
-from areca.journal import Journal
 from areca.manifest import Manifest, Utterance
 from areca.questions import Result, Sound
 from areca.tasks import Task

@@ -10,15 +10,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from areca.answers import Choice, Cursor, Rules
-from areca.beam import beam_search
-from areca.choosing import Sampling, allowed_logits, column_id, pick
 from areca.errors import InvalidConfig
-from areca.heads import Head
-from areca.lm import SpeechLM
-from areca.stepping import Stepper
+from areca.generation.answers import Choice, Cursor, Rules
+from areca.generation.beam import beam_search
+from areca.generation.choosing import Sampling, allowed_logits, column_id, pick
+from areca.generation.stepping import Stepper
+from areca.lm.heads import Head
+from areca.lm.model import SpeechLM
+from areca.lm.vocabulary import Control
 from areca.tasks import Segment, SegmentKind
-from areca.vocabulary import Control
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from areca.checkpoint import LM
 from areca.errors import InvalidManifest
-from areca.examples import Examples, TaskRows, write_examples
 from areca.fitting import Workshop
-from areca.lm import SpeechLM
+from areca.lm.model import SpeechLM
 from areca.options import canonical
 from areca.questions import context_of
-from areca.training import mean_loss, train
+from areca.training.examples import Examples, TaskRows, write_examples
+from areca.training.train import mean_loss, train
 
 if TYPE_CHECKING:
     from areca.pipeline import Pipeline

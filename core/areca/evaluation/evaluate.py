@@ -18,15 +18,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from areca.answering import Answer, System, answer_rows, answers_journal, choose
 from areca.audio import read, write
 from areca.errors import InvalidArtifact, InvalidConfig
+from areca.evaluation.answering import Answer, System, answer_rows, answers_journal, choose
+from areca.evaluation.journal import Journal
+from areca.evaluation.judging import Clip, OpenJudge, hear, heard_journal
+from areca.evaluation.normalize import find_normaliser
+from areca.evaluation.results import Scoring, language_of, spoken_fields, truth_of, write_results
 from areca.interfaces import Progress, no_progress
-from areca.journal import Journal
-from areca.judging import Clip, OpenJudge, hear, heard_journal
 from areca.manifest import Manifest, Utterance
-from areca.normalize import find_normaliser
-from areca.results import Scoring, language_of, spoken_fields, truth_of, write_results
 from areca.tasks import Field, Task
 from areca.types import Audio
 

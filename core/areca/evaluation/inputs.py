@@ -13,7 +13,7 @@ from areca.checkpoint import CONFIG
 from areca.component import Kind
 from areca.config import RunConfig, read_config
 from areca.errors import InvalidConfig
-from areca.evaluation import EvaluationConfig, Stage
+from areca.evaluation.evaluate import EvaluationConfig, Stage
 from areca.fitting import Workshop
 from areca.manifest import Manifest
 from areca.options import build

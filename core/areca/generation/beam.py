@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from areca.answers import Cursor, Rules
-from areca.choosing import allowed_logits, column_id
-from areca.heads import Head
-from areca.stepping import Stepper
-from areca.vocabulary import Control
+from areca.generation.answers import Cursor, Rules
+from areca.generation.choosing import allowed_logits, column_id
+from areca.generation.stepping import Stepper
+from areca.lm.heads import Head
+from areca.lm.vocabulary import Control
 
 
 class _Beam(NamedTuple):

@@ -16,8 +16,8 @@ import torch
 from areca.audio import conform
 from areca.component import Kind
 from areca.errors import InvalidConfig
+from areca.evaluation.journal import Journal
 from areca.interfaces import Judge, Progress, no_progress
-from areca.journal import Journal
 from areca.options import canonical
 from areca.parts import Part, resolve
 from areca.registry import Registry

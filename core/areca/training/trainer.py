@@ -14,14 +14,14 @@ import safetensors.torch
 import torch
 import transformers
 
-from areca.batches import Batches
 from areca.errors import ArecaError
-from areca.examples import Examples, collate
 from areca.interfaces import Progress
-from areca.vocabulary import Control
+from areca.lm.vocabulary import Control
+from areca.training.batches import Batches
+from areca.training.examples import Examples, collate
 
 if TYPE_CHECKING:
-    from areca.lm import SpeechLM
+    from areca.lm.model import SpeechLM
 
 
 class SpeechTrainer(transformers.Trainer):

@@ -9,8 +9,8 @@ from tokenizers import AddedToken
 from transformers import AutoTokenizer
 
 from areca.errors import IncompatibleParts
-from areca.text import TextTokenizer
-from areca.vocabulary import Control, Vocabulary
+from areca.lm.text import TextTokenizer
+from areca.lm.vocabulary import Control, Vocabulary
 
 
 def token_names(vocabulary: Vocabulary, first: int) -> list[str]:

@@ -15,17 +15,17 @@ from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
 
-from areca.adapters import add_adapters, merged_state
 from areca.errors import InvalidArtifact, InvalidConfig
-from areca.export import write_tokenizer
-from areca.heads import Head
 from areca.interfaces import Backbone
-from areca.patterns import AudioFormat
-from areca.rows import Init, extend_rows, open_new_rows, row_parameters, train_new_rows_alone
+from areca.lm.adapters import add_adapters, merged_state
+from areca.lm.export import write_tokenizer
+from areca.lm.heads import Head
+from areca.lm.patterns import AudioFormat
+from areca.lm.rows import Init, extend_rows, open_new_rows, row_parameters, train_new_rows_alone
+from areca.lm.text import TextTokenizer
+from areca.lm.vocabulary import Control, Vocabulary
 from areca.specs import Stream
 from areca.tasks import Segment, Task, TextSegment, Values
-from areca.text import TextTokenizer
-from areca.vocabulary import Control, Vocabulary
 
 Train = Literal["all", "embeddings", "lora"]
 _TEXT_TOKENIZER = "text_tokenizer"
@@ -87,8 +87,8 @@ class SpeechLM:
             roles: the streams of each tokenizer, by its role in the run.
             reads: role of the audio in prompts.
             writes: role of the audio in answers.
-            pattern: how several streams become one sequence, see `areca.orders`.
-            init: how new rows start, see `areca.rows.extend_rows`.
+            pattern: how several streams become one sequence, see `areca.lm.orders`.
+            init: how new rows start, see `areca.lm.rows.extend_rows`.
             train: ``all`` parameters, the new rows of the ``embeddings`` alone, or ``lora`` adapters and those rows.
             seed: of everything random in here.
 

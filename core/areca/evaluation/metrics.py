@@ -1,6 +1,6 @@
 """Scores of answers against references, each with its 95 % interval and a signature of how it was computed.
 
-Texts are compared as given: read both with an `areca.normalize.Normaliser` first.
+Texts are compared as given: read both with an `areca.evaluation.normalize.Normaliser` first.
 """
 
 from __future__ import annotations

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import torch
 
 from areca.errors import InvalidArtifact, InvalidCodes
-from areca.orders import codes_per_frame, order_named
+from areca.lm.orders import codes_per_frame, order_named
+from areca.lm.vocabulary import Vocabulary
 from areca.specs import Stream
 from areca.types import Codes, require_codes
-from areca.vocabulary import Vocabulary
 
 _SLACK_FRAMES = 2
 """A tokenizer's streams may disagree about the length by this much: `areca.testing` allows each of them so."""
@@ -43,7 +43,7 @@ class AudioFormat:
         vocabulary: the joint vocabulary; has the role's streams.
         role: the tokenizer whose codes these are, as ``"speech"``.
         streams: its streams.
-        pattern: ``flatten``, ``coarse-first`` or ``delay``, see `areca.orders`.
+        pattern: ``flatten``, ``coarse-first`` or ``delay``, see `areca.lm.orders`.
 
     Raises:
         InvalidConfig: no such pattern, or the vocabulary lacks the streams.

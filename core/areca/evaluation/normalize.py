@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from areca.errors import InvalidConfig, suggest
-from areca.spoken_values import read_values
+from areca.evaluation.spoken_values import read_values
 
 
 @dataclass(frozen=True, slots=True)

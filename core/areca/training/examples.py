@@ -21,7 +21,7 @@ from areca.tasks import Task, values_of
 from areca.types import Codes
 
 if TYPE_CHECKING:
-    from areca.lm import Encoded, SpeechLM
+    from areca.lm.model import Encoded, SpeechLM
 
 _SCHEMA = pa.schema(
     [("task", pa.int32()), ("row", pa.string()), ("ids", pa.list_(pa.int32())), ("prompt_length", pa.int32())]

@@ -14,15 +14,15 @@ import numpy as np
 import torch
 import transformers
 
-from areca.batches import Batches, Mixture, bucket
 from areca.component import runtime
-from areca.examples import Examples, collate
 from areca.interfaces import Progress, no_progress
-from areca.trainer import SpeechTrainer
-from areca.vocabulary import Control
+from areca.lm.vocabulary import Control
+from areca.training.batches import Batches, Mixture, bucket
+from areca.training.examples import Examples, collate
+from areca.training.trainer import SpeechTrainer
 
 if TYPE_CHECKING:
-    from areca.lm import SpeechLM
+    from areca.lm.model import SpeechLM
 
 
 @dataclass(frozen=True, slots=True)

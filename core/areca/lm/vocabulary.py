@@ -33,7 +33,7 @@ class Vocabulary:
 
     Args:
         text_size: rows of the text LM's embedding, or the size of its tokenizer where that is more.
-        text_hash: sha256 of the text tokenizer's files, see `areca.text.TextTokenizer`.
+        text_hash: sha256 of the text tokenizer's files, see `areca.lm.text.TextTokenizer`.
         streams: ``(name, size)`` of each stream, named ``role/k``.
 
     Raises:

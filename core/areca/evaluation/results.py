@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from areca.answering import Answer
 from areca.errors import InvalidArtifact
-from areca.journal import Journal
-from areca.judging import Heard, OpenJudge
+from areca.evaluation.answering import Answer
+from areca.evaluation.journal import Journal
+from areca.evaluation.judging import Heard, OpenJudge
+from areca.evaluation.metrics import metrics
+from areca.evaluation.normalize import Normaliser
 from areca.manifest import Utterance
-from areca.metrics import metrics
-from areca.normalize import Normaliser
 from areca.tasks import Field, Task
 
 COMPUTE, SPEECH = "compute_s", "speech_s"
@@ -31,8 +31,8 @@ class ResultRow:
         task: the task or chain.
         field: the output that is scored, as ``"target.audio"``.
         of: ``"output"``, or ``"truth"`` where a judge heard the true recording instead (its ceiling).
-        metric: a name of `areca.metrics.metrics`, or ``"compute_s"`` and ``"speech_s"``: seconds it took to answer, and
-            seconds of speech in the answer.
+        metric: a name of `areca.evaluation.metrics.metrics`, or ``"compute_s"`` and ``"speech_s"``: seconds it took
+            to answer, and seconds of speech in the answer.
         value: the example's score.
         hypothesis, reference: as written or heard; read both with `normaliser` in `text_language`.
         normaliser: its name and version.

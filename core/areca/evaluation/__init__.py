@@ -1,0 +1,1 @@
+"""From a checkpoint and data to scores, tables and a page to listen to."""
