@@ -18,6 +18,7 @@ from areca.checkpoint import export, open_checkpoint
 from areca.config import parse_config
 from areca.errors import InvalidArtifact, InvalidConfig, UnknownComponent
 from areca.pipeline import Pipeline, locate
+from areca.resolved import resolved
 from areca.store import Store
 from areca.testing.corpus import write_corpus
 
@@ -78,6 +79,41 @@ def test_provenance_names_every_part(checkpoint: Path) -> None:
     assert (speech["distribution"], speech["version"]) == ("areca", areca.__version__)
     assert speech["weights"] == json.loads((checkpoint / "parts/speech/artifact.json").read_text())["fingerprint"]
     assert provenance["parts"]["backbone"]["component"] == "areca:decoder/decoder"
+
+
+def test_its_config_says_every_option(checkpoint: Path, root: Path) -> None:
+    config = yaml.safe_load((checkpoint / "config.yaml").read_text())
+    speech = {"name": "mfcc-kmeans", "clusters": 16, "coefficients": 13, "sample_frames": 200_000}
+    assert config["tokenizers"] == {"speech": speech}
+    assert config["backbone"]["tied"] is True
+    assert config["lm"] == {"reads": "speech", "writes": "speech", "pattern": "flatten", "init": "zero", "train": "all"}
+    assert config["tasks"] == RUN["tasks"]
+    again = parse_config(config, root=root)
+    assert {role: part.identity() for role, part in again.parts.items()} == {
+        role: part.identity() for role, part in parse_config(RUN, root=root).parts.items()
+    }
+
+
+def test_needs_keep_their_roles_and_inline_parts() -> None:
+    inline = {"name": "dedup", "tokenizer": {"name": "mfcc-kmeans"}}
+    written = RUN | {
+        "tokenizers": {"inner": {"name": "mfcc-kmeans"}, "speech": {"name": "dedup", "tokenizer": "inner"}}
+    }
+    del written["data"]
+    by_role = resolved(parse_config(written, root=Path()))
+    assert by_role["tokenizers"]["speech"] == {"name": "dedup", "tokenizer": "inner"}
+    nested = resolved(parse_config(written | {"tokenizers": {"speech": inline}}, root=Path()))
+    assert nested["tokenizers"]["speech"]["tokenizer"]["clusters"] == 256
+
+
+def test_another_revision_of_a_part_is_refused(copy: Path) -> None:
+    provenance = json.loads((copy / "provenance.json").read_text())
+    provenance["parts"]["speech"]["revision"] = 9
+    (copy / "provenance.json").write_text(json.dumps(provenance))
+    reseal(copy)
+    message = r"speech was made by revision 9 of areca:units/mfcc-kmeans, and areca .* revision 1.*pip install areca=="
+    with pytest.raises(InvalidArtifact, match=message):
+        areca.load(copy)
 
 
 def test_nothing_is_made_twice(pipeline: Pipeline, checkpoint: Path, root: Path) -> None:

@@ -19,6 +19,7 @@ from areca.component import Kind
 from areca.config import RunConfig, parse_config
 from areca.errors import BrokenPlugin, InvalidArtifact, UnknownComponent
 from areca.parts import Part
+from areca.resolved import resolved
 from areca.store import Artifact
 
 CONFIG = "config.yaml"
@@ -70,7 +71,7 @@ def write_checkpoint(
         fitted: the artifacts of `held_parts`, by role.
         data_key: key of the training data.
     """
-    text = yaml.safe_dump(_plain(run.source), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(resolved(run), sort_keys=False, allow_unicode=True)
     (directory / CONFIG).write_text(text, encoding="utf-8")
     shutil.copytree(lm.directory / LM, directory / LM)
     for role, artifact in fitted.items():
@@ -96,6 +97,7 @@ def open_checkpoint(directory: Path, *, plugins: tuple[str, ...] = ()) -> Checkp
 
     Raises:
         InvalidArtifact: it is no checkpoint, or a file is not the one that was made.
+            or a part was made by another revision of its component.
         UnknownComponent: a part's component is not installed.
     """
     if not (directory / CONFIG).is_file():
@@ -112,8 +114,22 @@ def open_checkpoint(directory: Path, *, plugins: tuple[str, ...] = ()) -> Checkp
         run = parse_config(needed, root=directory.resolve(), plugins=plugins, trusted=False)
     except (UnknownComponent, BrokenPlugin) as e:
         raise type(e)(f"{directory}: {e}{_own_plugins(source)}") from e
+    _check_revisions(directory, run, provenance)
     parts = {role: Artifact.open(directory / PARTS / role, verify=False) for role in held_parts(run)}
     return Checkpoint(directory, artifact, run, parts, provenance)
+
+
+def _check_revisions(directory: Path, run: RunConfig, provenance: Mapping[str, Any]) -> None:
+    for role, part in run.parts.items():
+        made = provenance.get("parts", {}).get(role, {})
+        component = part.entry.component
+        if component.kind is not Kind.BACKBONE and made.get("revision", component.revision) != component.revision:
+            raise InvalidArtifact(
+                f"{directory}: its {role} was made by revision {made['revision']} of {part.entry.qualified}, and "
+                f"{part.entry.provider.distribution} {part.entry.provider.version} has revision {component.revision}, "
+                f"which computes something else: pip install {made.get('distribution')}=={made.get('version')}, "
+                "or train it again"
+            )
 
 
 def export(source: Path, target: Path, *, replace: bool = False) -> None:
@@ -186,11 +202,3 @@ def _own_plugins(source: Mapping[str, Any]) -> str:
     return (
         f"\n  it was made with plugins of its own, which a checkpoint never runs; if you trust them: areca {shown} ..."
     )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    return str(value) if isinstance(value, Path) else value

@@ -208,7 +208,7 @@ class Pipeline:
     def _checkpoint_recipe(self) -> dict[str, Any]:
         parts = {role: self._key(part) for role, part in self.run.parts.items()}
         source = json.loads(json.dumps(self.run.source, default=str))
-        return {"kind": "checkpoint", "revision": 1, "lm": self._lm_recipe(), "parts": parts, "config": source}
+        return {"kind": "checkpoint", "revision": 2, "lm": self._lm_recipe(), "parts": parts, "config": source}
 
     def _key(self, part: Part) -> str:
         return part.key(self.data_key, self.run.seed)

@@ -1,0 +1,51 @@
+"""A run's YAML with every option said, so that what a checkpoint means does not change with a default."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from areca.config import RunConfig
+from areca.parts import Part
+
+
+def resolved(run: RunConfig) -> dict[str, Any]:
+    """Return the run's YAML content as plain values, options left out there added; runtime ones are left out.
+
+    ``training:`` and ``evaluation:`` stay as they are written: they play no part in using what was learnt.
+    """
+    source: dict[str, Any] = _plain(run.source)
+    one = "tokenizer" in source
+    said = {"speech": source["tokenizer"]} if one else source["tokenizers"]
+    tokenizers = {role: _part(part, said[role]) for role, part in run.tokenizers.items()}
+    source |= {"tokenizer": tokenizers["speech"]} if one else {"tokenizers": tokenizers}
+    source["backbone"] = _part(run.backbone, source["backbone"])
+    if run.vocoder is not None:
+        source["vocoder"] = _part(run.vocoder, source["vocoder"])
+    if isinstance(run.data, Part):
+        source["data"] = _part(run.data, source["data"])
+    return source | {"lm": dataclasses.asdict(run.lm)}
+
+
+def _part(part: Part, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``{name: ..., option: ..., need: role or part}``; the name is the one that was written."""
+    options = {
+        f.name: _plain(getattr(part.config, f.name))
+        for f in dataclasses.fields(part.config)
+        if not f.metadata.get("runtime")
+    }
+    needs = {
+        name: _part(need, said[name]) if isinstance(said.get(name), Mapping) else need.role
+        for name, need in part.needs.items()
+    }
+    return {"name": said["name"], **options, **needs}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return str(value) if isinstance(value, Path) else value
