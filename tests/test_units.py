@@ -291,7 +291,7 @@ def test_units_are_the_nearest_centroids_of_what_the_encoder_says(
             scores, _ = tokenizer.model(x, n)
             said = scores[0].exp().view(-1, 2 * scores.shape[-1])  # two labels a frame
             assert tokenizer.transcribe([audio]) == [
-                tokenizer.alphabet.decode(scores[0][: 2 * int(-(-n // 4))].argmax(-1))
+                tokenizer.model.alphabet.decode(scores[0][: 2 * int(-(-n // 4))].argmax(-1))
             ]
     units = tokenizer.encode([audio])[0].streams[0]
     assert torch.equal(units, torch.cdist(said[: len(units)], tokenizer.centroids).argmin(1))

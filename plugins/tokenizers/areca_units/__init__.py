@@ -13,6 +13,8 @@ from areca.specs import Spec, Stream, TokenizerSpec
 ARECA_PLUGIN_API = 1
 SAMPLE_RATE_HZ = 16_000
 UNIT_RATE_HZ = 25.0
+_SMALL = {"width": 16, "layers": 2, "layer": 1, "clusters": 8, "steps": 4, "batch_s": 8.0, "checkpoint_steps": 2}
+"""Options under which the conformance kit trains an encoder in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +33,8 @@ class MfccKmeansConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UsmV2Config:
-    """Options of `usm-v2`."""
+class EncoderConfig:
+    """Options of every tokenizer here that trains a speech encoder."""
 
     width: int = 144
     """Channels of the encoder."""
@@ -44,11 +46,6 @@ class UsmV2Config:
     """Frames of 40 ms that a layer's convolution sees; odd."""
     expansion: int = 2
     """Channels inside a layer, in widths."""
-    features: Literal["posteriors", "layer"] = "posteriors"
-    """What is clustered: the probabilities of the characters that are read off the last layer, or a layer's output.
-    256 clusters of the former still read what the encoder reads; of the latter, twice as many errors."""
-    layer: int = 4
-    """With `features` layer: which, from 1 to `layers`."""
     clusters: int = 256
     """Number of units."""
     steps: int = 3_000
@@ -99,8 +96,75 @@ class UsmV2Config:
             raise ValueError(f"heads must divide width or be 0, got width={self.width}, heads={self.heads}")
         if self.kernel < 1 or self.kernel % 2 == 0:
             raise ValueError(f"kernel must be odd, got {self.kernel}")
-        if not 1 <= self.layer <= self.layers:
-            raise ValueError(f"layer must be from 1 to layers={self.layers}, got {self.layer}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskedConfig(EncoderConfig):
+    """Options of the tokenizers whose encoder learns from audio alone, by filling in what is masked."""
+
+    heads: int = 4
+    """Attention heads of each layer; they divide `width`. 0: convolutions alone."""
+    layer: int = 2
+    """The layer whose output is clustered, from 1 to `layers`: the middle ones say most of what is spoken."""
+    masks: int = 0
+    """Bands of time and of frequency that are blanked in training (SpecAugment), beside the mask that is filled in."""
+    mask_share: float = 0.4
+    """Share of the frames that is masked."""
+    mask_span: int = 10
+    """Frames of 40 ms that are masked together."""
+
+    def __post_init__(self) -> None:
+        EncoderConfig.__post_init__(self)
+        _require_layer(self.layer, self.layers)
+        if not 0 < self.mask_share < 1 or self.mask_span < 1:
+            raise ValueError(f"expected 0 < mask_share < 1 and mask_span >= 1, got {self.mask_share}, {self.mask_span}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsmV1Config(MaskedConfig):
+    """Options of `usm-v1`."""
+
+    codebooks: int = 4
+    """Random codebooks, each with a softmax of its own."""
+    codebook_size: int = 1024
+    """Codes in each of them."""
+    codebook_dim: int = 16
+    """Dimensions of a code."""
+
+    def __post_init__(self) -> None:
+        MaskedConfig.__post_init__(self)
+        _require_positive(codebooks=self.codebooks, codebook_size=self.codebook_size, codebook_dim=self.codebook_dim)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class W2vBertNanoConfig(MaskedConfig):
+    """Options of `w2v-bert-nano`."""
+
+    codebook_size: int = 512
+    """Codes that the quantiser learns."""
+    codebook_dim: int = 64
+    """Dimensions of a code."""
+
+    def __post_init__(self) -> None:
+        MaskedConfig.__post_init__(self)
+        _require_positive(codebook_size=self.codebook_size, codebook_dim=self.codebook_dim)
+        if self.layers < 2:
+            raise ValueError(f"layers must be at least 2, one for each loss, got {self.layers}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsmV2Config(EncoderConfig):
+    """Options of `usm-v2`."""
+
+    features: Literal["posteriors", "layer"] = "posteriors"
+    """What is clustered: the probabilities of the characters that are read off the last layer, or a layer's output.
+    256 clusters of the former still read what the encoder reads; of the latter, twice as many errors."""
+    layer: int = 4
+    """With `features` layer: which, from 1 to `layers`."""
+
+    def __post_init__(self) -> None:
+        EncoderConfig.__post_init__(self)
+        _require_layer(self.layer, self.layers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +178,12 @@ def _require_positive(**values: float) -> None:
             raise ValueError(f"{name} must be positive, got {value}")
 
 
-def units_spec(config: MfccKmeansConfig | UsmV2Config, needs: Mapping[str, Spec]) -> TokenizerSpec:
+def _require_layer(layer: int, layers: int) -> None:
+    if not 1 <= layer <= layers:
+        raise ValueError(f"layer must be from 1 to layers={layers}, got {layer}")
+
+
+def units_spec(config: MfccKmeansConfig | EncoderConfig, needs: Mapping[str, Spec]) -> TokenizerSpec:
     """Return one stream of `config.clusters` units at 25 Hz."""
     return TokenizerSpec((Stream("unit", config.clusters, UNIT_RATE_HZ),), SAMPLE_RATE_HZ)
 
@@ -141,7 +210,7 @@ def dedup_spec(config: DedupConfig, needs: Mapping[str, Spec]) -> TokenizerSpec:
 
 @hookimpl
 def areca_components() -> Iterable[Component]:
-    """Declare `mfcc-kmeans`, `usm-v2` and `dedup`."""
+    """Declare `mfcc-kmeans`, `w2v-bert-nano`, `usm-v1`, `usm-v2` and `dedup`."""
     yield Component(
         kind=Kind.TOKENIZER,
         name="mfcc-kmeans",
@@ -155,6 +224,30 @@ def areca_components() -> Iterable[Component]:
     )
     yield Component(
         kind=Kind.TOKENIZER,
+        name="w2v-bert-nano",
+        config=W2vBertNanoConfig,
+        spec="areca_units:units_spec",
+        target="areca_units.masked_units:W2vBertNano",
+        summary="k-means units of a small w2v-BERT encoder trained here, 25 Hz",
+        requires=("torch", "safetensors"),
+        tags=frozenset({"fit", "resume"}),
+        paper="https://arxiv.org/abs/2108.06209",
+        check=_SMALL,
+    )
+    yield Component(
+        kind=Kind.TOKENIZER,
+        name="usm-v1",
+        config=UsmV1Config,
+        spec="areca_units:units_spec",
+        target="areca_units.masked_units:UsmV1",
+        summary="k-means units of a speech encoder trained by BEST-RQ, 25 Hz",
+        requires=("torch", "safetensors"),
+        tags=frozenset({"fit", "resume"}),
+        paper="https://arxiv.org/abs/2202.01855",
+        check=_SMALL,
+    )
+    yield Component(
+        kind=Kind.TOKENIZER,
         name="usm-v2",
         config=UsmV2Config,
         spec="areca_units:units_spec",
@@ -164,6 +257,7 @@ def areca_components() -> Iterable[Component]:
         tags=frozenset({"fit", "resume"}),
         revision=2,
         paper="https://arxiv.org/abs/2306.12925",
+        check=_SMALL,
     )
     yield Component(
         kind=Kind.TOKENIZER,

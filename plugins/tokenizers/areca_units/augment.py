@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from areca_units import UsmV2Config
+from areca_units import EncoderConfig
 from areca_units.features import normalise
 
 _KNEE = 27
@@ -18,7 +18,7 @@ _TIME_SHARE, _BANDS = 0.06, 14
 """The widest mask: a share of the frames, a number of bands."""
 
 
-def augmented(mel: torch.Tensor, config: UsmV2Config, generator: torch.Generator) -> torch.Tensor:
+def augmented(mel: torch.Tensor, config: EncoderConfig, generator: torch.Generator) -> torch.Tensor:
     """Return a variation of a log-mel, normalised over the utterance.
 
     Args:

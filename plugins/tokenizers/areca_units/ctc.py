@@ -1,16 +1,25 @@
-"""An encoder with a character head, for CTC (Graves et al. 2006)."""
+"""An encoder with a character head, trained with CTC (Graves et al. 2006)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
+from torch.nn import functional
 
-from areca_units import UsmV2Config
-from areca_units.encoder import Encoder
-from areca_units.features import MEL
+from areca.errors import InvalidManifest
+from areca.interfaces import Job
+from areca.manifest import Manifest
+from areca_units import EncoderConfig
+from areca_units.augment import augmented
+from areca_units.encoder import encoder_of
+from areca_units.features import padded
+from areca_units.mels import mels_of
+from areca_units.sampling import training_rows
+from areca_units.training import balanced, drawn, initialised, train_encoder
 
 LABELS = 2
 """Labels that the head reads off a frame of 40 ms: fast French has more than 25 letters a second."""
@@ -45,18 +54,11 @@ def tidy(text: str) -> str:
 class CtcModel(nn.Module):
     """An encoder and the head that reads characters off its last layer."""
 
-    def __init__(self, config: UsmV2Config, symbols: int) -> None:
+    def __init__(self, config: EncoderConfig, alphabet: Alphabet) -> None:
         super().__init__()
-        self.encoder = Encoder(
-            inputs=MEL.mels,
-            width=config.width,
-            layers=config.layers,
-            heads=config.heads,
-            kernel=config.kernel,
-            expansion=config.expansion,
-            dropout=config.dropout,
-        )
-        self.head = nn.Linear(config.width, LABELS * (symbols + 1))
+        self.alphabet = alphabet
+        self.encoder = encoder_of(config)
+        self.head = nn.Linear(config.width, LABELS * (len(alphabet.symbols) + 1))
 
     def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return log-probabilities ``[B, LABELS * F, symbols + 1]`` of characters and lengths ``[B]``."""
@@ -71,3 +73,47 @@ class CtcModel(nn.Module):
     def _scores(self, features: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         hidden, lengths = self.encoder(features, lengths)
         return self.head(hidden).unflatten(-1, (LABELS, -1)), lengths
+
+
+def train_ctc(config: EncoderConfig, data: Manifest, job: Job, state: Path, features: Path) -> CtcModel:
+    """Train on the transcribed rows of the training split.
+
+    Args:
+        config: the model and the schedule.
+        data: audio and text.
+        job: seed, device, progress.
+        state: file that an interrupted call left its state in, and that this one keeps up to date.
+        features: file for the log-mels of all that is trained on; the caller removes it with `remove_mels`.
+
+    Returns:
+        The model in evaluation mode.
+
+    Raises:
+        InvalidManifest: no row of the training split has audio and text.
+    """
+    rows = [row for row in training_rows(data) if row.text]
+    if not rows:
+        raise InvalidManifest('usm-v2: expected rows with text in the split "train", got none')
+    rows = balanced(rows, config.speaker_rows, job.seed)
+    alphabet = Alphabet.of(row.text or "" for row in rows)
+    model = initialised(lambda: CtcModel(config, alphabet), job)
+    mels, labels = mels_of(data, rows, features, job), [alphabet.encode(row.text or "") for row in rows]
+
+    def loss(indices: list[int], step: int) -> tuple[torch.Tensor, str]:
+        generator = drawn(job.seed, "augment", step)
+        x, lengths = padded([augmented(mels[i], config, generator) for i in indices])
+        value = ctc_loss(model, x.to(job.device), lengths.to(job.device), [labels[i] for i in indices])
+        return value, f"CTC loss {value.item():.3f}"
+
+    train_encoder(model, loss, mels.lengths, config, job, state)
+    return model
+
+
+def ctc_loss(
+    model: CtcModel, features: torch.Tensor, lengths: torch.Tensor, labels: list[torch.Tensor]
+) -> torch.Tensor:
+    """Return the mean loss of a batch; a text with more characters than there is room for does not count."""
+    scores, frames = model(features, lengths)
+    sizes = torch.tensor([len(x) for x in labels], device=frames.device)
+    joined = torch.cat(labels).to(frames.device)
+    return functional.ctc_loss(scores.transpose(0, 1), joined, frames, sizes, zero_infinity=True)

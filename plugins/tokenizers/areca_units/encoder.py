@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
+
 import torch
 from torch import nn
 from torch.nn import functional
+
+from areca_units import EncoderConfig
+from areca_units.features import MEL
 
 _STEM_KERNEL, _STRIDE = 5, 2
 _CONTEXT_KERNEL, _CONTEXT_GROUPS = 31, 16
@@ -48,18 +54,44 @@ class Encoder(nn.Module):
             float32 ``[B, ceil(T / 4), width]`` of zero mean and unit variance in each frame, zero beyond an item's
             length; and int64 ``[B]``.
         """
-        x = _masked(features, _inside(lengths, features.shape[1])).transpose(1, 2)
+        x, lengths = self.subsampled(features, lengths)
+        *_, x = islice(self.states(x, lengths), layer)
+        return _normalised(x, lengths), lengths
+
+    def subsampled(self, features: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what the first convolutions make of `features`, ``[B, ceil(T / 4), width]``, and the lengths."""
+        x = _masked(features, inside(lengths, features.shape[1])).transpose(1, 2)
         for convolution in self.convolutions:
             lengths = (lengths + _STRIDE - 1) // _STRIDE
             x = functional.gelu(convolution(x)).transpose(1, 2)
             # Its bias and activation write into the padding, where the next convolution would see them.
-            x = _masked(x, _inside(lengths, x.shape[1])).transpose(1, 2)
-        x = x.transpose(1, 2)
-        inside = _inside(lengths, x.shape[1])
+            x = _masked(x, inside(lengths, x.shape[1])).transpose(1, 2)
+        return x.transpose(1, 2), lengths
+
+    def states(self, x: torch.Tensor, lengths: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Yield the state ``[B, F, width]`` after each layer, from what `subsampled` returned."""
+        there = inside(lengths, x.shape[1])
         x = self.dropout(x + self.context(x))
-        for block in self.layers[:layer]:
-            x = block(x, inside)
-        return functional.layer_norm(x, x.shape[-1:]) * inside[..., None], lengths
+        for block in self.layers:
+            x = block(x, there)
+            yield x
+
+
+def _normalised(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    return functional.layer_norm(x, x.shape[-1:]) * inside(lengths, x.shape[1])[..., None]
+
+
+def encoder_of(config: EncoderConfig) -> Encoder:
+    """Return the encoder of log-mels that `config` describes."""
+    return Encoder(
+        inputs=MEL.mels,
+        width=config.width,
+        layers=config.layers,
+        heads=config.heads,
+        kernel=config.kernel,
+        expansion=config.expansion,
+        dropout=config.dropout,
+    )
 
 
 class _Context(nn.Module):
@@ -90,10 +122,10 @@ class _Layer(nn.Module):
         self.down = nn.Linear(expansion * width, width)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
         if self.attention is not None:
-            x = x + self.dropout(self.attention(x, inside))
-        normal = _masked(self.norm(x), inside).transpose(1, 2)
+            x = x + self.dropout(self.attention(x, there))
+        normal = _masked(self.norm(x), there).transpose(1, 2)
         added: torch.Tensor = self.dropout(self.down(functional.silu(self.up(normal)).transpose(1, 2)))
         return x + added
 
@@ -106,19 +138,19 @@ class _Attention(nn.Module):
         self.heads, self.norm = heads, nn.LayerNorm(width)
         self.mix, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
 
-    def forward(self, x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
         batch, frames, width = x.shape
         query, key, value = self.mix(self.norm(x)).view(batch, frames, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=inside[:, None, None, :])
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=there[:, None, None, :])
         result: torch.Tensor = self.out(mixed.transpose(1, 2).reshape(batch, frames, width))
         return result
 
 
-def _inside(lengths: torch.Tensor, frames: int) -> torch.Tensor:
+def inside(lengths: torch.Tensor, frames: int) -> torch.Tensor:
     """Return bool ``[B, frames]``: which frames belong to their item."""
     return torch.arange(frames, device=lengths.device) < lengths[:, None]
 
 
-def _masked(x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-    """Return ``[B, T, D]`` with zeros where `inside`, bool ``[B, T]``, is false."""
-    return x.masked_fill(~inside[..., None], 0.0)
+def _masked(x: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
+    """Return ``[B, T, D]`` with zeros where `there`, bool ``[B, T]``, is false."""
+    return x.masked_fill(~there[..., None], 0.0)

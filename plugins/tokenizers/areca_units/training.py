@@ -1,4 +1,4 @@
-"""Training of an encoder with CTC: every step depends on the seed and its number alone, so it can go on anywhere."""
+"""Training of a speech encoder: a step depends on the seed and its number alone, so it can go on anywhere."""
 
 from __future__ import annotations
 
@@ -6,64 +6,67 @@ import hashlib
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
-from torch.nn import functional
+from torch import nn
 
-from areca.errors import InvalidManifest
 from areca.interfaces import Job
-from areca.manifest import Manifest, Utterance
-from areca_units import UsmV2Config
-from areca_units.augment import augmented
-from areca_units.ctc import Alphabet, CtcModel
-from areca_units.features import MEL, grouped, padded
-from areca_units.mels import mels_of
-from areca_units.sampling import training_rows
+from areca.manifest import Utterance
+from areca_units import EncoderConfig
+from areca_units.features import MEL, grouped
 from areca_units.state import load_state, save_state
 
 _WARM_UP = 0.05
 _BETAS = (0.9, 0.98)
 _CLIP = 1.0
 
+M = TypeVar("M", bound=nn.Module)
+Loss = Callable[[list[int], int], tuple[torch.Tensor, str]]
+"""Given the utterances of a batch and the step's number, the loss and what to show of it."""
 
-def train_ctc(config: UsmV2Config, data: Manifest, job: Job, state: Path, features: Path) -> tuple[CtcModel, Alphabet]:
-    """Train on the transcribed rows of the training split.
 
-    Args:
-        config: the model and the schedule.
-        data: audio and text.
-        job: seed, device, progress.
-        state: file that an interrupted call left its state in, and that this one keeps up to date.
-        features: file for the log-mels of all that is trained on; the caller removes it with `remove_mels`.
-
-    Returns:
-        The model in evaluation mode, and what its labels mean.
-
-    Raises:
-        InvalidManifest: no row of the training split has audio and text.
-    """
-    rows = [row for row in training_rows(data) if row.text]
-    if not rows:
-        raise InvalidManifest('usm-v2: expected rows with text in the split "train", got none')
-    rows = balanced(rows, config.speaker_rows, job.seed)
-    alphabet = Alphabet.of(row.text or "" for row in rows)
+def initialised(build: Callable[[], M], job: Job) -> M:
+    """Return what `build` makes, its weights drawn from the job's seed, on the job's device."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.seed)
-        model = CtcModel(config, len(alphabet.symbols)).to(job.device)
+        return build().to(job.device)
+
+
+def train_encoder(
+    model: nn.Module, loss: Loss, lengths: Sequence[int], config: EncoderConfig, job: Job, state: Path
+) -> None:
+    """Train `model` in place, and leave it in evaluation mode.
+
+    Args:
+        model: what is trained.
+        loss: of a batch.
+        lengths: of all utterances, in log-mel frames.
+        config: the schedule.
+        job: seed, device, progress.
+        state: file that an interrupted call left its state in, and that this one keeps up to date.
+    """
     optimizer = _optimizer(model, config)
     start = load_state(state, model, optimizer)
-    mels, labels = mels_of(data, rows, features, job), [alphabet.encode(row.text or "") for row in rows]
-    order = batches(mels.lengths, int(config.batch_s * MEL.frame_rate_hz), job.seed)
+    order = batches(lengths, int(config.batch_s * MEL.frame_rate_hz), job.seed)
     model.train()
     for step, indices in enumerate(itertools.islice(order, start, config.steps), start):
-        batch = _batch(config, [mels[i] for i in indices], [labels[i] for i in indices], step, job)
-        loss = _step(model, optimizer, config, step, batch, job)
-        job.progress(step + 1, config.steps, f"CTC loss {loss:.3f}")
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * schedule(step, config.steps)
+        # Dropout knows only the global generator: lend it a state of this step's own.
+        with torch.random.fork_rng(devices=[job.device] if job.device.type == "cuda" else []):
+            torch.manual_seed(drawn(job.seed, "dropout", step).initial_seed())
+            value, message = loss(indices, step)
+        optimizer.zero_grad()
+        value.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
+        optimizer.step()
+        job.progress(step + 1, config.steps, message)
         if (step + 1) % config.checkpoint_steps == 0 or step + 1 == config.steps:
             save_state(state, step + 1, model, optimizer)
-    return model.eval(), alphabet
+    model.eval()
 
 
 def balanced(rows: Sequence[Utterance], most: int, seed: int) -> list[Utterance]:
@@ -96,38 +99,6 @@ def batches(lengths: Sequence[int], budget: int, seed: int) -> Iterator[list[int
             yield groups[g]
 
 
-Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
-"""Features ``[B, T, mels]``, their lengths ``[B]``, labels joined ``[sum L]``, their lengths ``[B]``."""
-
-
-def _batch(
-    config: UsmV2Config, mels: Sequence[torch.Tensor], labels: Sequence[torch.Tensor], step: int, job: Job
-) -> Batch:
-    generator = drawn(job.seed, "augment", step)
-    features, lengths = padded([augmented(mel, config, generator) for mel in mels])
-    sizes = torch.tensor([len(x) for x in labels])
-    return features.to(job.device), lengths.to(job.device), torch.cat(list(labels)).to(job.device), sizes.to(job.device)
-
-
-def _step(
-    model: CtcModel, optimizer: torch.optim.Optimizer, config: UsmV2Config, step: int, batch: Batch, job: Job
-) -> float:
-    features, lengths, labels, label_lengths = batch
-    for group in optimizer.param_groups:
-        group["lr"] = config.learning_rate * schedule(step, config.steps)
-    # Dropout knows only the global generator: lend it a state of this step's own.
-    with torch.random.fork_rng(devices=[job.device] if job.device.type == "cuda" else []):
-        torch.manual_seed(drawn(job.seed, "dropout", step).initial_seed())
-        scores, frames = model(features, lengths)
-    # A text with more characters than frames has no alignment: its loss is infinite, and left out.
-    loss = functional.ctc_loss(scores.transpose(0, 1), labels, frames, label_lengths, zero_infinity=True)
-    optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
-    optimizer.step()
-    return loss.item()
-
-
 def schedule(step: int, steps: int) -> float:
     """Return the share of the peak learning rate: a linear warm-up, then half a cosine down to 0."""
     warm_up = max(1, round(_WARM_UP * steps))
@@ -136,8 +107,9 @@ def schedule(step: int, steps: int) -> float:
     return (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up))) / 2
 
 
-def _optimizer(model: CtcModel, config: UsmV2Config) -> torch.optim.AdamW:
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.ndim <= 1]
+def _optimizer(model: nn.Module, config: EncoderConfig) -> torch.optim.AdamW:
+    trained = [p for p in model.parameters() if p.requires_grad]
+    matrices = [p for p in trained if p.ndim > 1]
+    vectors = [p for p in trained if p.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=_BETAS)

@@ -1,0 +1,120 @@
+"""Units of a speech encoder that is trained here: what `usm-v1`, `usm-v2` and `w2v-bert-nano` have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from areca.interfaces import Job
+from areca.manifest import Manifest
+from areca.types import Audio, Codes, require_audio
+from areca_units import SAMPLE_RATE_HZ, EncoderConfig
+from areca_units.features import MEL, grouped, mel_of, normalise, padded
+from areca_units.kmeans import assign, fit_kmeans
+from areca_units.mels import remove_mels
+from areca_units.sampling import sample_features
+from areca_units.state import write_tensors
+
+_STATE, _MELS = "training.safetensors", "mels.f16"
+_ENCODER, _CODEBOOK = "encoder.safetensors", "codebook.safetensors"
+
+Compute = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+"""Padded features and their lengths to padded outputs and theirs."""
+
+
+class EncoderUnits(ABC):
+    """The nearest centroid of what an encoder says, every 40 ms."""
+
+    def __init__(self, config: Any, model: nn.Module, centroids: torch.Tensor) -> None:
+        self.config, self.model, self.centroids = config, model, centroids
+
+    @classmethod
+    @abstractmethod
+    def train(cls, config: Any, data: Manifest, job: Job, state: Path, mels: Path) -> nn.Module:
+        """Return the trained model, and write beside it what `empty` needs to make its like."""
+
+    @classmethod
+    @abstractmethod
+    def empty(cls, config: Any, files: Path) -> nn.Module:
+        """Return a model of the same shape, whose weights do not matter."""
+
+    @abstractmethod
+    def clustered(self) -> Compute:
+        """Return what computes the points ``[B, F, D]`` that are clustered."""
+
+    @classmethod
+    def fit(cls, config: EncoderConfig, needs: Mapping[str, Any], data: Manifest, job: Job) -> None:
+        """Train the encoder on the training split and cluster what it says; goes on after a kill.
+
+        Raises:
+            InvalidManifest: the training split has not what the encoder is trained on.
+            ValueError: it has fewer frames than `clusters`.
+        """
+        files, state, mels = job.directory, job.directory / _STATE, job.directory / _MELS
+        if not (files / _CODEBOOK).exists():
+            model = cls.train(config, data, job, state, mels)
+            stored = getattr(torch, config.weights_dtype)
+            write_tensors(files / _ENCODER, {k: x.to(stored) for k, x in model.state_dict().items()})
+            # Clusters are of what the stored weights compute, not of what they were before rounding.
+            unclustered = cls(config, cls._read(config, files, job.device), torch.empty(0, device=job.device))
+            points = sample_features(data, unclustered.features, frames=config.sample_frames, job=job)
+            generator = torch.Generator().manual_seed(job.seed)
+            centroids = fit_kmeans(points.to(job.device), config.clusters, generator=generator)
+            write_tensors(files / _CODEBOOK, {"centroids": centroids.cpu()})
+        state.unlink(missing_ok=True)
+        remove_mels(mels)
+
+    @classmethod
+    def load(
+        cls,
+        config: EncoderConfig,
+        needs: Mapping[str, Any],
+        files: Path | None,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> Self:
+        """Read encoder and centroids from `files`; computing is in float32 whatever `dtype` says."""
+        assert files is not None, "a component with tag fit is loaded from its artifact"
+        centroids = load_file(files / _CODEBOOK)["centroids"].to(device)
+        return cls(config, cls._read(config, files, device), centroids)
+
+    @classmethod
+    def _read(cls, config: EncoderConfig, files: Path, device: torch.device) -> nn.Module:
+        with torch.device("meta"):  # nothing is drawn for weights that are read
+            model = cls.empty(config, files)
+        weights = {name: x.float().to(device) for name, x in load_file(files / _ENCODER).items()}
+        model.load_state_dict(weights, assign=True)
+        return model.eval()
+
+    def encode(self, audios: list[Audio]) -> list[Codes]:
+        """Return one stream of units at 25 Hz for each audio.
+
+        Raises:
+            InvalidAudio: nothing, or audio of another rate or channel count.
+        """
+        require_audio(audios, SAMPLE_RATE_HZ, 1)
+        return [Codes((assign(x, self.centroids)[0].cpu(),)) for x in self.features(audios)]
+
+    def features(self, audios: list[Audio]) -> list[torch.Tensor]:
+        """Return what is clustered, float32 ``[F, D]`` at 25 Hz, of each audio."""
+        return self.run(audios, self.clustered())
+
+    @torch.inference_mode()
+    def run(self, audios: list[Audio], compute: Compute) -> list[torch.Tensor]:
+        """Return what `compute` makes of each audio, in batches of similar length."""
+        features = [normalise(mel_of(a)) for a in audios]
+        lengths = [len(x) for x in features]
+        order = sorted(range(len(audios)), key=lambda i: lengths[i])
+        results: dict[int, torch.Tensor] = {}
+        for group in grouped(order, lengths, int(self.config.encode_batch_s * MEL.frame_rate_hz)):
+            batch, sizes = padded([features[i] for i in group])
+            outputs, frames = compute(batch.to(self.centroids.device), sizes.to(self.centroids.device))
+            results |= {i: x[:n] for i, x, n in zip(group, outputs, frames.tolist(), strict=True)}
+        return [results[i] for i in range(len(audios))]
