@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from areca import Component, Kind, hookimpl, runtime
 from areca.specs import JudgeSpec, Spec
@@ -47,6 +48,8 @@ class WhisperConfig:
     """Text that the transcript is taken to follow; it sets the format, as ``The number is one hundred and one.``"""
     beam_size: int = 5
     """Width of the beam search."""
+    compute_type: Literal["float32", "int8"] = "float32"
+    """How it computes; int8 is faster and can hear otherwise."""
     threads: int = runtime(1)
     """Processor threads."""
 

@@ -37,7 +37,11 @@ class Whisper:
         source = str(config.model or config.hub)
         try:
             self._model = WhisperModel(
-                source, device=device.type, compute_type="float32", cpu_threads=config.threads, num_workers=1
+                source,
+                device=device.type,
+                compute_type=config.compute_type,
+                cpu_threads=config.threads,
+                num_workers=1,
             )
         except (OSError, RuntimeError, ValueError) as e:
             raise InvalidConfig(f"judge 'whisper': {source} cannot be opened: {e}") from e
