@@ -145,7 +145,7 @@ def areca_components() -> Iterable[Component]:
     yield _component(
         "w2v-bert",
         W2vBertConfig,
-        "k-means units of a layer of w2v-BERT 2.0, 25 or 50 Hz: AudioPaLM's first tokenizer with public weights",
+        "k-means units of a layer of w2v-BERT 2.0, 25 or 50 Hz, as AudioPaLM's first tokenizer",
         "https://arxiv.org/abs/2312.05187",
         "MIT",
     )
