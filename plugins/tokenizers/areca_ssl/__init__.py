@@ -1,0 +1,151 @@
+"""Units of public speech encoders: k-means over a layer of HuBERT, WavLM, wav2vec 2.0, Whisper or w2v-BERT 2.0."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from areca import Component, Kind, hookimpl, runtime
+from areca.errors import InvalidConfig
+from areca.specs import Spec, Stream, TokenizerSpec
+
+ARECA_PLUGIN_API = 1
+SAMPLE_RATE_HZ = 16_000
+_HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SslConfig:
+    """Options that all tokenizers of this package share."""
+
+    model: str
+    """Hub id of the encoder."""
+    path: Path | None = None
+    """Directory in the hub's layout (config.json, preprocessor_config.json, *.safetensors), instead of `model`."""
+    revision: str = "main"
+    """Branch, tag or commit of the hub model; only a commit always means the same weights."""
+    layer: int
+    """Which layer's output is clustered, from 1; as in transformers' `hidden_states[layer]`."""
+    clusters: int = 1024
+    """Number of units."""
+    frame_rate_hz: Literal[25, 50] = 50
+    """Units a second; at 25 a unit is of the mean of two of the encoder's frames."""
+    normalise: bool = False
+    """Scale each dimension to mean 0 and variance 1 over the training speech before clustering."""
+    longest_s: float = 30.0
+    """Longer recordings are cut into equal windows of at most this many seconds, each encoded by itself."""
+    sample_frames: int = 200_000
+    """Frames of training speech that the clusters are fitted on, drawn by whole utterances; bounds the memory."""
+    encode_batch_s: float = runtime(60.0)
+    """Seconds of speech encoded at once, padding included."""
+
+    def __post_init__(self) -> None:
+        for name in ("layer", "clusters", "sample_frames", "encode_batch_s"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.longest_s < 1:
+            raise ValueError(f"longest_s must be at least 1 second, got {self.longest_s:g}")
+        if not _HUB_ID.fullmatch(self.model):
+            raise ValueError(
+                f"model: expected a hub id like 'org/name', got {self.model!r}; a directory goes into `path`"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubertConfig(SslConfig):
+    """Options of `hubert`."""
+
+    model: str = "utter-project/mHuBERT-147"
+    """Hub id of a HuBERT, mHuBERT, WavLM or wav2vec 2.0 encoder."""
+    layer: int = 9
+    """Which layer's output is clustered, from 1; the default is the one that mHuBERT-147's own labels came from."""
+    clusters: int = 1000
+    """Number of units; the default is mHuBERT-147's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhisperConfig(SslConfig):
+    """Options of `whisper`."""
+
+    model: str = "openai/whisper-small"
+    """Hub id of a Whisper model; its decoder is not used."""
+    layer: int = 12
+    """Which layer of the encoder is clustered, from 1; the last one (12 in small) is what the decoder reads."""
+    silence_to_s: float = 30.0
+    """Speech is followed by silence up to the next multiple of this; 30 is how Whisper was trained."""
+
+    def __post_init__(self) -> None:
+        SslConfig.__post_init__(self)  # super() without arguments does not know a class made anew for its slots
+        if not 0.1 <= self.silence_to_s <= 30:
+            raise ValueError(f"silence_to_s must be from 0.1 to 30 seconds, got {self.silence_to_s:g}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class W2vBertConfig(SslConfig):
+    """Options of `w2v-bert`."""
+
+    model: str = "facebook/w2v-bert-2.0"
+    """Hub id of a w2v-BERT 2.0 encoder."""
+    layer: int = 17
+    """Which layer's output is clustered, from 1 (w2v-BERT 2.0 has 24)."""
+    frame_rate_hz: Literal[25, 50] = 25
+    """Units a second; at 25, the rate of AudioPaLM, a unit is of the mean of two of the encoder's frames."""
+    normalise: bool = False
+    """Scale each dimension to mean 0 and variance 1 over the training speech before clustering; AudioPaLM does not."""
+
+
+def spec(config: SslConfig, needs: Mapping[str, Spec]) -> TokenizerSpec:
+    """Return one stream of `config.clusters` units at `config.frame_rate_hz`, of mono audio at 16 kHz.
+
+    Raises:
+        InvalidConfig: `path` is not a directory in the hub's layout.
+    """
+    if config.path is not None and not (config.path / "config.json").is_file():
+        found = "has no config.json" if config.path.is_dir() else "is not a directory"
+        raise InvalidConfig(f"path: {config.path} {found}; give a directory in the hub's layout")
+    return TokenizerSpec((Stream("unit", config.clusters, float(config.frame_rate_hz)),), SAMPLE_RATE_HZ)
+
+
+def _component(name: str, config: type[SslConfig], summary: str, paper: str, weights_license: str) -> Component:
+    return Component(
+        kind=Kind.TOKENIZER,
+        name=name,
+        config=config,
+        spec="areca_ssl:spec",
+        target="areca_ssl.model:SslUnits",
+        summary=summary,
+        requires=("torch", "transformers", "huggingface_hub", "safetensors"),
+        tags=frozenset({"fit"}),
+        paper=paper,
+        weights_license=weights_license,
+        check={"clusters": 16, "sample_frames": 2_000},
+    )
+
+
+@hookimpl
+def areca_components() -> Iterable[Component]:
+    """Declare `hubert`, `whisper` and `w2v-bert`; the licences are those of the default weights."""
+    yield _component(
+        "hubert",
+        HubertConfig,
+        "k-means units of a layer of HuBERT, mHuBERT, WavLM or wav2vec 2.0, 50 or 25 Hz",
+        "https://arxiv.org/abs/2106.07447",
+        "CC-BY-NC-SA-4.0",
+    )
+    yield _component(
+        "whisper",
+        WhisperConfig,
+        "k-means units of a layer of Whisper's encoder, 50 or 25 Hz",
+        "https://arxiv.org/abs/2212.04356",
+        "Apache-2.0",
+    )
+    yield _component(
+        "w2v-bert",
+        W2vBertConfig,
+        "k-means units of a layer of w2v-BERT 2.0, 25 or 50 Hz, as AudioPaLM's first tokenizer",
+        "https://arxiv.org/abs/2312.05187",
+        "MIT",
+    )

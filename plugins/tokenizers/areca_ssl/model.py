@@ -1,0 +1,117 @@
+"""Units of a layer of a public speech encoder: one class for all encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from areca.interfaces import Job
+from areca.manifest import Manifest
+from areca.types import Audio, Codes, require_audio
+from areca_ssl import SAMPLE_RATE_HZ, SslConfig, W2vBertConfig, WhisperConfig
+from areca_ssl.fbank import FbankEncoder
+from areca_ssl.waves import WaveEncoder
+from areca_ssl.whisper import WhisperEncoder
+from areca_ssl.windows import Encoder, cut, encoded, pooled
+from areca_units.kmeans import assign, fit_kmeans
+from areca_units.sampling import sample_features
+from areca_units.state import write_tensors
+
+_CODEBOOK = "codebook.safetensors"
+
+
+class SslUnits:
+    """The nearest centroid of what a layer says, 25 or 50 times a second.
+
+    Args:
+        config: of one of the three tokenizers.
+        encoder: the layer.
+        codebook: ``centroids``, float32 ``[clusters, D]``; with `config.normalise` also ``mean`` and ``deviation``,
+            ``[D]``. Empty before the fit.
+    """
+
+    def __init__(self, config: SslConfig, encoder: Encoder, codebook: Mapping[str, torch.Tensor]) -> None:
+        self.config, self.encoder, self.codebook = config, encoder, codebook
+
+    @staticmethod
+    def fit(config: SslConfig, needs: Mapping[str, Any], data: Manifest, job: Job) -> None:
+        """Cluster what the layer says of the training split; the centroids alone are stored.
+
+        Raises:
+            InvalidManifest: the training split has no audio.
+            InvalidConfig: the encoder is not what `config` says.
+            ArecaError: the encoder cannot be loaded.
+            ValueError: the training split has fewer frames than `clusters`.
+        """
+        unclustered = SslUnits(config, open_encoder(config, job.device), {})
+        points = sample_features(data, unclustered.features, frames=config.sample_frames, job=job).to(job.device)
+        codebook = {}
+        if config.normalise:
+            deviation, mean = torch.std_mean(points, 0, correction=0)
+            codebook = {"mean": mean, "deviation": deviation.clamp(min=1e-5)}  # a dimension may be constant
+        generator = torch.Generator().manual_seed(job.seed)
+        centroids = fit_kmeans(_scaled(points, codebook), config.clusters, generator=generator)
+        codebook = {name: x.cpu() for name, x in {"centroids": centroids, **codebook}.items()}
+        write_tensors(job.directory / _CODEBOOK, codebook)
+
+    @staticmethod
+    def load(
+        config: SslConfig,
+        needs: Mapping[str, Any],
+        files: Path | None,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> SslUnits:
+        """Load the encoder, and the centroids from `files`; computing is in float32 whatever `dtype` says.
+
+        Raises:
+            InvalidConfig: the encoder is not what `config` says.
+            ArecaError: the encoder cannot be loaded.
+        """
+        assert files is not None, "a component with tag fit is loaded from its artifact"
+        codebook = {name: x.to(device) for name, x in load_file(files / _CODEBOOK).items()}
+        return SslUnits(config, open_encoder(config, device), codebook)
+
+    def encode(self, audios: list[Audio]) -> list[Codes]:
+        """Return one stream of units for each audio.
+
+        Raises:
+            InvalidAudio: nothing, or audio of another rate or channel count.
+        """
+        require_audio(audios, SAMPLE_RATE_HZ, 1)
+        points = [_scaled(x, self.codebook) for x in self.features(audios)]
+        return [Codes((assign(x, self.codebook["centroids"])[0].cpu(),)) for x in points]
+
+    @torch.inference_mode()
+    def features(self, audios: list[Audio]) -> list[torch.Tensor]:
+        """Return what is clustered, before any scaling: float32 ``[F, D]`` at `frame_rate_hz`, of each audio."""
+        config, encoder = self.config, self.encoder
+        pieces = [cut(a.samples[0], config.longest_s, encoder.beyond) for a in audios]
+        windows = [encoder.prepare(piece) for of_one in pieces for piece in of_one]
+        outputs = iter(encoded(encoder, windows, int(config.encode_batch_s * encoder.row_rate_hz)))
+        joined = [torch.cat([next(outputs) for _ in of_one]) for of_one in pieces]
+        return [pooled(x, config.frame_rate_hz) for x in joined]
+
+
+def open_encoder(config: SslConfig, device: torch.device) -> Encoder:
+    """Load the encoder that `config` names.
+
+    Raises:
+        InvalidConfig: it is not what `config` says.
+        ArecaError: it cannot be loaded.
+    """
+    if isinstance(config, WhisperConfig):
+        return WhisperEncoder(config, device)
+    if isinstance(config, W2vBertConfig):
+        return FbankEncoder(config, device)
+    return WaveEncoder(config, device)
+
+
+def _scaled(points: torch.Tensor, codebook: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Return ``[F, D]`` in the scale of the centroids."""
+    return (points - codebook["mean"]) / codebook["deviation"] if "mean" in codebook else points
