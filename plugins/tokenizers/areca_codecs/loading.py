@@ -1,0 +1,112 @@
+"""Find a codec's files, load them, and hold the model to what its config.json says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+
+from areca.errors import ArecaError, InvalidConfig
+from areca_codecs import AnyConfig
+from areca_codecs.figures import CONFIG_FILE, Facts, facts, read
+from areca_hf.hub import snapshot
+
+TRIAL_FRAMES = 16
+"""Frames of silence that a loaded model is tried on."""
+
+_UNUSABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError)
+
+
+def find(config: AnyConfig) -> tuple[Path, str]:
+    """Return the directory of the model's files, downloaded if they are the hub's, and their name for messages.
+
+    Raises:
+        ArecaError: the hub cannot be reached.
+        InvalidConfig: the hub's files at this revision are of another model than the one areca knows.
+    """
+    if isinstance(config.model, Path):
+        return config.model, str(config.model)
+    directory = snapshot(config.model, config.revision or "main", weights=True, option="model")
+    source = f"{config.model}@{directory.name}"
+    known, found = facts(config.family, config.model), read(config.family, directory)
+    if found != known:
+        raise InvalidConfig(
+            f"tokenizer {config.family}: {source}: expected {known}; its {CONFIG_FILE} says {found}; "
+            f"give another `revision`, or the directory {directory} as `model`"
+        )
+    return directory, source
+
+
+def load_model(model_class: Any, directory: Path, source: str, dtype: torch.dtype) -> Any:
+    """Return a transformers model from safetensors files, none of its weights left to chance.
+
+    Raises:
+        InvalidConfig: the weights lack a tensor of the model that config.json describes, or have codebooks beyond it.
+        ArecaError: transformers cannot load what is there.
+    """
+    try:
+        # It draws from the global generator, also for weights that loading then overwrites.
+        with torch.random.fork_rng(devices=[]):
+            model, report = model_class.from_pretrained(
+                directory, dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
+            )
+    except (*_UNUSABLE, SafetensorError, StrictDataclassError) as error:
+        raise ArecaError(f"{source}: transformers cannot load it: {_line(error)}") from error
+    if missing := sorted(report["missing_keys"]):
+        raise InvalidConfig(
+            f"{source}: the weights lack {len(missing)} tensor(s) of the model that {CONFIG_FILE} describes, "
+            f"as {missing[0]!r}; give the directory whose files belong together"
+        )
+    if beyond := sorted(key for key in report["unexpected_keys"] if key.startswith("quantizer.")):
+        raise InvalidConfig(
+            f"{source}: the weights have codebooks that {CONFIG_FILE} does not, as {beyond[0]!r}; "
+            f"correct the file and choose fewer streams by option"
+        )
+    return model
+
+
+@torch.inference_mode()
+def verify(
+    encode: Callable[[torch.Tensor], torch.Tensor],
+    decode: Callable[[torch.Tensor], torch.Tensor],
+    known: Facts,
+    streams: int,
+    source: str,
+) -> None:
+    """Encode and decode silence, and compare with what config.json says.
+
+    Args:
+        encode: samples float32 [B, 1, T] to codes int64 [B, K, F].
+        decode: the way back.
+        known: what config.json says.
+        streams: K.
+        source: the files' name, for messages.
+
+    Raises:
+        InvalidConfig: another number of frames, streams or samples, or a model that does not run.
+    """
+    says = f"{source}: {CONFIG_FILE} says {known}"
+    length = TRIAL_FRAMES * known.hop
+    try:
+        codes = encode(torch.zeros(1, 1, length))
+        samples = decode(codes).shape[-1]
+    except _UNUSABLE as error:
+        raise InvalidConfig(f"{says}; the model cannot run so: {_line(error)}") from error
+    expected, got = (streams, TRIAL_FRAMES), tuple(codes.shape[1:])
+    if got != expected:
+        raise InvalidConfig(
+            f"{says}; expected {expected[0]} stream(s) of {expected[1]} frames for {length} samples, "
+            f"the model gives {got[0]} of {got[1]}; correct the file"
+        )
+    if not 0 <= length - samples < known.hop:  # DAC falls some samples short
+        raise InvalidConfig(
+            f"{says}; expected {length} samples for {TRIAL_FRAMES} frames, the model gives {samples}; correct the file"
+        )
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,0 +1,190 @@
+"""Run a codec of transformers so that what else is in a batch cannot change a recording's codes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from transformers import DacModel, MimiModel, XcodecModel
+
+from areca.errors import InvalidCodes
+from areca.types import Audio, Codes, require_audio, require_codes
+from areca_codecs import AnyConfig, XcodecConfig, spec
+from areca_codecs.figures import facts
+from areca_codecs.loading import find, load_model, verify
+
+
+class Codec(ABC):
+    """The target of the three components, and their instance.
+
+    Recordings are padded with zeros on the right to whole frames, as the library's own feature extractor does. Beyond
+    that only a causal model's are padded, to the longest of their batch, and what the padding gives is cut off: to the
+    others what follows a frame matters, so that only recordings of equally many frames can share a batch.
+    """
+
+    model_class: ClassVar[Any]
+
+    def __init__(self, model: Any, config: AnyConfig) -> None:
+        self._spec, self._facts = spec(config, {}), facts(config.family, config.model)
+        self._model, self._config = model, config
+
+    @classmethod
+    def load(
+        cls,
+        config: AnyConfig,
+        needs: Mapping[str, Any],
+        files: Path | None,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> Self:
+        """Return the codec with the published weights or those of the directory, in eval mode.
+
+        Raises:
+            InvalidConfig: an option out of range, or a config.json that the weights or the model do not bear out.
+            ArecaError: the hub cannot be reached, or transformers cannot load what is there.
+        """
+        spec(config, {})
+        directory, source = find(config)
+        codec = cls(load_model(cls.model_class, directory, source, dtype).to(device).eval(), config)
+        verify(codec.run_encoder, codec.run_decoder, codec._facts, len(codec._spec.streams), source)
+        return codec
+
+    @torch.inference_mode()
+    def encode(self, audios: list[Audio]) -> list[Codes]:
+        """Encode mono audio of the spec's rate: a frame for each hop begun, the last one padded with zeros.
+
+        Raises:
+            InvalidAudio: nothing, or audio of another rate or number of channels.
+        """
+        require_audio(audios, self._spec.sample_rate_hz, 1)
+        hop = self._facts.hop
+        frames = [-(-a.samples.shape[1] // hop) for a in audios]
+        result: dict[int, Codes] = {}
+        for members in self._batches(frames):
+            samples = torch.zeros(len(members), 1, frames[members[-1]] * hop)
+            for row, i in enumerate(members):
+                samples[row, :, : audios[i].samples.shape[1]] = audios[i].samples
+            codes = self.run_encoder(samples)
+            for row, i in enumerate(members):
+                result[i] = Codes(tuple(codes[row, :, : frames[i]].clone().unbind(0)))
+        return [result[i] for i in range(len(audios))]
+
+    @torch.inference_mode()
+    def decode(self, codes: list[Codes]) -> list[Audio]:
+        """Turn codes back into mono audio of the spec's rate, a hop of samples for each frame.
+
+        Raises:
+            InvalidCodes: nothing, another number of streams, streams of unequal length, or codes out of range.
+        """
+        require_codes(codes, self._spec.streams)
+        frames = [_frames(c, i) for i, c in enumerate(codes)]
+        result: dict[int, Audio] = {}
+        for members in self._batches(frames):
+            padded = torch.zeros(len(members), len(self._spec.streams), frames[members[-1]], dtype=torch.int64)
+            for row, i in enumerate(members):
+                padded[row, :, : frames[i]] = torch.stack(codes[i].streams)
+            samples = self.run_decoder(padded)
+            for row, i in enumerate(members):
+                result[i] = self._audio(samples[row], frames[i], f"codes {i}")
+        return [result[i] for i in range(len(codes))]
+
+    def run_encoder(self, samples: torch.Tensor) -> torch.Tensor:
+        """Return the codes, int64 [B, K, F] on the CPU, of samples, float32 [B, 1, T] with T a multiple of the hop."""
+        weight = next(self._model.parameters())
+        return self._encode(samples.to(device=weight.device, dtype=weight.dtype)).to("cpu", torch.int64)
+
+    def run_decoder(self, codes: torch.Tensor) -> torch.Tensor:
+        """Return the samples, float32 [B, 1, T] on the CPU, of codes, int64 [B, K, F]."""
+        weight = next(self._model.parameters())
+        return self._decode(codes.to(weight.device)).to("cpu", torch.float32)
+
+    def _audio(self, samples: torch.Tensor, frames: int, name: str) -> Audio:
+        samples = samples[:, : frames * self._facts.hop]
+        # An odd stride costs DAC's upsampling some samples at the end (8 of 320): half a millisecond of silence.
+        samples = torch.nn.functional.pad(samples, (0, frames * self._facts.hop - samples.shape[1]))
+        return Audio(samples.clone(), self._spec.sample_rate_hz, name)
+
+    def _batches(self, frames: Sequence[int]) -> Iterator[list[int]]:
+        """Yield the members of each batch, the longest last."""
+        most = self._config.batch_s * self._facts.frame_rate_hz
+        members: list[int] = []
+        for i in sorted(range(len(frames)), key=lambda i: frames[i]):
+            fits = self._causal or not members or frames[members[-1]] == frames[i]
+            if members and not (fits and (len(members) + 1) * frames[i] <= most):
+                yield members
+                members = []
+            members.append(i)
+        yield members
+
+    @property
+    def _causal(self) -> bool:
+        """Whether what follows a frame changes neither its code nor its samples."""
+        return False
+
+    @abstractmethod
+    def _encode(self, samples: torch.Tensor) -> torch.Tensor: ...
+
+    @abstractmethod
+    def _decode(self, codes: torch.Tensor) -> torch.Tensor: ...
+
+
+class Mimi(Codec):
+    """The target of ``mimi`` (Défossez et al. 2024, arXiv 2410.00037): causal convolutions and causal attention."""
+
+    model_class = MimiModel
+
+    @property
+    def _causal(self) -> bool:
+        c = self._model.config  # reflection looks ahead at the start; trimming on the left shifts what comes next
+        return bool(c.use_causal_conv and c.pad_mode != "reflect" and c.trim_right_ratio == 1.0)
+
+    def _encode(self, samples: torch.Tensor) -> torch.Tensor:
+        codes: torch.Tensor = self._model.encode(samples, num_quantizers=len(self._spec.streams)).audio_codes
+        return codes
+
+    def _decode(self, codes: torch.Tensor) -> torch.Tensor:
+        samples: torch.Tensor = self._model.decode(codes).audio_values
+        return samples
+
+
+class Dac(Codec):
+    """The target of ``dac`` (Kumar et al. 2023, arXiv 2306.06546): convolutions that look both ways."""
+
+    model_class = DacModel
+
+    def _encode(self, samples: torch.Tensor) -> torch.Tensor:
+        codes: torch.Tensor = self._model.encode(samples, n_quantizers=len(self._spec.streams)).audio_codes
+        return codes
+
+    def _decode(self, codes: torch.Tensor) -> torch.Tensor:
+        samples: torch.Tensor = self._model.decode(audio_codes=codes).audio_values
+        return samples[:, None]
+
+
+class Xcodec(Codec):
+    """The target of ``xcodec`` (Ye et al. 2024, arXiv 2408.17175).
+
+    Its semantic encoder attends to the whole recording and normalises over it, and the library gives it no mask.
+    """
+
+    model_class = XcodecModel
+
+    def _encode(self, samples: torch.Tensor) -> torch.Tensor:
+        assert isinstance(self._config, XcodecConfig)
+        codes: torch.Tensor = self._model.encode(samples, bandwidth=self._config.bandwidth_kbps).audio_codes
+        return codes
+
+    def _decode(self, codes: torch.Tensor) -> torch.Tensor:
+        samples: torch.Tensor = self._model.decode(codes).audio_values
+        return samples
+
+
+def _frames(codes: Codes, index: int) -> int:
+    lengths = [s.numel() for s in codes.streams]
+    if len(set(lengths)) > 1:
+        raise InvalidCodes(f"codes {index}: expected streams of one length, got {lengths}")
+    return lengths[0]
