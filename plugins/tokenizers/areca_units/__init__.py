@@ -1,4 +1,4 @@
-"""Speech units at 25 Hz: k-means over MFCCs or over a speech encoder's layer, and their deduplication."""
+"""Speech units at 25 Hz: k-means over MFCCs or over a speech encoder's layer, their deduplication and merging."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ SAMPLE_RATE_HZ = 16_000
 UNIT_RATE_HZ = 25.0
 _SMALL = {"width": 16, "layers": 2, "layer": 1, "clusters": 8, "steps": 4, "batch_s": 8.0, "checkpoint_steps": 2}
 """Options under which the conformance kit trains an encoder in seconds."""
+MOST_UNITS = 1 << 17
+"""Units that `bpe` can merge: each is a character of Unicode's two private planes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +174,19 @@ class DedupConfig:
     """`dedup` has no options."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BpeConfig:
+    """Options of `bpe`."""
+
+    size: int = 1024
+    """Units after merging, the inner tokenizer's among them; more than it has."""
+    sample_utterances: int = 20_000
+    """Training recordings (both sides) that the merges are learnt on, at most, drawn at random."""
+
+    def __post_init__(self) -> None:
+        _require_positive(size=self.size, sample_utterances=self.sample_utterances)
+
+
 def _require_positive(**values: float) -> None:
     for name, value in values.items():
         if not value > 0:
@@ -194,23 +209,52 @@ def dedup_spec(config: DedupConfig, needs: Mapping[str, Spec]) -> TokenizerSpec:
     Raises:
         IncompatibleParts: the inner tokenizer has several streams, or its rate varies already.
     """
+    inner = _one_stream("dedup", needs, constant=True)
+    return _of_variable_rate(inner, inner.streams[0].size)
+
+
+def bpe_spec(config: BpeConfig, needs: Mapping[str, Spec]) -> TokenizerSpec:
+    """Return one stream of `config.size` units at a variable rate, their durations in frames of the inner base rate.
+
+    Raises:
+        IncompatibleParts: the inner tokenizer has several streams, a variable rate without durations, too many units,
+            or as many as there are to be after merging.
+    """
+    inner = _one_stream("bpe", needs)
+    stream = inner.streams[0]
+    if (stream.frame_rate_hz or inner.base_rate_hz) is None:
+        raise IncompatibleParts(f"bpe: expected units with durations where their rate varies, got {stream} without")
+    if stream.size > MOST_UNITS:
+        raise IncompatibleParts(f"bpe: expected at most {MOST_UNITS} units to merge, got {stream}")
+    if config.size <= stream.size:
+        raise IncompatibleParts(
+            f"bpe: expected a size above the {stream.size} units that are merged, got {config.size}; "
+            f"try size: {4 * stream.size}"
+        )
+    return _of_variable_rate(inner, config.size)
+
+
+def _one_stream(name: str, needs: Mapping[str, Spec], *, constant: bool = False) -> TokenizerSpec:
     inner = needs["tokenizer"]
     if not isinstance(inner, TokenizerSpec):
-        raise IncompatibleParts(f"dedup: need 'tokenizer' is not a tokenizer but {type(inner).__name__}")
-    if len(inner.streams) != 1 or inner.streams[0].frame_rate_hz is None:
+        raise IncompatibleParts(f"{name}: need 'tokenizer' is not a tokenizer but {type(inner).__name__}")
+    if len(inner.streams) != 1 or (constant and inner.streams[0].frame_rate_hz is None):
         raise IncompatibleParts(
-            "dedup: expected a tokenizer of one stream at a constant rate, "
+            f"{name}: expected a tokenizer of one stream{' at a constant rate' if constant else ''}, "
             f"got {len(inner.streams)} stream(s): {', '.join(map(str, inner.streams))}"
         )
-    stream = inner.streams[0]
-    return TokenizerSpec(
-        (Stream(stream.name, stream.size, None),), inner.sample_rate_hz, inner.channels, stream.frame_rate_hz
-    )
+    return inner
+
+
+def _of_variable_rate(inner: TokenizerSpec, size: int) -> TokenizerSpec:
+    [stream] = inner.streams
+    base_rate_hz = stream.frame_rate_hz or inner.base_rate_hz
+    return TokenizerSpec((Stream(stream.name, size, None),), inner.sample_rate_hz, inner.channels, base_rate_hz)
 
 
 @hookimpl
 def areca_components() -> Iterable[Component]:
-    """Declare `mfcc-kmeans`, `w2v-bert-nano`, `usm-v1`, `usm-v2` and `dedup`."""
+    """Declare `mfcc-kmeans`, `w2v-bert-nano`, `usm-v1`, `usm-v2`, `dedup` and `bpe`."""
     yield Component(
         kind=Kind.TOKENIZER,
         name="mfcc-kmeans",
@@ -269,4 +313,17 @@ def areca_components() -> Iterable[Component]:
         needs={"tokenizer": Kind.TOKENIZER},
         requires=("torch",),
         paper="https://arxiv.org/abs/2104.00355",
+    )
+    yield Component(
+        kind=Kind.TOKENIZER,
+        name="bpe",
+        config=BpeConfig,
+        spec="areca_units:bpe_spec",
+        target="areca_units.bpe:Bpe",
+        summary="acoustic byte-pair encoding: frequent sequences of another tokenizer's units as one, with durations",
+        needs={"tokenizer": Kind.TOKENIZER},
+        requires=("torch", "tokenizers"),
+        tags=frozenset({"fit"}),
+        paper="https://arxiv.org/abs/2310.14580",
+        check={"size": 24, "tokenizer": {"name": "mfcc-kmeans", "clusters": 8}},
     )

@@ -1,0 +1,64 @@
+"""Processor time of encoding and of decoding, one thread, per second of audio: a real-time factor.
+
+    OMP_NUM_THREADS=1 python -m bench.codec '{name: lyra, model: DIR}' '{name: lyra, model: DIR, quantizers: 46}'
+
+The audio is synthetic, as what a codec does in a frame does not depend on what is heard in it.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from bench.figures import Figure, show
+from omegaconf import OmegaConf
+
+from areca.audio import conform
+from areca.component import Kind
+from areca.fitting import Workshop
+from areca.parts import resolve
+from areca.registry import Registry
+from areca.specs import TokenizerSpec
+from areca.store import Store
+from areca.testing.corpus import speak
+from areca.types import Audio
+
+ROUNDS = 5
+UTTERANCES = 8
+
+
+def processor_s(work: Callable[[], Any]) -> float:
+    start_s = time.process_time()
+    work()
+    return time.process_time() - start_s
+
+
+def measure(text: str) -> list[Figure]:
+    """Time the tokenizer (tag decode) that the YAML `text` describes."""
+    torch.set_num_threads(1)
+    part = resolve(Registry.discover(), Kind.TOKENIZER, OmegaConf.to_container(OmegaConf.create(text)), role="speech")
+    tokenizer, spec = Workshop(Store()).instance(part), part.spec
+    assert isinstance(spec, TokenizerSpec)
+    said = [
+        speak("zero one two three four five six", 110.0, torch.Generator().manual_seed(i)) for i in range(UTTERANCES)
+    ]
+    audios: list[Audio] = [conform(a, spec.sample_rate_hz, spec.channels) for a in said]
+    seconds = sum(a.seconds for a in audios)
+    codes = tokenizer.encode(audios)
+    encoding = [processor_s(lambda: tokenizer.encode(audios)) / seconds for _ in range(ROUNDS)]
+    decoding = [processor_s(lambda: tokenizer.decode(codes)) / seconds for _ in range(ROUNDS)]
+    note = f"median of {ROUNDS}, {UTTERANCES} utterances of {audios[0].seconds:.1f} s"
+    streams = f"{len(spec.streams)} x {spec.streams[0].size}"
+    return [
+        Figure(f"{part.name} {streams}: encode", statistics.median(encoding), "s/s", note=note),
+        Figure(f"{part.name} {streams}: decode", statistics.median(decoding), "s/s", note=note),
+    ]
+
+
+if __name__ == "__main__":
+    for text in sys.argv[1:]:
+        show(measure(text))

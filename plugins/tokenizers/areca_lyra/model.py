@@ -1,0 +1,84 @@
+"""Encode and decode with the networks of Lyra v2, one utterance after the other: no batch can change a code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from areca.errors import InvalidCodes
+from areca.types import Audio, Codes, require_audio, require_codes
+from areca_lyra import FILES, FRAME_RATE_HZ, SAMPLE_RATE_HZ, LyraConfig, spec
+from areca_lyra.networks import FEATURES, Quantizer, StatefulNet
+from areca_lyra.pairs import merge_pairs, split_pairs
+
+HOP = SAMPLE_RATE_HZ // FRAME_RATE_HZ
+"""Samples in a frame."""
+
+
+class LyraTokenizer:
+    """The target of the component `lyra`, and its instance; it computes on the CPU, in the precision of its files."""
+
+    def __init__(self, config: LyraConfig) -> None:
+        self._config, self._streams = config, spec(config, {}).streams
+        assert config.model is not None, "the spec has looked"
+        encoder, quantizer, generator = (config.model / name for name in FILES)
+        self._encoder = StatefulNet(encoder, (1, HOP), (1, 1, FEATURES))
+        self._quantizer = Quantizer(quantizer)
+        self._generator = StatefulNet(generator, (1, 1, FEATURES), (1, HOP))
+
+    @classmethod
+    def load(
+        cls,
+        config: LyraConfig,
+        needs: Mapping[str, Any],
+        files: Path | None,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> LyraTokenizer:
+        """Return the tokenizer with the networks of ``config.model``, whatever `device` and `dtype` say.
+
+        Raises:
+            InvalidConfig: an option out of range, no folder, or files in it that are not these networks.
+        """
+        return cls(config)
+
+    def encode(self, audios: list[Audio]) -> list[Codes]:
+        """Encode mono audio of 16 kHz: a frame for each 320 samples, the last one padded with zeros.
+
+        Raises:
+            InvalidAudio: nothing, or audio of another rate or number of channels.
+        """
+        require_audio(audios, SAMPLE_RATE_HZ, 1)
+        return [self._encode(a.samples) for a in audios]
+
+    def decode(self, codes: list[Codes]) -> list[Audio]:
+        """Turn codes back into mono audio of 16 kHz, 320 samples a frame.
+
+        Raises:
+            InvalidCodes: nothing, another number of streams, streams of unequal length, or codes out of range.
+        """
+        require_codes(codes, self._streams)
+        stacked = [_stacked(c, i) for i, c in enumerate(codes)]
+        return [self._decode(c, f"codes {i}") for i, c in enumerate(stacked)]
+
+    def _encode(self, samples: torch.Tensor) -> Codes:
+        padded = torch.nn.functional.pad(samples, (0, -samples.shape[1] % HOP))
+        features = self._encoder(padded.reshape(-1, 1, HOP).numpy(force=True))
+        codes = torch.from_numpy(self._quantizer.encode(features, self._config.quantizers))
+        return Codes((codes if self._config.merge == 1 else merge_pairs(codes)).unbind(0))
+
+    def _decode(self, codes: torch.Tensor, name: str) -> Audio:
+        single = codes if self._config.merge == 1 else split_pairs(codes)
+        samples = self._generator(self._quantizer.decode(single.numpy(force=True)))
+        return Audio(torch.from_numpy(samples).reshape(1, -1), SAMPLE_RATE_HZ, name)
+
+
+def _stacked(codes: Codes, index: int) -> torch.Tensor:
+    lengths = [s.numel() for s in codes.streams]
+    if len(set(lengths)) > 1:
+        raise InvalidCodes(f"codes {index}: expected streams of one length, got {lengths}")
+    return torch.stack(codes.streams)
