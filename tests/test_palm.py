@@ -144,6 +144,7 @@ def test_logits_are_those_of_the_paper_written_out(fitted):
     torch.testing.assert_close(model(IDS).logits, expected, rtol=1e-4, atol=1e-4)
 
 
+@torch.no_grad()
 def test_weights_start_as_palm_does(fitted):
     model = load(fitted).model
     table = model.get_input_embeddings().weight
