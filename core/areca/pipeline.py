@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -113,7 +114,8 @@ class Pipeline:
         """
         if isinstance(self.run.data, Path) and not self.run.data.is_file():
             labels = [self._label(p) for p in self.run.parts.values() if p.fits]
-            return [Step(label, "", f"needs {self.run.data}") for label in (*labels, "lm", "checkpoint")]
+            needed = f"needs {os.path.normpath(self.run.data)}"
+            return [Step(label, "", needed) for label in (*labels, "lm", "checkpoint")]
         fitted = [(self._label(p), self._key(p)) for p in self.run.parts.values() if p.fits]
         data = [(f"data {self.run.data.name}", self.data_key)] if isinstance(self.run.data, Part) else []
         rows = [*data, *fitted, ("lm", key_of(self._lm_recipe())), ("checkpoint", key_of(self._checkpoint_recipe()))]

@@ -65,7 +65,8 @@ def architecture(sizes: Dimensions, rows: int) -> CohereConfig:
     Cohere's block is PaLM's: ``x + attention(norm(x)) + feed_forward(norm(x))`` with one layer norm, SwiGLU, no bias
     in any matrix or norm, rotary positions, and one matrix for input and output.
     """
-    return CohereConfig(
+    config: Any = CohereConfig  # `head_dim` is none of its fields, yet its attention goes by it
+    made: CohereConfig = config(
         vocab_size=rows,
         hidden_size=sizes.width,
         intermediate_size=sizes.feed_forward,
@@ -82,6 +83,7 @@ def architecture(sizes: Dimensions, rows: int) -> CohereConfig:
         eos_token_id=None,
         pad_token_id=None,
     )
+    return made
 
 
 def initial(config: CohereConfig, seed: int) -> CohereForCausalLM:
