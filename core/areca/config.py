@@ -92,6 +92,11 @@ class RunConfig:
         roots = [*self.tokenizers.values(), self.backbone, *([self.vocoder] if self.vocoder else [])]
         return {part.role: part for root in roots for part in root.walk()}
 
+    @property
+    def lm_streams(self) -> dict[str, tuple[Stream, ...]]:
+        """The streams that the LM reads or writes, by the role of their tokenizer."""
+        return {role: self.streams(role) for role in dict.fromkeys((self.lm.reads, self.lm.writes))}
+
     def streams(self, role: str) -> tuple[Stream, ...]:
         """Return the streams of the tokenizer with that role."""
         return _tokenizer_spec(self.tokenizers[role]).streams

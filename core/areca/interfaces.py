@@ -5,6 +5,10 @@ A component's target is a class with ``load`` and, under the tag ``fit``, ``fit`
     fit(config, needs: Mapping[str, instance], data: Manifest, job: Job) -> None
     load(config, needs: Mapping[str, instance], files: Path | None, *, device, dtype) -> instance
 
+A backbone's target may also say its architecture without weights, for a dry run: see `areca.budget`::
+
+    architecture(config) -> transformers.PreTrainedConfig
+
 `fit` writes files into ``job.directory`` and returns nothing; `load` reads them back from `files`, which is None for
 a component without the tag ``fit``. Randomness comes from ``job.seed`` or a given generator, never from global state.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -47,7 +48,13 @@ def _silent(_: str) -> AbstractContextManager[Progress]:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something that a run makes: what, under which key, and how far it is (``there``, ``begun``, ``to make``)."""
+    """Something that a run makes: what, under which key, and how far it is.
+
+    Args:
+        label: what it is.
+        key: what it is known by; empty where there is no data to know it from.
+        state: ``there``, ``begun``, ``to make``, or which file it needs.
+    """
 
     label: str
     key: str
@@ -101,7 +108,14 @@ class Pipeline:
         return self.shop.data
 
     def steps(self) -> list[Step]:
-        """Return what the run makes, in order, by keys alone: nothing is made or verified."""
+        """Return what the run makes, in order, by keys alone: nothing is made or verified.
+
+        Keys follow from the data's; where that is a manifest that is not there yet, there are none.
+        """
+        if isinstance(self.run.data, Path) and not self.run.data.is_file():
+            labels = [self._label(p) for p in self.run.parts.values() if p.fits]
+            needed = f"needs {os.path.normpath(self.run.data)}"
+            return [Step(label, "", needed) for label in (*labels, "lm", "checkpoint")]
         fitted = [(self._label(p), self._key(p)) for p in self.run.parts.values() if p.fits]
         data = [(f"data {self.run.data.name}", self.data_key)] if isinstance(self.run.data, Part) else []
         rows = [*data, *fitted, ("lm", key_of(self._lm_recipe())), ("checkpoint", key_of(self._checkpoint_recipe()))]

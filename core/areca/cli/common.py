@@ -87,6 +87,14 @@ def as_yaml(value: Any) -> str:
     return yaml.safe_dump(plain, default_flow_style=True, width=10_000).removesuffix("...\n").strip()
 
 
+def quantity(value: float, unit: str) -> str:
+    """Return `value` to three digits with a decimal prefix, as ``"34.5 GB"``."""
+    prefixes = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
+    value = float(f"{value:.3g}")  # first, so that 999,999 becomes 1 M
+    power = min(len(prefixes) - 1, (len(str(int(value))) - 1) // 3)
+    return f"{value / 1000**power:.3g} {prefixes[power]}{unit}".rstrip()
+
+
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print aligned columns; cells are folded to the width of a terminal, and left whole elsewhere."""
     from rich import box

@@ -19,6 +19,9 @@ def train(
         Path | None, typer.Option("--output", "-o", help="a new folder to copy the checkpoint to", show_default=False)
     ] = None,
     device: Annotated[str, typer.Option(help="where to compute, as cuda")] = "cpu",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what would be made, and what training would take; make nothing")
+    ] = False,
 ) -> None:
     """Make a checkpoint of a run's YAML: data, fitted parts, tokens and the LM.
 
@@ -36,6 +39,11 @@ def train(
     run = read_config(path, overrides or (), plugins=common.plugins())
     pipeline = Pipeline(run, Store(), device=device, stage=common.progress)
     common.print_table(("what", "state", "key"), [(s.label, s.state, s.key[:12]) for s in pipeline.steps()])
+    if dry_run:
+        from areca.cli.dry_run import print_budget
+
+        print_budget(run, pipeline.training)
+        return
     print("Ctrl-C is safe: the same command goes on from there.\n", flush=True)
     directory = pipeline.checkpoint().directory
     if losses := pipeline.validation_loss():

@@ -107,7 +107,7 @@ class SpeechLM:
         forms = {role: AudioFormat(vocabulary, role, roles[role], pattern) for role in (reads, writes)}
         Head.of(model).check(model)
         first = extend_rows(model, vocabulary.size, init=init, seed=seed)
-        _choose_trained(model, first, train, seed)
+        choose_trained(model, first, train, seed)
         _say_how_to_end(model, vocabulary)
         return cls(model, text, vocabulary, forms[reads], forms[writes], train)
 
@@ -234,7 +234,12 @@ class SpeechLM:
         return cls(model, text, vocabulary, reads, writes)
 
 
-def _choose_trained(model: Any, first: int, train: Train, seed: int) -> None:
+def choose_trained(model: Any, first: int, train: Train, seed: int) -> None:
+    """Freeze what is not trained of an extended `model` whose new rows start at `first`, and put adapters in for lora.
+
+    Raises:
+        MissingDependency: ``lora`` without peft.
+    """
     if train == "lora":
         add_adapters(model, seed)
         open_new_rows(model, first)

@@ -9,7 +9,7 @@ import torch
 from areca.interfaces import Backbone
 from areca.specs import BackboneSpec
 from areca.testing.fitting import check_fit_is_deterministic, check_fit_resumes
-from areca.testing.subject import Subject
+from areca.testing.subject import Skipped, Subject
 from areca.testing.tools import with_global_seed
 
 __all__ = ["check_fit_is_deterministic", "check_fit_resumes"]
@@ -45,6 +45,23 @@ def check_spec_is_true(subject: Subject) -> None:
     assert spec.family in (family, "unknown"), f"the spec says family {spec.family!r}, the model is a {family!r}"
     parameters = sum(p.numel() for p in model.parameters())
     assert spec.parameters in (None, parameters), f"the spec says {spec.parameters} parameters, there are {parameters}"
+
+
+def check_architecture(subject: Subject) -> None:
+    """What the target says of its architecture without weights is the model's: parameter by parameter, but for rows."""
+    target = subject.entry.target()
+    if not hasattr(target, "architecture"):
+        raise Skipped("its target has no `architecture`, so a dry run cannot tell its size")
+    model = _backbone(subject).model
+    rows = model.get_input_embeddings().num_embeddings
+    said = target.architecture(subject.part.config)
+    assert said.get_text_config().vocab_size >= rows, f"{said.get_text_config().vocab_size} rows said, there are {rows}"
+    said.get_text_config().vocab_size = rows  # data may yield fewer tokens than there is room for
+    with torch.device("meta"):
+        shapes = {name: list(p.shape) for name, p in type(model)(said).named_parameters()}
+    real = {name: list(p.shape) for name, p in model.named_parameters()}
+    other = sorted(name for name in shapes.keys() | real.keys() if shapes.get(name) != real.get(name))
+    assert not other, f"{other[0]}: shape {shapes.get(other[0])} said, the model's is {real.get(other[0])}"
 
 
 def check_randomness(subject: Subject) -> None:

@@ -51,10 +51,9 @@ def learn(pipeline: Pipeline, directory: Path) -> None:
 
 def _new_lm(pipeline: Pipeline) -> SpeechLM:
     run, options = pipeline.run, pipeline.run.lm
-    roles = {role: run.streams(role) for role in dict.fromkeys((options.reads, options.writes))}
     # A workshop of its own loads a backbone of its own: extending changes it.
     shop = Workshop(pipeline.store, data=pipeline.data(), seed=run.seed, device=pipeline.device)
-    return SpeechLM.extend(shop.instance(run.backbone), roles, seed=run.seed, **canonical(options))
+    return SpeechLM.extend(shop.instance(run.backbone), run.lm_streams, seed=run.seed, **canonical(options))
 
 
 def _examples(pipeline: Pipeline, path: Path, lm: SpeechLM, split: str, tasks: list[TaskRows]) -> Examples:

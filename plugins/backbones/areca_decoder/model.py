@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from areca.interfaces import Backbone, Job
 from areca_decoder import DecoderConfig, spec
-from areca_decoder.pretraining import pretrain
-from areca_decoder.text import tag_lines, texts, train_tokenizer, translations
+from areca_decoder.making import learn_and_save, load_saved, own_tokenizer
 
 if TYPE_CHECKING:
     from areca.manifest import Manifest
@@ -30,14 +29,8 @@ class Decoder:
             InvalidManifest: the training split has no text.
         """
         spec(config, {})
-        found = texts(data)
-        tokenizer = train_tokenizer(found + tag_lines(data, config.tags), config.vocabulary_size, config.min_count)
-        model: Any = initial(config, len(tokenizer), job.seed)
-        model.to(job.device)
-        if config.pretrain_steps:
-            pretrain(model, tokenizer, list(dict.fromkeys(found)), translations(data), config, job)
-        model.save_pretrained(job.directory)
-        tokenizer.save_pretrained(job.directory)
+        tokenizer = own_tokenizer(data, config, config.vocabulary_size)
+        learn_and_save(initial(config, len(tokenizer), job.seed), tokenizer, data, config, job)
 
     @staticmethod
     def load(
@@ -45,13 +38,17 @@ class Decoder:
     ) -> Backbone:
         """Return the model in eval mode, in `dtype`, on `device`, with its text tokenizer."""
         assert files is not None  # by the tag fit
-        model: Any = AutoModelForCausalLM.from_pretrained(files, dtype=dtype, use_safetensors=True)
-        return Backbone(model=model.to(device).eval(), tokenizer=PreTrainedTokenizerFast.from_pretrained(files))
+        return load_saved(files, device, dtype)
+
+    @staticmethod
+    def architecture(config: DecoderConfig) -> LlamaConfig:
+        """Return the largest that the model can be: how many text tokens there will be is for the data to say."""
+        return architecture(config, config.vocabulary_size)
 
 
-def initial(config: DecoderConfig, rows: int, seed: int) -> LlamaForCausalLM:
-    """Return a Llama-type model (Touvron et al. 2023, section 2.2) with `rows` embeddings and weights from `seed`."""
-    architecture = LlamaConfig(
+def architecture(config: DecoderConfig, rows: int) -> LlamaConfig:
+    """Return the architecture (Touvron et al. 2023, section 2.2) with `rows` embeddings."""
+    return LlamaConfig(
         vocab_size=rows,
         hidden_size=config.width,
         intermediate_size=config.feed_forward,
@@ -65,6 +62,10 @@ def initial(config: DecoderConfig, rows: int, seed: int) -> LlamaForCausalLM:
         eos_token_id=None,
         pad_token_id=None,
     )
+
+
+def initial(config: DecoderConfig, rows: int, seed: int) -> LlamaForCausalLM:
+    """Return a model with `rows` embeddings and weights from `seed`."""
     with torch.random.fork_rng(devices=[]):  # transformers initialises from the global generator
         torch.manual_seed(seed)
-        return LlamaForCausalLM(architecture)
+        return LlamaForCausalLM(architecture(config, rows))

@@ -15,7 +15,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from areca.interfaces import Job
-from areca_decoder import DecoderConfig
+from areca_decoder.options import TextOptions
+from areca_decoder.text import newline_id
 
 WEIGHT_DECAY = 0.05
 CLIP_NORM = 1.0
@@ -29,7 +30,7 @@ def pretrain(
     tokenizer: Any,
     texts: Sequence[str],
     translations: Sequence[tuple[str, str, str]],
-    config: DecoderConfig,
+    config: TextOptions,
     job: Job,
 ) -> None:
     """Train `model` in place for ``config.pretrain_steps`` steps.
@@ -69,7 +70,7 @@ def examples(
 
     Parts are encoded apart, as segments are when the LM reads them.
     """
-    end = tokenizer.convert_tokens_to_ids("Ċ")  # a newline in the byte alphabet
+    end = newline_id(tokenizer)
 
     def ids(text: str) -> list[int]:
         return list(tokenizer(text, add_special_tokens=False)["input_ids"])

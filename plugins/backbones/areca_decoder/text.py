@@ -32,7 +32,7 @@ def texts(data: Manifest) -> list[str]:
     """
     found = [text for row in _rows(data) for text in (row.text, row.target_text) if text]
     if not found:
-        raise InvalidManifest("backbone decoder: no row of split 'train' has text; expected `text` or `target_text`")
+        raise InvalidManifest("backbone: no row of split 'train' has text; expected `text` or `target_text`")
     return found
 
 
@@ -83,3 +83,9 @@ def train_tokenizer(lines: Iterable[str], vocabulary_size: int, min_count: int) 
     tokenizer.train_from_iterator(lines, trainer)
     fast: Any = PreTrainedTokenizerFast  # not annotated
     return fast(tokenizer_object=tokenizer, clean_up_tokenization_spaces=False)
+
+
+def newline_id(tokenizer: Any) -> int:
+    """Return the id that ends a line: the newline of a byte alphabet, or else the last id of an encoded newline."""
+    ids = [tokenizer.get_vocab().get("Ċ"), *tokenizer("\n", add_special_tokens=False)["input_ids"][-1:]]
+    return next(int(i) for i in ids if i is not None)

@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from areca import Component, Kind, hookimpl
+from areca import Component, Kind, hookimpl, runtime
 from areca.errors import InvalidConfig
 from areca.specs import BackboneSpec, Spec
 
@@ -42,17 +42,20 @@ class HFConfig:
     """Directory of another text tokenizer than the model's own."""
     dropout: float = 0.1
     """Residual dropout in training, where the architecture has it (GPT-NeoX, GPT-2, Phi; not Llama, Qwen, Gemma)."""
+    architecture: dict[str, Any] | None = runtime(None)  # noqa: RUF009 (a field, and never changed)
+    """What the model's config.json says, `model_type` first, for where it is not at hand: `areca validate` and a dry
+    run go by it, and loading refuses a model whose config says otherwise."""
 
 
 def spec(config: HFConfig, needs: Mapping[str, Spec]) -> BackboneSpec:
-    """Say what `config` alone tells: the family where a config.json is at hand, the size where weights are.
+    """Say what `config` alone tells: the family where a config.json is stated or at hand, the size where weights are.
 
     Raises:
         InvalidConfig: options that exclude each other, or a path that does not hold what it should.
     """
     _check_options(config)
     if config.path is None or config.path.suffix == ".gguf":
-        return BackboneSpec(UNKNOWN_FAMILY)
+        return BackboneSpec(str((config.architecture or {}).get("model_type", UNKNOWN_FAMILY)))
     file = config.path if config.path.suffix == ".json" else config.path / "config.json"
     return BackboneSpec(_model_type(file), _parameters(config.path) if config.path.is_dir() else None)
 
@@ -62,6 +65,11 @@ def _check_options(config: HFConfig) -> None:
         raise InvalidConfig("backbone hf: expected exactly one of `model` (a hub id) and `path` (a directory or file)")
     if config.text_tokenizer is not None and config.text_tokenizer_path is not None:
         raise InvalidConfig("backbone hf: expected at most one of `text_tokenizer` and `text_tokenizer_path`")
+    if config.architecture is not None and not isinstance(config.architecture.get("model_type"), str):
+        raise InvalidConfig(
+            f"backbone hf: architecture: expected {{model_type: llama, hidden_size: ...}} as in a config.json, "
+            f"got {config.architecture!r}"
+        )
     if not 0 <= config.dropout < 1:
         raise InvalidConfig(f"backbone hf: dropout: expected 0 <= dropout < 1, got {config.dropout}")
     for option, hub_id in (("model", config.model), ("text_tokenizer", config.text_tokenizer)):

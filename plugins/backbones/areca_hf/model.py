@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from areca.errors import ArecaError, InvalidConfig, MissingDependency
 from areca.interfaces import Backbone
 from areca_hf import HFConfig, spec
 from areca_hf.hub import snapshot
+from areca_hf.stated import check_stated, stated
+from areca_hf.text import fast_tokenizer, guarded, named_tokenizer
 
 log = logging.getLogger(__name__)
 _models: Any = AutoModelForCausalLM  # its methods are annotated in part only
@@ -55,17 +57,35 @@ class HFBackbone:
             ArecaError: the hub cannot be reached, or transformers cannot load what is there.
         """
         spec(config, {})
-        found = _find(config)
+        found = _find(config, weights=config.weights == "pretrained")
         # transformers draws from the global generator, also for weights that loading then overwrites.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.init_seed)
-            model = _guarded(found.source, lambda: _model(config, found, dtype))
+            model = guarded(found.source, lambda: _model(config, found, dtype))
         return Backbone(model=model.to(device).eval(), tokenizer=_text_tokenizer(config, found))
 
+    @staticmethod
+    def architecture(config: HFConfig) -> Any:
+        """Return the transformers config: the one stated in the recipe, or else that of the files; never weights.
 
-def _find(config: HFConfig) -> _Files:
+        Raises:
+            InvalidConfig: transformers knows no such architecture.
+            ArecaError: none is stated, and the hub cannot be reached.
+        """
+        spec(config, {})
+        if config.architecture is not None:
+            return stated(config.architecture)
+        try:
+            found = _find(config, weights=False)
+        except ArecaError as error:
+            hint = "state it in the recipe: backbone: {name: hf, architecture: {model_type: ..., hidden_size: ...}}"
+            raise ArecaError(f"{error}\n  a dry run needs its architecture alone: {hint}") from error
+        return guarded(found.source, lambda: _config_of(found))
+
+
+def _find(config: HFConfig, *, weights: bool) -> _Files:
     if config.model is not None:
-        where = snapshot(config.model, config.revision, weights=config.weights == "pretrained")
+        where = snapshot(config.model, config.revision, weights=weights)
         return _Files(where, {}, f"{config.model}@{where.name}")
     assert config.path is not None  # by spec()
     if config.path.suffix != ".gguf" or config.path.is_dir():
@@ -75,8 +95,13 @@ def _find(config: HFConfig) -> _Files:
     return _Files(config.path.parent, {"gguf_file": config.path.name}, str(config.path))
 
 
+def _config_of(found: _Files) -> Any:
+    return AutoConfig.from_pretrained(found.where, trust_remote_code=False, **found.options)
+
+
 def _model(config: HFConfig, found: _Files, dtype: torch.dtype) -> Any:
-    architecture = AutoConfig.from_pretrained(found.where, trust_remote_code=False, **found.options)
+    architecture = _config_of(found)
+    check_stated(config.architecture, architecture, found.source)
     _set_dropout(architecture, config.dropout)
     if config.model is not None:
         setattr(architecture, SOURCE, found.source)
@@ -120,27 +145,8 @@ def _set_dropout(architecture: Any, dropout: float) -> None:
 
 
 def _text_tokenizer(config: HFConfig, found: _Files) -> Any:
-    where, options = found.where, found.options
-    if config.text_tokenizer_path is not None:
-        where, options = config.text_tokenizer_path, {}
-    elif config.text_tokenizer is not None:
-        where, options = snapshot(config.text_tokenizer, "main", weights=False), {}
-    elif where.is_file():
-        raise InvalidConfig(f"{where} brings no text tokenizer: give `text_tokenizer` or `text_tokenizer_path`")
-    tokenizer = _guarded(str(where), lambda: AutoTokenizer.from_pretrained(where, trust_remote_code=False, **options))
-    if not tokenizer.is_fast:
-        raise InvalidConfig(f"{where}: expected a fast tokenizer (tokenizer.json), got {type(tokenizer).__name__}")
-    return tokenizer
-
-
-def _guarded(source: str, load: Any) -> Any:
-    """Call `load`; what transformers raises for unusable files becomes one line that names the source."""
-    try:
-        return load()
-    except ArecaError:
-        raise
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        if "trust_remote_code" in str(error):
-            reason = "it needs code of its own, which areca never runs; give a model of a class in transformers"
-        raise ArecaError(f"{source}: transformers cannot load it: {reason}") from error
+    if config.text_tokenizer_path is not None or config.text_tokenizer is not None:
+        return named_tokenizer(config.text_tokenizer, config.text_tokenizer_path)
+    if found.where.is_file():
+        raise InvalidConfig(f"{found.where} brings no text tokenizer: give `text_tokenizer` or `text_tokenizer_path`")
+    return fast_tokenizer(found.where, **found.options)

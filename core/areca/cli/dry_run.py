@@ -1,0 +1,57 @@
+"""What ``areca train --dry-run`` prints behind the steps: parameters, memory, arithmetic."""
+
+from __future__ import annotations
+
+import torch
+
+from areca.budget import Budget, budget
+from areca.cli import common
+from areca.config import RunConfig
+from areca.training.train import TrainingConfig
+
+
+def print_budget(run: RunConfig, training: TrainingConfig) -> None:
+    """Print what training `run` would take.
+
+    Raises:
+        ArecaError: the backbone cannot say its architecture without weights.
+    """
+    cost = budget(run, training)
+    print()
+    common.print_table(("parameters", "count", "of"), _parameters(run, cost))
+    print()
+    common.print_table(("memory", "fp32", "bf16", "of"), _memory(training, cost))
+    print()
+    common.print_table(("compute", "FLOPs", "of"), _compute(training, cost))
+    print("\nnothing was made. Activations, and the other parts of the run, come on top of the memory.")
+
+
+def _parameters(run: RunConfig, cost: Budget) -> list[tuple[str, str, str]]:
+    streams = ", ".join(f"{role} {' + '.join(map(str, streams))}" for role, streams in run.lm_streams.items())
+    adapters = ", with adapters" if run.lm.train == "lora" else ""
+    return [
+        ("text LM", f"{cost.text_parameters:,}", f"{cost.family}, by backbone {run.backbone.name}"),
+        ("new rows", f"{cost.new_parameters:,}", f"{cost.new_rows:,} rows: controls, {streams}{adapters}"),
+        ("together", f"{cost.parameters:,}", ""),
+        ("trained", f"{cost.trained:,}", f"lm.train: {run.lm.train}"),
+    ]
+
+
+def _memory(training: TrainingConfig, cost: Budget) -> list[tuple[str, str, str, str]]:
+    kinds = {"weights": "", "gradients": "", "optimizer": training.optimizer, "total": ""}
+
+    def size(dtype: torch.dtype, kind: str) -> str:
+        return common.quantity(getattr(cost.memory[dtype], kind), "B")
+
+    return [(kind, size(torch.float32, kind), size(torch.bfloat16, kind), of) for kind, of in kinds.items()]
+
+
+def _compute(training: TrainingConfig, cost: Budget) -> list[tuple[str, str, str]]:
+    batch = training.batch_tokens
+    return [
+        ("a token", common.quantity(cost.flops, ""), "training, forward and backward, at most"),
+        ("  matrices", common.quantity(cost.matrix_flops, ""), "6 a weight that is trained, 4 one that is frozen"),
+        ("  attention", common.quantity(cost.attention_flops, ""), f"over {cost.length:,} tokens"),
+        ("a step", common.quantity(cost.flops * batch, ""), f"of {batch:,} tokens"),
+        ("the run", common.quantity(cost.flops * batch * training.steps, ""), f"of {training.steps:,} steps"),
+    ]

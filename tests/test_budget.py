@@ -1,0 +1,171 @@
+"""What a dry run says, against formulas of its own and against what training really keeps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+from areca.budget import architecture_of, attention_flops, budget, state_bytes
+from areca.cli import common
+from areca.cli.train import train
+from areca.cli.validate import validate
+from areca.config import RunConfig, parse_config, read_config
+from areca.errors import ArecaError, InvalidConfig
+from areca.lm.adapters import RANK
+from areca.options import build
+from areca.training.train import TrainingConfig
+from areca_hf import HFConfig
+from areca_hf.model import HFBackbone
+from areca_hf.stated import check_stated
+
+REPO = Path(__file__).parent.parent
+RECIPES = sorted(REPO.glob("recipes/**/*.yaml"))
+PUBLISHED = {
+    "audiopalm": 8_631_877_632 + 33 * 4096,  # PaLM 8B: 8.63 B in its table 1, norms included here
+    "audiopalm-2": 8_190_735_360,
+    "gemma-2b": 2_506_172_416,
+    "llama-3.2-1b": 1_235_814_400,
+    "qwen3-0.6b": 596_049_920,
+    "smollm2-135m": 134_515_008,
+}
+"""Parameters of the public weights, by the name of the recipe."""
+PALM = {"name": "palm", "layers": 2, "width": 16, "feed_forward": 24, "heads": 2, "head_width": 8}
+UNTIED = {"name": "decoder", "layers": 2, "width": 16, "feed_forward": 24, "heads": 2, "kv_heads": 1, "tied": False}
+
+
+def parsed(backbone: dict[str, Any], **other: Any) -> RunConfig:
+    return parse_config(
+        {"tokenizer": {"name": "mfcc-kmeans", "clusters": 50}, "backbone": backbone, "tasks": ["asr"]} | other,
+        root=REPO,
+    )
+
+
+def options(**values: Any) -> TrainingConfig:
+    return build(TrainingConfig, {"longest_tokens": 64} | values, "training")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ARECA_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    return tmp_path / "home"
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_every_recipe_is_valid_and_runs_dry(path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    validate(path)
+    assert "is valid" in capsys.readouterr().out
+    train(path, dry_run=True)
+    printed = capsys.readouterr().out
+    for word in ("checkpoint", "text LM", "new rows", "gradients", "bf16", "a token", "the run", "nothing was made"):
+        assert word in printed, word
+    assert not list(home.glob("*"))
+    run = read_config(path)
+    if run.name in PUBLISHED:
+        assert f"{PUBLISHED[run.name]:,}" in printed
+    assert ("needs " in printed) == isinstance(run.data, Path)
+
+
+def test_the_recipes_say_the_paper() -> None:
+    for name in ("audiopalm", "audiopalm-2"):
+        run = read_config(REPO / "recipes" / f"{name}.yaml")
+        assert {mix.name for mix in run.tasks} >= {"asr", "ast", "s2st", "tts", "mt", "asr+ast+s2st"}
+        assert (run.lm.init, run.lm.train) == ("zero", "all")
+        chosen = build(TrainingConfig, run.training, "training")
+        assert (chosen.optimizer, chosen.learning_rate, chosen.schedule) == ("adafactor", 5e-5, "constant")
+        assert [s.frame_rate_hz for s in run.streams("speech")] == [25.0]
+    assert read_config(REPO / "recipes" / "audiopalm.yaml").backbone.config.dropout == 0.1
+
+
+@pytest.mark.parametrize("lm", ["all", "embeddings", "lora"])
+def test_parameters_and_flops_by_hand(lm: str) -> None:
+    if lm == "lora":
+        pytest.importorskip("peft")
+    cost = budget(parsed(PALM, lm={"train": lm}), options())
+    block = 2 * 16 * 16 + 2 * 16 * 8 + 3 * 16 * 24 + 16
+    text, new = 1024 * 16 + 2 * block + 16, (5 + 50) * 16
+    linears = [(16, 16), (16, 8), (16, 8), (16, 16), (16, 24), (16, 24), (24, 16)]
+    adapters = 2 * RANK * sum(a + b for a, b in linears) if lm == "lora" else 0
+    assert (cost.text_parameters, cost.new_rows, cost.new_parameters) == (text, 55, new + adapters)
+    assert cost.parameters == text + new + adapters
+    trained = {"all": text + new, "embeddings": 1024 * 16 + new, "lora": 1024 * 16 + new + adapters}[lm]
+    assert cost.trained == trained
+    assert cost.matrix_flops == 4 * cost.parameters + 2 * trained
+    assert cost.attention_flops == 12 * 2 * 2 * 8 * 64
+
+
+def test_an_untied_input_embedding_is_looked_up() -> None:
+    cost = budget(parsed(UNTIED), options())
+    rows = 1024 + 55
+    assert cost.new_parameters == 2 * 55 * 16
+    assert cost.matrix_flops == 6 * (cost.parameters - rows * 16)
+
+
+def test_palm_8b_costs_what_its_paper_says() -> None:
+    # Appendix B: 6N + 12 L H Q T operations a token; N, L, H, Q, T of PaLM 8B.
+    run = read_config(REPO / "recipes" / "audiopalm.yaml")
+    cost = budget(run, build(TrainingConfig, run.training, "training"))
+    expected = 6 * 8.63e9 + 12 * 32 * 16 * 256 * 2048
+    assert cost.flops == pytest.approx(expected, rel=0.002)
+    full, half = cost.memory[torch.float32], cost.memory[torch.bfloat16]
+    assert full.weights == full.gradients == 4 * cost.parameters == 2 * half.weights
+    assert full.optimizer == half.optimizer < 0.002 * full.weights  # Adafactor keeps rows and columns
+    adamw = budget(run, build(TrainingConfig, dict(run.training) | {"optimizer": "adamw"}, "training"))
+    assert adamw.memory[torch.float32].total == 16 * cost.parameters
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("optimizer", ["adafactor", "adamw"])
+def test_the_optimizer_keeps_what_is_estimated(optimizer: Any, dtype: torch.dtype, tmp_path: Path) -> None:
+    name = {"adafactor": "adafactor", "adamw": "adamw_torch"}[optimizer]
+    arguments = transformers.TrainingArguments(output_dir=str(tmp_path), optim=name, use_cpu=True)
+    shapes = [torch.Size(shape) for shape in ((30, 20), (7,), (3, 4, 5))]
+    parameters = [torch.nn.Parameter(torch.ones(shape, dtype=dtype)) for shape in shapes]
+    kind, values = transformers.Trainer.get_optimizer_cls_and_kwargs(arguments, torch.nn.Linear(1, 1))
+    made = kind(parameters, **values)
+    for parameter in parameters:
+        parameter.grad = torch.ones_like(parameter)
+    made.step()
+    for parameter, shape in zip(parameters, shapes, strict=True):
+        kept = [v for v in made.state[parameter].values() if isinstance(v, torch.Tensor) and v.ndim]
+        assert sum(v.numel() * v.element_size() for v in kept) == state_bytes(shape, optimizer, dtype)
+
+
+def test_attention_over_heads_that_do_not_fill_the_width() -> None:
+    gemma = transformers.AutoConfig.for_model("gemma", hidden_size=3072, num_attention_heads=16, head_dim=256)
+    assert attention_flops(gemma, 100) == 12 * gemma.num_hidden_layers * 4096 * 100
+
+
+def test_a_model_that_is_not_at_hand_says_what_is_missing(home: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArecaError, match=r"org/none.*\n.*state it in the recipe: .*architecture: \{model_type"):
+        HFBackbone.architecture(HFConfig(model="org/none"))
+    with pytest.raises(InvalidConfig, match="architecture"):
+        HFBackbone.architecture(HFConfig(model="org/none", architecture={"model_type": "no-such"}))
+    with pytest.raises(InvalidConfig, match=r"expected \{model_type: llama"):
+        parsed({"name": "hf", "model": "org/none", "architecture": {"hidden_size": 5}})
+    own = transformers.LlamaConfig(hidden_size=64, num_attention_heads=4)
+    check_stated({"model_type": "llama", "hidden_size": 64}, own, "org/name")
+    with pytest.raises(InvalidConfig, match=r"org/name: its config has hidden_size 64, but `architecture` states 32"):
+        check_stated({"hidden_size": 32}, own, "org/name")
+
+
+def test_a_directory_says_its_architecture(tmp_path: Path) -> None:
+    transformers.LlamaConfig(vocab_size=77, hidden_size=8, num_attention_heads=2).save_pretrained(tmp_path)
+    run = parsed({"name": "hf", "path": str(tmp_path)})
+    assert architecture_of(run.backbone).vocab_size == 77
+
+
+def test_a_backbone_without_architecture_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = parsed(PALM)
+    monkeypatch.delattr(run.backbone.entry.target(), "architecture")
+    with pytest.raises(ArecaError, match=r"backbone 'palm' cannot be built without weights.*architecture\(config\)"):
+        budget(run, options())
+
+
+def test_quantities_have_three_digits_and_a_prefix() -> None:
+    values = {0: "0 B", 999: "999 B", 999_999: "1 MB", 34_527_510_528: "34.5 GB", 1.5e25: "15 YB"}
+    assert {value: common.quantity(value, "B") for value in values} == values
