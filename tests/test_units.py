@@ -298,7 +298,7 @@ def test_units_are_the_nearest_centroids_of_what_the_encoder_says(
 
 
 def test_half_precision_is_stored_and_float32_computes(corpus: Manifest, tmp_path: Path) -> None:
-    config = UsmV2Config(**{**{f: getattr(TINY, f) for f in TINY.__slots__}, "weights_dtype": "float16"})
+    config = dataclasses.replace(TINY, weights_dtype="float16")
     tokenizer = fitted(UsmV2, config, corpus, tmp_path)
     assert {x.dtype for x in load_file(tmp_path / "encoder.safetensors").values()} == {torch.float16}
     assert {x.dtype for x in tokenizer.model.parameters()} == {torch.float32}
