@@ -41,6 +41,7 @@ MESSAGES = {
     ("backbone", "text_round_trip"): r"'six three' came back as 'six thr'",
     ("backbone", "spec_is_true"): r"says 3 parameters, there are \d+",
     ("backbone", "randomness"): "weights depend on the global random state",
+    ("backbone", "architecture"): r"shape \[48\] said, the model's is \[24\]",
     ("vocoder", "audio"): "says 16000 Hz, the audio has 8000 Hz",
     ("vocoder", "randomness"): "gave other audio",
     ("vocoder", "voice"): "without the tag voice, was taken",
@@ -82,7 +83,7 @@ def test_wrong_component_fails_exactly_its_check(directory: Path, kind: str, che
     [
         ("judge", "good", 9),
         ("tokenizer", "good", 20),
-        ("backbone", "good", 13),
+        ("backbone", "good", 14),
         ("vocoder", "good", 13),
         ("vocoder", "good-voice", 13),
         ("task", "good", 13),

@@ -108,6 +108,7 @@ def areca_components() -> Iterable[Component]:
     yield _row(Kind.BACKBONE, "text-round-trip", "Forgetful")
     yield _row(Kind.BACKBONE, "spec-is-true", "TextLM", spec="areca_wrong:small_backbone_spec")
     yield _row(Kind.BACKBONE, "randomness", "AnyWeights")
+    yield _row(Kind.BACKBONE, "architecture", "OtherShape")
 
     yield _row(Kind.VOCODER, "good", "Vocoder")
     yield _row(Kind.VOCODER, "good-voice", "VoiceVocoder", tags=frozenset({"voice"}))

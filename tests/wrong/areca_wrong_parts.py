@@ -161,6 +161,10 @@ class TextLM:
         return GPT2LMHeadModel(GPT2Config(vocab_size=cls.rows, n_positions=64, n_embd=8, n_layer=1, n_head=1))
 
     @classmethod
+    def architecture(cls, config: Any) -> Any:
+        return cls.random_model().config
+
+    @classmethod
     def tokenizer(cls) -> Any:
         from tokenizers import Tokenizer as Fast
         from tokenizers import decoders, models, pre_tokenizers
@@ -171,6 +175,16 @@ class TextLM:
         fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         fast.decoder = decoders.ByteLevel()
         return PreTrainedTokenizerFast(tokenizer_object=fast)
+
+
+class OtherShape(TextLM):
+    """Its architecture is one of a wider model."""
+
+    @classmethod
+    def architecture(cls, config: Any) -> Any:
+        from transformers import GPT2Config
+
+        return GPT2Config(vocab_size=cls.rows, n_positions=64, n_embd=16, n_layer=1, n_head=1)
 
 
 class TooFewRows(TextLM):
