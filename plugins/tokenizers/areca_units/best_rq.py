@@ -17,13 +17,11 @@ from areca_units import UsmV1Config
 from areca_units.augment import augmented
 from areca_units.encoder import Encoder, encoder_of
 from areca_units.features import MEL, padded
-from areca_units.masking import masked_spans
+from areca_units.masking import STACK, masked_spans
 from areca_units.mels import mels_of
 from areca_units.sampling import training_rows
 from areca_units.training import balanced, drawn, initialised, train_encoder
 
-STACK = 4
-"""Frames of 10 ms that become one of 40 ms."""
 _NOISE = 0.1
 """Standard deviation of what a masked frame is replaced with (section 3.1)."""
 

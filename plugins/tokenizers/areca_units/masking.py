@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import torch
 
+STACK = 4
+"""Frames of 10 ms that become one of 40 ms."""
+
 
 def masked_spans(
     lengths: torch.Tensor, frames: int, share: float, span: int, generator: torch.Generator

@@ -17,12 +17,11 @@ from areca_units import W2vBertNanoConfig
 from areca_units.augment import augmented
 from areca_units.encoder import Encoder, encoder_of
 from areca_units.features import padded
-from areca_units.masking import masked_spans
+from areca_units.masking import STACK, masked_spans
 from areca_units.mels import mels_of
 from areca_units.sampling import training_rows
 from areca_units.training import balanced, drawn, initialised, train_encoder
 
-STACK = 4
 _TEMPERATURE, _DISTRACTORS = 0.1, 100
 _GUMBEL = 2.0, 0.5
 """Temperature of the quantiser's draws at the first and at the last step."""
