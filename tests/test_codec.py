@@ -21,8 +21,8 @@ from areca_codec.model import Codec
 from areca_melrvq import MelRvqConfig
 from areca_melrvq import spec as melrvq_spec
 from areca_melrvq.model import MelRvq
-from areca_units import MfccKmeansConfig
 from areca_units.mfcc import MfccKmeans
+from areca_units.options import MfccKmeansConfig
 
 CPU = torch.device("cpu")
 CONFIG = MelRvqConfig(levels=2, clusters=16, sample_frames=500, phase_iterations=4)

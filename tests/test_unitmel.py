@@ -22,9 +22,10 @@ from areca_unitmel.corpus import Clip, recordings
 from areca_unitmel.model import UnitMel
 from areca_unitmel.network import DurationNet, Shape, Voice
 from areca_unitmel.training import _cut, mel_loss
-from areca_units import DedupConfig, MfccKmeansConfig, dedup_spec, units_spec
+from areca_units import dedup_spec, units_spec
 from areca_units.dedup import Dedup
 from areca_units.mfcc import MfccKmeans
+from areca_units.options import DedupConfig, MfccKmeansConfig
 
 CPU = torch.device("cpu")
 CONFIG = UnitMelConfig(width=32, layers=1, steps=50, batch=6, learning_rate=5e-3, phase_iterations=8)

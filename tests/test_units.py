@@ -20,14 +20,16 @@ from areca.manifest import Manifest, Utterance, write_manifest
 from areca.options import build
 from areca.specs import Stream, TokenizerSpec
 from areca.types import Audio, Codes
-from areca_units import DedupConfig, MfccKmeansConfig, UsmV2Config, dedup_spec, units_spec
+from areca_units import dedup_spec, units_spec
 from areca_units.augment import _with_echo, augmented, warped
+from areca_units.bottleneck import Fsq, Vq, unevenness
 from areca_units.ctc import Alphabet
 from areca_units.dedup import Dedup, deduplicate, expand
 from areca_units.encoder import Encoder
 from areca_units.features import grouped, mel_of, normalise, padded
 from areca_units.kmeans import assign, fit_kmeans
 from areca_units.mfcc import MfccKmeans, mfcc
+from areca_units.options import DedupConfig, MfccKmeansConfig, UsmV2Config
 from areca_units.training import balanced, batches, schedule
 from areca_units.usm_v2 import UsmV2
 
@@ -297,6 +299,46 @@ def test_units_are_the_nearest_centroids_of_what_the_encoder_says(
     assert torch.equal(units, torch.cdist(said[: len(units)], tokenizer.centroids).argmin(1))
 
 
+@pytest.mark.parametrize("quantizer", ["vq", "fsq"])
+def test_units_are_the_codes_of_the_bottleneck(corpus: Manifest, tmp_path: Path, quantizer: str) -> None:
+    config = dataclasses.replace(TINY, quantizer=quantizer, levels=(4, 2))
+    tokenizer = fitted(UsmV2, config, corpus, tmp_path)
+    audio = held_out(corpus)[0]
+    bottleneck = tokenizer.model.bottleneck
+    units = tokenizer.encode([audio])[0].streams[0]
+    with torch.inference_mode():
+        hidden = tokenizer.model.encoder(*padded([normalise(mel_of(audio))]))[0][0][: len(units)]
+        read = tokenizer.model.head(bottleneck(hidden)[0])
+        from_units = tokenizer.model.head(bottleneck.up(tokenizer.centroids[units]))
+    torch.testing.assert_close(read, from_units)
+
+
+def test_fsq_rounds_each_dimension_to_a_grid_that_has_every_code_once() -> None:
+    fsq = Fsq(6, (4, 3))
+    assert fsq.codes().tolist() == [[a, b] for a in (-1.5, -0.5, 0.5, 1.5) for b in (-1.0, 0.0, 1.0)]
+    with torch.no_grad():
+        fsq.down.weight.copy_(torch.eye(2, 6))
+    points = fsq.points(torch.randn(400, 6, generator=torch.Generator().manual_seed(0)))
+    rounded = torch.stack(((points[:, 0] - 0.5).round() + 0.5, points[:, 1].round()), 1)
+    torch.testing.assert_close(fsq.quantised(points)[0], rounded)
+    torch.testing.assert_close(fsq.codes()[assign(points, fsq.codes())[0]], rounded)
+    assert len(rounded.unique(dim=0)) == 12
+
+
+def test_the_gradient_passes_both_bottlenecks_to_all_that_is_learnt() -> None:
+    hidden = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    for bottleneck in (Vq(6, 4, 8), Fsq(6, (3, 3))):
+        hidden.grad = None
+        said, cost = bottleneck(hidden)
+        (said.square().sum() + cost).backward()
+        assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in (hidden, *bottleneck.parameters()))
+
+
+def test_unevenness_is_none_of_equal_shares_and_all_of_one() -> None:
+    assert float(unevenness(torch.full((8,), 1 / 8))) == pytest.approx(0, abs=1e-5)
+    assert float(unevenness(torch.eye(8)[0])) == pytest.approx(1, abs=1e-5)
+
+
 def test_half_precision_is_stored_and_float32_computes(corpus: Manifest, tmp_path: Path) -> None:
     config = dataclasses.replace(TINY, weights_dtype="float16")
     tokenizer = fitted(UsmV2, config, corpus, tmp_path)
@@ -306,10 +348,12 @@ def test_half_precision_is_stored_and_float32_computes(corpus: Manifest, tmp_pat
     assert len(used) >= TINY.clusters // 2
 
 
-def test_training_learns_to_read_unheard_tones(corpus: Manifest, tmp_path: Path) -> None:
+@pytest.mark.parametrize("quantizer", ["kmeans", "vq", "fsq"])
+def test_training_learns_to_read_unheard_tones(corpus: Manifest, tmp_path: Path, quantizer: str) -> None:
     config = UsmV2Config(
-        width=48, layers=2, layer=2, heads=2, clusters=16, steps=160, batch_s=16.0, dropout=0.0, sample_frames=900
-    )
+        width=48, layers=2, layer=2, heads=2, clusters=16, steps=160, batch_s=16.0, sample_frames=900,
+        quantizer=quantizer, levels=(4, 4),
+    )  # fmt: skip
     tokenizer = fitted(UsmV2, config, corpus, tmp_path)
     generator = torch.Generator().manual_seed(99)
     texts = some_texts(20, generator)
@@ -323,11 +367,11 @@ import os, signal, sys, torch
 from pathlib import Path
 from areca.interfaces import Job
 from areca.manifest import Manifest
-from areca_units import UsmV2Config
+from areca_units.options import UsmV2Config
 from areca_units.usm_v2 import UsmV2
 torch.set_num_threads(1)
 config = UsmV2Config(width=32, layers=2, layer=2, heads=2, clusters=8, steps=6, batch_s=12.0, sample_frames=400,
-                     checkpoint_steps=2)
+                     checkpoint_steps=2, pretraining_steps=4)
 data = Manifest.read(sys.argv[1])
 for run in sys.argv[2:]:
     directory, _, kill_at = run.partition("@")
@@ -344,10 +388,10 @@ for run in sys.argv[2:]:
 
 def test_a_killed_fit_goes_on_to_the_same_files(corpus: Manifest, tmp_path: Path) -> None:
     straight, killed = tmp_path / "straight", tmp_path / "killed"
-    runs = [str(straight), f"{killed}@CTC3", f"{killed}@CTC5", f"{killed}@frames400", str(killed)]
+    runs = [str(straight), f"{killed}@masked3", f"{killed}@CTC3", f"{killed}@CTC5", f"{killed}@frames400", str(killed)]
     manifest = str(corpus.root / "manifest.jsonl")
     done = subprocess.run([sys.executable, "-c", FITS, manifest, *runs], capture_output=True, text=True, timeout=120)
-    assert done.stdout.split() == ["0", "-9", "-9", "-9", "0"], done.stderr
+    assert done.stdout.split() == ["0", "-9", "-9", "-9", "-9", "0"], done.stderr
     assert sorted(p.name for p in killed.iterdir()) == sorted(p.name for p in straight.iterdir())
     for made in straight.iterdir():
         assert made.read_bytes() == (killed / made.name).read_bytes(), made.name
@@ -447,6 +491,9 @@ def test_options_are_checked() -> None:
         ({"speaker_rows": 0}, "speaker_rows must be positive"),
         ({"layer": 9}, "layer must be from 1 to layers=4"),
         ({"steps": 0}, "steps must be positive"),
+        ({"pretraining_steps": -1}, "pretraining_steps must be 0 or more"),
+        ({"quantizer": "fsq", "clusters": 100}, "clusters must be the product of levels"),
+        ({"levels": [4, 1]}, "levels must be at least 2 each"),
         ({"weights_dtype": "bfloat16"}, "weights_dtype"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -12,11 +12,11 @@ from areca.interfaces import Job
 from areca.manifest import Manifest
 from areca.options import build
 from areca.testing.corpus import write_corpus
-from areca_units import UsmV1Config, W2vBertNanoConfig
 from areca_units.best_rq import BestRq
 from areca_units.features import mel_of, normalise, padded
 from areca_units.masked_units import UsmV1, W2vBertNano
 from areca_units.masking import masked_spans
+from areca_units.options import UsmV1Config, W2vBertNanoConfig
 from areca_units.w2v_bert import W2vBert, contrastive_loss
 
 CPU = torch.device("cpu")

@@ -21,10 +21,10 @@ _MELODY = frozenset({"pitch", "intonation", "flutter", "stressAdd", "stressLengt
 _NOT_SOUND = frozenset({"language", "name", "gender"})
 _SEEDS = 10_000
 
-_ALL_FORMANTS, _EACH_FORMANT, _HEIGHT = (0.85, 1.2), (0.88, 1.12), (0.6, 1.4)
-_ODD = 0.3
+_ALL_FORMANTS, _EACH_FORMANT, _HEIGHT = (0.8, 1.28), (0.85, 1.18), (0.5, 1.6)
+_ODD = 0.35
 """How often a mixture has a peculiarity, of each kind."""
-_STRESS, _BREATH, _ECHO_MS, _ECHO_PERCENT = 250, 14, (20, 150), (10, 80)
+_STRESS, _BREATH, _ECHO_MS, _ECHO_PERCENT = 350, 18, (10, 180), (10, 90)
 _PEAKS = 8
 """Stress levels, and formants that can be breathed at."""
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from areca_units import EncoderConfig
 from areca_units.features import normalise
+from areca_units.options import EncoderConfig
 
 _KNEE = 27
 """The band at 1 kHz: below it the mel scale is linear in frequency, above it logarithmic."""

@@ -13,12 +13,12 @@ from torch.nn import functional
 
 from areca.interfaces import Job
 from areca.manifest import Manifest
-from areca_units import UsmV1Config
 from areca_units.augment import augmented
 from areca_units.encoder import Encoder, encoder_of
 from areca_units.features import MEL, padded
 from areca_units.masking import STACK, masked_spans
 from areca_units.mels import mels_of
+from areca_units.options import UsmV1Config
 from areca_units.sampling import training_rows
 from areca_units.training import balanced, drawn, initialised, train_encoder
 

@@ -17,7 +17,7 @@ from areca.interfaces import Job
 from areca.manifest import Manifest, Utterance
 from areca.specs import TokenizerSpec
 from areca.types import Audio, Codes
-from areca_units import BpeConfig
+from areca_units.options import BpeConfig
 
 FIRST_CHARACTER = 0xF0000
 """Unit 0 is this character, and so on through Unicode's private planes: nobody's text, and no rule changes them."""

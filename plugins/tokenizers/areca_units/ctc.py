@@ -13,11 +13,12 @@ from torch.nn import functional
 from areca.errors import InvalidManifest
 from areca.interfaces import Job
 from areca.manifest import Manifest
-from areca_units import EncoderConfig
 from areca_units.augment import augmented
-from areca_units.encoder import encoder_of
+from areca_units.bottleneck import bottleneck_of
+from areca_units.encoder import Encoder, encoder_of
 from areca_units.features import padded
 from areca_units.mels import mels_of
+from areca_units.options import UsmV2Config
 from areca_units.sampling import training_rows
 from areca_units.training import balanced, drawn, initialised, train_encoder
 
@@ -54,28 +55,52 @@ def tidy(text: str) -> str:
 class CtcModel(nn.Module):
     """An encoder and the head that reads characters off its last layer."""
 
-    def __init__(self, config: EncoderConfig, alphabet: Alphabet) -> None:
+    def __init__(self, config: UsmV2Config, alphabet: Alphabet) -> None:
         super().__init__()
         self.alphabet = alphabet
         self.encoder = encoder_of(config)
+        self.bottleneck = bottleneck_of(config)
         self.head = nn.Linear(config.width, LABELS * (len(alphabet.symbols) + 1))
 
     def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return log-probabilities ``[B, LABELS * F, symbols + 1]`` of characters and lengths ``[B]``."""
-        scores, lengths = self._scores(features, lengths)
+        scores, lengths, _ = self._scores(features, lengths)
         return scores.flatten(1, 2).log_softmax(-1), LABELS * lengths
 
     def posteriors(self, features: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return probabilities ``[B, F, LABELS * (symbols + 1)]``, a frame's labels side by side, and ``[B]``."""
-        scores, lengths = self._scores(features, lengths)
+        scores, lengths, _ = self._scores(features, lengths)
         return scores.softmax(-1).flatten(2), lengths
 
-    def _scores(self, features: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def points(self, features: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what the bottleneck quantises, ``[B, F, D]``, and ``[B]``."""
+        assert self.bottleneck is not None
         hidden, lengths = self.encoder(features, lengths)
-        return self.head(hidden).unflatten(-1, (LABELS, -1)), lengths
+        return self.bottleneck.points(hidden), lengths
+
+    def loss(self, features: torch.Tensor, lengths: torch.Tensor, labels: list[torch.Tensor]) -> torch.Tensor:
+        """Return the mean CTC loss of a batch, and what a bottleneck adds.
+
+        A text with more characters than there is room for does not count.
+        """
+        scores, lengths, cost = self._scores(features, lengths)
+        frames = LABELS * lengths
+        sizes = torch.tensor([len(x) for x in labels], device=frames.device)
+        likely = scores.flatten(1, 2).log_softmax(-1).transpose(0, 1)
+        joined = torch.cat(labels).to(frames.device)
+        return functional.ctc_loss(likely, joined, frames, sizes, zero_infinity=True) + cost
+
+    def _scores(
+        self, features: torch.Tensor, lengths: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | float]:
+        hidden, lengths = self.encoder(features, lengths)
+        hidden, cost = self.bottleneck(hidden) if self.bottleneck is not None else (hidden, 0.0)
+        return self.head(hidden).unflatten(-1, (LABELS, -1)), lengths, cost
 
 
-def train_ctc(config: EncoderConfig, data: Manifest, job: Job, state: Path, features: Path) -> CtcModel:
+def train_ctc(
+    config: UsmV2Config, data: Manifest, job: Job, state: Path, features: Path, encoder: Encoder | None = None
+) -> CtcModel:
     """Train on the transcribed rows of the training split.
 
     Args:
@@ -84,6 +109,7 @@ def train_ctc(config: EncoderConfig, data: Manifest, job: Job, state: Path, feat
         job: seed, device, progress.
         state: file that an interrupted call left its state in, and that this one keeps up to date.
         features: file for the log-mels of all that is trained on; the caller removes it with `remove_mels`.
+        encoder: what the training starts from; None: from random weights.
 
     Returns:
         The model in evaluation mode.
@@ -97,23 +123,15 @@ def train_ctc(config: EncoderConfig, data: Manifest, job: Job, state: Path, feat
     rows = balanced(rows, config.speaker_rows, job.seed)
     alphabet = Alphabet.of(row.text or "" for row in rows)
     model = initialised(lambda: CtcModel(config, alphabet), job)
+    if encoder is not None:
+        model.encoder.load_state_dict(encoder.state_dict())
     mels, labels = mels_of(data, rows, features, job), [alphabet.encode(row.text or "") for row in rows]
 
     def loss(indices: list[int], step: int) -> tuple[torch.Tensor, str]:
         generator = drawn(job.seed, "augment", step)
         x, lengths = padded([augmented(mels[i], config, generator) for i in indices])
-        value = ctc_loss(model, x.to(job.device), lengths.to(job.device), [labels[i] for i in indices])
+        value = model.loss(x.to(job.device), lengths.to(job.device), [labels[i] for i in indices])
         return value, f"CTC loss {value.item():.3f}"
 
     train_encoder(model, loss, mels.lengths, config, job, state)
     return model
-
-
-def ctc_loss(
-    model: CtcModel, features: torch.Tensor, lengths: torch.Tensor, labels: list[torch.Tensor]
-) -> torch.Tensor:
-    """Return the mean loss of a batch; a text with more characters than there is room for does not count."""
-    scores, frames = model(features, lengths)
-    sizes = torch.tensor([len(x) for x in labels], device=frames.device)
-    joined = torch.cat(labels).to(frames.device)
-    return functional.ctc_loss(scores.transpose(0, 1), joined, frames, sizes, zero_infinity=True)

@@ -10,7 +10,7 @@ import torch
 
 from areca.errors import InvalidCodes
 from areca.types import Audio, Codes
-from areca_units import DedupConfig
+from areca_units.options import DedupConfig
 
 
 class Dedup:

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from areca_units import EncoderConfig
 from areca_units.features import MEL
+from areca_units.options import EncoderConfig
 
 _STEM_KERNEL, _STRIDE = 5, 2
 _CONTEXT_KERNEL, _CONTEXT_GROUPS = 31, 16

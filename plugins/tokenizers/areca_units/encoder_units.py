@@ -14,10 +14,11 @@ from torch import nn
 from areca.interfaces import Job
 from areca.manifest import Manifest
 from areca.types import Audio, Codes, require_audio
-from areca_units import SAMPLE_RATE_HZ, EncoderConfig
+from areca_units import SAMPLE_RATE_HZ
 from areca_units.features import MEL, grouped, mel_of, normalise, padded
 from areca_units.kmeans import assign, fit_kmeans
 from areca_units.mels import remove_mels
+from areca_units.options import EncoderConfig
 from areca_units.sampling import sample_features
 from areca_units.state import write_tensors
 
@@ -46,11 +47,15 @@ class EncoderUnits(ABC):
 
     @abstractmethod
     def clustered(self) -> Compute:
-        """Return what computes the points ``[B, F, D]`` that are clustered."""
+        """Return what computes the points ``[B, F, D]`` whose nearest centroid is the unit."""
+
+    def codes(self) -> torch.Tensor | None:
+        """Return the codes ``[K, D]`` that the model has learnt; None: its outputs are clustered."""
+        return None
 
     @classmethod
     def fit(cls, config: EncoderConfig, needs: Mapping[str, Any], data: Manifest, job: Job) -> None:
-        """Train the encoder on the training split and cluster what it says; goes on after a kill.
+        """Train the encoder on the training split and cluster what it says, unless it has codes; goes on after a kill.
 
         Raises:
             InvalidManifest: the training split has not what the encoder is trained on.
@@ -63,9 +68,11 @@ class EncoderUnits(ABC):
             write_tensors(files / _ENCODER, {k: x.to(stored) for k, x in model.state_dict().items()})
             # Clusters are of what the stored weights compute, not of what they were before rounding.
             unclustered = cls(config, cls._read(config, files, job.device), torch.empty(0, device=job.device))
-            points = sample_features(data, unclustered.features, frames=config.sample_frames, job=job)
-            generator = torch.Generator().manual_seed(job.seed)
-            centroids = fit_kmeans(points.to(job.device), config.clusters, generator=generator)
+            centroids = unclustered.codes()
+            if centroids is None:
+                points = sample_features(data, unclustered.features, frames=config.sample_frames, job=job)
+                generator = torch.Generator().manual_seed(job.seed)
+                centroids = fit_kmeans(points.to(job.device), config.clusters, generator=generator)
             write_tensors(files / _CODEBOOK, {"centroids": centroids.cpu()})
         state.unlink(missing_ok=True)
         remove_mels(mels)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from areca.interfaces import Job
 from areca.manifest import Manifest
-from areca_units import MaskedConfig, UsmV1Config, W2vBertNanoConfig
 from areca_units.best_rq import train_best_rq
 from areca_units.encoder import Encoder, encoder_of
 from areca_units.encoder_units import Compute, EncoderUnits
+from areca_units.options import MaskedConfig, UsmV1Config, W2vBertNanoConfig
 from areca_units.w2v_bert import train_w2v_bert
 
 

@@ -15,9 +15,10 @@ from torchaudio.functional import compute_deltas, create_dct
 from areca.interfaces import Job
 from areca.manifest import Manifest
 from areca.types import Audio, Codes, require_audio
-from areca_units import SAMPLE_RATE_HZ, MfccKmeansConfig
+from areca_units import SAMPLE_RATE_HZ
 from areca_units.features import MEL, mel_of, normalise
 from areca_units.kmeans import assign, fit_kmeans
+from areca_units.options import MfccKmeansConfig
 from areca_units.sampling import sample_features
 
 _CODEBOOK = "codebook.safetensors"

@@ -15,8 +15,8 @@ from torch import nn
 
 from areca.interfaces import Job
 from areca.manifest import Utterance
-from areca_units import EncoderConfig
 from areca_units.features import MEL, grouped
+from areca_units.options import EncoderConfig
 from areca_units.state import load_state, save_state
 
 _WARM_UP = 0.05

@@ -6,16 +6,22 @@ After the second USM tokenizer of AudioPaLM (Rubenstein et al. 2023, section 3.1
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
+
+import torch
 
 from areca.interfaces import Job
 from areca.manifest import Manifest
 from areca.types import Audio
-from areca_units import UsmV2Config
+from areca_units.best_rq import train_best_rq
 from areca_units.ctc import Alphabet, CtcModel, train_ctc
 from areca_units.encoder_units import Compute, EncoderUnits
+from areca_units.mels import remove_mels
+from areca_units.options import EncoderConfig, UsmV1Config, UsmV2Config
 
 _ALPHABET = "alphabet.json"
+_PRETRAINING, _PRETRAINING_MELS = "pretraining.safetensors", "pretraining.f16"
 
 
 class UsmV2(EncoderUnits):
@@ -31,7 +37,14 @@ class UsmV2(EncoderUnits):
         Raises:
             InvalidManifest: no row of the training split has audio and text.
         """
-        model = train_ctc(config, data, job, state, mels)
+        # What is learnt from audio alone is of no more use once the second training has a state of its own.
+        heard, its_mels = job.directory / _PRETRAINING, job.directory / _PRETRAINING_MELS
+        encoder = None
+        if config.pretraining_steps and not state.exists():
+            encoder = train_best_rq(_best_rq(config), data, job, heard, its_mels)
+        model = train_ctc(config, data, job, state, mels, encoder)
+        heard.unlink(missing_ok=True)
+        remove_mels(its_mels)
         symbols = {"symbols": model.alphabet.symbols}
         (job.directory / _ALPHABET).write_text(json.dumps(symbols), encoding="utf-8")
         return model
@@ -42,11 +55,23 @@ class UsmV2(EncoderUnits):
         return CtcModel(config, Alphabet(json.loads((files / _ALPHABET).read_text(encoding="utf-8"))["symbols"]))
 
     def clustered(self) -> Compute:
-        """Return the posteriors' computation, or that of a layer."""
+        """Return the computation of what the bottleneck quantises, of the posteriors, or of a layer."""
+        if self.model.bottleneck is not None:
+            return self.model.points
         if self.config.features == "posteriors":
             return self.model.posteriors
         return lambda x, n: self.model.encoder(x, n, self.config.layer)
 
+    def codes(self) -> torch.Tensor | None:
+        """Return the bottleneck's codes."""
+        return None if self.model.bottleneck is None else self.model.bottleneck.codes().detach()
+
     def transcribe(self, audios: list[Audio]) -> list[str]:
         """Return what the CTC head reads, greedily: how much of the words the encoder has understood."""
         return [self.model.alphabet.decode(x.argmax(-1)) for x in self.run(audios, self.model)]
+
+
+def _best_rq(config: UsmV2Config) -> UsmV1Config:
+    """Return the options under which the same encoder is pretrained."""
+    same = {field.name: getattr(config, field.name) for field in fields(EncoderConfig)}
+    return UsmV1Config(**{**same, "steps": config.pretraining_steps, "layer": config.layer})

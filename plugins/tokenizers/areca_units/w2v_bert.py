@@ -13,12 +13,13 @@ from torch.nn import functional
 
 from areca.interfaces import Job
 from areca.manifest import Manifest
-from areca_units import W2vBertNanoConfig
 from areca_units.augment import augmented
+from areca_units.bottleneck import unevenness
 from areca_units.encoder import Encoder, encoder_of
 from areca_units.features import padded
 from areca_units.masking import STACK, masked_spans
 from areca_units.mels import mels_of
+from areca_units.options import W2vBertNanoConfig
 from areca_units.sampling import training_rows
 from areca_units.training import balanced, drawn, initialised, train_encoder
 
@@ -60,9 +61,8 @@ class W2vBert(nn.Module):
         codes, quantised = choice.argmax(-1), choice @ self.codebook
         *_, middle, last = self._states(latents, lengths, masked)
         contrast = contrastive_loss(self.context(middle[masked]), quantised, codes, masked.nonzero()[:, 0])
-        used = scores.softmax(-1).mean(0)
-        diversity = 1 + (used * (used + 1e-7).log()).sum() / torch.tensor(float(len(used))).log()
-        return contrast + _DIVERSITY * diversity, functional.cross_entropy(self.predict(last[masked]), codes)
+        uneven = unevenness(scores.softmax(-1).mean(0))
+        return contrast + _DIVERSITY * uneven, functional.cross_entropy(self.predict(last[masked]), codes)
 
     def _states(self, latents: torch.Tensor, lengths: torch.Tensor, masked: torch.Tensor) -> list[torch.Tensor]:
         """Return the normalised states in the middle and at the end, with masked frames hidden."""
