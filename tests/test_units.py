@@ -348,11 +348,13 @@ def test_half_precision_is_stored_and_float32_computes(corpus: Manifest, tmp_pat
     assert len(used) >= TINY.clusters // 2
 
 
-@pytest.mark.parametrize("quantizer", ["kmeans", "vq", "fsq"])
-def test_training_learns_to_read_unheard_tones(corpus: Manifest, tmp_path: Path, quantizer: str) -> None:
+@pytest.mark.parametrize(("quantizer", "clusters", "steps"), [("kmeans", 16, 160), ("vq", 256, 320), ("fsq", 256, 320)])
+def test_training_learns_to_read_unheard_tones(
+    corpus: Manifest, tmp_path: Path, quantizer: str, clusters: int, steps: int
+) -> None:
     config = UsmV2Config(
-        width=48, layers=2, layer=2, heads=2, clusters=16, steps=160, batch_s=16.0, sample_frames=900,
-        quantizer=quantizer, levels=(4, 4),
+        width=48, layers=2, layer=2, heads=2, clusters=clusters, steps=steps, batch_s=16.0, sample_frames=900,
+        quantizer=quantizer,
     )  # fmt: skip
     tokenizer = fitted(UsmV2, config, corpus, tmp_path)
     generator = torch.Generator().manual_seed(99)

@@ -14,14 +14,13 @@ _WEIGHTS = ("*.safetensors",)
 _NOT_FOR_TRANSFORMERS = ("*/*", "consolidated*")
 
 
-def snapshot(hub_id: str, revision: str, *, weights: bool, option: str = "path") -> Path:
+def snapshot(hub_id: str, revision: str, *, weights: bool) -> Path:
     """Return the local directory of a hub repository at a revision; its name is the commit.
 
     Args:
         hub_id: as ``"org/name"``.
         revision: branch, tag or commit.
         weights: whether the safetensors files are needed too.
-        option: which option takes a directory instead, for the message of an error.
 
     Raises:
         ArecaError: the repository cannot be had, and what to do about it.
@@ -32,11 +31,11 @@ def snapshot(hub_id: str, revision: str, *, weights: bool, option: str = "path")
             hub_id, revision=revision, allow_patterns=patterns, ignore_patterns=list(_NOT_FOR_TRANSFORMERS)
         )
     except (OSError, ValueError) as error:
-        raise ArecaError(f"cannot have {hub_id!r} at revision {revision!r}: {_advice(error, option)}") from error
+        raise ArecaError(f"cannot have {hub_id!r} at revision {revision!r}: {_advice(error)}") from error
     return Path(directory)
 
 
-def _advice(error: Exception, option: str) -> str:
+def _advice(error: Exception) -> str:
     if isinstance(error, GatedRepoError):
         return "its owner wants its terms accepted: accept them on its page, then log in with `hf auth login`"
     if isinstance(error, RepositoryNotFoundError):
@@ -46,5 +45,5 @@ def _advice(error: Exception, option: str) -> str:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return (
         f"it is not in the local cache and the hub did not answer ({reason}); "
-        f"go online once, or download it elsewhere and give the directory as `{option}`"
+        f"go online once, or download it elsewhere and give the directory as `path`"
     )

@@ -11,7 +11,7 @@ from typing import ClassVar
 from areca import Component, Kind, hookimpl, runtime
 from areca.errors import InvalidConfig
 from areca.specs import Spec, Stream, TokenizerSpec
-from areca_codecs.figures import PUBLISHED, Facts, facts
+from areca_codecs.figures import Facts, facts
 
 ARECA_PLUGIN_API = 1
 
@@ -22,17 +22,19 @@ class CodecConfig:
 
     family: ClassVar[str]
 
-    model: str | Path
-    """Hub id that areca knows, or a directory in the hub's layout: config.json and *.safetensors."""
-    revision: str | None = None
-    """Branch, tag or commit of the hub model; only a commit always means the same weights. None: 'main'."""
+    model: str
+    """Hub id of a model that areca knows."""
+    path: Path | None = None
+    """Directory in the hub's layout (config.json, *.safetensors), instead of `model`."""
+    revision: str = "main"
+    """Branch, tag or commit of the hub model; only a commit always means the same weights."""
     batch_s: float = runtime(0.0)
     """Seconds of audio, padding included, run at once; 0: one recording at a time, whose codes are exactly its own."""
 
-    def __post_init__(self) -> None:
-        # What is no known id can only be a directory, and a directory is keyed by its content, as every path is.
-        if isinstance(self.model, str) and self.model not in PUBLISHED[self.family]:
-            object.__setattr__(self, "model", Path(self.model))
+    @property
+    def source(self) -> str:
+        """Where the weights are from, for messages."""
+        return str(self.path or self.model)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +43,8 @@ class MimiConfig(CodecConfig):
 
     family = "mimi"
 
-    model: str | Path = "kyutai/mimi"
-    """'kyutai/mimi', or a directory in the hub's layout: config.json and *.safetensors."""
+    model: str = "kyutai/mimi"
+    """'kyutai/mimi'."""
     quantizers: int | None = 8
     """Streams, the semantic one first: 1 to 32, at 137.5 bit/s each; null: all."""
 
@@ -53,8 +55,8 @@ class DacConfig(CodecConfig):
 
     family = "dac"
 
-    model: str | Path = "descript/dac_16khz"
-    """'descript/dac_16khz', '..._24khz' or '..._44khz', or a directory: config.json and *.safetensors."""
+    model: str = "descript/dac_16khz"
+    """'descript/dac_16khz', '..._24khz' or '..._44khz'."""
     quantizers: int | None = None
     """Streams, coarsest first: at most 12 (16 kHz), 32 (24 kHz) or 9 (44.1 kHz); null: all."""
 
@@ -65,8 +67,8 @@ class XcodecConfig(CodecConfig):
 
     family = "xcodec"
 
-    model: str | Path = "hf-audio/xcodec-hubert-librispeech"
-    """'hf-audio/xcodec-hubert-librispeech', another of the five, or a directory: config.json and *.safetensors."""
+    model: str = "hf-audio/xcodec-hubert-librispeech"
+    """'hf-audio/xcodec-hubert-librispeech', or another of the five."""
     bandwidth_kbps: float = 4.0
     """0.5, 1, 1.5, 2 or 4: 1, 2, 3, 4 or 8 streams."""
 
@@ -78,14 +80,9 @@ def spec(config: AnyConfig, needs: Mapping[str, Spec]) -> TokenizerSpec:
     """Return the streams that the model of `config` emits, most important first, all of one rate.
 
     Raises:
-        InvalidConfig: a model that is neither known nor a directory, or streams that it does not have.
+        InvalidConfig: a model that areca does not know, no directory, or streams that the model does not have.
     """
-    if config.revision is not None and isinstance(config.model, Path):
-        raise InvalidConfig(
-            f"tokenizer {config.family}: revision: {config.revision!r} is of a hub model, and `model` is the "
-            f"directory {config.model}; leave it out"
-        )
-    known = facts(config.family, config.model)
+    known = facts(config.family, config.model, config.path)
     count = _by_bandwidth(config, known) if isinstance(config, XcodecConfig) else _by_number(config, known)
     streams = (Stream(_name(known, k), known.size, known.frame_rate_hz) for k in range(count))
     return TokenizerSpec(tuple(streams), known.sample_rate_hz)
@@ -103,7 +100,7 @@ def _by_number(config: MimiConfig | DacConfig, known: Facts) -> int:
     if not least <= count <= known.codebooks:
         raise InvalidConfig(
             f"tokenizer {config.family}: quantizers: expected {least} to {known.codebooks}, got {count}; "
-            f"{config.model} has {known}"
+            f"{config.source} has {known}"
         )
     return count
 

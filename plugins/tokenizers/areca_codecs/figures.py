@@ -70,22 +70,22 @@ PUBLISHED: Mapping[str, Mapping[str, Facts]] = MappingProxyType(
 """By family, which is the name of the tokenizer and transformers' ``model_type``, then by hub id."""
 
 
-def facts(family: str, model: str | Path) -> Facts:
-    """Return the figures of a published model or of a directory in the hub's layout.
+def facts(family: str, model: str, path: Path | None) -> Facts:
+    """Return the figures of a directory in the hub's layout, or, without one, of a published model.
 
     Raises:
-        InvalidConfig: neither of them, or a config.json of something else.
+        InvalidConfig: no directory, a config.json of something else, or a model that is not known.
     """
-    if isinstance(model, str):
-        return PUBLISHED[family][model]
-    if not model.is_dir():
-        known = PUBLISHED[family]
+    if path is not None:
+        return read(family, path)
+    known = PUBLISHED[family]
+    if model not in known:
         raise InvalidConfig(
-            f"tokenizer {family}: model: {model} is not a directory{suggest('/'.join(model.parts[-2:]), known)}\n"
+            f"tokenizer {family}: model: expected one that areca knows, got {model!r}{suggest(model, known)}\n"
             f"  known by name: {', '.join(known)}\n"
-            f"  for another model of the hub: hf download ORG/NAME --local-dir DIR, and give DIR as `model`"
+            f"  for another model of the hub: hf download ORG/NAME --local-dir DIR, and give DIR as `path`"
         )
-    return read(family, model)
+    return known[model]
 
 
 def read(family: str, directory: Path) -> Facts:
@@ -94,7 +94,7 @@ def read(family: str, directory: Path) -> Facts:
     Raises:
         InvalidConfig: there is none, or it is not the configuration of this family.
     """
-    where = f"tokenizer {family}: model: {directory / CONFIG_FILE}"
+    where = f"tokenizer {family}: path: {directory / CONFIG_FILE}"
     try:
         config = json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8"))
         found = config["model_type"]

@@ -28,15 +28,15 @@ def find(config: AnyConfig) -> tuple[Path, str]:
         ArecaError: the hub cannot be reached.
         InvalidConfig: the hub's files at this revision are of another model than the one areca knows.
     """
-    if isinstance(config.model, Path):
-        return config.model, str(config.model)
-    directory = snapshot(config.model, config.revision or "main", weights=True, option="model")
+    if config.path is not None:
+        return config.path, config.source
+    directory = snapshot(config.model, config.revision, weights=True)
     source = f"{config.model}@{directory.name}"
-    known, found = facts(config.family, config.model), read(config.family, directory)
+    known, found = facts(config.family, config.model, None), read(config.family, directory)
     if found != known:
         raise InvalidConfig(
             f"tokenizer {config.family}: {source}: expected {known}; its {CONFIG_FILE} says {found}; "
-            f"give another `revision`, or the directory {directory} as `model`"
+            f"give another `revision`, or the directory {directory} as `path`"
         )
     return directory, source
 

@@ -28,7 +28,7 @@ class Codec(ABC):
     model_class: ClassVar[Any]
 
     def __init__(self, model: Any, config: AnyConfig) -> None:
-        self._spec, self._facts = spec(config, {}), facts(config.family, config.model)
+        self._spec, self._facts = spec(config, {}), facts(config.family, config.model, config.path)
         self._model, self._config = model, config
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 import torch
@@ -10,7 +11,7 @@ from torch.nn import functional
 
 from areca_units.options import UsmV2Config
 
-_TEMPERATURE = 0.1
+_TEMPERATURE = 0.5
 _DIVERSITY = 0.1
 """Weight of the loss that keeps all codes in use (Baevski et al. 2020, eq. 4)."""
 _INSIDE = 1 - 1e-3
@@ -27,7 +28,9 @@ class Bottleneck(ABC, nn.Module):
 
     def __init__(self, width: int, dim: int) -> None:
         super().__init__()
-        self.down, self.up = nn.Linear(width, dim), nn.Linear(dim, width)
+        self.down = nn.Linear(width, dim)
+        # A linear map of few dimensions could not give each code a meaning of its own.
+        self.up = nn.Sequential(nn.Linear(dim, width), nn.GELU(), nn.Linear(width, width))
 
     @abstractmethod
     def codes(self) -> torch.Tensor:
@@ -48,7 +51,7 @@ class Bottleneck(ABC, nn.Module):
 
 
 class Vq(Bottleneck):
-    """Learnt codes of unit length (Yu et al. 2022, section 3.2), chosen by a straight-through softmax."""
+    """Learnt codes of one length (Yu et al. 2022, section 3.2), chosen by a straight-through softmax."""
 
     def __init__(self, width: int, dim: int, codes: int) -> None:
         super().__init__(width, dim)
@@ -56,16 +59,16 @@ class Vq(Bottleneck):
 
     def codes(self) -> torch.Tensor:
         """Return the codes ``[K, D]``."""
-        return functional.normalize(self.directions, dim=-1)
+        return _spread(self.directions)
 
     def points(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Return points of unit length."""
-        return functional.normalize(self.down(hidden), dim=-1)
+        """Return points as long as the codes."""
+        return _spread(self.down(hidden))
 
     def quantised(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the nearest codes, and how unevenly they are used."""
         codes = self.codes()
-        soft = (points @ codes.T / _TEMPERATURE).softmax(-1)
+        soft = (points @ codes.T / (points.shape[-1] * _TEMPERATURE)).softmax(-1)
         hard = functional.one_hot(soft.argmax(-1), len(codes)).to(soft.dtype)
         return (hard + soft - soft.detach()) @ codes, _DIVERSITY * unevenness(soft.flatten(0, -2).mean(0))
 
@@ -100,6 +103,11 @@ def bottleneck_of(config: UsmV2Config) -> Bottleneck | None:
     if config.quantizer == "vq":
         return Vq(config.width, config.code_dim, config.clusters)
     return Fsq(config.width, config.levels) if config.quantizer == "fsq" else None
+
+
+def _spread(x: torch.Tensor) -> torch.Tensor:
+    """Return vectors ``[..., D]`` of length sqrt(D): a mean square of 1, as the hidden states have."""
+    return functional.normalize(x, dim=-1) * math.sqrt(x.shape[-1])
 
 
 def unevenness(shares: torch.Tensor) -> torch.Tensor:

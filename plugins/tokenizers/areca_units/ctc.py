@@ -63,14 +63,17 @@ class CtcModel(nn.Module):
         self.head = nn.Linear(config.width, LABELS * (len(alphabet.symbols) + 1))
 
     def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return log-probabilities ``[B, LABELS * F, symbols + 1]`` of characters and lengths ``[B]``."""
-        scores, lengths, _ = self._scores(features, lengths)
-        return scores.flatten(1, 2).log_softmax(-1), LABELS * lengths
+        """Return log-probabilities ``[B, LABELS * F, symbols + 1]`` of characters and lengths ``[B]``.
+
+        They are read off what has gone through the bottleneck, where there is one.
+        """
+        hidden, lengths = self.encoder(features, lengths)
+        return self._read(self._quantised(hidden)).flatten(1, 2).log_softmax(-1), LABELS * lengths
 
     def posteriors(self, features: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return probabilities ``[B, F, LABELS * (symbols + 1)]``, a frame's labels side by side, and ``[B]``."""
-        scores, lengths, _ = self._scores(features, lengths)
-        return scores.softmax(-1).flatten(2), lengths
+        hidden, lengths = self.encoder(features, lengths)
+        return self._read(hidden).softmax(-1).flatten(2), lengths
 
     def points(self, features: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return what the bottleneck quantises, ``[B, F, D]``, and ``[B]``."""
@@ -79,23 +82,32 @@ class CtcModel(nn.Module):
         return self.bottleneck.points(hidden), lengths
 
     def loss(self, features: torch.Tensor, lengths: torch.Tensor, labels: list[torch.Tensor]) -> torch.Tensor:
-        """Return the mean CTC loss of a batch, and what a bottleneck adds.
+        """Return the mean CTC loss of a batch; a text with more characters than there is room for does not count.
 
-        A text with more characters than there is room for does not count.
+        With a bottleneck there are two, before it and behind it: behind it alone, CTC does not learn to leave blanks.
         """
-        scores, lengths, cost = self._scores(features, lengths)
-        frames = LABELS * lengths
-        sizes = torch.tensor([len(x) for x in labels], device=frames.device)
-        likely = scores.flatten(1, 2).log_softmax(-1).transpose(0, 1)
-        joined = torch.cat(labels).to(frames.device)
-        return functional.ctc_loss(likely, joined, frames, sizes, zero_infinity=True) + cost
-
-    def _scores(
-        self, features: torch.Tensor, lengths: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | float]:
         hidden, lengths = self.encoder(features, lengths)
-        hidden, cost = self.bottleneck(hidden) if self.bottleneck is not None else (hidden, 0.0)
-        return self.head(hidden).unflatten(-1, (LABELS, -1)), lengths, cost
+        loss = ctc_loss(self._read(hidden), lengths, labels)
+        if self.bottleneck is None:
+            return loss
+        quantised, cost = self.bottleneck(hidden)
+        return loss + ctc_loss(self._read(quantised), lengths, labels) + cost
+
+    def _quantised(self, hidden: torch.Tensor) -> torch.Tensor:
+        return hidden if self.bottleneck is None else self.bottleneck(hidden)[0]
+
+    def _read(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return scores ``[B, F, LABELS, symbols + 1]``."""
+        scores: torch.Tensor = self.head(hidden).unflatten(-1, (LABELS, -1))
+        return scores
+
+
+def ctc_loss(scores: torch.Tensor, lengths: torch.Tensor, labels: list[torch.Tensor]) -> torch.Tensor:
+    """Return the mean loss of scores ``[B, F, LABELS, symbols + 1]`` of `lengths` ``[B]`` frames."""
+    sizes = torch.tensor([len(x) for x in labels], device=lengths.device)
+    likely = scores.flatten(1, 2).log_softmax(-1).transpose(0, 1)
+    joined = torch.cat(labels).to(lengths.device)
+    return functional.ctc_loss(likely, joined, LABELS * lengths, sizes, zero_infinity=True)
 
 
 def train_ctc(
