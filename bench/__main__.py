@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-SCRIPTS = ("train_step", "generation", "use", "tokenization")
+SCRIPTS = ("train_step", "generation", "use", "tokenization", "kmeans")
 
 
 def main(names: list[str]) -> int:

@@ -6,7 +6,9 @@ python -m bench.tokenization
 from __future__ import annotations
 
 import json
+import math
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,23 +32,28 @@ from areca.types import Audio
 
 BATCH_S = 60.0
 RATE_HZ = 22_050
+MODEL_RATE_HZ = 16_000
+MIXED_LOG_S = (math.log(0.5), math.log(20.0))
+IDEAL_S = 5.0
 ROUNDS = 3
 TOKENIZER = {"name": "usm-v2", "steps": 2}
 
 
-def corpus(directory: Path, total_s: float) -> Manifest:
-    """Write about `total_s` seconds of buzzes of 2 to 6 s at 22.05 kHz, which have to be resampled."""
+def corpus(
+    directory: Path, total_s: float, rate_hz: int = RATE_HZ, draw_s: Callable[[], float] | None = None
+) -> Manifest:
+    """Write about `total_s` seconds of buzzes, by default of 2 to 6 s and at 22.05 kHz, which have to be resampled."""
     directory.mkdir(parents=True)
     rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
     rows: list[Utterance] = []
     length_s = 0.0
     sound = speak("abcdefgh" * 10, 120.0, generator).samples  # 6.4 s at 16 kHz, played faster below
     while length_s < total_s:
-        count = int(rng.uniform(2, 6) * RATE_HZ)
+        count = int((draw_s() if draw_s else rng.uniform(2, 6)) * rate_hz)
         path = f"{len(rows)}.wav"
-        audio.write(directory / path, Audio(sound.repeat(1, 2)[:, :count].contiguous(), RATE_HZ))
+        audio.write(directory / path, Audio(sound.repeat(1, 4)[:, :count].contiguous(), rate_hz))
         rows.append(Utterance(id=str(len(rows)), audio=path, language="fr"))
-        length_s += count / RATE_HZ
+        length_s += count / rate_hz
     write_manifest(directory / "manifest.jsonl", rows)
     return Manifest.read(directory / "manifest.jsonl")
 
@@ -92,6 +99,30 @@ def measure(rounds: int = ROUNDS, total_s: float = 900.0) -> list[Figure]:
     ]
 
 
+def mixed(rounds: int = ROUNDS, total_s: float = 900.0) -> list[Figure]:
+    """A corpus of recordings from half a second to 20 s, against batches of one length that are in memory already."""
+    with TemporaryDirectory() as name:
+        part, shop = fitted(Path(name))
+        encoder, rng = shop.instance(part), np.random.default_rng(1)
+        manifest = corpus(
+            Path(name) / "corpus", total_s, MODEL_RATE_HZ, lambda: float(np.exp(rng.uniform(*MIXED_LOG_S)))
+        )
+        heard_s = sum(manifest.audio(row).seconds for row in manifest.rows)
+        sound = manifest.audio(manifest.rows[0]).samples.repeat(1, 100)[:, : round(IDEAL_S * MODEL_RATE_HZ)]
+        batch = [Audio(sound, MODEL_RATE_HZ)] * round(BATCH_S / IDEAL_S)
+        batches = round(heard_s / BATCH_S)
+
+        def ideal() -> None:
+            for _ in range(batches):
+                encoder.encode(batch)
+
+        ideal()
+        _, _, ratio = in_turns(partial(seconds, lambda: areca(manifest, part, shop)), partial(seconds, ideal), rounds)
+    throughput = (heard_s / (batches * BATCH_S)) / ratio
+    note = f"0.5 to 20 s; {len(manifest.rows)} recordings"
+    return [Figure("tokenization, mixed lengths: share of ideal batches'", throughput, "x", (">=", 0.9), note)]
+
+
 def once(total_s: float) -> None:
     with TemporaryDirectory() as name:
         part, shop = fitted(Path(name))
@@ -117,4 +148,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["once"]:
         once(float(sys.argv[2]))
     else:
-        show([*measure(), *growth()])
+        show([*measure(), *mixed(), *growth()])

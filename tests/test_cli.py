@@ -79,7 +79,7 @@ def test_list_of_a_kind_and_as_json(shop: Any) -> None:
 
 def test_show_says_all_there_is(shop: Any) -> None:
     done = shop.areca("show", "usm-v2")
-    assert done.stdout.startswith("tokenizer usm-v2: k-means units")
+    assert done.stdout.startswith("tokenizer usm-v2: units of a speech encoder")
     for line in (
         "  provider  areca:units/usm-v2, version 0.1.0",
         "  licence   Apache-2.0",

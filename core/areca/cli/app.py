@@ -22,6 +22,7 @@ VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "run": ("Use", "speak, transcribe or translate with a checkpoint"),
         "train": ("Use", "make a checkpoint, and all that it lacks, from a run's YAML"),
         "evaluate": ("Use", "score a checkpoint on a manifest's test split"),
+        "ablate": ("Use", "train and evaluate every cell of a study, and compare"),
         "report": ("Use", "make tables, pictures and a listening page of results"),
         "export": ("Use", "copy a checkpoint with everything it needs"),
         "data": ("Steps of a run", "make a dataset's manifest"),

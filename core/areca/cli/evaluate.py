@@ -47,9 +47,7 @@ def evaluate(
     when the same command is given again.
     """
     quiet()
-    from areca.evaluation.evaluate import evaluate as run_evaluation
     from areca.evaluation.inputs import open_inputs
-    from areca.evaluation.judging import open_judge
 
     given = {
         "tasks": task,
@@ -68,17 +66,8 @@ def evaluate(
         device=device,
         stage=common.progress,
     )
-    judges = [open_judge(opened.registry, wanted, device) for wanted in opened.config.judges]
     directory = output or RESULTS / opened.name
-    run_evaluation(
-        opened.system,
-        opened.manifest,
-        opened.config,
-        judges,
-        directory,
-        identity=opened.identity,
-        stage=common.progress,
-    )
+    opened.evaluate(directory, device=device, stage=common.progress)
     _show(directory, opened)
 
 

@@ -13,7 +13,8 @@ from areca.checkpoint import CONFIG
 from areca.component import Kind
 from areca.config import RunConfig, read_config
 from areca.errors import InvalidConfig
-from areca.evaluation.evaluate import EvaluationConfig, Stage
+from areca.evaluation.evaluate import EvaluationConfig, Stage, evaluate
+from areca.evaluation.judging import open_judge
 from areca.fitting import Workshop
 from areca.manifest import Manifest
 from areca.options import build
@@ -46,9 +47,14 @@ class Inputs:
     registry: Registry
     identity: str
 
+    def evaluate(self, directory: Path, *, device: str, stage: Stage) -> Path:
+        """Open the judges and evaluate into `directory`; arguments and errors as of `evaluate`."""
+        judges = [open_judge(self.registry, wanted, device) for wanted in self.config.judges]
+        return evaluate(self.system, self.manifest, self.config, judges, directory, identity=self.identity, stage=stage)
+
 
 def open_inputs(
-    checkpoint: Path | None,
+    checkpoint: Path | RunConfig | None,
     data: Path | None,
     options: Mapping[str, Any],
     *,
@@ -59,7 +65,7 @@ def open_inputs(
     """Open a checkpoint and the data to evaluate it on, making what is missing.
 
     Args:
-        checkpoint: its folder; a run's YAML, whose checkpoint is made if it is not there; None: the shipped one.
+        checkpoint: its folder; a run or its YAML, whose checkpoint is made if it is not there; None: the shipped one.
         data: a manifest; a run's YAML, whose data and options are used; None: what the checkpoint was made from.
         options: of `EvaluationConfig`; they win over the YAML's ``evaluation:``.
         plugins: files or modules to load.
@@ -70,10 +76,11 @@ def open_inputs(
         InvalidConfig: no data, a wrong option.
         InvalidArtifact: no checkpoint.
     """
-    recipe = _recipe(checkpoint, plugins)
+    folder = None if isinstance(checkpoint, RunConfig) else checkpoint
+    recipe = checkpoint if isinstance(checkpoint, RunConfig) else _recipe(checkpoint, plugins)
     if recipe is not None:
-        checkpoint = Pipeline(recipe, Store(), device=device, stage=stage).checkpoint().directory
-    system = load(checkpoint, device=device, plugins=plugins)
+        folder = Pipeline(recipe, Store(), device=device, stage=stage).checkpoint().directory
+    system = load(folder, device=device, plugins=plugins)
     run = _recipe(data, plugins) or (recipe if data is None else None)
     if run is not None:
         said, manifest = run.evaluation, _data_of(run.data, run.seed, stage)

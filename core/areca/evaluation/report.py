@@ -18,7 +18,7 @@ ALL = "all"
 SCORES = ("task", "output", "judge", "source", "language", "n", "exact %", "WER %", "CER %", "BLEU", "chrF")
 CEILING = ("ceiling %", "of ceiling %")
 SPEED = ("task", "source", "language", "n", "compute s / s of speech", "mean s of speech")
-_SHARES = ("exact", "wer", "cer")
+SHARES = ("exact", "wer", "cer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +88,17 @@ def _is_exact_truth(row: ResultRow) -> bool:
 
 
 def _corpus(group: Sequence[ResultRow]) -> Iterable[str]:
-    pairs = [(_read(row, row.hypothesis), _read(row, row.reference)) for row in group]
+    pairs = [(read_as(row, row.hypothesis), read_as(row, row.reference)) for row in group]
     for metric in metrics().values():
-        yield show(metric.corpus(pairs), 100.0 if metric.name in _SHARES else 1.0)
+        yield show(metric.corpus(pairs), 100.0 if metric.name in SHARES else 1.0)
 
 
-def _read(row: ResultRow, text: str) -> str:
+def read_as(row: ResultRow, text: str) -> str:
+    """Return `text` as the normaliser of `row` reads it.
+
+    Raises:
+        InvalidArtifact: `row` was read by another version of the normaliser.
+    """
     name, _, version = row.normaliser.partition("/")
     normaliser = find_normaliser(name)
     if str(normaliser.version) != version:

@@ -2,7 +2,7 @@
 
 A recogniser that has heard sixty speakers has learnt sixty speakers. A mixture has one's throat, another's melody and a
 third one's timbre, so a speaker that is held out lends it nothing; its formants are then moved, and some mixtures are
-given long stresses, breath or an echo, in the range in which espeak-ng's own speakers differ.
+given long stresses, breath or an echo, beyond the range in which most of espeak-ng's own speakers differ.
 """
 
 from __future__ import annotations

@@ -11,13 +11,13 @@ from tokenizers import Tokenizer as Merger
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 
-from areca.audio import conform
 from areca.errors import InvalidArtifact, InvalidCodes, InvalidManifest
 from areca.interfaces import Job
-from areca.manifest import Manifest, Utterance
+from areca.manifest import Manifest
 from areca.specs import TokenizerSpec
 from areca.types import Audio, Codes
 from areca_units.options import BpeConfig
+from areca_units.sampling import Recording, encoded
 
 FIRST_CHARACTER = 0xF0000
 """Unit 0 is this character, and so on through Unicode's private planes: nobody's text, and no rule changes them."""
@@ -49,7 +49,12 @@ class Bpe:
         """
         spec = job.specs["tokenizer"]
         assert isinstance(spec, TokenizerSpec), "core gives each need a part of its kind"
-        units = _training_units(config, needs["tokenizer"], spec, data, job)
+        found = recordings(data)
+        wanted = min(len(found), config.sample_utterances)
+        units: list[torch.Tensor] = []
+        for chunk in encoded(needs["tokenizer"], spec, data, found, seed=job.seed, at_once=_CHUNK, most=wanted):
+            units += [codes.streams[0] for _, codes in chunk]
+            job.progress(len(units), wanted, "recordings to merge units of")
         learn(units, spec.streams[0].size, config.size).save(str(job.directory / _FILE))
 
     @staticmethod
@@ -136,13 +141,13 @@ def units_of(text: str) -> list[int]:
     return [ord(c) - FIRST_CHARACTER for c in text]
 
 
-def recordings(data: Manifest) -> list[tuple[Utterance, str]]:
+def recordings(data: Manifest) -> list[Recording]:
     """Return the training split's recordings, each once, with the column that it is in.
 
     Raises:
         InvalidManifest: there is none.
     """
-    found: dict[tuple[Any, ...], tuple[Utterance, str]] = {}
+    found: dict[tuple[Any, ...], Recording] = {}
     for row in data.select(split="train").rows:
         if row.audio is not None:
             found.setdefault((row.audio, row.offset_s, row.duration_s), (row, "audio"))
@@ -151,19 +156,3 @@ def recordings(data: Manifest) -> list[tuple[Utterance, str]]:
     if not found:
         raise InvalidManifest('bpe: expected rows with audio in the split "train", got none')
     return list(found.values())
-
-
-def _training_units(
-    config: BpeConfig, tokenizer: Any, spec: TokenizerSpec, data: Manifest, job: Job
-) -> list[torch.Tensor]:
-    found = recordings(data)
-    order = torch.randperm(len(found), generator=torch.Generator().manual_seed(job.seed)).tolist()
-    chosen = [found[i] for i in order[: config.sample_utterances]]
-    units: list[torch.Tensor] = []
-    for start in range(0, len(chosen), _CHUNK):
-        rows = chosen[start : start + _CHUNK]
-        audios = [data.audio(row) if column == "audio" else data.target_audio(row) for row, column in rows]
-        codes = tokenizer.encode([conform(a, spec.sample_rate_hz, spec.channels) for a in audios])
-        units += [c.streams[0] for c in codes]
-        job.progress(start + len(rows), len(chosen), "recordings to merge units of")
-    return units

@@ -88,10 +88,10 @@ class CtcModel(nn.Module):
         """
         hidden, lengths = self.encoder(features, lengths)
         loss = ctc_loss(self._read(hidden), lengths, labels)
-        if self.bottleneck is None:
-            return loss
-        quantised, cost = self.bottleneck(hidden)
-        return loss + ctc_loss(self._read(quantised), lengths, labels) + cost
+        if self.bottleneck is not None:
+            quantised, cost = self.bottleneck(hidden)
+            loss = loss + ctc_loss(self._read(quantised), lengths, labels) + cost
+        return loss
 
     def _quantised(self, hidden: torch.Tensor) -> torch.Tensor:
         return hidden if self.bottleneck is None else self.bottleneck(hidden)[0]

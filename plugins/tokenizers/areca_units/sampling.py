@@ -1,18 +1,24 @@
-"""Frames of training speech for clustering."""
+"""Training speech: frames for clustering, recordings and their codes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
 
 import torch
 
+from areca.audio import conform
 from areca.errors import InvalidManifest
 from areca.interfaces import Job
 from areca.manifest import Manifest, Utterance
-from areca.types import Audio
+from areca.specs import TokenizerSpec
+from areca.types import Audio, Codes
 from areca_units.features import speech
 
 _CHUNK = 64
+
+Recording = tuple[Utterance, Literal["audio", "target_audio"]]
+"""A row of a manifest, and the column in which the recording is."""
 
 
 def training_rows(data: Manifest) -> list[Utterance]:
@@ -25,6 +31,35 @@ def training_rows(data: Manifest) -> list[Utterance]:
     if not rows:
         raise InvalidManifest('expected rows with audio in the split "train", got none')
     return rows
+
+
+def encoded(
+    tokenizer: Any,
+    spec: TokenizerSpec,
+    data: Manifest,
+    recordings: Sequence[Recording],
+    *,
+    seed: int,
+    at_once: int,
+    most: int | None = None,
+) -> Iterator[list[tuple[Audio, Codes]]]:
+    """Yield recordings and their codes in random order, `at_once` together.
+
+    Args:
+        tokenizer: a loaded tokenizer.
+        spec: what it takes.
+        data: the manifest of the recordings.
+        recordings: rows, each with the column that is meant.
+        seed: of the order.
+        at_once: recordings encoded together.
+        most: how many are wanted; None: all.
+    """
+    order = torch.randperm(len(recordings), generator=torch.Generator().manual_seed(seed)).tolist()[:most]
+    for start in range(0, len(order), at_once):
+        chosen = [recordings[i] for i in order[start : start + at_once]]
+        audios = [data.audio(row) if column == "audio" else data.target_audio(row) for row, column in chosen]
+        codes = tokenizer.encode([conform(a, spec.sample_rate_hz, spec.channels) for a in audios])
+        yield list(zip(audios, codes, strict=True))
 
 
 def sample_features(

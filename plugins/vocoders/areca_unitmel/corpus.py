@@ -14,11 +14,12 @@ from torch.nn import functional
 from areca.audio import conform
 from areca.errors import InvalidManifest
 from areca.interfaces import Job
-from areca.manifest import Manifest, Utterance
+from areca.manifest import Manifest
 from areca.mel import SPEECH, log_mel
 from areca.specs import TokenizerSpec
 from areca.types import Audio, Codes
 from areca_unitmel import SAMPLE_RATE_HZ, UnitMelConfig, unit_rate_hz
+from areca_units.sampling import Recording, encoded
 from areca_units.state import write_tensors
 
 _CHUNK = 32
@@ -61,13 +62,14 @@ def prepared(config: UnitMelConfig, tokenizer: Any, data: Manifest, job: Job, ca
     return [Clip(*row) for row in zip(*pieces, strict=True)]
 
 
-def recordings(config: UnitMelConfig, data: Manifest) -> list[tuple[Utterance, str]]:
+def recordings(config: UnitMelConfig, data: Manifest) -> list[Recording]:
     """Return the rows of the training split with the voice, each recording once, and the column it is in.
 
     Raises:
         InvalidManifest: there is none.
     """
     rows = data.select(split="train").rows
+    found: dict[str, Recording]
     if config.voice is None:
         found = {row.target_audio: (row, "target_audio") for row in rows if row.target_audio}
         missing = "translated side (target_audio); name a speaker of its own: voice=..."
@@ -82,20 +84,15 @@ def recordings(config: UnitMelConfig, data: Manifest) -> list[tuple[Utterance, s
 
 
 def _encoded(config: UnitMelConfig, tokenizer: Any, data: Manifest, job: Job) -> Iterator[Clip]:
-    rows = recordings(config, data)
-    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(job.seed)).tolist()
     spec = job.specs["tokenizer"]
     assert isinstance(spec, TokenizerSpec)
     seconds = 0.0
-    for start in range(0, len(order), _CHUNK):
+    for chunk in encoded(tokenizer, spec, data, recordings(config, data), seed=job.seed, at_once=_CHUNK):
+        yield from (_clip(codes, audio, SPEECH.frame_rate_hz / unit_rate_hz(spec)) for audio, codes in chunk)
+        seconds += sum(audio.seconds for audio, _ in chunk)
+        job.progress(min(round(seconds), round(config.speech_s)), round(config.speech_s), "seconds of speech encoded")
         if seconds >= config.speech_s:
             return
-        chosen = [rows[i] for i in order[start : start + _CHUNK]]
-        audios = [data.target_audio(r) if column == "target_audio" else data.audio(r) for r, column in chosen]
-        codes = tokenizer.encode([conform(a, spec.sample_rate_hz, spec.channels) for a in audios])
-        yield from (_clip(c, a, SPEECH.frame_rate_hz / unit_rate_hz(spec)) for c, a in zip(codes, audios, strict=True))
-        seconds += sum(a.seconds for a in audios)
-        job.progress(min(round(seconds), round(config.speech_s)), round(config.speech_s), "seconds of speech encoded")
 
 
 def _clip(codes: Codes, audio: Audio, frames_per_unit: float) -> Clip:

@@ -1,0 +1,140 @@
+"""A study: cells of its axes, each trained and evaluated once, and the table that compares them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from areca.errors import InvalidConfig
+from areca.evaluation.comparison import comparison
+from areca.evaluation.results import ResultRow
+from areca.study import merged, read_study
+from areca.testing.corpus import write_corpus
+
+RECIPES = Path(__file__).parents[1] / "recipes" / "ablations"
+BASE = {
+    "name": "tiny",
+    "data": "corpus/manifest.jsonl",
+    "tokenizer": {"name": "dedup", "tokenizer": {"name": "mfcc-kmeans", "clusters": 16}},
+    "backbone": {"name": "decoder", "layers": 1, "width": 16, "feed_forward": 32, "heads": 2, "kv_heads": 2},
+    "tasks": ["asr", "mt"],
+    "training": {"steps": 20, "batch_tokens": 1024, "longest_tokens": 400, "optimizer": "adamw"},
+    "evaluation": {"tasks": ["asr"], "limit": 2},
+}
+STUDY = {
+    "base": "../base.yaml",
+    "seeds": [0, 3],
+    "all": {"training": {"steps": 2}},
+    "axes": {
+        "units": {"few": {"tokenizer": {"tokenizer": {"clusters": 8}}}, "many": None},
+        "new rows": {"zero": {"lm": {"init": "zero"}}, "mean": {"lm": {"init": "mean"}}},
+    },
+}
+
+
+def written(directory: Path, **changes: Any) -> Path:
+    (directory / "studies").mkdir(exist_ok=True)
+    (directory / "base.yaml").write_text(yaml.safe_dump(BASE))
+    path = directory / "studies" / "study.yaml"
+    path.write_text(yaml.safe_dump(STUDY | changes, sort_keys=False))
+    return path
+
+
+def test_changes_go_into_a_part_and_another_part_takes_its_place() -> None:
+    base = {"tokenizer": {"name": "a", "size": 4, "inner": {"name": "b", "steps": 1}}, "seed": 0}
+    assert merged(base, {"tokenizer": {"size": 5, "inner": {"steps": 2}}}) == {
+        "tokenizer": {"name": "a", "size": 5, "inner": {"name": "b", "steps": 2}},
+        "seed": 0,
+    }
+    assert merged(base, {"tokenizer": {"inner": {"name": "c"}}})["tokenizer"]["inner"] == {"name": "c"}
+    assert merged(base, {"tokenizer": {"name": "d"}})["tokenizer"] == {"name": "d"}
+    assert merged(base, {"tokenizer": None})["tokenizer"] is None
+    assert base["tokenizer"]["inner"] == {"name": "b", "steps": 1}
+
+
+def test_cells_are_all_combinations_under_every_seed(tmp_path: Path) -> None:
+    cells = read_study(written(tmp_path))
+    assert [(cell.label, cell.seed) for cell in cells] == [
+        (f"{units}, {rows}", seed) for units in ("few", "many") for rows in ("zero", "mean") for seed in (0, 3)
+    ]
+    few, many = cells[1].run, cells[-1].run
+    assert (few.seed, few.lm.init, few.training["steps"]) == (3, "zero", 2)
+    assert [run.tokenizers["speech"].spec.streams[0].size for run in (few, many)] == [8, 16]
+    assert few.data == tmp_path / "corpus" / "manifest.jsonl", "from the base's folder"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"axes": {}}, "at least one axis"),
+        ({"seeds": [1, 1]}, "seeds of which each is named once"),
+        ({"base": "none.yaml"}, r"none\.yaml: no such file"),
+        ({"axes": {"units": ["few"]}}, r"axes\.units: expected a mapping, got \['few'\]"),
+        ({"axes": {"units": {"few": 8}}}, "axes: few: expected a mapping, got 8"),
+        ({"axis": {}}, r"no option is called 'axis' \(did you mean 'axes'\?\)|no option is called 'axis'"),
+        ({"all": {"tokeniser": {}}}, "no option is called 'tokeniser'"),
+        ({"axes": {"units": {"few": {"tokenizer": {"tokenizer": {"cluster": 8}}}}}}, "no option is called 'cluster'"),
+    ],
+)
+def test_what_is_wrong_is_said_before_any_work(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidConfig, match=message):
+        read_study(written(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda p: p.stem)
+def test_the_studies_that_areca_brings_are_whole(path: Path) -> None:
+    cells = read_study(path)
+    assert len({(cell.label, cell.seed) for cell in cells}) == len(cells) >= 6
+
+
+def scored(task: str, hypothesis: str, reference: str, id: str = "1") -> ResultRow:
+    return ResultRow(
+        id=id, task=task, field="source.text", of="output", metric="exact", value=float(hypothesis == reference),
+        hypothesis=hypothesis, reference=reference, normaliser="basic/1", signature="exact", judge=None, language="fr",
+        text_language="fr", source="human", audio=None,
+    )  # fmt: skip
+
+
+def test_the_table_pools_the_seeds_and_shows_each() -> None:
+    right, wrong = scored("asr", "a b c d", "a b c d"), scored("asr", "a b c e", "a b c d", "2")
+    table = comparison({"one": {0: [right, wrong], 1: [right, right]}, "other": {0: [wrong], 1: [wrong]}})
+    lines = [dict(zip(table.header, row, strict=True)) for row in table.rows]
+    assert [(line["cell"], line["n"]) for line in lines] == [("one", "4"), ("other", "2")]
+    assert lines[0]["exact %"].startswith("75.0 [") and lines[0]["exact %"].endswith("(50.0 100.0)")
+    assert lines[0]["WER %"].startswith("6.2 [") and lines[0]["WER %"].endswith("(12.5 0.0)")
+    assert lines[1]["BLEU"].endswith("(0.0 0.0)") or "59.5" in lines[1]["BLEU"]
+
+
+def test_a_study_from_the_command_line_makes_nothing_twice(tmp_path: Path) -> None:
+    write_corpus(tmp_path / "corpus")
+    axes = {"units": {"few": {"tokenizer": {"tokenizer": {"clusters": 8}}}, "many": None}}
+    path = written(tmp_path, axes=axes)
+
+    def areca(*arguments: str) -> str:
+        command = [sys.executable, "-m", "areca", "ablate", str(path), *arguments]
+        env = os.environ | {"ARECA_HOME": str(tmp_path / "store")}
+        done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert areca("--dry-run").count("tokenizer mfcc-kmeans, backbone decoder, lm, checkpoint") == 4
+    areca()
+    results = tmp_path / "results" / "study"
+    first = {p: p.read_bytes() for p in sorted(results.rglob("results.jsonl"))}
+    assert [str(p.parent.relative_to(results)) for p in first] == [
+        f"{cell}/seed-{seed}" for cell in ("few", "many") for seed in (0, 3)
+    ]
+    rows = [json.loads(line) for line in next(iter(first.values())).decode().splitlines()]
+    assert {row["task"] for row in rows} == {"asr"}
+    table = (results / "study.md").read_text()
+    assert table.count("| asr | source.text |") == 2 and "| few | 4 |" in table
+    again = areca()
+    assert again.count("nothing") == 4
+    assert {p: p.read_bytes() for p in first} == first
