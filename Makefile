@@ -31,14 +31,12 @@ nano: $(READY)  ## make the shipped checkpoint from nothing (resumable)
 	$(BIN)/areca train recipes/nano.yaml
 	$(BIN)/areca export recipes/nano.yaml core/areca/assets/nano --replace
 
-UNHEARD := results/unheard
 SAID := The number is one hundred and one.
 
 nano-eval: $(READY)  ## make the README's table; WHISPER=folder of a CTranslate2 Whisper: and let that judge, too
 	$(BIN)/areca evaluate recipes/nano.yaml
-	test -d $(UNHEARD) || $(BIN)/areca data say sources=[human-unheard] count=0 validation_count=0 -o $(UNHEARD)
-	$(BIN)/areca evaluate recipes/nano.yaml $(UNHEARD)/manifest.jsonl -o results/nano-unheard
-	test -z "$(WHISPER)" || $(BIN)/areca evaluate recipes/nano.yaml -t asr+ast+s2st -t s2st --limit 70 \
+	$(BIN)/areca evaluate recipes/nano.yaml -s human-unheard -t asr -t ast -o results/nano-unheard
+	test -z "$(WHISPER)" || $(BIN)/areca evaluate recipes/nano.yaml -t asr+ast+s2st --limit 70 \
 		-j "{name: whisper, model: $(WHISPER), initial_prompt: $(SAID), threads: 2}" -o results/nano-whisper
 
 bench: $(READY)  ## speed and memory, each against a named peer in the same run

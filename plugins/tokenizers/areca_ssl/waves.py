@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+from torch import nn
 from torch.nn import functional
 from transformers import Wav2Vec2FeatureExtractor
 
@@ -21,8 +23,9 @@ FAMILIES = ("hubert", "wavlm", "wav2vec2")
 class WaveEncoder:
     """A layer of an encoder that hears the waveform.
 
-    A group norm over time sees padding, and so does a batch norm before the positional convolution: models that have
-    one (HuBERT base, mHuBERT, WavLM base) run windows of equal length together; the others are given a mask.
+    A batch holds windows of different lengths, under a mask. The mask does not reach a group norm over time (HuBERT
+    base, mHuBERT, WavLM base), which would see the padding: `TimeNorm` takes its place. Behind a batch norm before the
+    positional convolution padding is not zero: models that have one run windows of equal length together.
 
     Args:
         config: the checkpoint and the layer.
@@ -42,7 +45,11 @@ class WaveEncoder:
             raise InvalidConfig(f"{config.path or config.model}: expected frames of {HOP} samples, got {hop}")
         self.field = _receptive_field(shape.conv_kernel, shape.conv_stride)
         self.beyond = self.field - HOP
-        self.mixed = shape.feat_extract_norm == "layer" and not getattr(shape, "conv_pos_batch_norm", False)
+        self.mixed = not getattr(shape, "conv_pos_batch_norm", False)
+        self.kernel, self.stride = shape.conv_kernel[0], shape.conv_stride[0]
+        self.norm = TimeNorm(model.feature_extractor.conv_layers[0].layer_norm) if _over_time(shape) else None
+        if self.norm is not None:
+            model.feature_extractor.conv_layers[0].layer_norm = self.norm
         model.encoder.layers = model.encoder.layers[: config.layer]  # what follows is not computed
         model.adapter = None
         self.model, self.layer, self.device = model.to(device), config.layer, device
@@ -55,14 +62,48 @@ class WaveEncoder:
 
     def run(self, batch: Sequence[Window]) -> list[torch.Tensor]:
         """Return the layer's output ``[frames, D]`` of each window."""
-        mask = None
-        if self.mixed:
-            values, lengths = padded([w.values for w in batch])
-            mask = (torch.arange(values.shape[1]) < lengths[:, None]).long().to(self.device)
-        else:
-            values = torch.stack([w.values for w in batch])
+        values, lengths = padded([w.values for w in batch]) if self.mixed else _stacked(batch)
+        mask = (torch.arange(values.shape[1]) < lengths[:, None]).long().to(self.device) if self.mixed else None
+        if self.norm is not None:
+            self.norm.frames = ((lengths - self.kernel) // self.stride + 1).to(self.device)
         output = self.model(values[..., 0].to(self.device), attention_mask=mask, output_hidden_states=True)
         return [x[: w.frames] for x, w in zip(output.hidden_states[self.layer], batch, strict=True)]
+
+
+class TimeNorm(nn.Module):
+    """A group norm whose groups are single channels, over the frames that each item of a batch has.
+
+    Args:
+        norm: the norm over all frames that it takes the place of.
+    """
+
+    frames: torch.Tensor
+    """int64 ``[B]``, to be set before each call."""
+
+    def __init__(self, norm: nn.GroupNorm) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalise ``[B, C, T]``; what lies beyond an item's frames means nothing."""
+        if int(self.frames.min()) == x.shape[-1]:
+            plain: torch.Tensor = self.norm(x)
+            return plain
+        there = (torch.arange(x.shape[-1], device=x.device) < self.frames[:, None])[:, None]
+        count = self.frames[:, None, None]
+        centred = (x - x.where(there, 0.0).sum(-1, keepdim=True) / count).where(there, 0.0)
+        variance = centred.square().sum(-1, keepdim=True) / count
+        scale = self.norm.weight[:, None] * torch.rsqrt(variance + self.norm.eps)
+        return centred * scale + self.norm.bias[:, None]
+
+
+def _over_time(shape: Any) -> bool:
+    return bool(shape.feat_extract_norm == "group")
+
+
+def _stacked(batch: Sequence[Window]) -> tuple[torch.Tensor, torch.Tensor]:
+    values = torch.stack([w.values for w in batch])
+    return values, torch.full((len(batch),), values.shape[1])
 
 
 def _receptive_field(kernels: Sequence[int], strides: Sequence[int]) -> int:
