@@ -33,6 +33,7 @@ def test_store_lists_removes_and_collects(world: Any) -> None:
     made = [row for row in rows if row[0] == "tokenizer"]
     assert [row[1:5] for row in made] == [["0", first.key[:12], "2.0", "MB"], ["1", second.key[:12], "2.0", "MB"]]
     assert time.strftime("%Y-%m-%d", time.gmtime())[:7] in made[0][5]
+    assert made[0][6:] == ["0", "s"]
     assert ["(unfinished)", left.name[:12], "0.0", "MB"] in rows
 
     dry = world.areca("store", "gc", "--dry-run")

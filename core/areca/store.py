@@ -94,8 +94,16 @@ def _files(directory: Path) -> Iterator[str]:
             yield path.relative_to(directory).as_posix()
 
 
-def seal(directory: Path, key: str, recipe: Mapping[str, Any], label: str) -> Artifact:
-    """Write the ``artifact.json`` of a directory whose files are complete, last of all."""
+def seal(directory: Path, key: str, recipe: Mapping[str, Any], label: str, *, took_s: float | None = None) -> Artifact:
+    """Write the ``artifact.json`` of a directory whose files are complete, last of all.
+
+    Args:
+        directory: the files.
+        key: of the artifact.
+        recipe: what the key was made of.
+        label: what a person calls it.
+        took_s: seconds that the call took which made them; what interrupted calls did before it is not counted.
+    """
     draft = directory / (META + PARTIAL)
     draft.unlink(missing_ok=True)  # of a build that was killed while it sealed
     names = list(_files(directory))
@@ -110,6 +118,7 @@ def seal(directory: Path, key: str, recipe: Mapping[str, Any], label: str) -> Ar
         "files": files,
         "bytes": sum((directory / name).stat().st_size for name in files),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "took_s": took_s,
     }
     draft.write_text(json.dumps(meta, indent=1, ensure_ascii=False), encoding="utf-8")
     _fsync(draft)
@@ -174,8 +183,9 @@ class Store:
             if partial.exists() and not resume:
                 shutil.rmtree(partial)
             partial.mkdir(exist_ok=True)
+            start_s = time.monotonic()
             build(partial)
-            seal(partial, key, recipe, label)
+            seal(partial, key, recipe, label, took_s=round(time.monotonic() - start_s, 3))
             partial.replace(self.root / key)
             _fsync(self.root)
         return self._remember(Artifact.open(self.root / key, verify=False))

@@ -19,11 +19,11 @@ _SHORT = 12
 
 @store.command()
 def ls() -> None:
-    """List what was made: label, key, size and when."""
+    """List what was made: label, key, size, when, and how long the call took that finished it."""
     root = Store()
     rows = [_row(path) for path in root.directories()]
-    rows += [["(unfinished)", path.name.removesuffix(PARTIAL)[:_SHORT], _size(path), ""] for path in root.unfinished()]
-    common.print_table(("label", "key", "size", "made"), sorted(rows))
+    rows += [["(unfinished)", p.name.removesuffix(PARTIAL)[:_SHORT], _size(p), "", ""] for p in root.unfinished()]
+    common.print_table(("label", "key", "size", "made", "took"), sorted(rows))
 
 
 def _row(directory: Path) -> list[str]:
@@ -31,9 +31,10 @@ def _row(directory: Path) -> list[str]:
     try:
         artifact = Artifact.open(directory, verify=False)
     except InvalidArtifact:
-        return ["(damaged)", key, _size(directory), ""]
-    made = json.loads((directory / META).read_text(encoding="utf-8")).get("created", "")
-    return [artifact.label, key, _size(directory), made]
+        return ["(damaged)", key, _size(directory), "", ""]
+    meta = json.loads((directory / META).read_text(encoding="utf-8"))
+    took = "" if meta.get("took_s") is None else f"{meta['took_s']:.0f} s"
+    return [artifact.label, key, _size(directory), meta.get("created", ""), took]
 
 
 def _size(directory: Path) -> str:
