@@ -37,7 +37,7 @@ nano-eval: $(READY)  ## make the README's table; WHISPER=folder of a CTranslate2
 	$(BIN)/areca evaluate recipes/nano.yaml
 	$(BIN)/areca evaluate recipes/nano.yaml -s human-unheard -t asr -t ast -o results/nano-unheard
 	test -z "$(WHISPER)" || $(BIN)/areca evaluate recipes/nano.yaml -t asr+ast+s2st --limit 70 \
-		-j "{name: whisper, model: $(WHISPER), initial_prompt: $(SAID), threads: 2}" -o results/nano-whisper
+		-j "{name: whisper, path: $(WHISPER), initial_prompt: $(SAID), threads: 2}" -o results/nano-whisper
 
 bench: $(READY)  ## speed and memory, each against a named peer in the same run
 	$(BIN)/python -m bench

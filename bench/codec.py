@@ -1,6 +1,6 @@
 """Processor time of encoding and of decoding, one thread, per second of audio: a real-time factor.
 
-    OMP_NUM_THREADS=1 python -m bench.codec '{name: lyra, model: DIR}' '{name: lyra, model: DIR, quantizers: 46}'
+    OMP_NUM_THREADS=1 python -m bench.codec '{name: lyra, path: DIR}' '{name: lyra, path: DIR, quantizers: 46}'
 
 The audio is synthetic, as what a codec does in a frame does not depend on what is heard in it.
 """

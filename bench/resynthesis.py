@@ -135,7 +135,7 @@ def main() -> None:
     data = Workshop(store, seed=options.seed).instance(dataset)
     judge = None
     if options.judge:
-        judge = resolve(registry, Kind.JUDGE, {"name": "whisper", "model": str(options.judge)}, role="judge")
+        judge = resolve(registry, Kind.JUDGE, {"name": "whisper", "path": str(options.judge)}, role="judge")
     rows = _prompts(data, options.items)
     bench = Bench(registry, Workshop(store, data=data, seed=options.seed), rows, judge)
     table = [bench.original(), *(bench.resynthesised(text) for text in options.tokenizer or DEFAULT)]

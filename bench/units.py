@@ -36,7 +36,8 @@ def fit_s(part: Part, pipeline: Pipeline) -> float:
     made = pipeline.shop.artifact(part)
     if made is None:
         return total
-    return total + float(json.loads((made.directory / META).read_text(encoding="utf-8"))["took_s"])
+    took_s = json.loads((made.directory / META).read_text(encoding="utf-8")).get("took_s")
+    return total + (math.nan if took_s is None else took_s)  # made before times were noted
 
 
 def line(label: str, pipeline: Pipeline, manifest: Manifest, source: str) -> str:
@@ -44,7 +45,7 @@ def line(label: str, pipeline: Pipeline, manifest: Manifest, source: str) -> str
     spec = part.spec
     assert isinstance(spec, TokenizerSpec)
     [stream] = spec.streams
-    rows = choose(manifest, "test", (source,), (), LIMIT, 0)
+    rows = choose(manifest, "test", (source,) if source else (), (), LIMIT, 0)
     audios: list[Audio] = [conform(manifest.audio(row), spec.sample_rate_hz, spec.channels) for row in rows]
     codes = pipeline.shop.instance(part).encode(audios)
     counts = torch.bincount(torch.cat([c.streams[0] for c in codes]), minlength=stream.size).double()
@@ -64,7 +65,7 @@ def main(study: Path) -> None:
     pipelines = {cell.label: Pipeline(cell.run, store) for cell in cells if cell.seed == cells[0].seed}
     for pipeline in pipelines.values():
         pipeline.fit()
-    for source in sorted({row.source or "" for row in next(iter(pipelines.values())).data().rows}):
+    for source in sorted({row.source or "" for row in next(iter(pipelines.values())).data().select(split="test").rows}):
         print(f"\n{source}\n\n{HEADER}")
         for label, pipeline in pipelines.items():
             print(line(label, pipeline, pipeline.data(), source), flush=True)

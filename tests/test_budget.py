@@ -23,7 +23,7 @@ from areca_hf.model import HFBackbone
 from areca_hf.stated import check_stated
 
 REPO = Path(__file__).parent.parent
-RECIPES = sorted(REPO.glob("recipes/**/*.yaml"))
+RECIPES = sorted(path for path in REPO.glob("recipes/**/*.yaml") if path.parent.name != "ablations")
 PUBLISHED = {
     "audiopalm": 8_631_877_632 + 33 * 4096,  # PaLM 8B: 8.63 B in its table 1, norms included here
     "audiopalm-2": 8_190_735_360,

@@ -180,7 +180,7 @@ def test_nothing_is_judged_twice(espeak: dict[str, Audio], tmp_path: Path) -> No
 
 
 def test_whisper_is_told_where_the_model_is(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"either model \(a folder\) or hub"):
+    with pytest.raises(ValueError, match=r"either path \(a folder\) or model"):
         WhisperConfig()
     with pytest.raises(InvalidConfig, match=r"has no model\.bin"):
         open_judge(Registry.discover(), f"whisper:{tmp_path}")

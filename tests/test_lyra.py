@@ -51,7 +51,7 @@ def hollow(tmp_path: Path) -> Path:
 def test_spec_has_a_stream_for_each_quantizer_or_pair(
     hollow: Path, options: dict[str, Any], streams: int, size: int
 ) -> None:
-    spec = areca_lyra.spec(LyraConfig(model=hollow, **options), {})
+    spec = areca_lyra.spec(LyraConfig(path=hollow, **options), {})
     assert [s.name for s in spec.streams] == [f"rvq-{k}" for k in range(streams)]
     assert {(s.size, s.frame_rate_hz) for s in spec.streams} == {(size, 50.0)}
     assert (spec.sample_rate_hz, spec.channels) == (RATE_HZ, 1)
@@ -77,7 +77,7 @@ def test_without_weights_it_says_where_they_are(hollow: Path) -> None:
         areca_lyra.spec(LyraConfig(), {})
     (hollow / "lyragan.tflite").unlink()
     with pytest.raises(InvalidConfig, match=rf"{hollow} has no lyragan\.tflite; .*google/lyra"):
-        areca_lyra.spec(LyraConfig(model=hollow), {})
+        areca_lyra.spec(LyraConfig(path=hollow), {})
 
 
 def test_pairs_are_two_digits_of_base_16() -> None:
@@ -105,9 +105,7 @@ def load(folder: Path | str | None = FOLDER, **options: Any) -> Any:
     pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed: pip install 'areca[lyra]'")
     from areca_lyra.model import LyraTokenizer
 
-    return LyraTokenizer.load(
-        LyraConfig(model=Path(folder or ""), **options), {}, None, device=CPU, dtype=torch.float32
-    )
+    return LyraTokenizer.load(LyraConfig(path=Path(folder or ""), **options), {}, None, device=CPU, dtype=torch.float32)
 
 
 @pytest.mark.parametrize("content", [b"", b"no network at all" * 100], ids=["empty", "noise"])
@@ -264,6 +262,6 @@ def test_human_speech_stays_intelligible_and_more_quantizers_help(prompts: list[
 def test_the_conformance_kit_passes(tmp_path: Path) -> None:
     registry = Registry.discover()
     entry = registry.find(Kind.TOKENIZER, "lyra")
-    outcomes = list(run(Subject(entry, tmp_path, registry=registry, options={"model": FOLDER, "merge": 2})))
+    outcomes = list(run(Subject(entry, tmp_path, registry=registry, options={"path": FOLDER, "merge": 2})))
     assert [(o.check, o.message) for o in outcomes if o.state == "fail"] == []
     assert {o.check for o in outcomes if o.state == "skip"} == {"fit_is_deterministic", "fit_resumes"}

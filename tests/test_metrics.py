@@ -9,7 +9,7 @@ import pytest
 import sacrebleu
 
 from areca.errors import InvalidConfig
-from areca.evaluation.metrics import character_errors, exact_match, metrics, ratio, wilson, word_errors
+from areca.evaluation.metrics import character_errors, metrics, ratio, wilson, word_errors
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven"]
 
@@ -103,8 +103,16 @@ def test_hopeless_and_empty_answers_have_scores(pairs: list[tuple[str, str]]) ->
 
 
 def test_exact_match() -> None:
-    found = exact_match([("a", "a"), ("b", "a"), ("a b", "a b"), ("", "a")])
-    assert (found.value, found.n) == (0.5, 4)
+    found = metrics()["exact"].corpus([("a", "a"), ("b", "a"), ("a b", "a b"), ("", "a")])
+    assert found == wilson(2, 4)
+
+
+def test_answers_to_one_question_are_drawn_together() -> None:
+    pairs = [("a b", "a c"), ("x", "x")] * 40
+    wer = metrics()["wer"]
+    apart, thrice = wer.corpus(pairs), wer.corpus(pairs * 3, [*range(80)] * 3)
+    assert (apart.value, apart.low, apart.high) == (thrice.value, thrice.low, thrice.high)
+    assert (apart.n, thrice.n) == (80, 240)
 
 
 def test_signatures_name_versions_and_seeds() -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ import areca
 from areca import audio
 from areca.config import parse_config
 from areca.errors import ArecaError, ArecaWarning, InvalidAudio, InvalidConfig, UnknownComponent
+from areca.evaluation.inputs import open_inputs
+from areca.interfaces import Progress, no_progress
 from areca.pipeline import Pipeline
 from areca.store import Store
 from areca.system import System
@@ -70,6 +73,13 @@ def french(root: Path) -> list[Path]:
 
 def test_tasks_are_those_it_was_trained_for(system: System) -> None:
     assert system.tasks == ("asr", "s2st", "tts", "mt", "asr+ast+s2st")
+
+
+def test_what_answers_most_is_asked_where_no_task_is_named(system: System, checkpoint: Path) -> None:
+    assert system.fullest_task("audio") == "asr+ast+s2st"
+    assert system.fullest_task("text") in ("mt", "tts")
+    with pytest.raises(InvalidConfig, match="no task of this checkpoint reads video alone; name one of asr, s2st"):
+        system.fullest_task("video")
 
 
 def test_one_recording_gives_one_answer_and_a_list_a_list(system: System, french: list[Path]) -> None:
@@ -212,6 +222,40 @@ def test_without_a_shipped_checkpoint_the_message_says_so(monkeypatch: pytest.Mo
     monkeypatch.setattr("areca.system.NANO", tmp_path / "none")
     with pytest.raises(ArecaError, match=r"ships no checkpoint .*: name one, or make it with `make nano`"):
         areca.load()
+
+
+def test_a_runs_own_plugins_serve_its_evaluation_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "mine.py").write_text(
+        "from areca import Component, Kind, hookimpl\n"
+        "from areca_units.options import MfccKmeansConfig\n"
+        "ARECA_PLUGIN_API = 1\n\n\n"
+        "@hookimpl\ndef areca_components():\n"
+        "    yield Component(kind=Kind.TOKENIZER, name='mine', summary='mine', config=MfccKmeansConfig,\n"
+        "                    spec='areca_units:units_spec', target='areca_units.mfcc:MfccKmeans',\n"
+        "                    requires=('torch',), tags=frozenset({'fit'}))\n"
+    )
+    own = RUN | {
+        "plugins": ["./mine.py"],
+        "tokenizer": {"name": "mine", "clusters": 8},
+        "tasks": ["asr"],
+        "vocoder": None,
+    }
+    (root / "own.yaml").write_text(yaml.safe_dump(own))
+    monkeypatch.setenv("ARECA_HOME", str(root / "store"))
+    asked = {"tasks": ["asr"], "limit": 1}
+    opened = open_inputs(root / "own.yaml", None, asked, plugins=(), device="cpu", stage=silent)
+    assert opened.evaluate(root / "own-results", device="cpu", stage=silent).is_file()
+    with pytest.raises(UnknownComponent, match=r"-p \./mine\.py"):
+        areca.load(opened.system.checkpoint.directory)
+    (root / "own.yaml").write_text(yaml.safe_dump(own | {"name": "renamed", "evaluation": {"batch": 4}}))
+    renamed = open_inputs(root / "own.yaml", None, asked, plugins=(), device="cpu", stage=silent)
+    assert renamed.identity == opened.identity, "it answers the same"
+    with pytest.raises(InvalidConfig, match="no option is called 'limt'"):
+        open_inputs(root / "own.yaml", None, {"limt": 3}, plugins=(), device="cpu", stage=silent)
+
+
+def silent(_: str) -> AbstractContextManager[Progress]:
+    return nullcontext(no_progress)
 
 
 def _areca(*arguments: object, home: Path) -> subprocess.CompletedProcess[str]:

@@ -57,6 +57,8 @@ def test_changes_go_into_a_part_and_another_part_takes_its_place() -> None:
     assert merged(base, {"tokenizer": {"name": "d"}})["tokenizer"] == {"name": "d"}
     assert merged(base, {"tokenizer": None})["tokenizer"] is None
     assert base["tokenizer"]["inner"] == {"name": "b", "steps": 1}
+    unnamed = merged({"tokenizer": {"size": 4}}, {"tokenizer": {"name": "a"}})
+    assert unnamed["tokenizer"] == {"size": 4, "name": "a"}, "two axes may change one part"
 
 
 def test_cells_are_all_combinations_under_every_seed(tmp_path: Path) -> None:
@@ -78,7 +80,8 @@ def test_cells_are_all_combinations_under_every_seed(tmp_path: Path) -> None:
         ({"base": "none.yaml"}, r"none\.yaml: no such file"),
         ({"axes": {"units": ["few"]}}, r"axes\.units: expected a mapping, got \['few'\]"),
         ({"axes": {"units": {"few": 8}}}, "axes: few: expected a mapping, got 8"),
-        ({"axis": {}}, r"no option is called 'axis' \(did you mean 'axes'\?\)|no option is called 'axis'"),
+        ({"axis": {}}, r"no option is called 'axis'; did you mean 'axes'\?"),
+        ({"axes": {"units": {"few": None, "many": None}}}, "'few' and 'many' are the same run"),
         ({"all": {"tokeniser": {}}}, "no option is called 'tokeniser'"),
         ({"axes": {"units": {"few": {"tokenizer": {"tokenizer": {"cluster": 8}}}}}}, "no option is called 'cluster'"),
     ],
@@ -109,7 +112,15 @@ def test_the_table_pools_the_seeds_and_shows_each() -> None:
     assert [(line["cell"], line["n"]) for line in lines] == [("one", "4"), ("other", "2")]
     assert lines[0]["exact %"].startswith("75.0 [") and lines[0]["exact %"].endswith("(50.0 100.0)")
     assert lines[0]["WER %"].startswith("6.2 [") and lines[0]["WER %"].endswith("(12.5 0.0)")
-    assert lines[1]["BLEU"].endswith("(0.0 0.0)") or "59.5" in lines[1]["BLEU"]
+    assert lines[1]["BLEU"].endswith("(59.5 59.5)")
+
+
+def test_a_question_that_returns_under_each_seed_counts_once_for_the_interval() -> None:
+    half = [scored("asr", "a" if i % 2 else "b", "a", str(i)) for i in range(100)]
+    once, thrice = (comparison({"cell": dict.fromkeys(seeds, half)}).rows[0] for seeds in ((0,), (0, 1, 2)))
+    low, high = (float(x) for x in thrice[6].split("[")[1].split("]")[0].split(", "))
+    assert high - low == pytest.approx(19.2, abs=2.5)  # 2 * 1.96 * sqrt(0.25 / 100), not / 300
+    assert (once[5], thrice[5]) == ("100", "300")
 
 
 def test_a_study_from_the_command_line_makes_nothing_twice(tmp_path: Path) -> None:
@@ -124,7 +135,7 @@ def test_a_study_from_the_command_line_makes_nothing_twice(tmp_path: Path) -> No
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert areca("--dry-run").count("tokenizer mfcc-kmeans, backbone decoder, lm, checkpoint") == 4
+    assert areca("--dry-run").count("tokenizer mfcc-kmeans, backbone decoder, lm, checkpoint, evaluation") == 4
     areca()
     results = tmp_path / "results" / "study"
     first = {p: p.read_bytes() for p in sorted(results.rglob("results.jsonl"))}
@@ -135,6 +146,15 @@ def test_a_study_from_the_command_line_makes_nothing_twice(tmp_path: Path) -> No
     assert {row["task"] for row in rows} == {"asr"}
     table = (results / "study.md").read_text()
     assert table.count("| asr | source.text |") == 2 and "| few | 4 |" in table
-    again = areca()
-    assert again.count("nothing") == 4
-    assert {p: p.read_bytes() for p in first} == first
+    asked = {p: p.read_bytes() for p in results.rglob("answers.jsonl")}  # with the time that each answer took
+    assert areca().count("nothing") == 4
+    assert {p: p.read_bytes() for p in asked} == asked
+    wider = dict(BASE["evaluation"], limit=3)
+    path.write_text(path.read_text().replace("all:", f"all:\n  evaluation: {json.dumps(wider)}"))
+    areca()
+    assert "| few | 6 |" in (results / "study.md").read_text(), "a larger limit adds to what is there"
+    wrong = path.read_text().replace('"limit"', '"limt"')
+    path.write_text(wrong)
+    command = [sys.executable, "-m", "areca", "ablate", str(path), "--dry-run"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1 and "evaluation: no option is called 'limt'" in done.stderr

@@ -23,7 +23,7 @@ from areca.types import Audio, Codes
 from areca_units import dedup_spec, units_spec
 from areca_units.augment import _with_echo, augmented, warped
 from areca_units.bottleneck import Fsq, Vq, unevenness
-from areca_units.ctc import Alphabet
+from areca_units.ctc import Alphabet, CtcModel
 from areca_units.dedup import Dedup, deduplicate, expand
 from areca_units.encoder import Encoder
 from areca_units.features import grouped, mel_of, normalise, padded
@@ -151,12 +151,10 @@ def test_normalised_columns_have_mean_zero_and_variance_one() -> None:
 
 
 def test_groups_hold_everything_once_within_budget() -> None:
-    lengths = [5, 3, 9, 30, 4, 4, 2]
+    lengths = [320, 60, 640, 1900, 64, 65, 2]
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
-    groups = grouped(order, lengths, 12)
-    assert sorted(i for g in groups for i in g) == list(range(7))
-    assert all(len(g) == 1 or max(lengths[i] for i in g) * len(g) <= 12 for g in groups)
-    assert [3] in groups  # longer than the budget: alone
+    # Padded to multiples of 64: 64, 64, 64, 128, 320, 640 and 1,920, which is over the budget and goes alone.
+    assert grouped(order, lengths, 640) == [[6, 1, 4, 5], [0], [2], [3]]
 
 
 def test_batches_of_an_epoch_hold_every_utterance_once() -> None:
@@ -334,6 +332,18 @@ def test_the_gradient_passes_both_bottlenecks_to_all_that_is_learnt() -> None:
         assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in (hidden, *bottleneck.parameters()))
 
 
+def test_padding_changes_no_loss_of_a_bottleneck() -> None:
+    config = dataclasses.replace(TINY, quantizer="vq", heads=0)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = CtcModel(config, Alphabet("abcd"))
+    x, lengths = torch.randn(2, 128, 80, generator=torch.Generator().manual_seed(1)), torch.tensor([128, 60])
+    labels = [torch.tensor([1, 2, 3]), torch.tensor([4])]
+    padded_more = torch.cat((x, torch.zeros(2, 128, 80)), 1)
+    with torch.inference_mode():
+        torch.testing.assert_close(model.loss(x, lengths, labels), model.loss(padded_more, lengths, labels))
+
+
 def test_unevenness_is_none_of_equal_shares_and_all_of_one() -> None:
     assert float(unevenness(torch.full((8,), 1 / 8))) == pytest.approx(0, abs=1e-5)
     assert float(unevenness(torch.eye(8)[0])) == pytest.approx(1, abs=1e-5)
@@ -491,7 +501,7 @@ def test_options_are_checked() -> None:
         ({"heads": 5}, "heads must divide width"),
         ({"kernel": 4}, "kernel must be odd"),
         ({"speaker_rows": 0}, "speaker_rows must be positive"),
-        ({"layer": 9}, "layer must be from 1 to layers=4"),
+        ({"layer": 9, "features": "layer"}, "layer must be from 1 to layers=4"),
         ({"steps": 0}, "steps must be positive"),
         ({"pretraining_steps": -1}, "pretraining_steps must be 0 or more"),
         ({"quantizer": "fsq", "clusters": 100}, "clusters must be the product of levels"),

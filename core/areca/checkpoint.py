@@ -20,7 +20,7 @@ from areca.config import RunConfig, parse_config
 from areca.errors import BrokenPlugin, InvalidArtifact, UnknownComponent
 from areca.parts import Part
 from areca.resolved import resolved
-from areca.store import Artifact
+from areca.store import Artifact, key_of
 
 CONFIG = "config.yaml"
 LM = "lm"
@@ -50,6 +50,13 @@ class Checkpoint:
     def lm(self) -> Path:
         """The Hugging Face directory of the LM."""
         return self.directory / LM
+
+    @property
+    def identity(self) -> str:
+        """Hash of all that answers follow from: weights, parts and how they are put together, but no run's name."""
+        parts = {role: [p["revision"], p["weights"]] for role, p in self.provenance["parts"].items()}
+        config = {k: v for k, v in self.run.source.items() if k not in ("name", "seed", "training", "plugins")}
+        return key_of({"lm": self.provenance["lm"]["fingerprint"], "parts": parts, "config": config})
 
 
 def held_parts(run: RunConfig) -> dict[str, Part]:

@@ -69,6 +69,7 @@ class RunConfig:
     Args:
         source: the YAML's content with overrides applied, as plain values; enough to make this again.
         data: a dataset part, or the path of a manifest, or None.
+        plugins: files or modules that were loaded for it, its own and those named beside it.
         tokenizers: parts by role.
         training, evaluation: option values, checked by the rooms that own them.
     """
@@ -77,6 +78,7 @@ class RunConfig:
     seed: int
     registry: Registry
     source: Mapping[str, Any]
+    plugins: tuple[str, ...]
     data: Part | Path | None
     tokenizers: Mapping[str, Part]
     backbone: Part
@@ -157,7 +159,8 @@ def parse_config(
         InvalidConfig, UnknownComponent, IncompatibleParts: what is wrong, and what to type.
     """
     layout = build(_Layout, source, "run")
-    registry = Registry.discover((*plugins, *(layout.plugins if trusted else ())), root=root)
+    own = layout.plugins if trusted else ()
+    registry = Registry.discover((*plugins, *own), root=root)
     tokenizers = _tokenizers(registry, layout, root)
     vocoder = None
     if layout.vocoder is not None:
@@ -167,6 +170,7 @@ def parse_config(
         seed=layout.seed,
         registry=registry,
         source=source,
+        plugins=(*plugins, *(str(root / name) if name.endswith(".py") else name for name in own)),
         data=_data(registry, layout.data, root),
         tokenizers=tokenizers,
         backbone=resolve(registry, Kind.BACKBONE, layout.backbone, role="backbone", roles=tokenizers, root=root),

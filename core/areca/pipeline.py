@@ -69,13 +69,20 @@ class Pipeline:
         store: where it is kept.
         device: where to compute.
         stage: shows progress; None: silence.
+        manifest: of `run.data`, where that is a path and was read already.
 
     Raises:
         InvalidConfig: a training option is wrong, or there is no data.
     """
 
     def __init__(
-        self, run: RunConfig, store: Store, *, device: torch.device | str = "cpu", stage: Stage | None = None
+        self,
+        run: RunConfig,
+        store: Store,
+        *,
+        device: torch.device | str = "cpu",
+        stage: Stage | None = None,
+        manifest: Manifest | None = None,
     ) -> None:
         if run.data is None:
             raise InvalidConfig(
@@ -83,7 +90,7 @@ class Pipeline:
             )
         self.run, self.store, self.device, self.stage = run, store, torch.device(device), stage or _silent
         self.training = build(TrainingConfig, run.training, "training")
-        self.shop = Workshop(store, seed=run.seed, device=device)
+        self.shop = Workshop(store, data=manifest, seed=run.seed, device=device)
         self._tables: dict[tuple[str, str, Column], TokenTable] = {}
 
     @property

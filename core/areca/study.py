@@ -55,11 +55,15 @@ def read_study(path: Path, *, plugins: Sequence[str] = ()) -> list[Cell]:
     base = path.parent / layout.base
     common = merged(read_yaml(base), _changes(layout.all or {}, f"study {path}: all"))
     root = base.resolve().parent
-    return [
+    cells = [
         Cell(label, seed, parse_config({**merged(common, change), "seed": seed}, root=root, plugins=plugins))
         for label, change in _combinations(layout.axes, f"study {path}: axes")
         for seed in layout.seeds
     ]
+    for one, other in itertools.combinations(cells, 2):
+        if one.run.source == other.run.source:
+            raise InvalidConfig(f"study {path}: {one.label!r} and {other.label!r} are the same run; change one of them")
+    return cells
 
 
 def _combinations(axes: Mapping[str, Any], where: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -83,7 +87,7 @@ def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]
     for key, value in change.items():
         old = result.get(key)
         if isinstance(old, Mapping) and isinstance(value, Mapping):
-            same_part = value.get("name", old.get("name")) == old.get("name")
+            same_part = "name" not in value or value["name"] == old.get("name", value["name"])
             result[key] = merged(old, value) if same_part else value
         else:
             result[key] = value

@@ -64,6 +64,18 @@ class System:
         """The tasks and chains that the checkpoint was trained for; a chain as ``asr+ast``."""
         return tuple(dict.fromkeys(mix.name for mix in self.run_config.tasks))
 
+    def fullest_task(self, kind: str) -> str:
+        """Return the task that answers most when given ``"audio"`` or ``"text"`` alone: a chain, if there is one.
+
+        Raises:
+            InvalidConfig: the checkpoint was trained for none that reads that alone.
+        """
+        tasks = {name: self.task(name) for name in self.tasks}
+        fitting = {name: len(t.outputs) for name, t in tasks.items() if [f.kind for f in t.inputs] == [kind]}
+        if not fitting:
+            raise InvalidConfig(f"no task of this checkpoint reads {kind} alone; name one of {', '.join(tasks)}")
+        return max(fitting, key=fitting.__getitem__)
+
     @cached_property
     def tokenizer(self) -> Any:
         """The tokenizer whose codes the LM reads."""

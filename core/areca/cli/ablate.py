@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from areca.cli import common
 from areca.cli.quiet import quiet
 from areca.study import Cell, read_study
+
+if TYPE_CHECKING:
+    from areca.manifest import Manifest
+    from areca.pipeline import Pipeline
 
 TABLE = "study.md"
 
@@ -27,38 +31,57 @@ def ablate(
     """
     quiet()
     cells = read_study(path, plugins=common.plugins())
-    _plan(cells)
+    directory = output or Path("results") / path.stem
+    pipelines = _pipelines(cells, device)
+    common.print_table(("cell", "seed", "to make"), [_plan(*pair, directory) for pair in pipelines])
     if dry_run:
         return
-    directory = output or Path("results") / path.stem
-    for number, cell in enumerate(cells, 1):
+    for number, (cell, pipeline) in enumerate(pipelines, 1):
         print(f"\n{number}/{len(cells)}: {cell.label}, seed {cell.seed}", flush=True)
-        _evaluate(cell, _folder(directory, cell), device)
+        _evaluate(pipeline, _folder(directory, cell), device)
     _compare(cells, directory)
 
 
-def _plan(cells: list[Cell]) -> None:
+def _pipelines(cells: list[Cell], device: str) -> list[tuple[Cell, Pipeline]]:
+    """Return what makes each cell; what is wrong with any is said here, and a manifest is read once."""
+    from areca.evaluation.inputs import evaluation_of
     from areca.pipeline import Pipeline
     from areca.store import Store
 
     store = Store()
-    rows = []
+    manifests: dict[Path, Manifest] = {}
+    made = []
     for cell in cells:
-        steps = Pipeline(cell.run, store).steps()
-        waiting = [step.label for step in steps if step.state != "there"]
-        rows.append((cell.label, str(cell.seed), ", ".join(waiting) or "nothing"))
-    common.print_table(("cell", "seed", "to make"), rows)
+        evaluation_of(cell.run)
+        data = cell.run.data
+        known = manifests.get(data) if isinstance(data, Path) else None
+        pipeline = Pipeline(cell.run, store, device=device, stage=common.progress, manifest=known)
+        if isinstance(data, Path) and data.is_file():
+            manifests[data] = pipeline.data()
+        made.append((cell, pipeline))
+    return made
+
+
+def _plan(cell: Cell, pipeline: Pipeline, directory: Path) -> tuple[str, str, str]:
+    from areca.evaluation.evaluate import RESULTS
+
+    waiting = [step.label for step in pipeline.steps() if step.state != "there"]
+    if not (_folder(directory, cell) / RESULTS).is_file():
+        waiting.append("evaluation")
+    return cell.label, str(cell.seed), ", ".join(waiting) or "nothing"
 
 
 def _folder(directory: Path, cell: Cell) -> Path:
     return directory / cell.label.replace(", ", "+").replace("/", "-") / f"seed-{cell.seed}"
 
 
-def _evaluate(cell: Cell, directory: Path, device: str) -> None:
+def _evaluate(pipeline: Pipeline, directory: Path, device: str) -> None:
     from areca.evaluation.inputs import open_inputs
+    from areca.evaluation.report import write_report
 
-    opened = open_inputs(cell.run, None, {}, plugins=common.plugins(), device=device, stage=common.progress)
+    opened = open_inputs(pipeline, None, {}, plugins=common.plugins(), device=device, stage=common.progress)
     opened.evaluate(directory, device=device, stage=common.progress)
+    write_report(directory)
 
 
 def _compare(cells: list[Cell], directory: Path) -> None:

@@ -30,7 +30,7 @@ def evaluate(
     ] = None,
     judge: Annotated[
         list[str] | None,
-        typer.Option("--judge", "-j", help="pocketsphinx, whisper:DIR, or '{name: whisper, model: DIR, ...}'"),
+        typer.Option("--judge", "-j", help="pocketsphinx, whisper:DIR, or '{name: whisper, path: DIR, ...}'"),
     ] = None,
     split: Annotated[str | None, typer.Option(help="split of the data")] = None,
     source: Annotated[list[str] | None, typer.Option("--source", "-s", help="take rows of this source alone")] = None,

@@ -1,4 +1,4 @@
-"""``areca run CHECKPOINT --task s2st in.wav -o out.wav``: use a checkpoint."""
+"""``areca run CHECKPOINT in.wav -o out.wav``: use a checkpoint."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ def run(
         ),
     ] = None,
     task: Annotated[
-        str, typer.Option("--task", "-t", help="asr, ast, s2st, tts, mt, or a chain as asr+ast+s2st")
-    ] = "s2st",
+        str | None,
+        typer.Option("--task", "-t", help="asr, ast, s2st, tts, mt, a chain as asr+ast+s2st (else what answers most)"),
+    ] = None,
     source: Annotated[str | None, typer.Option("--source", "-s", help="language of the input, as French or fr")] = None,
     target: Annotated[str | None, typer.Option("--target", help="language of the answer, as English or en")] = None,
     text: Annotated[
@@ -49,9 +50,9 @@ def run(
     _check(recordings, text or [], output)
     system = load(checkpoint, device=device, plugins=common.plugins())
     items: list[Any] = recordings or list(text or ())
-    results = system.run(
-        task, **{"audio" if recordings else "text": items}, source=source, target=target, voice=voice, batch=batch
-    )
+    kind = "audio" if recordings else "text"
+    task = task or system.fullest_task(kind)
+    results = system.run(task, **{kind: items}, source=source, target=target, voice=voice, batch=batch)
     paths = _write(results, items, output)
     if as_json:
         rows = [_row(result, path) for result, path in zip(results, paths, strict=True)]

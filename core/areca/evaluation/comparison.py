@@ -27,16 +27,20 @@ def comparison(results: Mapping[str, Mapping[int, Sequence[ResultRow]]]) -> Tabl
         for cell, by_seed in cells.items()
     ]
     notes = (
-        "In brackets: 95 % intervals over the answers of all seeds, of Wilson for exact matches, by bootstrap for the "
-        "others; behind them the score under each seed.",
+        "In brackets: 95 % intervals over the questions of all seeds, by bootstrap, or of Wilson for exact matches "
+        "where no question returns under another seed; behind them the score under each seed.",
     )
     return Table("Comparison", (*HEADER, *SHOWN.values()), lines, notes)
 
 
 def _scores(by_seed: Iterable[Sequence[ResultRow]]) -> Iterable[str]:
-    of_seeds = [[(read_as(row, row.hypothesis), read_as(row, row.reference)) for row in rows] for rows in by_seed]
-    together = [pair for pairs in of_seeds for pair in pairs]
-    for name in SHOWN:
-        score, scale = metrics()[name].corpus, 100.0 if name in SHARES else 1.0
-        alone = " ".join(f"{scale * score(pairs).value:.1f}" for pairs in of_seeds)
-        yield f"{show(score(together), scale)} ({alone})"
+    of_seeds = [list(rows) for rows in by_seed]
+    read = [[(read_as(row, row.hypothesis), read_as(row, row.reference)) for row in rows] for rows in of_seeds]
+    together = [pair for pairs in read for pair in pairs]
+    # Data that is drawn may ask another value under the same id.
+    questions = [(row.id, row.reference) for rows in of_seeds for row in rows]
+    for name, metric in metrics().items():
+        if name in SHOWN:
+            scale = 100.0 if name in SHARES else 1.0
+            alone = " ".join(f"{scale * metric.corpus(pairs).value:.1f}" for pairs in read)
+            yield f"{show(metric.corpus(together, questions), scale)} ({alone})"

@@ -87,7 +87,7 @@ def evaluate(
         config: which of them, and how they are read. Its `judges` are not looked at.
         judges: open, each under a label of its own.
         directory: where everything goes.
-        identity: what tells this system from all others, as a checkpoint's fingerprint.
+        identity: what tells this system from all others, as `areca.checkpoint.Checkpoint.identity`.
         stage: shows progress.
 
     Returns:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -14,7 +15,8 @@ from areca.component import Kind
 from areca.config import RunConfig, read_config
 from areca.errors import InvalidConfig
 from areca.evaluation.evaluate import EvaluationConfig, Stage, evaluate
-from areca.evaluation.judging import open_judge
+from areca.evaluation.judging import judge_part, open_judge
+from areca.evaluation.normalize import find_normaliser
 from areca.fitting import Workshop
 from areca.manifest import Manifest
 from areca.options import build
@@ -37,7 +39,7 @@ class Inputs:
         manifest: questions and references.
         config: the options.
         registry: where judges are found.
-        identity: the checkpoint's fingerprint.
+        identity: what tells the system from all others.
     """
 
     name: str
@@ -53,8 +55,21 @@ class Inputs:
         return evaluate(self.system, self.manifest, self.config, judges, directory, identity=self.identity, stage=stage)
 
 
+def evaluation_of(run: RunConfig, options: Mapping[str, Any] = MappingProxyType({})) -> EvaluationConfig:
+    """Return a run's options of evaluation, `options` over them; what they name is looked up.
+
+    Raises:
+        InvalidConfig, UnknownComponent, MissingDependency: a wrong option, or a judge or normaliser that is not there.
+    """
+    config = build(EvaluationConfig, {**run.evaluation, **options}, "evaluation")
+    find_normaliser(config.normaliser)
+    for wanted in config.judges:
+        judge_part(run.registry, wanted).entry.target()
+    return config
+
+
 def open_inputs(
-    checkpoint: Path | RunConfig | None,
+    checkpoint: Path | Pipeline | None,
     data: Path | None,
     options: Mapping[str, Any],
     *,
@@ -65,7 +80,8 @@ def open_inputs(
     """Open a checkpoint and the data to evaluate it on, making what is missing.
 
     Args:
-        checkpoint: its folder; a run or its YAML, whose checkpoint is made if it is not there; None: the shipped one.
+        checkpoint: its folder; a run's YAML or its pipeline, which makes the checkpoint if it is not there; None: the
+            shipped one.
         data: a manifest; a run's YAML, whose data and options are used; None: what the checkpoint was made from.
         options: of `EvaluationConfig`; they win over the YAML's ``evaluation:``.
         plugins: files or modules to load.
@@ -76,20 +92,27 @@ def open_inputs(
         InvalidConfig: no data, a wrong option.
         InvalidArtifact: no checkpoint.
     """
-    folder = None if isinstance(checkpoint, RunConfig) else checkpoint
-    recipe = checkpoint if isinstance(checkpoint, RunConfig) else _recipe(checkpoint, plugins)
-    if recipe is not None:
-        folder = Pipeline(recipe, Store(), device=device, stage=stage).checkpoint().directory
-    system = load(folder, device=device, plugins=plugins)
-    run = _recipe(data, plugins) or (recipe if data is None else None)
-    if run is not None:
-        said, manifest = run.evaluation, _data_of(run.data, run.seed, stage)
+    pipeline = checkpoint if isinstance(checkpoint, Pipeline) else _pipeline(checkpoint, plugins, device, stage)
+    asked = _recipe(data, plugins) or (pipeline.run if pipeline and data is None else None)
+    config = evaluation_of(asked, options) if asked else None  # what is wrong is said before anything is trained
+    if pipeline:
+        system = load(pipeline.checkpoint().directory, device=device, plugins=pipeline.run.plugins)
     else:
+        assert not isinstance(checkpoint, Pipeline)
+        system = load(checkpoint, device=device, plugins=plugins)
+    if asked is None or config is None:
         said, manifest = _own(system, data, stage)
-    config = build(EvaluationConfig, {**said, **options}, "evaluation")
+        config = build(EvaluationConfig, {**said, **options}, "evaluation")
+    else:
+        manifest = pipeline.data() if pipeline and data is None else _data_of(asked.data, asked.seed, stage)
     held = system.run_config
-    registry = held.registry if run is None else run.registry
-    return Inputs(held.name, system, manifest, config, registry, system.checkpoint.artifact.fingerprint)
+    registry = held.registry if asked is None else asked.registry
+    return Inputs(held.name, system, manifest, config, registry, system.checkpoint.identity)
+
+
+def _pipeline(path: Path | None, plugins: Sequence[str], device: str, stage: Stage) -> Pipeline | None:
+    run = _recipe(path, plugins)
+    return None if run is None else Pipeline(run, Store(), device=device, stage=stage)
 
 
 def _recipe(path: Path | None, plugins: Sequence[str]) -> RunConfig | None:

@@ -61,17 +61,22 @@ def open_judge(registry: Registry, wanted: str | Mapping[str, Any], device: torc
     Args:
         registry: the components there are.
         wanted: ``"pocketsphinx"``; ``"whisper:DIR"``, where what follows the colon is the value of the judge's first
-            option; or ``{name: whisper, model: DIR, initial_prompt: ...}``, also as YAML text.
+            option; or ``{name: whisper, path: DIR, initial_prompt: ...}``, also as YAML text.
         device: where to compute.
 
     Raises:
         UnknownComponent, MissingDependency, InvalidConfig: it cannot be had; the message says what to type.
     """
-    part = resolve(registry, Kind.JUDGE, _options(registry, wanted), role="judge")
+    part = judge_part(registry, wanted)
     target = part.entry.target()
     instance = target.load(part.config, {}, None, device=torch.device(device), dtype=torch.float32)
     assert isinstance(part.spec, JudgeSpec)
     return OpenJudge(part.name, instance, part.spec, _signature(part))
+
+
+def judge_part(registry: Registry, wanted: str | Mapping[str, Any]) -> Part:
+    """Return the part that `open_judge` loads; arguments and errors as there."""
+    return resolve(registry, Kind.JUDGE, _options(registry, wanted), role="judge")
 
 
 def _options(registry: Registry, wanted: str | Mapping[str, Any]) -> Mapping[str, Any]:

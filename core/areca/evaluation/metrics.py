@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import Any
 
@@ -20,6 +20,8 @@ CONFIDENCE = 0.95
 _Z = 1.959963984540054
 """Standard normal quantile at 0.975."""
 RESAMPLES = 1000
+EXACT = "exact"
+_DRAWN = f"bs:{RESAMPLES}|seed:0"
 Pairs = Sequence[tuple[str, str]]
 """Answers, each with its reference."""
 _Floats = npt.NDArray[np.float64]
@@ -42,14 +44,38 @@ class Metric:
     Args:
         name: what it is called.
         item: scores one answer against its reference.
-        corpus: scores many together; not always the mean of `item`.
+        counts: what is added up over many, float64 ``[n, k]``.
+        score: of such sums ``[k]``; not always the mean of `item`.
         signature: how it is computed, with versions.
     """
 
     name: str
     item: Callable[[str, str], float]
-    corpus: Callable[[Pairs], Estimate]
+    counts: Callable[[Pairs], _Floats]
+    score: Callable[[_Floats], float]
     signature: str
+
+    def corpus(self, pairs: Pairs, questions: Sequence[Any] | None = None) -> Estimate:
+        """Score many answers together.
+
+        Args:
+            pairs: answers and references.
+            questions: what each answers; answers to one question are drawn together for the interval. None: each has
+                its own.
+
+        Raises:
+            InvalidConfig: no answers.
+        """
+        _require_items(len(pairs))
+        counts = self.counts(pairs)
+        if questions is not None and len(set(questions)) < len(pairs):
+            index = {question: i for i, question in enumerate(dict.fromkeys(questions))}
+            together = np.zeros((len(index), counts.shape[1]))
+            np.add.at(together, [index[question] for question in questions], counts)
+            counts = together
+        elif self.name == EXACT:
+            return wilson(int(counts[:, 0].sum()), len(pairs))
+        return replace(_bootstrap(counts, self.score, seed=0), n=len(pairs))
 
 
 def wilson(successes: int, n: int) -> Estimate:
@@ -92,11 +118,6 @@ def _divide(sums: _Floats) -> float:
     return float(sums[0] / sums[1]) if sums[1] else (math.inf if sums[0] else 0.0)
 
 
-def exact_match(pairs: Pairs) -> Estimate:
-    """Return the share of answers that are their references, with its Wilson interval."""
-    return wilson(sum(answer == reference for answer, reference in pairs), len(pairs))
-
-
 def word_errors(answer: str, reference: str) -> tuple[int, int]:
     """Return substituted, deleted and inserted words, and the words of the reference."""
     import jiwer
@@ -116,33 +137,28 @@ def _errors(found: Any) -> tuple[int, int]:
     return wrong + found.insertions, wrong + found.hits
 
 
-def _error_rate(count: Callable[[str, str], tuple[int, int]]) -> Callable[[Pairs], Estimate]:
-    def corpus(pairs: Pairs) -> Estimate:
-        counts = [count(answer, reference) for answer, reference in pairs]
-        return ratio([errors for errors, _ in counts], [length for _, length in counts])
+def _share(name: str, count: Callable[[str, str], tuple[int, int]], signature: str) -> Metric:
+    """Return a metric that divides what `count` returns."""
 
-    return corpus
+    def counts(pairs: Pairs) -> _Floats:
+        return np.array([count(answer, reference) for answer, reference in pairs], dtype=np.float64)
 
-
-def _item_rate(count: Callable[[str, str], tuple[int, int]]) -> Callable[[str, str], float]:
-    return lambda answer, reference: _divide(np.array(count(answer, reference), dtype=np.float64))
+    return Metric(name, lambda a, r: _divide(counts([(a, r)])[0]), counts, _divide, signature)
 
 
-def _sacrebleu(metric: Any) -> Callable[[Pairs], Estimate]:
+def _sacrebleu(name: str, metric: Any, sentence: Any) -> Metric:
     # sacrebleu's own bootstrap fails where a resample of chrF scores 0; its counts by sentence are what it adds up.
-    def corpus(pairs: Pairs) -> Estimate:
-        _require_items(len(pairs))
-        counts = metric._extract_corpus_statistics([a for a, _ in pairs], [[r for _, r in pairs]])
-        return _bootstrap(np.array(counts, dtype=np.float64), score, seed=0)
+    def counts(pairs: Pairs) -> _Floats:
+        found = metric._extract_corpus_statistics([a for a, _ in pairs], [[r for _, r in pairs]])
+        return np.array(found, dtype=np.float64)
 
     def score(sums: _Floats) -> float:
         return float(metric._compute_score_from_stats([int(x) for x in sums]).score)
 
-    return corpus
+    def item(answer: str, reference: str) -> float:
+        return float(sentence.sentence_score(answer, [reference]).score)
 
-
-def _sentence(metric: Any) -> Callable[[str, str], float]:
-    return lambda answer, reference: float(metric.sentence_score(answer, [reference]).score)
+    return Metric(name, item, counts, score, _signature(metric))
 
 
 def _require_items(n: int) -> None:
@@ -157,18 +173,17 @@ def metrics() -> Mapping[str, Metric]:
 
     bleu, chrf = BLEU(force=True), CHRF()
     sentence = BLEU(force=True, effective_order=True)  # most answers here are too short for 4-grams
-    drawn = f"bs:{RESAMPLES}|seed:0"
     jiwer = f"jiwer:{metadata.version('jiwer')}"
     found = (
-        Metric("exact", lambda a, r: float(a == r), exact_match, "exact|interval:wilson"),
-        Metric("wer", _item_rate(word_errors), _error_rate(word_errors), f"wer|{drawn}|{jiwer}"),
-        Metric("cer", _item_rate(character_errors), _error_rate(character_errors), f"cer|{drawn}|{jiwer}"),
-        Metric("bleu", _sentence(sentence), _sacrebleu(bleu), _signature(bleu, drawn)),
-        Metric("chrf", _sentence(chrf), _sacrebleu(chrf), _signature(chrf, drawn)),
+        _share(EXACT, lambda a, r: (a == r, 1), "exact|interval:wilson"),
+        _share("wer", word_errors, f"wer|{_DRAWN}|{jiwer}"),
+        _share("cer", character_errors, f"cer|{_DRAWN}|{jiwer}"),
+        _sacrebleu("bleu", bleu, sentence),
+        _sacrebleu("chrf", chrf, chrf),
     )
     return {metric.name: metric for metric in found}
 
 
-def _signature(metric: Any, drawn: str) -> str:
+def _signature(metric: Any) -> str:
     metric.corpus_score(["a"], [["a"]])  # sacrebleu knows the number of references after the first call alone
-    return f"{type(metric).__name__}|{drawn}|{metric.get_signature()}"
+    return f"{type(metric).__name__}|{_DRAWN}|{metric.get_signature()}"

@@ -178,7 +178,7 @@ def read_results(path: Path) -> list[ResultRow]:
     if not path.is_file():
         raise InvalidArtifact(f"{path}: no results there; make them with: areca evaluate CHECKPOINT -o {path.parent}")
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):  # text would be cut at U+2028, too
         try:
             rows.append(ResultRow(**json.loads(line)))
         except (ValueError, TypeError) as e:

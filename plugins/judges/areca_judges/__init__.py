@@ -34,15 +34,15 @@ class PocketsphinxConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WhisperConfig:
-    """Options of `whisper`. One of `model` and `hub` says where the weights are.
+    """Options of `whisper`. One of `path` and `model` says where the weights are.
 
     Raises:
-        ValueError: both or neither of `model` and `hub`, or an option out of range.
+        ValueError: both or neither of `path` and `model`, or an option out of range.
     """
 
-    model: Path | None = None
+    path: Path | None = None
     """Folder of a CTranslate2 Whisper model (``model.bin``, ``tokenizer.json``, ...)."""
-    hub: str | None = None
+    model: str | None = None
     """Hugging Face id of such a model, as ``Systran/faster-whisper-base``."""
     initial_prompt: str = ""
     """Text that the transcript is taken to follow; it sets the format, as ``The number is one hundred and one.``"""
@@ -54,8 +54,8 @@ class WhisperConfig:
     """Processor threads."""
 
     def __post_init__(self) -> None:
-        if (self.model is None) == (self.hub is None):
-            raise ValueError("give either model (a folder) or hub (a Hugging Face id), as 'whisper:FOLDER'")
+        if (self.path is None) == (self.model is None):
+            raise ValueError("give either path (a folder) or model (a Hugging Face id), as 'whisper:FOLDER'")
         if self.beam_size < 1 or self.threads < 1:
             raise ValueError(f"beam_size and threads must be at least 1, got {self.beam_size} and {self.threads}")
 

@@ -29,12 +29,12 @@ class Whisper:
         from faster_whisper import WhisperModel
 
         self._config = config
-        if config.model and not (config.model / "model.bin").is_file():
+        if config.path and not (config.path / "model.bin").is_file():
             raise InvalidConfig(
-                f"judge 'whisper': {config.model} has no model.bin; expected the folder of a CTranslate2 Whisper "
+                f"judge 'whisper': {config.path} has no model.bin; expected the folder of a CTranslate2 Whisper "
                 "model, as Systran/faster-whisper-base on the Hugging Face hub"
             )
-        source = str(config.model or config.hub)
+        source = str(config.path or config.model)
         try:
             self._model = WhisperModel(
                 source,

@@ -33,7 +33,7 @@ class LyraConfig:
         ValueError: more quantizers than there are, or an odd number of them to be merged in pairs.
     """
 
-    model: Path | None = None
+    path: Path | None = None
     """Folder with soundstream_encoder.tflite, quantizer.tflite and lyragan.tflite: lyra/model_coeffs of google/lyra."""
     quantizers: int = 16
     """Residual quantizers, 1 to 46, of 16 entries each: 0.2 kbps a piece. Lyra itself uses 16, 30 or 46."""
@@ -56,10 +56,10 @@ def spec(config: LyraConfig, needs: Mapping[str, Spec]) -> TokenizerSpec:
     Raises:
         InvalidConfig: no folder is given, or not all of the weights are in it.
     """
-    if config.model is None:
-        raise InvalidConfig(f"tokenizer lyra: model: {SOURCE}")
-    if missing := [name for name in FILES if not (config.model / name).is_file()]:
-        raise InvalidConfig(f"tokenizer lyra: model: {config.model} has no {', '.join(missing)}; {SOURCE}")
+    if config.path is None:
+        raise InvalidConfig(f"tokenizer lyra: path: {SOURCE}")
+    if missing := [name for name in FILES if not (config.path / name).is_file()]:
+        raise InvalidConfig(f"tokenizer lyra: path: {config.path} has no {', '.join(missing)}; {SOURCE}")
     size, count = CODEBOOK_SIZE**config.merge, config.quantizers // config.merge
     streams = (Stream(f"rvq-{k}", size, float(FRAME_RATE_HZ)) for k in range(count))
     return TokenizerSpec(tuple(streams), SAMPLE_RATE_HZ)

@@ -23,8 +23,8 @@ class LyraTokenizer:
 
     def __init__(self, config: LyraConfig) -> None:
         self._config, self._streams = config, spec(config, {}).streams
-        assert config.model is not None, "the spec has looked"
-        encoder, quantizer, generator = (config.model / name for name in FILES)
+        assert config.path is not None, "the spec has looked"
+        encoder, quantizer, generator = (config.path / name for name in FILES)
         self._encoder = StatefulNet(encoder, (1, HOP), (1, 1, FEATURES))
         self._quantizer = Quantizer(quantizer)
         self._generator = StatefulNet(generator, (1, 1, FEATURES), (1, HOP))
@@ -39,7 +39,7 @@ class LyraTokenizer:
         device: torch.device,
         dtype: torch.dtype,
     ) -> LyraTokenizer:
-        """Return the tokenizer with the networks of ``config.model``, whatever `device` and `dtype` say.
+        """Return the tokenizer with the networks of ``config.path``, whatever `device` and `dtype` say.
 
         Raises:
             InvalidConfig: an option out of range, no folder, or files in it that are not these networks.

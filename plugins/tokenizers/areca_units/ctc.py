@@ -15,7 +15,7 @@ from areca.interfaces import Job
 from areca.manifest import Manifest
 from areca_units.augment import augmented
 from areca_units.bottleneck import bottleneck_of
-from areca_units.encoder import Encoder, encoder_of
+from areca_units.encoder import Encoder, encoder_of, inside
 from areca_units.features import padded
 from areca_units.mels import mels_of
 from areca_units.options import UsmV2Config
@@ -89,7 +89,9 @@ class CtcModel(nn.Module):
         hidden, lengths = self.encoder(features, lengths)
         loss = ctc_loss(self._read(hidden), lengths, labels)
         if self.bottleneck is not None:
-            quantised, cost = self.bottleneck(hidden)
+            there = inside(lengths, hidden.shape[1])  # padding uses no codes
+            said, cost = self.bottleneck(hidden[there])
+            quantised = torch.zeros_like(hidden).index_put((there,), said)
             loss = loss + ctc_loss(self._read(quantised), lengths, labels) + cost
         return loss
 

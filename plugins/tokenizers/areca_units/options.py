@@ -166,7 +166,8 @@ class UsmV2Config(EncoderConfig):
 
     def __post_init__(self) -> None:
         EncoderConfig.__post_init__(self)
-        _require_layer(self.layer, self.layers)
+        if self.features == "layer":
+            _require_layer(self.layer, self.layers)
         _require_positive(code_dim=self.code_dim)
         if self.pretraining_steps < 0:
             raise ValueError(f"pretraining_steps must be 0 or more, got {self.pretraining_steps}")

@@ -74,4 +74,4 @@ class UsmV2(EncoderUnits):
 def _best_rq(config: UsmV2Config) -> UsmV1Config:
     """Return the options under which the same encoder is pretrained."""
     same = {field.name: getattr(config, field.name) for field in fields(EncoderConfig)}
-    return UsmV1Config(**{**same, "steps": config.pretraining_steps, "layer": config.layer})
+    return UsmV1Config(**{**same, "steps": config.pretraining_steps, "layer": config.layers})
