@@ -148,4 +148,5 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["once"]:
         once(float(sys.argv[2]))
     else:
-        show([*measure(), *mixed(), *growth()])
+        for figures in (measure, mixed, growth):
+            show(figures())
