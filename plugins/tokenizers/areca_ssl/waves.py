@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import nn
@@ -47,7 +46,9 @@ class WaveEncoder:
         self.beyond = self.field - HOP
         self.mixed = not getattr(shape, "conv_pos_batch_norm", False)
         self.kernel, self.stride = shape.conv_kernel[0], shape.conv_stride[0]
-        self.norm = TimeNorm(model.feature_extractor.conv_layers[0].layer_norm) if _over_time(shape) else None
+        self.norm = (
+            TimeNorm(model.feature_extractor.conv_layers[0].layer_norm) if shape.feat_extract_norm == "group" else None
+        )
         if self.norm is not None:
             model.feature_extractor.conv_layers[0].layer_norm = self.norm
         model.encoder.layers = model.encoder.layers[: config.layer]  # what follows is not computed
@@ -95,10 +96,6 @@ class TimeNorm(nn.Module):
         variance = centred.square().sum(-1, keepdim=True) / count
         scale = self.norm.weight[:, None] * torch.rsqrt(variance + self.norm.eps)
         return centred * scale + self.norm.bias[:, None]
-
-
-def _over_time(shape: Any) -> bool:
-    return bool(shape.feat_extract_norm == "group")
 
 
 def _stacked(batch: Sequence[Window]) -> tuple[torch.Tensor, torch.Tensor]:

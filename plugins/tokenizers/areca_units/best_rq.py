@@ -13,14 +13,10 @@ from torch.nn import functional
 
 from areca.interfaces import Job
 from areca.manifest import Manifest
-from areca_units.augment import augmented
 from areca_units.encoder import Encoder, encoder_of
-from areca_units.features import MEL, padded
-from areca_units.masking import STACK, masked_spans
-from areca_units.mels import mels_of
+from areca_units.features import MEL
+from areca_units.masking import STACK, train_masked
 from areca_units.options import UsmV1Config
-from areca_units.sampling import training_rows
-from areca_units.training import balanced, drawn, initialised, train_encoder
 
 _NOISE = 0.1
 """Standard deviation of what a masked frame is replaced with (section 3.1)."""
@@ -65,31 +61,12 @@ class BestRq(nn.Module):
 
 
 def train_best_rq(config: UsmV1Config, data: Manifest, job: Job, state: Path, features: Path) -> Encoder:
-    """Train on the audio of the training split; no text is needed.
+    """Return the trained encoder in evaluation mode; arguments and errors as of `train_masked`."""
 
-    Args:
-        config: the model and the schedule.
-        data: audio.
-        job: seed, device, progress.
-        state: file that an interrupted call left its state in, and that this one keeps up to date.
-        features: file for the log-mels of all that is trained on; the caller removes it with `remove_mels`.
-
-    Returns:
-        The encoder in evaluation mode.
-
-    Raises:
-        InvalidManifest: the training split has no audio.
-    """
-    rows = balanced(training_rows(data), config.speaker_rows, job.seed)
-    model = initialised(lambda: BestRq(config), job)
-    mels = mels_of(data, rows, features, job)
-
-    def loss(indices: list[int], step: int) -> tuple[torch.Tensor, str]:
-        generator = drawn(job.seed, "augment", step)
-        x, lengths = padded([augmented(mels[i], config, generator) for i in indices])
-        masked = masked_spans(lengths // STACK, x.shape[1] // STACK, config.mask_share, config.mask_span, generator)
-        value = model(x.to(job.device), lengths.to(job.device), masked.to(job.device))
+    def loss(
+        model: BestRq, x: torch.Tensor, lengths: torch.Tensor, masked: torch.Tensor, step: int
+    ) -> tuple[torch.Tensor, str]:
+        value = model(x, lengths, masked)
         return value, f"masked loss {value.item():.3f}"
 
-    train_encoder(model, loss, mels.lengths, config, job, state)
-    return model.encoder
+    return train_masked(lambda: BestRq(config), loss, config, data, job, state, features).encoder

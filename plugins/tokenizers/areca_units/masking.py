@@ -1,8 +1,24 @@
-"""Which frames a model has to fill in: spans drawn at random (Baevski et al. 2020, section 3.1)."""
+"""Learning from audio alone: a model fills in spans that are drawn at random (Baevski et al. 2020, section 3.1)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
 import torch
+from torch import nn
+
+from areca.interfaces import Job
+from areca.manifest import Manifest
+from areca_units.augment import augmented
+from areca_units.features import padded
+from areca_units.mels import mels_of
+from areca_units.options import MaskedConfig
+from areca_units.sampling import training_rows
+from areca_units.training import balanced, drawn, initialised, train_encoder
+
+M = TypeVar("M", bound=nn.Module)
 
 STACK = 4
 """Frames of 10 ms that become one of 40 ms."""
@@ -32,3 +48,44 @@ def masked_spans(
     before = torch.nn.functional.pad(ends, (span, 0))[:, :frames]
     masked: torch.Tensor = (ends > before) & (torch.arange(frames) < lengths[:, None])
     return masked
+
+
+def train_masked(
+    build: Callable[[], M],
+    loss: Callable[[M, torch.Tensor, torch.Tensor, torch.Tensor, int], tuple[torch.Tensor, str]],
+    config: MaskedConfig,
+    data: Manifest,
+    job: Job,
+    state: Path,
+    features: Path,
+) -> M:
+    """Train on the audio of the training split; no text is needed.
+
+    Args:
+        build: makes the model, its weights drawn from the job's seed.
+        loss: of the model, features ``[B, T, mels]``, lengths ``[B]``, masked frames ``[B, T / 4]`` and the step's
+            number; and what to show of it.
+        config: the schedule and the masks.
+        data: audio.
+        job: seed, device, progress.
+        state: file that an interrupted call left its state in, and that this one keeps up to date.
+        features: file for the log-mels of all that is trained on; the caller removes it with `remove_mels`.
+
+    Returns:
+        The model in evaluation mode.
+
+    Raises:
+        InvalidManifest: the training split has no audio.
+    """
+    rows = balanced(training_rows(data), config.speaker_rows, job.seed)
+    model = initialised(build, job)
+    mels = mels_of(data, rows, features, job)
+
+    def of_batch(indices: list[int], step: int) -> tuple[torch.Tensor, str]:
+        generator = drawn(job.seed, "augment", step)
+        x, lengths = padded([augmented(mels[i], config, generator) for i in indices])
+        masked = masked_spans(lengths // STACK, x.shape[1] // STACK, config.mask_share, config.mask_span, generator)
+        return loss(model, x.to(job.device), lengths.to(job.device), masked.to(job.device), step)
+
+    train_encoder(model, of_batch, mels.lengths, config, job, state)
+    return model

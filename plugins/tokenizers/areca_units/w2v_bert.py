@@ -13,15 +13,10 @@ from torch.nn import functional
 
 from areca.interfaces import Job
 from areca.manifest import Manifest
-from areca_units.augment import augmented
 from areca_units.bottleneck import unevenness
 from areca_units.encoder import Encoder, encoder_of
-from areca_units.features import padded
-from areca_units.masking import STACK, masked_spans
-from areca_units.mels import mels_of
+from areca_units.masking import train_masked
 from areca_units.options import W2vBertNanoConfig
-from areca_units.sampling import training_rows
-from areca_units.training import balanced, drawn, initialised, train_encoder
 
 _TEMPERATURE, _DISTRACTORS = 0.1, 100
 _GUMBEL = 2.0, 0.5
@@ -92,17 +87,12 @@ def contrastive_loss(
 
 
 def train_w2v_bert(config: W2vBertNanoConfig, data: Manifest, job: Job, state: Path, features: Path) -> Encoder:
-    """Train on the audio of the training split; no text is needed. Arguments and errors as of `train_best_rq`."""
-    rows = balanced(training_rows(data), config.speaker_rows, job.seed)
-    model = initialised(lambda: W2vBert(config), job)
-    mels = mels_of(data, rows, features, job)
+    """Return the trained encoder in evaluation mode; arguments and errors as of `train_masked`."""
 
-    def loss(indices: list[int], step: int) -> tuple[torch.Tensor, str]:
-        generator = drawn(job.seed, "augment", step)
-        x, lengths = padded([augmented(mels[i], config, generator) for i in indices])
-        masked = masked_spans(lengths // STACK, x.shape[1] // STACK, config.mask_share, config.mask_span, generator)
-        contrast, named = model(x.to(job.device), lengths.to(job.device), masked.to(job.device), step / config.steps)
+    def loss(
+        model: W2vBert, x: torch.Tensor, lengths: torch.Tensor, masked: torch.Tensor, step: int
+    ) -> tuple[torch.Tensor, str]:
+        contrast, named = model(x, lengths, masked, step / config.steps)
         return contrast + named, f"contrastive {contrast.item():.3f}, masked {named.item():.3f}"
 
-    train_encoder(model, loss, mels.lengths, config, job, state)
-    return model.encoder
+    return train_masked(lambda: W2vBert(config), loss, config, data, job, state, features).encoder
