@@ -30,7 +30,7 @@ from areca.tokens import tokenize
 from areca.training.batches import bucket
 from areca.types import Audio
 
-BATCH_S = 60.0
+BATCH_S = 30.0
 RATE_HZ = 22_050
 MODEL_RATE_HZ = 16_000
 MIXED_LOG_S = (math.log(0.5), math.log(20.0))

@@ -98,7 +98,7 @@ def test_a_recording_that_rows_share_is_encoded_once(corpus: Manifest, part: Par
 def test_made_once(corpus: Manifest, part: Part, shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     tokenize(corpus, "audio", part, shop)
     before = contents(shop)
-    monkeypatch.setattr(tokens, "_encode", None)
+    monkeypatch.setattr(tokens, "_table", None)
     tokenize(corpus, "audio", part, shop)
     assert contents(shop) == before
 
@@ -120,7 +120,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
 
     def stop(done: int, total: int, message: str = "") -> None:
         made.append(done)
-        if len(made) == 2:
+        if len(made) == 3:
             raise Killed
 
     shop.progress = stop
