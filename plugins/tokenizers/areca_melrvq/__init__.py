@@ -55,4 +55,5 @@ def areca_components() -> Iterable[Component]:
         summary="residual k-means over log-mel frames, decoded by Griffin-Lim",
         requires=("torch", "safetensors"),
         tags=frozenset({"fit", "decode"}),
+        revision=2,
     )

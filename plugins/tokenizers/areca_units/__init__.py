@@ -92,6 +92,7 @@ def areca_components() -> Iterable[Component]:
         summary="k-means units of MFCCs at 25 Hz: the floor that a study starts from",
         requires=("torch", "torchaudio", "safetensors"),
         tags=frozenset({"fit"}),
+        revision=2,
         paper="https://arxiv.org/abs/2106.07447",
     )
     yield _trained(
@@ -114,7 +115,6 @@ def areca_components() -> Iterable[Component]:
         "areca_units.usm_v2:UsmV2",
         "units of a speech encoder trained with an ASR loss, 25 Hz",
         paper="https://arxiv.org/abs/2306.12925",
-        revision=2,
     )
     yield Component(
         kind=Kind.TOKENIZER,
@@ -142,9 +142,7 @@ def areca_components() -> Iterable[Component]:
     )
 
 
-def _trained(
-    name: str, config: type[EncoderConfig], target: str, summary: str, *, paper: str, revision: int = 1
-) -> Component:
+def _trained(name: str, config: type[EncoderConfig], target: str, summary: str, *, paper: str) -> Component:
     return Component(
         kind=Kind.TOKENIZER,
         name=name,
@@ -154,7 +152,7 @@ def _trained(
         summary=summary,
         requires=("torch", "safetensors"),
         tags=frozenset({"fit", "resume"}),
-        revision=revision,
+        revision=2,
         paper=paper,
         check=_SMALL,
     )

@@ -1,4 +1,4 @@
-"""k-means by Lloyd's iterations on growing samples, with assignment as blocked matrix products."""
+"""k-means of speech frames: a good start on a sample, mini-batches that move idle clusters, one last full iteration."""
 
 from __future__ import annotations
 
@@ -6,19 +6,25 @@ import torch
 
 _BLOCK = 16_384
 """Rows assigned at once: the distances of a block to some hundred centroids stay in cache."""
+_BATCH = 2_048
+_SAMPLE = 8_192
+"""Points of the start, or eight a cluster if that is more."""
+_PASSES = 2
+_IDLE = 0.15
+"""A cluster with less than this share of the mean count is moved."""
 
 
-def fit_kmeans(points: torch.Tensor, clusters: int, *, generator: torch.Generator, iterations: int = 8) -> torch.Tensor:
+def fit_kmeans(points: torch.Tensor, clusters: int, *, generator: torch.Generator) -> torch.Tensor:
     """Find centroids of small total squared distance to `points`.
 
-    Greedy k-means++ (Arthur and Vassilvitskii 2007) on a sample, then Lloyd's iterations on samples that double
-    up to all points: early iterations need no precision (Bradley and Fayyad 1998 refine in the same spirit).
+    Greedy k-means++ (Arthur and Vassilvitskii 2007) and Lloyd's iterations on a sample; then, where there is more
+    than the sample, mini-batches (Sculley 2010), in which clusters that hold too little are moved to points that are
+    far from every centroid, and one iteration over everything.
 
     Args:
         points: float32 ``[N, D]``.
         clusters: number K of centroids.
         generator: the only source of randomness, on the CPU.
-        iterations: on each sample.
 
     Returns:
         float32 ``[K, D]``.
@@ -28,15 +34,14 @@ def fit_kmeans(points: torch.Tensor, clusters: int, *, generator: torch.Generato
     """
     if len(points) < clusters:
         raise ValueError(f"k-means: {clusters} clusters need at least as many frames, got {len(points)}")
-    order = torch.randperm(len(points), generator=generator).to(points.device)
-    shuffled = points[order]
-    size = min(len(points), 16 * clusters)
-    centroids = _plus_plus(shuffled[:size], clusters, generator)
-    while True:
-        centroids = _lloyd(shuffled[:size], centroids, iterations)
-        if size == len(points):
-            return centroids
-        size = min(len(points), 4 * size)
+    shuffled = points[torch.randperm(len(points), generator=generator).to(points.device)]
+    sample = shuffled[: max(_SAMPLE, 8 * clusters)]
+    centroids = _plus_plus(sample, clusters, generator)
+    for _ in range(8):
+        centroids = _lloyd(sample, centroids)
+    if len(sample) == len(points):
+        return centroids
+    return _lloyd(points, _mini_batches(shuffled, centroids, generator))
 
 
 def assign(points: torch.Tensor, centroids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -59,32 +64,61 @@ def assign(points: torch.Tensor, centroids: torch.Tensor) -> tuple[torch.Tensor,
     return torch.cat(nearest), distances.clamp(min=0)
 
 
-def _lloyd(points: torch.Tensor, centroids: torch.Tensor, iterations: int) -> torch.Tensor:
-    for _ in range(iterations):
-        nearest, distances = assign(points, centroids)
-        counts = torch.bincount(nearest, minlength=len(centroids))
-        sums = torch.zeros_like(centroids).index_add_(0, nearest, points)
-        centroids = sums / counts.clamp(min=1)[:, None]
-        if empty := int((counts == 0).sum()):
-            centroids[counts == 0] = points[distances.topk(empty).indices]
+def _lloyd(points: torch.Tensor, centroids: torch.Tensor) -> torch.Tensor:
+    nearest, distances = assign(points, centroids)
+    sums, counts = _sums(points, nearest, len(centroids))
+    centroids = sums / counts.clamp(min=1)[:, None]
+    if empty := int((counts == 0).sum()):
+        centroids[counts == 0] = points[distances.topk(empty).indices]
     return centroids
 
 
+def _mini_batches(points: torch.Tensor, centroids: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Move each centroid to the mean of all it has been given so far, a batch at a time."""
+    seen = torch.zeros(len(centroids), device=points.device)
+    batches = torch.split(points, _BATCH) * _PASSES
+    every = max(1, 10 * len(centroids) // _BATCH)  # about ten points a cluster tell which are idle
+    for number, batch in enumerate(batches, 1):
+        nearest, distances = assign(batch, centroids)
+        sums, counts = _sums(batch, nearest, len(centroids))
+        seen += counts
+        centroids = centroids + (sums - counts[:, None] * centroids) / seen.clamp(min=1)[:, None]
+        if number % every == 0 and number < 0.8 * len(batches):  # what is moved late finds no place
+            floor = _IDLE * seen.mean()
+            idle = (seen < floor).nonzero()[: len(batch) // 4, 0]
+            if len(idle):
+                centroids[idle] = batch[_far(distances, len(idle), generator)]
+                seen[idle] = floor
+    return centroids
+
+
+def _sums(points: torch.Tensor, nearest: torch.Tensor, clusters: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the sum ``[K, D]`` and the number ``[K]`` of the points of each cluster."""
+    sums = points.new_zeros(clusters, points.shape[1]).index_add_(0, nearest, points)
+    return sums, torch.bincount(nearest, minlength=clusters).to(points.dtype)
+
+
+def _far(distances: torch.Tensor, count: int, generator: torch.Generator) -> torch.Tensor:
+    """Draw `count` points, each with a chance in proportion to its squared distance."""
+    # By cumulative sums: multinomial would copy the probabilities and check them each time.
+    sums = distances.double().cumsum(0)
+    draws = torch.rand(count, generator=generator, dtype=torch.float64).to(distances.device) * sums[-1]
+    return torch.searchsorted(sums, draws).clamp(max=len(distances) - 1)
+
+
 def _plus_plus(points: torch.Tensor, clusters: int, generator: torch.Generator) -> torch.Tensor:
-    """Choose centroids far apart; of a few candidates each time the one that helps most."""
+    """Choose centroids far apart: of a few candidates each time those that help most, several at once if many."""
+    together = max(1, clusters // 256)
     trials = 2 + clusters.bit_length() // 2
     norms = points.square().sum(1)
     chosen = torch.randint(len(points), (1,), generator=generator).to(points.device)
     nearest = _squared_distances(points, norms, chosen)[:, 0]
-    for _ in range(clusters - 1):
-        # A draw by cumulative sums: multinomial would copy the probabilities and check them each time.
-        sums = nearest.double().cumsum(0)
-        draws = torch.rand(trials, generator=generator, dtype=torch.float64).to(points.device) * sums[-1]
-        candidates = torch.searchsorted(sums, draws).clamp(max=len(points) - 1)
+    while (missing := clusters - len(chosen)) > 0:
+        candidates = _far(nearest, trials * together, generator)
         after = torch.minimum(nearest[:, None], _squared_distances(points, norms, candidates))
-        best = int(after.sum(0).argmin())
-        nearest = after[:, best].contiguous()
-        chosen = torch.cat((chosen, candidates[best : best + 1]))
+        best = after.sum(0).topk(min(together, missing), largest=False).indices
+        nearest = after[:, best].amin(1)
+        chosen = torch.cat((chosen, candidates[best]))
     return points[chosen].clone()
 
 
