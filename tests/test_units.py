@@ -20,7 +20,7 @@ from areca.manifest import Manifest, Utterance, write_manifest
 from areca.options import build
 from areca.specs import Stream, TokenizerSpec
 from areca.types import Audio, Codes
-from areca_units import dedup_spec, units_spec
+from areca_units import dedup_spec, kmeans, units_spec
 from areca_units.augment import _with_echo, augmented, warped
 from areca_units.bottleneck import Fsq, Vq, unevenness
 from areca_units.ctc import Alphabet, CtcModel
@@ -91,14 +91,15 @@ def held_out(corpus: Manifest) -> list[Audio]:
 # k-means
 
 
-def clouds(count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def clouds(count: int, generator: torch.Generator, each: int = 50) -> tuple[torch.Tensor, torch.Tensor]:
     centres = 20 * torch.randn(count, 8, generator=generator)
-    labels = torch.arange(count).repeat(50)
+    labels = torch.arange(count).repeat(each)
     return centres[labels] + torch.randn(len(labels), 8, generator=generator), centres
 
 
-def test_kmeans_finds_separate_clouds() -> None:
-    points, centres = clouds(12, torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("each", [50, 2_001])  # within the sample that it starts from, and beyond
+def test_kmeans_finds_separate_clouds(each: int) -> None:
+    points, centres = clouds(12, torch.Generator().manual_seed(0), each)
     centroids = fit_kmeans(points, 12, generator=torch.Generator().manual_seed(0))
     nearest = torch.cdist(centres, centroids)
     assert nearest.min(1).values.max() < 1.0
@@ -114,16 +115,26 @@ def test_assignment_is_the_nearest_by_plain_distances() -> None:
     torch.testing.assert_close(squared, direct.values, rtol=1e-4, atol=1e-4)
 
 
-def test_kmeans_is_no_worse_than_scikit_learn() -> None:
+@pytest.mark.parametrize("count", [4_000, 40_001])
+def test_kmeans_is_no_worse_than_scikit_learn(count: int) -> None:
     sklearn_cluster = pytest.importorskip("sklearn.cluster")
-    points = torch.randn(4000, 6, generator=torch.Generator().manual_seed(2))
+    points = torch.randn(count, 6, generator=torch.Generator().manual_seed(2))
     ours = assign(points, fit_kmeans(points, 32, generator=torch.Generator().manual_seed(0)))[1].sum()
     theirs = sklearn_cluster.KMeans(32, n_init=1, random_state=0).fit(points.numpy()).inertia_
     assert ours < 1.02 * theirs
 
 
-def test_kmeans_repeats_and_depends_on_its_seed() -> None:
-    points = torch.randn(600, 4, generator=torch.Generator().manual_seed(2))
+def test_idle_clusters_move_to_where_the_points_are() -> None:
+    points = clouds(12, torch.Generator().manual_seed(0), 2_000)[0]
+    points = points[torch.randperm(len(points), generator=torch.Generator().manual_seed(1))]
+    far = torch.full((6, 8), 1e3)
+    moved = kmeans._mini_batches(points, torch.cat((points[:6], far)), torch.Generator().manual_seed(0))
+    assert len(assign(points, moved)[0].unique()) == 12
+
+
+@pytest.mark.parametrize("count", [600, 20_000])
+def test_kmeans_repeats_and_depends_on_its_seed(count: int) -> None:
+    points = torch.randn(count, 4, generator=torch.Generator().manual_seed(2))
     first, again, other = (fit_kmeans(points, 16, generator=torch.Generator().manual_seed(s)) for s in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
