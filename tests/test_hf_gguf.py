@@ -158,7 +158,7 @@ def test_smollm2_is_extended_trained_and_run(tmp_path):
         "tokenizer": {"name": "mfcc-kmeans", "clusters": 16},
         "backbone": {"name": "hf", "path": str(file), "dropout": 0.0},
         "tasks": ["asr"],
-        "training": {"steps": 3, "batch_tokens": 128},
+        "training": {"steps": 3, "batch_tokens": 256, "longest_tokens": 256},
     }
     checkpoint = Pipeline(parse_config(source, root=tmp_path), Store(tmp_path / "store")).checkpoint()
     trained = areca.load(checkpoint.directory)
