@@ -15,7 +15,7 @@ from areca.specs import Stream
 from areca.tasks import Field, Task, chain
 from areca.testing.tiny import tiny_tokenizer
 from areca.training.examples import Examples, TaskRows, write_examples
-from areca.training.train import TrainingConfig
+from areca.training.options import TrainingConfig
 from areca.types import Codes
 
 STREAMS = (Stream("semantic", 256, 25.0),)

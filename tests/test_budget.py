@@ -17,7 +17,7 @@ from areca.config import RunConfig, parse_config, read_config
 from areca.errors import ArecaError, InvalidConfig
 from areca.lm.adapters import RANK
 from areca.options import build
-from areca.training.train import TrainingConfig
+from areca.training.options import TrainingConfig
 from areca_hf import HFConfig
 from areca_hf.model import HFBackbone
 from areca_hf.stated import check_stated

@@ -132,6 +132,11 @@ def test_research_code_comes_in_by_module_and_by_file(shop: Any) -> None:
     for plugin in ("my_codec", "./my_codec.py", str(shop.directory / "my_codec.py")):
         done = shop.areca("--plugin", plugin, "show", "my-codec")
         assert "provider  local:my_codec/my-codec" in done.stdout, done.stderr
+    (shop.directory / "deep").mkdir()
+    (shop.directory / "deep" / "run.yaml").write_text(RUN.replace("gadget", "my-codec"))
+    # As the console script does, which has no working directory among the places that modules come from.
+    named = shop.areca("-p", "my_codec", "validate", "deep/run.yaml", PYTHONSAFEPATH="1")
+    assert "run 'little' is valid" in named.stdout, named.stderr
     absent = shop.areca("-p", "your_codec", "list")
     assert absent.returncode == 1
     assert absent.stderr.startswith("error: plugin 'your_codec' cannot be used: ModuleNotFoundError")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ import torch
 
 from areca import audio
 from areca.component import Kind
-from areca.errors import ArecaError, IncompatibleParts, InvalidCodes
+from areca.errors import ArecaError, InvalidCodes
 from areca.interfaces import Job, Vocoder
 from areca.manifest import Manifest, Utterance, write_manifest
 from areca.specs import VocoderSpec
@@ -21,8 +20,6 @@ from areca_codec.model import Codec
 from areca_melrvq import MelRvqConfig
 from areca_melrvq import spec as melrvq_spec
 from areca_melrvq.model import MelRvq
-from areca_units.mfcc import MfccKmeans
-from areca_units.options import MfccKmeansConfig
 
 CPU = torch.device("cpu")
 CONFIG = MelRvqConfig(levels=2, clusters=16, sample_frames=500, phase_iterations=4)
@@ -67,14 +64,6 @@ def test_its_spec_is_the_codecs() -> None:
     assert spec(CodecConfig(), {"tokenizer": of_codec}) == VocoderSpec(of_codec.streams, 16_000)
     (component,) = areca_components()
     assert component.kind is Kind.VOCODER and component.needs == {"tokenizer": Kind.TOKENIZER}
-
-
-def test_a_tokenizer_that_only_encodes_is_refused(data: Manifest, tmp_path: Path) -> None:
-    config = MfccKmeansConfig(clusters=4)
-    MfccKmeans.fit(config, {}, data, Job(tmp_path, 0, CPU))
-    units = MfccKmeans.load(config, {}, tmp_path, device=CPU, dtype=torch.float32)
-    with pytest.raises(IncompatibleParts, match="MfccKmeans only encodes; give a tokenizer with tag decode"):
-        load(units)
 
 
 def test_voices_and_wrong_codes_are_refused(tokenizer: MelRvq) -> None:

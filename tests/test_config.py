@@ -76,7 +76,21 @@ def test_tokenizer_may_need_another_role_and_every_part_is_listed_after_its_need
         ({"lm": {"init": "ones"}}, InvalidConfig, "lm: option 'init' is 'ones', expected Literal['zero', 'normal'"),
         ({"lm": "speech"}, InvalidConfig, "lm: expected {option: value}, got 'speech'"),
         ({"training": 5}, InvalidConfig, "training: expected {option: value}, got 5"),
-        ({"tasks": [{"chain": ["asr", "asr"]}]}, IncompatibleParts, "chain asr+asr: two tasks produce the same field"),
+        (
+            {"tasks": [{"chain": ["asr", "asr"]}]},
+            IncompatibleParts,
+            "chain asr+asr: two tasks of the chain produce the same field (source.text)",
+        ),
+        (
+            {"tasks": [{"chain": ["mt", "asr"]}]},
+            IncompatibleParts,
+            "chain mt+asr: asr reads source.audio, which nothing before it in the chain holds",
+        ),
+        (
+            {"vocoder": {"name": "codec"}},
+            IncompatibleParts,
+            "vocoder 'codec', tokenizer: 'mfcc-kmeans' has no tag decode; those that have: dac, encodec, lyra, mel-rvq",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(changes: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -91,6 +105,64 @@ def test_vocoder_has_to_speak_what_the_lm_writes() -> None:
     message = str(raised.value)
     assert "the LM writes rvq-0[" in message and "(role 'acoustic')" in message
     assert "vocoder 'unit-mel' speaks unit[256] at 25 Hz: give it the tokenizer that the LM writes" in message
+
+
+TWO_RATES = """
+from dataclasses import dataclass
+from areca import Component, Kind, hookimpl
+from areca.specs import Stream, TokenizerSpec
+ARECA_PLUGIN_API = 1
+
+@dataclass(frozen=True)
+class Config:
+    fine_hz: float = 50.0
+
+def spec(config, needs):
+    return TokenizerSpec((Stream("coarse", 8, 25.0), Stream("fine", 8, config.fine_hz)), 16_000)
+
+@hookimpl
+def areca_components():
+    return [Component(kind=Kind.TOKENIZER, name="two-rates", config=Config, spec=f"{__name__}:spec",
+                      target=f"{__name__}:None_", summary="two streams")]
+"""
+
+
+@pytest.mark.parametrize(
+    ("fine_hz", "pattern", "message"),
+    [
+        (
+            37.5,
+            "flatten",
+            "lm.pattern, tokenizer 'speech': expected rates that are multiples of the slowest",
+        ),
+        (50.0, "delay", "lm.pattern, tokenizer 'speech': pattern 'delay' wants streams of one rate"),
+        (50.0, "coarse-first", None),
+    ],
+)
+def test_streams_have_to_suit_the_pattern(tmp_path: Path, fine_hz: float, pattern: str, message: str | None) -> None:
+    name = f"two_rates_{tmp_path.name}"  # modules of one process have names of their own
+    (tmp_path / f"{name}.py").write_text(TWO_RATES)
+    source = RUN | {"plugins": [f"./{name}.py"], "lm": {"pattern": pattern}}
+    source["tokenizer"] = {"name": "two-rates", "fine_hz": fine_hz}
+    if message is None:
+        assert len(parse_config(source, root=tmp_path).streams("speech")) == 2
+        return
+    with pytest.raises(IncompatibleParts) as raised:
+        parse_config(source, root=tmp_path)
+    assert message in str(raised.value)
+
+
+def test_options_of_training_and_evaluation_are_checked_with_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(RUN))
+    for override, message in (
+        ("training.stepz=5", "training: no option is called 'stepz'; did you mean 'steps'"),
+        ("training.steps=0", "training: steps must be at least 1, got 0"),
+        ("evaluation.limt=3", "evaluation: no option is called 'limt'; did you mean 'limit'"),
+    ):
+        with pytest.raises(InvalidConfig) as raised:
+            read_config(path, [override])
+        assert message in str(raised.value)
 
 
 def test_overrides_win_over_the_file(tmp_path: Path) -> None:
@@ -150,7 +222,12 @@ def test_the_same_line_in_a_checkpoint_runs_nothing(research: Path) -> None:
     with pytest.raises(UnknownComponent, match="no tokenizer is called 'my-codec'"):
         parse_config(source, root=research, trusted=False)
     assert not (research / "ran").exists()
-    named = parse_config(source, root=research, plugins=source["plugins"], trusted=False)  # the user says so
+    (name,) = source["plugins"]
+    for said in (name, Path(name).stem):  # from the working directory, where there is none: not from the checkpoint
+        with pytest.raises(BrokenPlugin, match=r"cannot be used: (FileNotFound|ModuleNotFound)Error"):
+            parse_config(source, root=research, plugins=[said], trusted=False)
+    assert not (research / "ran").exists()
+    named = parse_config(source, root=research, plugins=[str(research / name)], trusted=False)  # the user says so
     assert named.parts["speech"].name == "my-codec"
 
 

@@ -17,9 +17,10 @@ import torch
 from areca.audio import read, write
 from areca.errors import InvalidArtifact, InvalidConfig, InvalidManifest
 from areca.evaluation.answering import choose
-from areca.evaluation.evaluate import EvaluationConfig, evaluate, question_path
+from areca.evaluation.evaluate import evaluate, question_path
 from areca.evaluation.journal import Journal
 from areca.evaluation.judging import OpenJudge
+from areca.evaluation.options import EvaluationConfig
 from areca.evaluation.results import ResultRow, read_results
 from areca.manifest import Manifest, Utterance, write_manifest
 from areca.options import build

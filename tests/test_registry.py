@@ -66,6 +66,7 @@ def survey(make_world: Callable[[], Any], plugin_code: str) -> dict[str, Any]:
         "bad_name": plugin_code + HOOK.format("row('My_Codec')"),
         "bad_tag": plugin_code + HOOK.format("row('x', tags=frozenset({'decodes'}))"),
         "bad_need": plugin_code + HOOK.format("row('x', needs={'size': Kind.TOKENIZER})"),
+        "bad_needs_tags": plugin_code + HOOK.format("row('x', needs_tags={'inner': frozenset({'decode'})})"),
         "thawed": plugin_code.replace("frozen=True, ", "") + HOOK.format("row('x')"),
     }
     world.distribution("bad", broken)
@@ -105,6 +106,7 @@ def test_broken_plugins_hide_nothing_and_declare_nothing(survey: dict[str, Any])
         ("bad_name", "component name 'My_Codec': expected lowercase words joined by '-', like 'my-codec'"),
         ("bad_tag", "tags of 'x': ['decodes'] unknown; there are ['decode', 'fit', 'resume', 'voice']"),
         ("bad_need", "need 'size' of 'x' is also an option's name: rename one"),
+        ("bad_needs_tags", "needs_tags of 'x': ['inner'] are none of its needs ()"),
         ("thawed", "config of 'x': Config must be @dataclass(frozen=True)"),
     ],
 )

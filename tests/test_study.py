@@ -153,8 +153,17 @@ def test_a_study_from_the_command_line_makes_nothing_twice(tmp_path: Path) -> No
     path.write_text(path.read_text().replace("all:", f"all:\n  evaluation: {json.dumps(wider)}"))
     areca()
     assert "| few | 6 |" in (results / "study.md").read_text(), "a larger limit adds to what is there"
-    wrong = path.read_text().replace('"limit"', '"limt"')
-    path.write_text(wrong)
-    command = [sys.executable, "-m", "areca", "ablate", str(path), "--dry-run"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 1 and "evaluation: no option is called 'limt'" in done.stderr
+    good = path.read_text()
+    for edited, message in (
+        (good.replace('"limit"', '"limt"'), "evaluation: no option is called 'limt'"),
+        (
+            good.replace("clusters: 8", "clusters: 9"),
+            r"few/seed-0: holds the evaluation of a model that is not this study's",
+        ),
+    ):
+        assert edited != good
+        path.write_text(edited)
+        command = [sys.executable, "-m", "areca", "ablate", str(path)]
+        env = os.environ | {"ARECA_HOME": str(tmp_path / "store")}
+        done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path)
+        assert done.returncode == 1 and message in done.stderr

@@ -26,7 +26,8 @@ from areca.specs import Stream
 from areca.tasks import Field, Task
 from areca.testing.tiny import tiny_backbone
 from areca.training.examples import Examples, TaskRows, collate, write_examples
-from areca.training.train import TrainingConfig, mean_loss, train
+from areca.training.options import TrainingConfig
+from areca.training.train import mean_loss, train
 from areca.types import Codes
 
 STEPS = 24

@@ -19,7 +19,7 @@ from areca.lm.model import choose_trained
 from areca.lm.rows import extend_rows
 from areca.lm.vocabulary import Vocabulary
 from areca.parts import Part
-from areca.training.train import TrainingConfig
+from areca.training.options import TrainingConfig
 
 Optimizer = Literal["adafactor", "adamw"]
 DTYPES = (torch.float32, torch.bfloat16)

@@ -49,6 +49,7 @@ class Component:
         target: ``"module:Class"`` with ``fit`` and ``load``, imported only when the component is fitted or loaded.
         summary: one line for ``areca list``, without a full stop.
         needs: other components it is built on, by the name that the YAML gives them, and their kinds.
+        needs_tags: tags that a need's component must have, by the need's name.
         requires: top-level modules whose absence makes the component unusable; looked up, never imported.
         tags: capabilities, see `TAGS`.
         revision: raised when the component's output changes for the same config.
@@ -69,6 +70,7 @@ class Component:
     target: str
     summary: str
     needs: Mapping[str, Kind] = field(default_factory=dict)
+    needs_tags: Mapping[str, frozenset[str]] = field(default_factory=dict)
     requires: tuple[str, ...] = ()
     tags: frozenset[str] = frozenset()
     revision: int = 1
@@ -88,7 +90,7 @@ class Component:
             raise TypeError(f"config of {self.name!r}: expected a dataclass type, got {self.config!r}")
         if not self.config.__dataclass_params__.frozen:  # type: ignore[attr-defined]
             raise TypeError(f"config of {self.name!r}: {self.config.__name__} must be @dataclass(frozen=True)")
-        if unknown := set(self.tags) - set(TAGS):
+        if unknown := set(self.tags).union(*self.needs_tags.values()) - set(TAGS):
             raise ValueError(f"tags of {self.name!r}: {sorted(unknown)} unknown; there are {sorted(TAGS)}")
         self._check_needs()
 
@@ -99,6 +101,8 @@ class Component:
                 raise ValueError(f"need {need!r} of {self.name!r}: expected an identifier like 'semantic'")
             if need in taken:
                 raise ValueError(f"need {need!r} of {self.name!r} is also an option's name: rename one")
+        if extra := sorted(set(self.needs_tags) - set(self.needs)):
+            raise ValueError(f"needs_tags of {self.name!r}: {extra} are none of its needs ({', '.join(self.needs)})")
 
 
 def runtime(default: Any) -> Any:

@@ -9,10 +9,13 @@ from typing import Any, Literal
 
 from areca.component import Kind
 from areca.errors import IncompatibleParts, InvalidConfig, suggest
+from areca.evaluation.options import EvaluationConfig
+from areca.lm.orders import codes_per_frame
 from areca.options import build
 from areca.parts import Part, resolve
 from areca.registry import Registry
-from areca.specs import Stream, TaskSpec, TokenizerSpec, VocoderSpec
+from areca.specs import Stream, TaskSpec, TokenizerSpec, VocoderSpec, joined
+from areca.training.options import TrainingConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,10 @@ def read_config(path: Path, overrides: Sequence[str] = (), *, plugins: Sequence[
     Raises:
         InvalidConfig, UnknownComponent, IncompatibleParts: what is wrong, and what to type.
     """
-    return parse_config(read_yaml(path, overrides), root=path.resolve().parent, plugins=plugins)
+    run = parse_config(read_yaml(path, overrides), root=path.resolve().parent, plugins=plugins)
+    build(TrainingConfig, run.training, "training")  # a misspelt option is said before any work
+    build(EvaluationConfig, run.evaluation, "evaluation")
+    return run
 
 
 def read_yaml(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -152,7 +158,7 @@ def parse_config(
     Args:
         source: the YAML's content.
         root: folder that relative paths start from.
-        plugins: files or modules to load first.
+        plugins: files or modules to load first; where `source` is not trusted, from the working directory.
         trusted: whether the plugins that `source` names may run. A checkpoint is data: its own never do.
 
     Raises:
@@ -160,7 +166,8 @@ def parse_config(
     """
     layout = build(_Layout, source, "run")
     own = layout.plugins if trusted else ()
-    registry = Registry.discover((*plugins, *own), root=root)
+    # What the caller names is meant from the working directory: a checkpoint's folder may hold a module of that name.
+    registry = Registry.discover((*plugins, *own), root=root if trusted else Path.cwd())
     tokenizers = _tokenizers(registry, layout, root)
     vocoder = None
     if layout.vocoder is not None:
@@ -236,8 +243,8 @@ def check_fit(run: RunConfig) -> None:
     """Refuse parts that do not fit each other, by their specs alone.
 
     Raises:
-        IncompatibleParts: a role that no tokenizer has, a vocoder that speaks other streams than the LM writes, a
-            chain whose tasks read different things.
+        IncompatibleParts: a role that no tokenizer has, streams that the pattern cannot join, a vocoder that speaks
+            other streams than the LM writes, a chain of which a task reads what is not there yet.
     """
     for what, role in (("lm.reads", run.lm.reads), ("lm.writes", run.lm.writes)):
         if role not in run.tokenizers:
@@ -245,12 +252,17 @@ def check_fit(run: RunConfig) -> None:
             raise IncompatibleParts(
                 f"{what}: no tokenizer has the role {role!r}{suggest(role, run.tokenizers)}; roles: {known}"
             )
+    for role, streams in run.lm_streams.items():
+        try:
+            codes_per_frame(streams, run.lm.pattern)
+        except IncompatibleParts as e:
+            raise IncompatibleParts(f"lm.pattern, tokenizer {role!r}: {e}") from e
     _check_vocoder(run)
     for mix in run.tasks:
-        specs = [p.spec for p in mix.parts if isinstance(p.spec, TaskSpec)]
-        outputs = [field for spec in specs for field in spec.outputs]
-        if len(outputs) != len(set(outputs)):
-            raise IncompatibleParts(f"chain {mix.name}: two tasks produce the same field ({', '.join(outputs)})")
+        try:
+            joined([(p.name, p.spec) for p in mix.parts if isinstance(p.spec, TaskSpec)])
+        except IncompatibleParts as e:
+            raise IncompatibleParts(f"chain {mix.name}: {e}") from e
 
 
 def _check_vocoder(run: RunConfig) -> None:

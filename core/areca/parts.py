@@ -100,7 +100,7 @@ def resolve(
     Raises:
         InvalidConfig: no name, a misspelt or wrong option, a need left out or naming a role that is not there.
         UnknownComponent, AmbiguousComponent: the name does not find one component.
-        IncompatibleParts: the component's spec refuses what it needs.
+        IncompatibleParts: a need lacks a tag, or the component's spec refuses what it needs.
     """
     where = f"{kind} {role!r}" if role != kind else str(kind)
     if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
@@ -112,6 +112,7 @@ def resolve(
         need: _need(registry, where, f"{role}.{need}", need_kind, value.get(need), roles or {}, root)
         for need, need_kind in entry.component.needs.items()
     }
+    _require_tags(registry, entry, needs)
     options = {k: v for k, v in value.items() if k != "name" and k not in needs}
     config = build(entry.component.config, options, where, root=root)
     return Part(role, entry, config, needs, _spec(entry, config, needs))
@@ -141,6 +142,18 @@ def _need(
             f"{where}, {need}: no {kind} has the role {value!r}{suggest(value, mine)}\n  roles: {roles_known}"
         )
     return mine[value]
+
+
+def _require_tags(registry: Registry, entry: Entry, needs: Mapping[str, Part]) -> None:
+    for need, tags in entry.component.needs_tags.items():
+        part = needs[need]
+        if lacking := sorted(tags - part.entry.component.tags):
+            kind = part.entry.component.kind
+            able = [e.component.name for e in registry.entries(kind) if tags <= e.component.tags]
+            raise IncompatibleParts(
+                f"{entry.component.kind} {entry.component.name!r}, {need}: {part.name!r} has no tag "
+                f"{' or '.join(lacking)}; those that have: {', '.join(able) or 'none'}"
+            )
 
 
 def _spec(entry: Entry, config: Any, needs: Mapping[str, Part]) -> Spec:

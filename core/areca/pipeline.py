@@ -25,7 +25,7 @@ from areca.tasks import Field, Task, chain
 from areca.tokens import Column, TokenTable, tokenize
 from areca.training.examples import TaskRows
 from areca.training.learning import SUMMARY, learn
-from areca.training.train import TrainingConfig
+from areca.training.options import TrainingConfig
 
 Stage = Callable[[str], AbstractContextManager[Progress]]
 """Given what is being made, a context that shows how far it is."""

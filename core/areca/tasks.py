@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from areca.errors import IncompatibleParts, InvalidCodes, InvalidConfig
+from areca.errors import InvalidCodes, InvalidConfig
 from areca.languages import LANGUAGES, language_code, language_name
+from areca.specs import TaskSpec, joined
 from areca.types import Codes
 
 if TYPE_CHECKING:
@@ -187,17 +188,14 @@ def chain(tasks: Sequence[Task]) -> Task:
     Its inputs are the first task's, its outputs those of all, its format the first's.
 
     Raises:
-        InvalidConfig: no task, or an output twice.
-        IncompatibleParts: a task reads what neither the prompt nor an answer before it holds.
+        InvalidConfig: no task.
+        IncompatibleParts: a task reads what neither the prompt nor an answer before it holds, or produces a field
+            that is there already.
     """
     if not tasks:
         raise InvalidConfig("a chain has at least one task")
     first = tasks[0]
-    known = {field.path for field in first.inputs}
-    for task in tasks:
-        if lacking := [field.path for field in task.inputs if field.path not in known]:
-            raise IncompatibleParts(f"{task.tag} reads {lacking}, which nothing before it in the chain holds")
-        known |= {field.path for field in task.outputs}
+    joined([(task.tag, TaskSpec(_paths(task.inputs), _paths(task.outputs))) for task in tasks])
     return Task(
         tag=" ".join(task.tag for task in tasks),
         inputs=first.inputs,
@@ -205,6 +203,10 @@ def chain(tasks: Sequence[Task]) -> Task:
         languages=tuple(side for side in _SIDES if any(side in task.languages for task in tasks)),
         format=first.format,
     )
+
+
+def _paths(fields: Sequence[Field]) -> tuple[str, ...]:
+    return tuple(field.path for field in fields)
 
 
 def values_of(utterance: Utterance, codes: Mapping[str, Codes]) -> dict[str, str | Codes]:

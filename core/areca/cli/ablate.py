@@ -63,10 +63,17 @@ def _pipelines(cells: list[Cell], device: str) -> list[tuple[Cell, Pipeline]]:
 
 
 def _plan(cell: Cell, pipeline: Pipeline, directory: Path) -> tuple[str, str, str]:
-    from areca.evaluation.evaluate import RESULTS
+    from areca.errors import InvalidArtifact
+    from areca.evaluation.evaluate import IDENTITY, RESULTS
 
+    folder = _folder(directory, cell)
     waiting = [step.label for step in pipeline.steps() if step.state != "there"]
-    if not (_folder(directory, cell) / RESULTS).is_file():
+    if "lm" in waiting and (folder / IDENTITY).is_file():  # would be refused, but only after the training
+        raise InvalidArtifact(
+            f"{folder}: holds the evaluation of a model that is not this study's: the study was edited or its models "
+            "were removed. Keep it and name another folder (-o), or remove it"
+        )
+    if not (folder / RESULTS).is_file():
         waiting.append("evaluation")
     return cell.label, str(cell.seed), ", ".join(waiting) or "nothing"
 

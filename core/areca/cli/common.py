@@ -29,8 +29,15 @@ OfKind = Annotated[str | None, typer.Option("--kind", help=f"one of {', '.join(K
 
 
 def use_plugins(names: Iterable[str]) -> None:
-    """Remember what ``areca -p`` was given; files are meant from the working directory, not from a run's YAML."""
-    _plugins.set(tuple(str(Path(name).absolute()) if name.endswith(".py") else name for name in names))
+    """Remember what ``areca -p`` was given, from the working directory where it is there, not from a run's YAML."""
+    _plugins.set(tuple(map(_from_here, names)))
+
+
+def _from_here(name: str) -> str:
+    """Return the path of a file, or of a module that lies in the working directory; else an installed one's name."""
+    files = [Path(name)] if name.endswith(".py") else [Path(f"{name}.py"), Path(name, "__init__.py")]
+    found = next((file for file in files if file.is_file()), files[0] if name.endswith(".py") else None)
+    return name if found is None else str(found.absolute())
 
 
 def plugins() -> tuple[str, ...]:

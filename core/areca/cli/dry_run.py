@@ -7,7 +7,7 @@ import torch
 from areca.budget import Budget, budget
 from areca.cli import common
 from areca.config import RunConfig
-from areca.training.train import TrainingConfig
+from areca.training.options import TrainingConfig
 
 
 def print_budget(run: RunConfig, training: TrainingConfig) -> None:

@@ -24,6 +24,7 @@ from areca.evaluation.answering import Answer, System, answer_rows, answers_jour
 from areca.evaluation.journal import Journal
 from areca.evaluation.judging import Clip, OpenJudge, hear, heard_journal
 from areca.evaluation.normalize import find_normaliser
+from areca.evaluation.options import EvaluationConfig
 from areca.evaluation.results import Scoring, language_of, spoken_fields, truth_of, write_results
 from areca.interfaces import Progress, no_progress
 from areca.manifest import Manifest, Utterance
@@ -35,38 +36,6 @@ EXAMPLES = 4
 """Recordings of each task, source and language that are kept for listening."""
 Stage = Callable[[str], AbstractContextManager[Progress]]
 """Given what is being done, a context that shows how far it is."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluationConfig:
-    """What is evaluated, and how it is read.
-
-    Raises:
-        ValueError: an option out of range.
-    """
-
-    tasks: tuple[str, ...] = ()
-    """Tasks and chains (``asr+ast``); empty: those that the checkpoint was trained for."""
-    split: str = "test"
-    """Split of the manifest."""
-    sources: tuple[str, ...] = ()
-    """Sources of rows to take, as ``human``; empty: all."""
-    languages: tuple[str, ...] = ()
-    """Source languages of rows to take; empty: all."""
-    limit: int | None = None
-    """Rows of each source and language, at most; the same ones for every task that they serve."""
-    judges: tuple[Any, ...] = ()
-    """Judges of spoken answers: a name, ``name:value`` with the value of its first option, or ``{name: ...}``."""
-    normaliser: str = "basic"
-    """How answers and references are read: ``basic``, or ``spoken-values`` for numbers, dates and times."""
-    batch: int = 8
-    """Questions answered at once."""
-    seed: int = 0
-    """Of the choice of rows."""
-
-    def __post_init__(self) -> None:
-        if self.batch < 1 or (self.limit is not None and self.limit < 1):
-            raise ValueError(f"batch and limit must be at least 1, got {self.batch} and {self.limit}")
 
 
 def evaluate(

@@ -14,9 +14,10 @@ from areca.checkpoint import CONFIG
 from areca.component import Kind
 from areca.config import RunConfig, read_config
 from areca.errors import InvalidConfig
-from areca.evaluation.evaluate import EvaluationConfig, Stage, evaluate
+from areca.evaluation.evaluate import Stage, evaluate
 from areca.evaluation.judging import judge_part, open_judge
 from areca.evaluation.normalize import find_normaliser
+from areca.evaluation.options import EvaluationConfig
 from areca.fitting import Workshop
 from areca.manifest import Manifest
 from areca.options import build

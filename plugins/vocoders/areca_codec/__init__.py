@@ -17,7 +17,7 @@ class CodecConfig:
 
 
 def spec(config: CodecConfig, needs: Mapping[str, Spec]) -> VocoderSpec:
-    """Return the codec's streams and sample rate; whether it decodes, its tags say and not its spec."""
+    """Return the codec's streams and sample rate."""
     tokenizer = needs["tokenizer"]
     assert isinstance(tokenizer, TokenizerSpec), "core gives each need a part of its kind"
     return VocoderSpec(tokenizer.streams, tokenizer.sample_rate_hz)
@@ -34,5 +34,6 @@ def areca_components() -> Iterable[Component]:
         target="areca_codec.model:Codec",
         summary="decodes the tokens of a codec that the language model writes itself",
         needs={"tokenizer": Kind.TOKENIZER},
+        needs_tags={"tokenizer": frozenset({"decode"})},
         requires=("torch",),
     )

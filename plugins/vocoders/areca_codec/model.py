@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from areca.errors import ArecaError, IncompatibleParts
+from areca.errors import ArecaError
 from areca.interfaces import Decoder
 from areca.types import Audio, Codes, VoicePrompt
 from areca_codec import CodecConfig
@@ -29,18 +29,8 @@ class Codec:
         device: torch.device,
         dtype: torch.dtype,
     ) -> Codec:
-        """Wrap the loaded need ``tokenizer``.
-
-        Raises:
-            IncompatibleParts: it cannot decode.
-        """
-        tokenizer = needs["tokenizer"]
-        if not isinstance(tokenizer, Decoder):
-            raise IncompatibleParts(
-                f"codec: {type(tokenizer).__name__} only encodes; give a tokenizer with tag decode (areca list "
-                "tokenizer), or turn its units into speech with the vocoder unit-mel"
-            )
-        return Codec(tokenizer)
+        """Wrap the loaded need ``tokenizer``, which decodes: core has looked at its tags."""
+        return Codec(needs["tokenizer"])
 
     def synthesize(
         self, codes: list[Codes], voices: Sequence[VoicePrompt | None], *, generator: torch.Generator
