@@ -35,11 +35,11 @@ SAID := The number is one hundred and one.
 JUDGE = {name: whisper, path: $(WHISPER), initial_prompt: $(SAID), compute_type: int8, threads: 2}
 
 nano-eval: $(READY)  ## make the README's table; WHISPER=folder of a CTranslate2 Whisper: and let that judge, too
-	$(BIN)/areca evaluate recipes/nano.yaml
-	$(BIN)/areca evaluate recipes/nano.yaml -s human-unheard -t asr -t ast -o results/nano-unheard
+	$(BIN)/areca evaluate
+	$(BIN)/areca evaluate -s human-unheard -t asr -t ast -o results/nano-unheard
 ifdef WHISPER
-	$(BIN)/areca evaluate recipes/nano.yaml -t asr+ast+s2st -s human --limit 67 -j "$(JUDGE)" -o results/nano-whisper-human
-	$(BIN)/areca evaluate recipes/nano.yaml -t asr+ast+s2st -s synthetic --limit 50 -j "$(JUDGE)" -o results/nano-whisper-synthetic
+	$(BIN)/areca evaluate -t asr+ast+s2st -s human --limit 67 -j "$(JUDGE)" -o results/nano-whisper-human
+	$(BIN)/areca evaluate -t asr+ast+s2st -s synthetic --limit 50 -j "$(JUDGE)" -o results/nano-whisper-synthetic
 endif
 
 bench: $(READY)  ## speed and memory, each against a named peer in the same run
