@@ -8,14 +8,22 @@ import os
 import statistics
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from areca.registry import Entry, Registry
 
 REPO = Path(__file__).parent.parent
 CORE = sorted((REPO / "core").rglob("*.py"))
 PACKAGES = sorted(p.parent for p in REPO.glob("plugins/*/areca_*/__init__.py"))
+FIRST_PARTY = [entry for entry in Registry.discover().entries() if entry.provider.distribution == "areca"]
+PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 HEAVY = ("torch", "torchaudio", "transformers", "numpy", "pyarrow", "soundfile")
 
 
@@ -77,6 +85,20 @@ def test_light_halves_import_nothing_heavy() -> None:
     code = f"import sys, {', '.join(names)}; print([m for m in {HEAVY!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+@pytest.mark.parametrize("entry", FIRST_PARTY, ids=lambda entry: entry.qualified)
+def test_what_a_component_requires_comes_with_its_extra(entry: Entry) -> None:
+    extra = entry.component.extra
+    lines = PROJECT["dependencies"] + (PROJECT["optional-dependencies"][extra] if extra else [])
+    brought = {canonicalize_name(Requirement(line).name) for line in lines}
+    installed = packages_distributions()
+    lacking = [
+        module
+        for module in entry.component.requires
+        if brought.isdisjoint(canonicalize_name(name) for name in installed.get(module, [module]))
+    ]
+    assert lacking == [], f"pip install 'areca[{extra}]' does not bring it" if extra else "it names no extra"
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("list",), ("list", "--json"), ("show", "usm-v2"), ("doctor",)])

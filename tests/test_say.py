@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
+import sys
 import unicodedata
 from collections import Counter
 from datetime import date
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 from areca import Kind
+from areca.audio import write
 from areca.errors import ArecaError, InvalidConfig, MissingDependency
 from areca.interfaces import Job
 from areca.manifest import Manifest
@@ -21,7 +23,8 @@ from areca.options import build
 from areca.parts import resolve
 from areca.registry import Registry
 from areca.store import Artifact
-from areca_asterisk.packages import unpacked
+from areca.types import Audio
+from areca_asterisk.packages import SOUNDS, unpacked
 from areca_asterisk.recordings import OTHER_VOICES, VOICES
 from areca_say import LANGUAGES, VARIANTS, SayConfig
 from areca_say.clips import clips
@@ -382,6 +385,31 @@ def test_nobody_to_speak(tmp_path: Path) -> None:
     config = dataclasses.replace(SMALL, languages=("de",), sources=("human",))
     with pytest.raises(InvalidConfig, match="nobody speaks"):
         make(config, tmp_path / "a")
+
+
+@pytest.fixture
+def digits(tmp_path: Path) -> Path:
+    """An archive of an English voice that says 1 to 9."""
+    folder = tmp_path / "archive" / SOUNDS / VOICES["en"].folder / "digits"
+    folder.mkdir(parents=True)
+    for digit in range(1, 10):
+        tone = torch.sin(torch.arange(4000) * 0.05 * digit)[None]
+        write(folder / f"{digit}.wav", Audio(tone, 16_000))
+    return tmp_path / "archive"
+
+
+def test_people_need_no_espeak(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "espeakng_loader", None)
+    entry = resolve(Registry.discover(), Kind.DATASET, {"name": "say"}, role="data").entry
+    assert entry.target() is Say
+    people = dataclasses.replace(
+        SMALL, languages=("en",), sources=("human",), kinds=("number",), test_share=0.4, archives=digits
+    )
+    assert {row.source for row in make(people, tmp_path / "a").rows} == {"human"}
+    both = dataclasses.replace(people, sources=("human", "synthetic"))
+    with pytest.raises(MissingDependency, match=r"needs espeak-ng: pip install 'areca\[synthetic\]'"):
+        make(both, tmp_path / "b")
+    assert content(tmp_path / "b") == {}, "it refuses before it composes"
 
 
 def test_the_component_is_found_and_light() -> None:

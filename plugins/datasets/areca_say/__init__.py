@@ -38,8 +38,9 @@ class SayConfig:
     languages: tuple[str, ...] = LANGUAGES
     """Languages to speak: en, es, fr, de, it."""
     sources: tuple[str, ...] = ("human", "synthetic")
-    """``human`` is composed from the Asterisk recordings (no German), ``synthetic`` is espeak-ng, ``human-unheard``
-    is composed from other people's recordings (es, fr, it; what they can say), in the test split alone."""
+    """``human`` is composed from the Asterisk recordings (no German), ``synthetic`` is espeak-ng (``pip install
+    'areca[synthetic]'``), ``human-unheard`` is composed from other people's recordings (es, fr, it; what they can
+    say), in the test split alone."""
     kinds: tuple[str, ...] = KINDS
     """What is said, in equal parts: number (0 to 9,999, uniform by digit count), date (1900 to 2099), time."""
     count: int = 4000
@@ -112,7 +113,7 @@ def areca_components() -> Iterable[Component]:
             spec="areca_say:spec",
             target="areca_say.dataset:Say",
             summary="spoken numbers, dates and times in en, es, fr, de, it, with the English translation",
-            requires=("num2words", "babel", "espeakng_loader", "av"),
+            requires=("num2words", "babel", "av"),  # espeak-ng is asked for where it speaks: people need none
             tags=frozenset({"fit", "resume"}),
             extra="synthetic",
             revision=3,

@@ -20,7 +20,7 @@ from areca_say.clips import LANGUAGES, clips
 from areca_say.human import Composition, Speaker
 from areca_say.plan import TARGET_LANGUAGE, Planned, Speech, plan, target_path
 from areca_say.samples import levelled, trim
-from areca_say.synthetic import Sentence, speak
+from areca_say.synthetic import Sentence, loader, speak
 from areca_say.wording import text
 
 _BATCH = 100
@@ -50,6 +50,8 @@ class Say:
         translator = speakers["human", TARGET_LANGUAGE] if config.target_source == "human" else None
         files: list[Batch] = [[(planned.row.audio or "", planned.speech) for planned in cell] for cell in cells]
         files.append(_targets(cells, translator))
+        if any(isinstance(speech, Sentence) for batch in files for _, speech in batch):
+            loader()  # refuses before anything is composed
         batches = [cell[start : start + _BATCH] for cell in files for start in range(0, len(cell), _BATCH)]
         _make_all(batches, job, config.workers)
         write_manifest(job.directory / "manifest.jsonl", (planned.row for cell in cells for planned in cell))

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,6 +65,19 @@ def sentence(
     return Sentence(text, language, variant, int(rng.integers(*_PITCH)), int(rng.integers(*_WORDS_PER_MINUTE)))
 
 
+def loader() -> Any:
+    """Return the module that knows where espeak-ng is.
+
+    Raises:
+        MissingDependency: espeakng-loader is not installed.
+    """
+    try:
+        import espeakng_loader
+    except ImportError as error:
+        raise MissingDependency("synthetic speech needs espeak-ng: pip install 'areca[synthetic]'") from error
+    return espeakng_loader
+
+
 def speak(sentences: Sequence[Sentence]) -> Iterator[Audio]:
     """Say all of `sentences`, mono at espeak-ng's own rate; the same list always sounds the same.
 
@@ -71,17 +85,14 @@ def speak(sentences: Sequence[Sentence]) -> Iterator[Audio]:
         MissingDependency: espeakng-loader is not installed.
         ArecaError: espeak-ng failed.
     """
-    try:
-        import espeakng_loader
-    except ImportError as error:
-        raise MissingDependency("synthetic speech needs espeak-ng: pip install 'areca[synthetic]'") from error
-    data = Path(espeakng_loader.get_data_path())
+    espeak = loader()
+    data = Path(espeak.get_data_path())
     require(data, [said.variant for said in sentences])
     with tempfile.TemporaryDirectory() as folder:
         mixtures = [said.variant for said in sentences if isinstance(said.variant, Mixture)]
         names = with_mixtures(data, mixtures, Path(folder) / data.name) if mixtures else {}
         job = {
-            "library": str(espeakng_loader.get_library_path()),
+            "library": str(espeak.get_library_path()),
             "data": str(Path(folder) / data.name if mixtures else data),
             "sentences": [_request(said, names) for said in sentences],
         }
