@@ -250,6 +250,33 @@ def test_progress_prints_the_last_line_where_there_is_no_terminal(capsys: pytest
     assert capsys.readouterr().err == "fit: 100/100 loss 0.01\n"
 
 
+def test_progress_tells_the_time_left_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 0.0
+    monkeypatch.setattr(common.time, "monotonic", lambda: now_s)
+    with common.progress("train") as report:
+        for done in (500, 510, 520):  # it goes on from a state; the first call knows no pace
+            now_s += 12
+            report(done, 5000, "loss 1.00, 2 tokens/s")
+        report(521, 5000, "too soon")
+        report(1, 600, "the next part")
+        now_s += 60
+        report(3, 600)
+        for done in range(4, 12):  # the pace of the last six lines
+            now_s += 10
+            report(done, 600)
+        report(600, 600, "done")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:4] == [
+        "train: 500/5000 loss 1.00, 2 tokens/s",
+        "train: 510/5000 loss 1.00, 2 tokens/s, 1:29:48 left",
+        "train: 520/5000 loss 1.00, 2 tokens/s, 1:29:36 left",
+        "train: 3/600 4:58:30 left",
+    ]
+    assert lines[-2:] == ["train: 11/600 1:38:10 left", "train: 600/600 done"]
+
+
 def test_progress_redraws_one_line_on_a_terminal() -> None:
     code = "from areca.cli import common\nwith common.progress('fit') as report:\n"
     code += "    for done in range(1, 101): report(done, 100, f'loss {done}')\n"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 _plugins: ContextVar[tuple[str, ...]] = ContextVar("plugins", default=())
 LINE_EVERY_S = 10.0
 """Seconds between lines of progress where there is no terminal to redraw."""
+PACE_LINES = 6
+"""Lines whose pace tells the time left: what a resumed job finds done goes by faster than what it still has to do."""
 
 Name = Annotated[str, typer.Argument(help="a component's name, or distribution:plugin/name", show_default=False)]
 OfKind = Annotated[str | None, typer.Option("--kind", help=f"one of {', '.join(Kind)}")]
@@ -153,16 +157,33 @@ class Live(Reporter):
 
 
 class Lines(Reporter):
-    """Prints a line now and then, and the last one always."""
+    """Prints a line now and then, with the time left, and the last one always."""
 
     def __init__(self, title: str) -> None:
         self._title = title
         self._shown_s = time.monotonic()
+        self._total = 0
+        self._marks: deque[tuple[float, int]] = deque(maxlen=PACE_LINES + 1)  # seconds and units: start, then lines
 
     def __call__(self, done: int, total: int, message: str = "") -> None:
-        """Print if the last line is old enough or the job is complete."""
+        """Print if the last line is old enough or the job is complete; one that starts over is timed anew."""
         now_s = time.monotonic()
+        if self._marks and (done < self._marks[-1][1] or total != self._total):
+            self._marks.clear()
+        if not self._marks:
+            self._total = total
+            self._marks.append((now_s, done))
         if now_s - self._shown_s < LINE_EVERY_S and done < total:
             return
+        told = ", ".join(filter(None, (message, self._left(now_s, done))))
         self._shown_s = now_s
-        print(f"{self._title}: {done}/{total} {message}".rstrip(), file=sys.stderr, flush=True)
+        self._marks.append((now_s, done))
+        print(f"{self._title}: {done}/{total} {told}".rstrip(), file=sys.stderr, flush=True)
+
+    def _left(self, now_s: float, done: int) -> str:
+        """Return ``"0:12:34 left"``, or nothing where there is no pace yet or nothing left."""
+        start_s, start = self._marks[0]
+        if done <= start or done >= self._total:
+            return ""
+        left_s = (now_s - start_s) * (self._total - done) / (done - start)
+        return f"{timedelta(seconds=round(left_s))} left"
