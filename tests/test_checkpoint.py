@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from areca.config import parse_config
 from areca.errors import InvalidArtifact, InvalidConfig, UnknownComponent
 from areca.pipeline import Pipeline, locate
 from areca.resolved import resolved
-from areca.store import Store
+from areca.store import Artifact, Store
 from areca.testing.corpus import write_corpus
 
 RUN = {
@@ -201,7 +202,7 @@ def test_what_is_no_checkpoint_says_so(tmp_path: Path) -> None:
 
 def reseal(directory: Path, **changes: object) -> None:
     """Change a checkpoint's config and sign it anew, as its maker could."""
-    from areca.store import Artifact, seal
+    from areca.store import seal
 
     old = Artifact.open(directory, verify=False)
     config = yaml.safe_load((directory / "config.yaml").read_text())
@@ -255,6 +256,48 @@ def test_a_runs_yaml_finds_its_checkpoint(
     monkeypatch.setenv("ARECA_HOME", str(tmp_path))
     with pytest.raises(InvalidArtifact, match=r"has no checkpoint in .* yet: areca train"):
         locate(root / "run.yaml")
+
+
+def content(directory: Path) -> dict[Path, bytes]:
+    return {path.relative_to(directory): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def test_the_verbs_from_fit_to_export(root: Path, world: Any) -> None:
+    (world.directory / "run.yaml").write_text(yaml.safe_dump(RUN | {"data": str(root / "corpus/manifest.jsonl")}))
+
+    def areca(*arguments: str) -> str:
+        done = world.areca(*arguments)
+        assert done.returncode == 0, done.stderr
+        return str(done.stdout)
+
+    def made() -> set[str]:
+        return {Artifact.open(path).label for path in Store(world.directory / "home").directories()}
+
+    [*_, speech, backbone] = (line.split() for line in areca("fit", "run.yaml").splitlines())
+    assert (speech[:2], backbone[:2]) == (["speech", "mfcc-kmeans"], ["backbone", "decoder"])
+    assert (Path(speech[2]) / "codebook.safetensors").is_file() and (Path(backbone[2]) / "model.safetensors").is_file()
+    fitted = made()
+
+    tokenized = areca("tokenize", "run.yaml").splitlines()[-1]
+    assert tokenized.split() == ["speech", "mfcc-kmeans", "audio", "24"]
+    assert [label.split()[0] for label in made() - fitted] == ["tokens"]
+
+    scores = areca("evaluate", "run.yaml", "--task", "asr", "--limit", "2")  # what it lacks, it trains
+    results = world.directory / "results" / "tiny"
+    rows = [json.loads(line) for line in (results / "results.jsonl").read_text().splitlines()]
+    assert {row["task"] for row in rows} == {"asr"}
+    assert "tiny on split 'test'" in scores and "checkpoint tiny" in made()
+
+    before = content(results)
+    for page in ("report.md", "index.html"):
+        (results / page).unlink()
+    assert areca("report", "results/tiny") in scores
+    assert content(results) == before
+
+    exported = areca("export", "run.yaml", "mine")
+    copied, source = world.directory / "mine", Path(exported.partition(" a copy of ")[2].partition(";")[0])
+    assert content(copied) == content(source)
+    assert open_checkpoint(copied).run.name == "tiny"
 
 
 def test_a_run_without_data_cannot_be_trained(root: Path) -> None:
