@@ -412,6 +412,13 @@ def test_people_need_no_espeak(digits: Path, tmp_path: Path, monkeypatch: pytest
     assert content(tmp_path / "b") == {}, "it refuses before it composes"
 
 
+def test_notice_names_whose_voices_are_trained_on() -> None:
+    notice = (Path(__file__).parent.parent / "NOTICE").read_text(encoding="utf-8")
+    for voice in VOICES.values():
+        if voice.language in LANGUAGES:
+            assert voice.person in notice and voice.license in notice
+
+
 def test_the_component_is_found_and_light() -> None:
     part = resolve(Registry.discover(), Kind.DATASET, {"name": "say", "languages": ["fr"]}, role="data")
     assert part.spec.languages == ("fr",)  # type: ignore[union-attr]
