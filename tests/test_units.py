@@ -20,16 +20,16 @@ from areca.manifest import Manifest, Utterance, write_manifest
 from areca.options import build
 from areca.specs import Stream, TokenizerSpec
 from areca.types import Audio, Codes
-from areca_units import dedup_spec, kmeans, units_spec
+from areca_units import dedup_spec, kmeans, units_spec, usm_v2
 from areca_units.augment import _with_echo, augmented, warped
 from areca_units.bottleneck import Fsq, Vq, unevenness
-from areca_units.ctc import Alphabet, CtcModel
+from areca_units.ctc import Alphabet, CtcModel, train_ctc
 from areca_units.dedup import Dedup, deduplicate, expand
-from areca_units.encoder import Encoder
+from areca_units.encoder import Encoder, encoder_of
 from areca_units.features import grouped, mel_of, normalise, padded
 from areca_units.kmeans import assign, fit_kmeans
 from areca_units.mfcc import MfccKmeans, mfcc
-from areca_units.options import DedupConfig, MfccKmeansConfig, UsmV2Config
+from areca_units.options import DedupConfig, EncoderConfig, MfccKmeansConfig, UsmV1Config, UsmV2Config
 from areca_units.training import balanced, batches, schedule
 from areca_units.usm_v2 import UsmV2
 
@@ -382,6 +382,42 @@ def test_training_learns_to_read_unheard_tones(
     texts = some_texts(20, generator)
     read = tokenizer.transcribe([spoken(text, generator) for text in texts])
     assert sum(a == b for a, b in zip(read, texts, strict=True)) >= 16, list(zip(read, texts, strict=True))
+
+
+# A learning rate of 0 leaves the weights that the training starts from.
+STILL = dataclasses.replace(TINY, steps=1, learning_rate=0.0)
+
+
+def another_encoder() -> Encoder:
+    with torch.random.fork_rng():
+        torch.manual_seed(77)
+        return encoder_of(STILL)
+
+
+def same_weights(a: torch.nn.Module, b: torch.nn.Module) -> bool:
+    return all(torch.equal(x, b.state_dict()[name]) for name, x in a.state_dict().items())
+
+
+def test_ctc_starts_from_the_encoder_that_it_is_given(corpus: Manifest, tmp_path: Path) -> None:
+    given = another_encoder()
+    for encoder in (given, None):
+        (tmp_path / str(encoder is None)).mkdir()
+        job = Job(tmp_path / str(encoder is None), 3, CPU)
+        model = train_ctc(STILL, corpus, job, job.directory / "state", job.directory / "mels", encoder)
+        assert same_weights(given, model.encoder) == (encoder is given)
+
+
+def test_usm_v2_grows_out_of_what_best_rq_has_learnt(
+    corpus: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = dataclasses.replace(STILL, pretraining_steps=9)
+    asked: list[UsmV1Config] = []
+    monkeypatch.setattr(usm_v2, "train_best_rq", lambda options, *_: asked.append(options) or another_encoder())
+    tokenizer = fitted(UsmV2, config, corpus, tmp_path)
+    assert same_weights(another_encoder(), tokenizer.model.encoder)
+    # The encoder and the way of training are usm-v2's, the masks those of usm-v1: none but what is filled in.
+    shared = {field.name: getattr(config, field.name) for field in dataclasses.fields(EncoderConfig)}
+    assert asked == [UsmV1Config(**shared | {"steps": 9, "layer": 2, "masks": UsmV1Config().masks})]
 
 
 # One process imports and then forks the fits, before torch has any thread: imports are most of the time.

@@ -149,7 +149,8 @@ class UsmV2Config(EncoderConfig):
     """Options of `usm-v2`."""
 
     pretraining_steps: int = 0
-    """Steps of BEST-RQ, on audio alone, that come before the ASR loss, as `usm-v1` does them; 0: none."""
+    """Steps of BEST-RQ, on audio alone, that come before the ASR loss; 0: none. They are done under the defaults of
+    `usm-v1`, on the encoder, batches and variations that the options here describe; `masks` are of the ASR loss alone."""
     quantizer: Literal["kmeans", "vq", "fsq"] = "kmeans"
     """``kmeans`` of `features`, after training; ``vq``, ``fsq``: a bottleneck under the characters, trained with them.
     ``vq`` learns its codes; those of ``fsq`` are a grid."""

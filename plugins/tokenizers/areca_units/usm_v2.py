@@ -72,6 +72,6 @@ class UsmV2(EncoderUnits):
 
 
 def _best_rq(config: UsmV2Config) -> UsmV1Config:
-    """Return the options under which the same encoder is pretrained."""
+    """Return the options under which the same encoder is pretrained, without SpecAugment as `usm-v1` is."""
     same = {field.name: getattr(config, field.name) for field in fields(EncoderConfig)}
-    return UsmV1Config(**{**same, "steps": config.pretraining_steps, "layer": config.layers})
+    return UsmV1Config(**{**same, "steps": config.pretraining_steps, "layer": config.layers, "masks": 0})
