@@ -193,8 +193,10 @@ def test_dropout_is_residual_and_of_training_alone(fitted):
         still.train()
         assert not torch.equal(model(IDS).logits, model(IDS).logits)
         assert torch.equal(still(IDS).logits, still(IDS).logits)
-        added = model.model.layers[0].mlp(torch.ones(1, 400, 24))
-    assert float((added == 0).float().mean()) == pytest.approx(0.5, abs=0.05)
+        layer, states = model.model.layers[0], torch.ones(1, 400, 24)
+        rotations = model.model.rotary_emb(states, torch.arange(400)[None])
+        for added in (layer.mlp(states), layer.self_attn(states, position_embeddings=rotations, attention_mask=None)[0]):
+            assert float((added == 0).float().mean()) == pytest.approx(0.5, abs=0.05)
 
 
 class Killed(Exception):
