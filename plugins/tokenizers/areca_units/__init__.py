@@ -126,6 +126,7 @@ def areca_components() -> Iterable[Component]:
         needs={"tokenizer": Kind.TOKENIZER},
         requires=("torch",),
         paper="https://arxiv.org/abs/2104.00355",
+        check={"tokenizer": {"name": "mfcc-kmeans", "clusters": 8}},
     )
     yield Component(
         kind=Kind.TOKENIZER,

@@ -1,0 +1,32 @@
+"""The conformance kit on the tokenizers that are made here, of the options that each declares for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from areca.component import Kind
+from areca.registry import Registry
+from areca.testing import Subject, run
+
+DECODE = {"decode", "decode_refuses_wrong_codes"}
+FIT, RESUME = {"fit_is_deterministic"}, {"fit_resumes"}
+SKIPPED = {
+    "mfcc-kmeans": RESUME | DECODE,
+    "usm-v2": DECODE,
+    "dedup": FIT | RESUME | DECODE,
+    "usm-v1": DECODE,
+    "w2v-bert-nano": DECODE,
+    "bpe": RESUME | DECODE,
+    "mel-rvq": RESUME,
+}
+"""What does not apply to each."""
+
+
+@pytest.mark.parametrize("name", SKIPPED)
+def test_the_conformance_kit_passes(name: str, tmp_path: Path) -> None:
+    registry = Registry.discover()
+    outcomes = list(run(Subject(registry.find(Kind.TOKENIZER, name), tmp_path, registry=registry)))
+    assert [(o.check, o.message) for o in outcomes if o.state == "fail"] == []
+    assert {o.check for o in outcomes if o.state == "skip"} == SKIPPED[name]
