@@ -195,7 +195,10 @@ def test_dropout_is_residual_and_of_training_alone(fitted):
         assert torch.equal(still(IDS).logits, still(IDS).logits)
         layer, states = model.model.layers[0], torch.ones(1, 400, 24)
         rotations = model.model.rotary_emb(states, torch.arange(400)[None])
-        for added in (layer.mlp(states), layer.self_attn(states, position_embeddings=rotations, attention_mask=None)[0]):
+        for added in (
+            layer.mlp(states),
+            layer.self_attn(states, position_embeddings=rotations, attention_mask=None)[0],
+        ):
             assert float((added == 0).float().mean()) == pytest.approx(0.5, abs=0.05)
 
 

@@ -149,8 +149,8 @@ class UsmV2Config(EncoderConfig):
     """Options of `usm-v2`."""
 
     pretraining_steps: int = 0
-    """Steps of BEST-RQ, on audio alone, that come before the ASR loss; 0: none. They are done under the defaults of
-    `usm-v1`, on the encoder, batches and variations that the options here describe; `masks` are of the ASR loss alone."""
+    """Steps of BEST-RQ, on audio alone, that come before the ASR loss; 0: none. The encoder, the batches and their
+    variations are as the options here say, the rest as `usm-v1` has it by default: its `masks` are 0 as well."""
     quantizer: Literal["kmeans", "vq", "fsq"] = "kmeans"
     """``kmeans`` of `features`, after training; ``vq``, ``fsq``: a bottleneck under the characters, trained with them.
     ``vq`` learns its codes; those of ``fsq`` are a grid."""
