@@ -1,7 +1,8 @@
 """`usm-v1` and `w2v-bert-nano`: units of an encoder that has learnt from audio alone.
 
 After AudioPaLM (Rubenstein et al. 2023, section 3.1), in sizes that train on a CPU. What is clustered is the layer's
-output as it is, each frame of zero mean and unit variance over its channels; it is not normalised over time.
+output as it is, each frame of zero mean and unit variance over its channels; it is not normalised over time. The
+log-mels that the encoder hears are, band by band over the utterance.
 """
 
 from __future__ import annotations
