@@ -1,75 +1,177 @@
-"""What the tokenizers of a study say: units and bits a second, how much of the codebook is used, the time to fit.
+"""What tokenizers say: units and bits a second, how much of the codebooks is used, the time to fit.
 
     python -m bench.units recipes/ablations/tokenizers.yaml
+    python -m bench.units --data manifest.jsonl --tokenizer '{name: mel-rvq}' --tokenizer '{name: lyra, path: DIR}'
+    python -m bench.units --data '{name: say}' --tokenizer '{name: dedup, tokenizer: {name: usm-v2}}'
 
-Recordings are of the test split, one table for each source. The tokenizers are those of the study's first seed, made
-if they are not there; the time to fit is that of the call that finished it.
+Recordings are of the test split, one table for each source. The tokenizers of a study are those of its first seed.
+What is not there is made; the time to fit is that of the call that finished it. Around another tokenizer, units a
+second are shown from the inner one's on, as `25.0 > 16.7`; what durations would cost is not counted. Of several
+streams, units and bits are summed; use and perplexity are those of the least and of the most used stream.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from omegaconf import OmegaConf
 
 from areca.audio import conform
+from areca.component import Kind
+from areca.errors import ArecaError
 from areca.evaluation.answering import choose
-from areca.manifest import Manifest
-from areca.parts import Part
+from areca.fitting import Workshop
+from areca.manifest import Manifest, Utterance
+from areca.parts import Part, resolve
 from areca.pipeline import Pipeline
-from areca.specs import TokenizerSpec
+from areca.registry import Registry
+from areca.specs import Stream, TokenizerSpec
 from areca.store import META, Store
 from areca.study import read_study
-from areca.types import Audio
+from areca.types import Codes
 
 LIMIT = 40
 """Recordings of each source and language."""
 HEADER = "| tokenizer | units/s | bit/s (entropy) | codes used | perplexity | fit, s |\n|---|---|---|---|---|---|"
 
 
-def fit_s(part: Part, pipeline: Pipeline) -> float:
+@dataclass(frozen=True)
+class Subject:
+    """A tokenizer, and the workshop that has its data."""
+
+    label: str
+    part: Part
+    shop: Workshop
+
+    @property
+    def data(self) -> Manifest:
+        assert self.shop.data is not None
+        return self.shop.data
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a stream says in a second, and how many of its codes it says it with."""
+
+    units_hz: float
+    most_bits_hz: float
+    bits_hz: float
+    used: int
+    size: int
+    perplexity: float
+
+    @classmethod
+    def of(cls, stream: Stream, codes: torch.Tensor, seconds: float) -> Use:
+        counts = torch.bincount(codes, minlength=stream.size).double()
+        shares = counts[counts > 0] / counts.sum()
+        bits = float(-(shares * shares.log2()).sum())
+        units_hz = len(codes) / seconds
+        return cls(units_hz, units_hz * math.log2(stream.size), units_hz * bits, len(shares), stream.size, 2**bits)
+
+
+def fit_s(part: Part, shop: Workshop) -> float:
     """Return how long the part and what it needs took to fit."""
-    total = sum(fit_s(need, pipeline) for need in part.needs.values())
-    made = pipeline.shop.artifact(part)
+    total = sum(fit_s(need, shop) for need in part.needs.values())
+    made = shop.artifact(part)
     if made is None:
         return total
     took_s = json.loads((made.directory / META).read_text(encoding="utf-8")).get("took_s")
     return total + (math.nan if took_s is None else took_s)  # made before times were noted
 
 
-def line(label: str, pipeline: Pipeline, manifest: Manifest, source: str) -> str:
-    part = pipeline.run.tokenizers[pipeline.run.lm.reads]
+def uses(part: Part, subject: Subject, rows: Sequence[Utterance]) -> list[Use]:
+    """Return what each stream of `part` says of the recordings of `rows`."""
     spec = part.spec
     assert isinstance(spec, TokenizerSpec)
-    [stream] = spec.streams
-    rows = choose(manifest, "test", (source,) if source else (), (), LIMIT, 0)
-    audios: list[Audio] = [conform(manifest.audio(row), spec.sample_rate_hz, spec.channels) for row in rows]
-    codes = pipeline.shop.instance(part).encode(audios)
-    counts = torch.bincount(torch.cat([c.streams[0] for c in codes]), minlength=stream.size).double()
-    shares = counts[counts > 0] / counts.sum()
-    bits = float(-(shares * shares.log2()).sum())
-    rate_hz = float(counts.sum()) / sum(a.seconds for a in audios)
-    used = f"{len(shares)} of {stream.size}"
-    return (
-        f"| {label} | {rate_hz:.1f} | {rate_hz * math.log2(stream.size):.0f} ({rate_hz * bits:.0f}) | {used} "
-        f"| {2**bits:.0f} | {fit_s(part, pipeline):.0f} |"
-    )
+    audios = [conform(subject.data.audio(row), spec.sample_rate_hz, spec.channels) for row in rows]
+    said: list[Codes] = subject.shop.instance(part).encode(audios)
+    seconds = sum(a.seconds for a in audios)
+    joined = [torch.cat([codes.streams[k] for codes in said]) for k in range(len(spec.streams))]
+    return [Use.of(stream, codes, seconds) for stream, codes in zip(spec.streams, joined, strict=True)]
 
 
-def main(study: Path) -> None:
-    cells = read_study(study)
-    store = Store()
-    pipelines = {cell.label: Pipeline(cell.run, store) for cell in cells if cell.seed == cells[0].seed}
-    for pipeline in pipelines.values():
-        pipeline.fit()
-    for source in sorted({row.source or "" for row in next(iter(pipelines.values())).data().select(split="test").rows}):
+def line(subject: Subject, rows: Sequence[Utterance]) -> str:
+    """Return the tokenizer's row of the table."""
+    chain = [part for part in subject.part.walk() if part.entry.component.kind is Kind.TOKENIZER]
+    found = [uses(part, subject, rows) for part in chain]
+    last = found[-1]
+    units = " > ".join(f"{sum(use.units_hz for use in streams):.1f}" for streams in found)
+    most, bits = sum(use.most_bits_hz for use in last), sum(use.bits_hz for use in last)
+    used, sizes = _range([use.used for use in last]), _range([use.size for use in last])
+    perplexity = _range([use.perplexity for use in last])
+    times = f"{len(last)} x " if len(last) > 1 else ""
+    took = f"{fit_s(subject.part, subject.shop):.0f}"
+    return f"| {subject.label} | {units} | {most:.0f} ({bits:.0f}) | {times}{used} of {sizes} | {perplexity} | {took} |"
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = f"{min(values):.0f}", f"{max(values):.0f}"
+    return low if low == high else f"{low} to {high}"
+
+
+def of_study(path: Path) -> list[Subject]:
+    """Return the tokenizers that the runs of a study's first seed read."""
+    cells = read_study(path)
+    subjects = []
+    for cell in cells:
+        if cell.seed == cells[0].seed:
+            pipeline = Pipeline(cell.run, Store())
+            pipeline.data()
+            subjects.append(Subject(cell.label, cell.run.tokenizers[cell.run.lm.reads], pipeline.shop))
+    return subjects
+
+
+def of_texts(texts: Sequence[str], data: str, seed: int) -> list[Subject]:
+    """Return the tokenizers that YAML `texts` describe; `data` is a manifest's path, or the YAML of a dataset."""
+    registry, store = Registry.discover(), Store()
+    if data.lstrip().startswith("{"):
+        dataset = resolve(registry, Kind.DATASET, OmegaConf.to_container(OmegaConf.create(data)), role="data")
+        manifest = Workshop(store, seed=seed).instance(dataset)
+    else:
+        manifest = Manifest.read(Path(data))
+    shop = Workshop(store, data=manifest, seed=seed)
+    values = [OmegaConf.to_container(OmegaConf.create(text)) for text in texts]
+    parts = [resolve(registry, Kind.TOKENIZER, value, role="speech") for value in values]
+    return [Subject(text, part, shop) for text, part in zip(texts, parts, strict=True)]
+
+
+def tables(subjects: Sequence[Subject]) -> None:
+    """Print a table for each source."""
+    chosen = [choose(subject.data, "test", (), (), LIMIT, 0) for subject in subjects]
+    for source in sorted({row.source or "" for row in chosen[0]}):
         print(f"\n{source}\n\n{HEADER}")
-        for label, pipeline in pipelines.items():
-            print(line(label, pipeline, pipeline.data(), source), flush=True)
+        for subject, rows in zip(subjects, chosen, strict=True):
+            print(line(subject, [row for row in rows if (row.source or "") == source]), flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the tables of a study's tokenizers, or of those that are named."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.units",
+        usage="%(prog)s STUDY | --data DATA --tokenizer YAML [--tokenizer YAML ...] [--seed SEED]",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("study", nargs="?", type=Path, metavar="STUDY", help="YAML of a study")
+    parser.add_argument("--tokenizer", action="append", default=[], help="YAML of a tokenizer; may be repeated")
+    parser.add_argument("--data", help="with --tokenizer: a manifest's path, or the YAML of a dataset")
+    parser.add_argument("--seed", type=int, default=0, help="with --tokenizer")
+    options = parser.parse_args(arguments)
+    if bool(options.study) == bool(options.tokenizer) or bool(options.data) != bool(options.tokenizer):
+        parser.error("expected a study, or --tokenizer and --data")
+    try:
+        named = options.tokenizer
+        tables(of_texts(named, options.data, options.seed) if named else of_study(options.study))
+    except (ArecaError, OSError) as error:
+        sys.exit(f"{parser.prog}: {error}")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()
