@@ -14,8 +14,6 @@ from areca_units import SAMPLE_RATE_HZ
 
 MEL = MelConfig(sample_rate_hz=SAMPLE_RATE_HZ, n_fft=512, window=400, hop=160, mels=80)
 """25 ms windows every 10 ms, as recognisers use; 80 bands."""
-ROUND = 64
-"""Batches are padded to a multiple of this many frames."""
 
 
 def speech(data: Manifest, row: Utterance) -> Audio:
@@ -39,7 +37,7 @@ def normalise(features: torch.Tensor) -> torch.Tensor:
 def padded(items: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     """Stack ``[F_i, D]`` into ``[B, F, D]`` with zeros behind, and return it with the lengths int64 ``[B]``.
 
-    F is a multiple of `ROUND`: libraries keep what they prepare for each shape, and memory would grow with them.
+    F is `rounded` up: libraries keep what they prepare for each shape, and memory would grow with them.
     """
     lengths = torch.tensor([len(x) for x in items])
     batch = items[0].new_zeros(len(items), rounded(int(lengths.max())), items[0].shape[1])
@@ -49,8 +47,9 @@ def padded(items: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def rounded(length: int) -> int:
-    """Return the next multiple of `ROUND`."""
-    return -(-length // ROUND) * ROUND
+    """Return the next of sixteen lengths an octave, a multiple of 4: few shapes, and at most a sixteenth of padding."""
+    step = max(4, 1 << max(0, length.bit_length() - 5))
+    return -(-length // step) * step
 
 
 def grouped(order: Sequence[int], lengths: Sequence[int], budget: int) -> list[list[int]]:

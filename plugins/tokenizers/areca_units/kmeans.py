@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-_BLOCK = 16_384
+_BLOCK = 1_024
 """Rows assigned at once: the distances of a block to some hundred centroids stay in cache."""
 _BATCH = 2_048
 _SAMPLE = 8_192
