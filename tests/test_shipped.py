@@ -1,0 +1,85 @@
+"""What areca ships: a checkpoint that answers as it is, and a wheel that holds it with every package."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import areca
+from areca.checkpoint import held_parts, open_checkpoint
+from areca.system import NANO, System
+from areca.testing.corpus import write_corpus
+
+ROOT = Path(__file__).parent.parent
+MOST_BYTES = 20_000_000
+
+
+@pytest.fixture(scope="module")
+def nano() -> System:
+    return areca.load()
+
+
+def test_it_transcribes_and_says_the_same_again(nano: System, tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    first, second = (nano.run("asr", tmp_path / "0-fr.wav", source="French") for _ in range(2))
+    assert isinstance(first.transcript, str) and first.texts.keys() == {"source.text"}
+    assert (first.transcript, first.cut) == (second.transcript, second.cut)
+
+
+def test_its_parts_are_of_the_revisions_that_are_installed(nano: System) -> None:
+    opened = open_checkpoint(NANO)  # refuses others
+    made = {role: part["revision"] for role, part in opened.provenance["parts"].items()}
+    parts = nano.run_config.parts
+    assert made == {role: part.entry.component.revision for role, part in parts.items()}
+    assert set(opened.parts) == set(held_parts(opened.run)) == {"speech.tokenizer", "vocoder"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if importlib.util.find_spec("hatchling") is None:
+        pytest.skip("hatchling, which builds the wheel, is not installed")
+    directory = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(directory)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    [path] = directory.glob("areca-*.whl")
+    return path
+
+
+def _files(directory: Path) -> dict[str, Path]:
+    return {
+        path.relative_to(directory).as_posix(): path
+        for path in directory.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def test_the_wheel_holds_the_checkpoint_byte_for_byte(wheel: Path, tmp_path: Path) -> None:
+    expected = {f"areca/assets/nano/{name}": path for name, path in _files(NANO).items()}
+    with zipfile.ZipFile(wheel) as archive:
+        held = {info.filename: info.file_size for info in archive.infolist() if "/nano/" in info.filename}
+        assert set(held) == set(expected)
+        assert 1_000_000 < sum(held.values()) <= MOST_BYTES
+        archive.extractall(tmp_path, members=held)
+    open_checkpoint(tmp_path / "areca" / "assets" / "nano")  # verifies every file
+
+
+def test_the_wheel_holds_every_package_and_nothing_beside(wheel: Path) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    expected = set[str]()
+    for root in project["tool"]["hatch"]["build"]["targets"]["wheel"]["sources"]:
+        packages = [init.parent for init in (ROOT / root).glob("*/__init__.py")]
+        assert packages, f"{root}: an import root without a package"
+        expected |= {f"{package.name}/{name}" for package in packages for name in _files(package)}
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert names == expected
+    tops = {name.partition("/")[0] for name in names}
+    assert tops == {"areca", *project["project"]["entry-points"]["areca"].values()}
+    assert {f"{top}/py.typed" for top in tops} <= names
