@@ -57,7 +57,9 @@ class Stepper:
 
     def __init__(self, model: Any, prompts: Sequence[Sequence[int]], pad: int) -> None:
         self._body = model.base_model
-        self._takes_positions = "position_ids" in inspect.signature(self._body.forward).parameters
+        parameters = inspect.signature(self._body.forward).parameters
+        self._takes_positions = "position_ids" in parameters
+        self._cache_option = "cache" if "cache" in parameters else "past_key_values"  # until transformers 5.24
         self._cache = _roomy_cache(model.config.get_text_config())
         self._device = model.get_input_embeddings().weight.device
         longest = max(map(len, prompts))
@@ -86,10 +88,12 @@ class Stepper:
         self.hidden, self._mask, self._lengths = self.hidden[index], self._mask[index], self._lengths[index]
 
     def _run(self, ids: Tensor, positions: Tensor) -> Tensor:
-        options = {"attention_mask": self._mask} if self._padded else {}
+        options = {self._cache_option: self._cache}
+        if self._padded:
+            options["attention_mask"] = self._mask
         if self._padded and self._takes_positions:
             options["position_ids"] = positions
-        output = self._body(input_ids=ids, past_key_values=self._cache, use_cache=True, **options)
+        output = self._body(input_ids=ids, use_cache=True, **options)
         last: Tensor = output.last_hidden_state[:, -1]
         return last
 
