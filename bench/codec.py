@@ -14,13 +14,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from bench.described import described
 from bench.figures import Figure, show
-from omegaconf import OmegaConf
 
 from areca.audio import conform
 from areca.component import Kind
 from areca.fitting import Workshop
-from areca.parts import resolve
 from areca.registry import Registry
 from areca.specs import TokenizerSpec
 from areca.store import Store
@@ -40,7 +39,7 @@ def processor_s(work: Callable[[], Any]) -> float:
 def measure(text: str) -> list[Figure]:
     """Time the tokenizer (tag decode) that the YAML `text` describes."""
     torch.set_num_threads(1)
-    part = resolve(Registry.discover(), Kind.TOKENIZER, OmegaConf.to_container(OmegaConf.create(text)), role="speech")
+    part = described(Registry.discover(), Kind.TOKENIZER, text, "speech")
     tokenizer, spec = Workshop(Store()).instance(part), part.spec
     assert isinstance(spec, TokenizerSpec)
     said = [

@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from transformers import LlamaForCausalLM
 
-from areca.config import TaskMix, read_config
+from areca.config import read_config
 from areca.interfaces import Backbone
 from areca.lm.model import SpeechLM
 from areca.manifest import Manifest, Utterance
 from areca.options import build
-from areca.tasks import Task, chain
+from areca.pipeline import Pipeline
+from areca.store import Store
 from areca.testing.tiny import tiny_tokenizer
 from areca.training.examples import Examples, TaskRows, write_examples
 from areca.training.options import TrainingConfig
@@ -57,16 +58,8 @@ def examples(lm: SpeechLM, directory: Path, rows: int = 400) -> Examples:
         for i in range(rows)
     )
     tables = {column: {u.id: codes() for u in utterances} for column in ("audio", "target_audio")}
-    tasks = [TaskRows(mix.name, _task(mix), mix.weight, tables, tables) for mix in RUN.tasks]
+    pipeline = Pipeline(RUN, Store(directory / "store"))
+    tasks = [TaskRows(mix.name, pipeline.task(mix), mix.weight, tables, tables) for mix in RUN.tasks]
     path = directory / "examples.arrow"
     write_examples(path, lm, Manifest(utterances, directory), tasks, longest=CONFIG.longest_tokens)
     return Examples(path, len(tasks))
-
-
-def _task(mix: TaskMix) -> Task:
-    """Return a task of the recipe, a chain as one."""
-    parts = [
-        part.entry.target().load(part.config, {}, None, device=torch.device("cpu"), dtype=torch.float32)
-        for part in mix.parts
-    ]
-    return parts[0] if len(parts) == 1 else chain(parts)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from omegaconf import OmegaConf
+from bench.described import described
 
 from areca.audio import conform
 from areca.component import Kind
@@ -29,7 +29,7 @@ from areca.errors import ArecaError
 from areca.evaluation.answering import choose
 from areca.fitting import Workshop
 from areca.manifest import Manifest, Utterance
-from areca.parts import Part, resolve
+from areca.parts import Part
 from areca.pipeline import Pipeline
 from areca.registry import Registry
 from areca.specs import Stream, TokenizerSpec
@@ -132,13 +132,12 @@ def of_texts(texts: Sequence[str], data: str, seed: int) -> list[Subject]:
     """Return the tokenizers that YAML `texts` describe; `data` is a manifest's path, or the YAML of a dataset."""
     registry, store = Registry.discover(), Store()
     if data.lstrip().startswith("{"):
-        dataset = resolve(registry, Kind.DATASET, OmegaConf.to_container(OmegaConf.create(data)), role="data")
+        dataset = described(registry, Kind.DATASET, data, "data")
         manifest = Workshop(store, seed=seed).instance(dataset)
     else:
         manifest = Manifest.read(Path(data))
     shop = Workshop(store, data=manifest, seed=seed)
-    values = [OmegaConf.to_container(OmegaConf.create(text)) for text in texts]
-    parts = [resolve(registry, Kind.TOKENIZER, value, role="speech") for value in values]
+    parts = [described(registry, Kind.TOKENIZER, text, "speech") for text in texts]
     return [Subject(text, part, shop) for text, part in zip(texts, parts, strict=True)]
 
 

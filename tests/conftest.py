@@ -78,6 +78,16 @@ class World:
         return json.loads(done.stdout)
 
 
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a corpus in it, for runs that start from there."""
+    from areca.testing.corpus import write_corpus  # heavy, and most tests need none
+
+    directory = tmp_path_factory.mktemp("run")
+    write_corpus(directory / "corpus")
+    return directory
+
+
 @pytest.fixture(scope="session")
 def make_world(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], World]:
     """Make an empty world."""

@@ -21,7 +21,6 @@ from areca.errors import InvalidArtifact, InvalidConfig, UnknownComponent
 from areca.pipeline import Pipeline, locate
 from areca.resolved import resolved
 from areca.store import Artifact, Store
-from areca.testing.corpus import write_corpus
 
 RUN = {
     "name": "tiny",
@@ -40,13 +39,6 @@ RUN = {
     "tasks": ["asr", {"chain": ["asr", "ast"], "weight": 2.0}],
     "training": {"steps": 4, "batch_tokens": 1024, "longest_tokens": 400, "optimizer": "adamw", "save_every_steps": 2},
 }
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("run")
-    write_corpus(directory / "corpus")
-    return directory
 
 
 @pytest.fixture(scope="module")

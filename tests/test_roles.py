@@ -13,7 +13,6 @@ from areca.generation.generate import Decoding
 from areca.pipeline import Pipeline
 from areca.store import Store
 from areca.system import System
-from areca.testing.corpus import write_corpus
 
 CLUSTERS = 16
 LEVELS = 2
@@ -39,13 +38,6 @@ RUN = {
     "tasks": ["s2st", "asr", {"chain": ["asr", "ast", "s2st"]}],
     "training": {"steps": 8, "batch_tokens": 2048, "longest_tokens": 800, "optimizer": "adamw", "learning_rate": 1e-2},
 }
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("run")
-    write_corpus(directory / "corpus")
-    return directory
 
 
 @pytest.fixture(scope="module")

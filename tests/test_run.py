@@ -25,7 +25,6 @@ from areca.interfaces import Progress, no_progress
 from areca.pipeline import Pipeline
 from areca.store import Store
 from areca.system import System
-from areca.testing.corpus import write_corpus
 from areca.types import Audio
 
 RUN = {
@@ -47,13 +46,6 @@ RUN = {
     "lm": {"init": "normal"},
     "training": {"steps": 2, "batch_tokens": 1024, "longest_tokens": 400, "optimizer": "adamw"},
 }
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("run")
-    write_corpus(directory / "corpus")
-    return directory
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from areca.lm.orders import codes_per_frame
 from areca.options import build
 from areca.parts import Part, resolve
 from areca.registry import Registry
-from areca.specs import Stream, TaskSpec, TokenizerSpec, VocoderSpec, joined
+from areca.specs import Stream, TaskSpec, TokenizerSpec, VocoderSpec, check_chain
 from areca.training.options import TrainingConfig
 
 
@@ -260,7 +260,7 @@ def check_fit(run: RunConfig) -> None:
     _check_vocoder(run)
     for mix in run.tasks:
         try:
-            joined([(p.name, p.spec) for p in mix.parts if isinstance(p.spec, TaskSpec)])
+            check_chain([(p.name, p.spec) for p in mix.parts if isinstance(p.spec, TaskSpec)])
         except IncompatibleParts as e:
             raise IncompatibleParts(f"chain {mix.name}: {e}") from e
 

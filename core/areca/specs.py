@@ -75,8 +75,8 @@ class TaskSpec:
     outputs: tuple[str, ...]
 
 
-def joined(links: Sequence[tuple[str, TaskSpec]]) -> TaskSpec:
-    """Return the spec of a chain: it reads what its first task reads, and produces what all of them do, in order.
+def check_chain(links: Sequence[tuple[str, TaskSpec]]) -> None:
+    """Refuse tasks that cannot be answered in order, in one pass.
 
     Args:
         links: name and spec of each task.
@@ -85,15 +85,14 @@ def joined(links: Sequence[tuple[str, TaskSpec]]) -> TaskSpec:
         IncompatibleParts: a task reads what neither the prompt nor an answer before it holds, or produces a field
             that is there already.
     """
-    inputs, outputs = links[0][1].inputs, tuple(field for _, spec in links for field in spec.outputs)
-    known = set(inputs)
+    known = set(links[0][1].inputs)
     for name, spec in links:
         if lacking := [field for field in spec.inputs if field not in known]:
             raise IncompatibleParts(f"{name} reads {', '.join(lacking)}, which nothing before it in the chain holds")
         known |= set(spec.outputs)
+    outputs = [field for _, spec in links for field in spec.outputs]
     if again := sorted({field for field in outputs if outputs.count(field) > 1}):
         raise IncompatibleParts(f"two tasks of the chain produce the same field ({', '.join(again)})")
-    return TaskSpec(inputs, outputs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from areca.errors import InvalidCodes, InvalidConfig
 from areca.languages import LANGUAGES, language_code, language_name
-from areca.specs import TaskSpec, joined
+from areca.specs import TaskSpec, check_chain
 from areca.types import Codes
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def chain(tasks: Sequence[Task]) -> Task:
     if not tasks:
         raise InvalidConfig("a chain has at least one task")
     first = tasks[0]
-    joined([(task.tag, TaskSpec(_paths(task.inputs), _paths(task.outputs))) for task in tasks])
+    check_chain([(task.tag, TaskSpec(_paths(task.inputs), _paths(task.outputs))) for task in tasks])
     return Task(
         tag=" ".join(task.tag for task in tasks),
         inputs=first.inputs,

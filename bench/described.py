@@ -1,0 +1,13 @@
+"""Parts that a command line describes in YAML, as ``{name: lyra, path: DIR, quantizers: 8}``."""
+
+from __future__ import annotations
+
+from omegaconf import OmegaConf
+
+from areca.component import Kind
+from areca.parts import Part, resolve
+from areca.registry import Registry
+
+
+def described(registry: Registry, kind: Kind, text: str, role: str) -> Part:
+    return resolve(registry, kind, OmegaConf.to_container(OmegaConf.create(text)), role=role)
