@@ -263,17 +263,34 @@ def test_a_mixture_takes_from_each_of_three_speakers(tmp_path: Path) -> None:
     (folder / "b").write_text("name B\npitch 180 200\n#flutter 9\nflutter 3\nformant 1 50 50 50\nvoicing 10\n")
     (folder / "c").write_text("name C\ngender female\npitch 1 2\nconsonants 70 80\n\necho 1 2\n")
     definitions = [Mixture("a", "b", "c", seed).definition(tmp_path).splitlines() for seed in range(200)]
-    plain = [lines for lines in definitions if not any(x.startswith(("stressAdd", "breath")) for x in lines)]
+    odd = {
+        "stressAdd": (8, 0, 350),
+        "breath": (8, 0, 18),
+        "echo": (2, 1, 180),
+        "voicing": (1, 25, 200),
+        "consonants": (2, 20, 200),
+        "stressAmp": (8, 12, 40),
+        "tone": (8, 50, 4500),
+    }
     for seed, lines in enumerate(definitions):
         assert lines[:2] == ["language variant", f"name a+b+c+{seed}"]
         number, frequency, height, width = map(int, lines[2].removeprefix("formant ").split())
         assert (number, width) == (1, 90)
         assert 0.8 * 0.85 * 110 - 1 <= frequency <= 1.28 * 1.18 * 110 + 1
         assert 0.5 * 95 - 1 <= height <= 1.6 * 95 + 1
-        assert lines[3:6] == ["pitch 180 200", "flutter 3", "consonants 70 80"]
-        assert sum(line.startswith("echo ") for line in lines) == 1, "an echo of its own takes the place of another"
-    assert 0.3 < len(plain) / len(definitions) < 0.55  # 0.65 * 0.65
-    assert sum("echo 1 2" in lines for lines in definitions) / 200 == pytest.approx(0.65, abs=0.1)
+        assert lines[3:5] == ["pitch 180 200", "flutter 3"]
+        kinds = [line.split()[0] for line in lines[5:]]
+        assert len(set(kinds)) == len(kinds), "a peculiarity takes the place of what the timbre has"
+        assert {"consonants", "echo"} <= set(kinds)
+        for kind, *values in map(str.split, lines[5:]):
+            count, low, high = odd[kind]
+            assert len(values) == count and all(low <= int(value) <= high for value in values)
+    for kept in ("consonants 70 80", "echo 1 2"):
+        assert sum(kept in lines for lines in definitions) / 200 == pytest.approx(0.65, abs=0.1)
+    for kind in odd.keys() - {"consonants", "echo"}:
+        assert sum(any(x.startswith(kind + " ") for x in lines) for lines in definitions) / 200 == pytest.approx(
+            0.35, abs=0.1
+        )
 
 
 def test_a_mixture_sounds_like_none_of_its_speakers_and_always_the_same() -> None:

@@ -57,7 +57,7 @@ class SayConfig:
         "Alicia", "Annie", "Hugo", "Marco", "benjamin", "f4", "linda", "m3", "m8", "steph2",
     )  # fmt: skip
     """espeak-ng's speakers that are heard in the test split alone."""
-    mixed_voices: float = 0.7
+    mixed_voices: float = 0.8
     """Share of espeak-ng's training rows whose speaker is a mixture of three that are not held out: the formants of
     one, the melody of another, the timbre of a third."""
     target_source: Literal["human", "synthetic"] = "human"
@@ -116,6 +116,6 @@ def areca_components() -> Iterable[Component]:
             requires=("num2words", "babel", "av"),  # espeak-ng is asked for where it speaks: people need none
             tags=frozenset({"fit", "resume"}),
             extra="synthetic",
-            revision=3,
+            revision=4,
         )
     ]

@@ -2,12 +2,13 @@
 
 A recogniser that has heard sixty speakers has learnt sixty speakers. A mixture has one's throat, another's melody and a
 third one's timbre, so a speaker that is held out lends it nothing; its formants are then moved, and some mixtures are
-given long stresses, breath or an echo, beyond the range in which most of espeak-ng's own speakers differ.
+given long or loud stresses, breath, an echo, weak or strong voicing and consonants, or a tone, beyond the range in
+which most of espeak-ng's own speakers differ.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,12 @@ _ODD = 0.35
 _STRESS, _BREATH, _ECHO_MS, _ECHO_PERCENT = 350, 18, (10, 180), (10, 90)
 _PEAKS = 8
 """Stress levels, and formants that can be breathed at."""
+_PLAIN = 100.0
+"""Percent of the plain voice's voicing and consonants."""
+_VOICING, _CONSONANTS = (0.25, 2.0), (0.2, 2.0)
+_LOUDNESS = (12, 40)
+"""Of each stress level; the plain voice has about 20."""
+_TONE_HZ, _TONE_GAIN = (300, 1000, 2500, 4500), (50, 255)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,21 +123,28 @@ def _moved(formants: Sequence[list[str]], rng: np.random.Generator) -> list[list
 
 
 def _peculiarities(rng: np.random.Generator) -> list[list[str]]:
-    lines = []
-    if rng.random() < _ODD:
-        lines.append(["stressAdd", *_whole(rng.uniform(0, _STRESS) * rng.uniform(size=_PEAKS))])
-    if rng.random() < _ODD:
-        lines.append(["breath", *_whole(rng.uniform(1, _BREATH) * rng.uniform(size=_PEAKS))])
-    if rng.random() < _ODD:
-        lines.append(["echo", str(rng.integers(*_ECHO_MS)), str(rng.integers(*_ECHO_PERCENT))])
-    return lines
+    drawn: dict[str, Callable[[], Iterable[float]]] = {
+        "stressAdd": lambda: rng.uniform(0, _STRESS) * rng.uniform(size=_PEAKS),
+        "breath": lambda: rng.uniform(1, _BREATH) * rng.uniform(size=_PEAKS),
+        "echo": lambda: (rng.uniform(*_ECHO_MS), rng.uniform(*_ECHO_PERCENT)),
+        "voicing": lambda: (_PLAIN * _between(_VOICING, rng),),
+        "consonants": lambda: (_PLAIN * _between(_CONSONANTS, rng), _PLAIN * _between(_CONSONANTS, rng)),
+        "stressAmp": lambda: rng.uniform(*_LOUDNESS, size=_PEAKS),
+        "tone": lambda: [x for hz in _TONE_HZ for x in (hz, _between(_TONE_GAIN, rng))],
+    }
+    return [[name, *_whole(draw())] for name, draw in drawn.items() if rng.random() < _ODD]
+
+
+def _between(bounds: tuple[float, float], rng: np.random.Generator) -> float:
+    """Draw a factor: as often doubled as halved."""
+    return float(np.exp(rng.uniform(*np.log(bounds))))
 
 
 def _times(percent: str, factor: float) -> str:
     return str(round(int(percent) * factor))
 
 
-def _whole(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> list[str]:
+def _whole(values: Iterable[float]) -> list[str]:
     return [str(round(float(value))) for value in values]
 
 

@@ -153,7 +153,7 @@ def _trained(name: str, config: type[EncoderConfig], target: str, summary: str, 
         summary=summary,
         requires=("torch", "safetensors"),
         tags=frozenset({"fit", "resume"}),
-        revision=2,
+        revision=3,
         paper=paper,
         check=_SMALL,
     )
