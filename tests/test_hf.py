@@ -178,6 +178,7 @@ def test_a_hub_id_is_found_in_the_cache_and_its_commit_recorded(hub, llama, tmp_
     [
         {"model": "org/other"},
         {"model": "org/tiny", "revision": "v9"},
+        {"model": "org/tiny", "text_tokenizer": "org/tiny", "text_tokenizer_revision": "v9"},
         {"model": "org/tiny", "text_tokenizer": "org/other"},
     ],
 )

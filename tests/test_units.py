@@ -26,7 +26,7 @@ from areca_units.bottleneck import Fsq, Vq, unevenness
 from areca_units.ctc import Alphabet, CtcModel, train_ctc
 from areca_units.dedup import Dedup, deduplicate, expand
 from areca_units.encoder import Encoder, encoder_of
-from areca_units.features import grouped, mel_of, normalise, padded
+from areca_units.features import mel_of, normalise, padded
 from areca_units.kmeans import assign, fit_kmeans
 from areca_units.mfcc import MfccKmeans, mfcc
 from areca_units.options import DedupConfig, EncoderConfig, MfccKmeansConfig, UsmV1Config, UsmV2Config
@@ -159,13 +159,6 @@ def test_normalised_columns_have_mean_zero_and_variance_one() -> None:
     torch.testing.assert_close(x.mean(0), torch.zeros(4), atol=1e-5, rtol=0)
     torch.testing.assert_close(x.var(0, correction=0), torch.ones(4), atol=1e-4, rtol=0)
     assert torch.isfinite(normalise(torch.ones(1, 4))).all()
-
-
-def test_groups_hold_everything_once_within_budget() -> None:
-    lengths = [320, 60, 640, 1900, 64, 65, 2]
-    order = sorted(range(len(lengths)), key=lengths.__getitem__)
-    # Padded to multiples of 64: 64, 64, 64, 128, 320, 640 and 1,920, which is over the budget and goes alone.
-    assert grouped(order, lengths, 640) == [[6, 1, 4, 5], [0], [2], [3]]
 
 
 def test_batches_of_an_epoch_hold_every_utterance_once() -> None:

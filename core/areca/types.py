@@ -112,6 +112,19 @@ def require_codes(codes: list[Codes], streams: tuple[Stream, ...]) -> None:
                 raise InvalidCodes(f"codes {i}: stream {stream} holds {low if low < 0 else high}, out of range")
 
 
+def stacked_codes(codes: list[Codes], streams: tuple[Stream, ...]) -> list[torch.Tensor]:
+    """Return each of `codes` as int64 ``[K, F]``: for components whose K streams go frame by frame.
+
+    Raises:
+        InvalidCodes: as `require_codes`, or streams of unequal length.
+    """
+    require_codes(codes, streams)
+    for i, c in enumerate(codes):
+        if len(set(lengths := [len(x) for x in c.streams])) > 1:
+            raise InvalidCodes(f"codes {i}: expected streams of one length, got {lengths}")
+    return [torch.stack(c.streams) for c in codes]
+
+
 @dataclass(frozen=True, slots=True)
 class VoicePrompt:
     """A voice to speak in: some seconds of a person's speech, and the person's name if known."""

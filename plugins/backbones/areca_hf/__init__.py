@@ -19,7 +19,8 @@ ARECA_PLUGIN_API = 1
 UNKNOWN_FAMILY = "unknown"
 """The family of a model whose config is not on this machine, or lies inside a GGUF file."""
 
-_HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
+HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
+"""As ``org/name``; a path has a dot or slash in front, or more slashes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,8 @@ class HFConfig:
     """Seed of the initialisation, where weights are 'scratch'."""
     text_tokenizer: str | None = None
     """Hub id of another text tokenizer than the model's own."""
+    text_tokenizer_revision: str = "main"
+    """Branch, tag or commit of `text_tokenizer`."""
     text_tokenizer_path: Path | None = None
     """Directory of another text tokenizer than the model's own."""
     dropout: float = 0.1
@@ -73,7 +76,7 @@ def _check_options(config: HFConfig) -> None:
     if not 0 <= config.dropout < 1:
         raise InvalidConfig(f"backbone hf: dropout: expected 0 <= dropout < 1, got {config.dropout}")
     for option, hub_id in (("model", config.model), ("text_tokenizer", config.text_tokenizer)):
-        if hub_id is not None and not _HUB_ID.fullmatch(hub_id):
+        if hub_id is not None and not HUB_ID.fullmatch(hub_id):
             hint = "path" if option == "model" else "text_tokenizer_path"
             raise InvalidConfig(
                 f"backbone hf: {option}: expected a hub id like 'org/name', got {hub_id!r}; "

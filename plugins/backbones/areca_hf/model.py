@@ -146,7 +146,7 @@ def _set_dropout(architecture: Any, dropout: float) -> None:
 
 def _text_tokenizer(config: HFConfig, found: _Files) -> Any:
     if config.text_tokenizer_path is not None or config.text_tokenizer is not None:
-        return named_tokenizer(config.text_tokenizer, config.text_tokenizer_path)
+        return named_tokenizer(config.text_tokenizer, config.text_tokenizer_revision, config.text_tokenizer_path)
     if found.where.is_file():
         raise InvalidConfig(f"{found.where} brings no text tokenizer: give `text_tokenizer` or `text_tokenizer_path`")
     return fast_tokenizer(found.where, **found.options)

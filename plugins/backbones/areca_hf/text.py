@@ -14,8 +14,8 @@ from areca_hf.hub import snapshot
 T = TypeVar("T")
 
 
-def named_tokenizer(hub_id: str | None, directory: Path | None) -> Any:
-    """Return the text tokenizer of a directory or, where that is None, of a hub repository.
+def named_tokenizer(hub_id: str | None, revision: str, directory: Path | None) -> Any:
+    """Return the text tokenizer of a directory or, where that is None, of a hub repository at a revision.
 
     Raises:
         InvalidConfig: it is no fast tokenizer.
@@ -24,7 +24,7 @@ def named_tokenizer(hub_id: str | None, directory: Path | None) -> Any:
     if directory is not None:
         return fast_tokenizer(directory)
     assert hub_id is not None, "the caller gives one of them"
-    return fast_tokenizer(snapshot(hub_id, "main", weights=False))
+    return fast_tokenizer(snapshot(hub_id, revision, weights=False))
 
 
 def fast_tokenizer(where: Path, **options: Any) -> Any:

@@ -44,6 +44,8 @@ class PalmConfig(TextOptions):
     pretraining."""
     text_tokenizer: str | None = None
     """Hub id of a text tokenizer; without it and `text_tokenizer_path` one is trained on the recipe's text (nano)."""
+    text_tokenizer_revision: str = "main"
+    """Branch, tag or commit of `text_tokenizer`."""
     text_tokenizer_path: Path | None = None
     """Directory of a text tokenizer."""
 

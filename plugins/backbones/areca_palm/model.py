@@ -111,7 +111,7 @@ def _text_tokenizer(config: PalmConfig, data: Manifest) -> Any:
         return own_tokenizer(data, config, rows)
     from areca_hf.text import named_tokenizer
 
-    tokenizer = named_tokenizer(config.text_tokenizer, config.text_tokenizer_path)
+    tokenizer = named_tokenizer(config.text_tokenizer, config.text_tokenizer_revision, config.text_tokenizer_path)
     size = 1 + max(tokenizer.get_vocab().values())
     if size > rows:
         raise InvalidConfig(

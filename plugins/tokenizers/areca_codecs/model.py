@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Self
 import torch
 from transformers import DacModel, MimiModel, XcodecModel
 
-from areca.errors import InvalidCodes
-from areca.types import Audio, Codes, require_audio, require_codes
+from areca.batching import by_size
+from areca.types import Audio, Codes, require_audio, stacked_codes
 from areca_codecs import AnyConfig, XcodecConfig, spec
 from areca_codecs.figures import facts
 from areca_codecs.loading import find, load_model, verify
@@ -80,13 +80,13 @@ class Codec(ABC):
         Raises:
             InvalidCodes: nothing, another number of streams, streams of unequal length, or codes out of range.
         """
-        require_codes(codes, self._spec.streams)
-        frames = [_frames(c, i) for i, c in enumerate(codes)]
+        stacked = stacked_codes(codes, self._spec.streams)
+        frames = [c.shape[1] for c in stacked]
         result: dict[int, Audio] = {}
         for members in self._batches(frames):
             padded = torch.zeros(len(members), len(self._spec.streams), frames[members[-1]], dtype=torch.int64)
             for row, i in enumerate(members):
-                padded[row, :, : frames[i]] = torch.stack(codes[i].streams)
+                padded[row, :, : frames[i]] = stacked[i]
             samples = self.run_decoder(padded)
             for row, i in enumerate(members):
                 result[i] = self._audio(samples[row], frames[i], f"codes {i}")
@@ -110,15 +110,7 @@ class Codec(ABC):
 
     def _batches(self, frames: Sequence[int]) -> Iterator[list[int]]:
         """Yield the members of each batch, the longest last."""
-        most = self._config.batch_s * self._facts.frame_rate_hz
-        members: list[int] = []
-        for i in sorted(range(len(frames)), key=lambda i: frames[i]):
-            fits = self._causal or not members or frames[members[-1]] == frames[i]
-            if members and not (fits and (len(members) + 1) * frames[i] <= most):
-                yield members
-                members = []
-            members.append(i)
-        yield members
+        return by_size(frames, int(self._config.batch_s * self._facts.frame_rate_hz), mixed=self._causal)
 
     @property
     def _causal(self) -> bool:
@@ -181,10 +173,3 @@ class Xcodec(Codec):
     def _decode(self, codes: torch.Tensor) -> torch.Tensor:
         samples: torch.Tensor = self._model.decode(codes).audio_values
         return samples
-
-
-def _frames(codes: Codes, index: int) -> int:
-    lengths = [s.numel() for s in codes.streams]
-    if len(set(lengths)) > 1:
-        raise InvalidCodes(f"codes {index}: expected streams of one length, got {lengths}")
-    return lengths[0]

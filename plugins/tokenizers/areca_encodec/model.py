@@ -13,8 +13,9 @@ from encodec.model import ROOT_URL, EncodecModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from areca.errors import ArecaError, InvalidCodes, InvalidConfig
-from areca.types import Audio, Codes, require_audio, require_codes
+from areca.batching import by_size
+from areca.errors import ArecaError, InvalidConfig
+from areca.types import Audio, Codes, require_audio, stacked_codes
 from areca_encodec import FRAME_RATE_HZ, SAMPLE_RATE_HZ, EncodecConfig, spec
 
 CHECKPOINT_URL = f"{ROOT_URL}encodec_24khz-d7cc33bc.th"
@@ -93,13 +94,13 @@ class EncodecTokenizer:
         Raises:
             InvalidCodes: nothing, another number of streams, streams of unequal length, or codes out of range.
         """
-        require_codes(codes, self._streams)
-        frames = [c.streams[0].numel() for c in codes]
+        stacked = stacked_codes(codes, self._streams)
+        frames = [c.shape[1] for c in stacked]
         result: dict[int, Audio] = {}
         for members, longest in self._batches(frames):
             padded = torch.zeros(len(members), len(self._streams), longest, dtype=torch.int64)
             for row, i in enumerate(members):
-                padded[row, :, : frames[i]] = _stacked(codes[i], i)
+                padded[row, :, : frames[i]] = stacked[i]
             samples = self._model.decode([(padded.to(self._device), None)]).to("cpu", torch.float32)
             for row, i in enumerate(members):
                 result[i] = Audio(samples[row, :, : frames[i] * HOP].clone(), SAMPLE_RATE_HZ, f"codes {i}")
@@ -114,21 +115,9 @@ class EncodecTokenizer:
 
     def _batches(self, frames: Sequence[int]) -> Iterator[tuple[list[int], int]]:
         """Yield the members of each batch, alike in length, and the frames that they are padded to."""
-        most = self._batch_s * FRAME_RATE_HZ
-        members: list[int] = []
-        for i in sorted(range(len(frames)), key=lambda i: frames[i]):
-            if members and (len(members) + 1) * max(frames[i], LEAST_FRAMES) > most:
-                yield members, max(frames[members[-1]], LEAST_FRAMES)
-                members = []
-            members.append(i)
-        yield members, max(frames[members[-1]], LEAST_FRAMES)
-
-
-def _stacked(codes: Codes, index: int) -> torch.Tensor:
-    lengths = [s.numel() for s in codes.streams]
-    if len(set(lengths)) > 1:
-        raise InvalidCodes(f"codes {index}: expected streams of one length, got {lengths}")
-    return torch.stack(codes.streams)
+        sizes = [max(n, LEAST_FRAMES) for n in frames]
+        for members in by_size(sizes, int(self._batch_s * FRAME_RATE_HZ)):
+            yield members, sizes[members[-1]]
 
 
 def _empty() -> Any:

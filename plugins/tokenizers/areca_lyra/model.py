@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 
-from areca.errors import InvalidCodes
-from areca.types import Audio, Codes, require_audio, require_codes
+from areca.types import Audio, Codes, require_audio, stacked_codes
 from areca_lyra import FILES, FRAME_RATE_HZ, SAMPLE_RATE_HZ, LyraConfig, spec
 from areca_lyra.networks import FEATURES, Quantizer, StatefulNet
 from areca_lyra.pairs import merge_pairs, split_pairs
@@ -61,9 +60,7 @@ class LyraTokenizer:
         Raises:
             InvalidCodes: nothing, another number of streams, streams of unequal length, or codes out of range.
         """
-        require_codes(codes, self._streams)
-        stacked = [_stacked(c, i) for i, c in enumerate(codes)]
-        return [self._decode(c, f"codes {i}") for i, c in enumerate(stacked)]
+        return [self._decode(c, f"codes {i}") for i, c in enumerate(stacked_codes(codes, self._streams))]
 
     def _encode(self, samples: torch.Tensor) -> Codes:
         padded = torch.nn.functional.pad(samples, (0, -samples.shape[1] % HOP))
@@ -75,10 +72,3 @@ class LyraTokenizer:
         single = codes if self._config.merge == 1 else split_pairs(codes)
         samples = self._generator(self._quantizer.decode(single.numpy(force=True)))
         return Audio(torch.from_numpy(samples).reshape(1, -1), SAMPLE_RATE_HZ, name)
-
-
-def _stacked(codes: Codes, index: int) -> torch.Tensor:
-    lengths = [s.numel() for s in codes.streams]
-    if len(set(lengths)) > 1:
-        raise InvalidCodes(f"codes {index}: expected streams of one length, got {lengths}")
-    return torch.stack(codes.streams)

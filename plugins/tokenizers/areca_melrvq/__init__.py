@@ -56,4 +56,5 @@ def areca_components() -> Iterable[Component]:
         requires=("torch", "safetensors"),
         tags=frozenset({"fit", "decode"}),
         revision=2,
+        check={"levels": 2, "clusters": 16, "phase_iterations": 4},
     )

@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
-from areca.errors import InvalidCodes, InvalidManifest
+from areca.errors import InvalidManifest
 from areca.interfaces import Job
 from areca.manifest import Manifest
 from areca.mel import LOG_FLOOR, SPEECH, frames_of, invert, log_mel
-from areca.types import Audio, Codes, require_audio, require_codes
+from areca.types import Audio, Codes, require_audio, stacked_codes
 from areca_melrvq import SAMPLE_RATE_HZ, MelRvqConfig, spec
 from areca_melrvq.quantizer import fit_levels, quantize, reconstruct
 from areca_units.sampling import sample_features
@@ -94,13 +94,10 @@ class MelRvq:
         Raises:
             InvalidCodes: nothing, codes out of range, or streams of different lengths.
         """
-        require_codes(codes, spec(self.config, {}).streams)
-        return [self._decode(c) for c in codes]
+        return [self._decode(c) for c in stacked_codes(codes, spec(self.config, {}).streams)]
 
-    def _decode(self, codes: Codes) -> Audio:
-        if len(lengths := {len(s) for s in codes.streams}) > 1:
-            raise InvalidCodes(f"mel-rvq: expected streams of one length, got {sorted(lengths)}")
-        stacked = reconstruct(torch.stack(codes.streams).to(self.mean.device), self.codebooks)
+    def _decode(self, codes: torch.Tensor) -> Audio:
+        stacked = reconstruct(codes.to(self.mean.device), self.codebooks)
         mel = stacked.view(-1, SPEECH.mels) * self.deviation + self.mean
         samples = invert(
             mel.T.clamp(min=LOG_FLOOR),

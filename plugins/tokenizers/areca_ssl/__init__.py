@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import Literal
 from areca import Component, Kind, hookimpl, runtime
 from areca.errors import InvalidConfig
 from areca.specs import Spec, Stream, TokenizerSpec
+from areca_hf import HUB_ID
 
 ARECA_PLUGIN_API = 1
 SAMPLE_RATE_HZ = 16_000
-_HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +47,7 @@ class SslConfig:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.longest_s < 1:
             raise ValueError(f"longest_s must be at least 1 second, got {self.longest_s:g}")
-        if not _HUB_ID.fullmatch(self.model):
+        if not HUB_ID.fullmatch(self.model):
             raise ValueError(
                 f"model: expected a hub id like 'org/name', got {self.model!r}; a directory goes into `path`"
             )

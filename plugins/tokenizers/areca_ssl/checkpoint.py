@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ from transformers import AutoConfig, AutoModel
 
 from areca.errors import ArecaError, InvalidConfig
 from areca_hf.hub import snapshot
+from areca_hf.text import guarded
 from areca_ssl import SAMPLE_RATE_HZ, SslConfig
 
 _UNUSED = "masked_spec_embed"
@@ -33,19 +33,19 @@ def pretrained(config: SslConfig, families: tuple[str, ...], extractor: Any) -> 
     """
     where = config.path or snapshot(config.model, config.revision, weights=True)
     source = str(config.path or f"{config.model}@{where.name}")
-    architecture = _guarded(source, lambda: AutoConfig.from_pretrained(where, trust_remote_code=False))
+    architecture = guarded(source, lambda: AutoConfig.from_pretrained(where, trust_remote_code=False))
     _check(config, architecture, families, source)
     if not any(where.glob("*.safetensors")):
         raise ArecaError(
             f"{source}: has no *.safetensors, and pickled weights are never read; give a `revision` that has them (the "
             f"hub's converter proposes them as refs/pr/N), or convert it with save_pretrained and give its `path`"
         )
-    features = _guarded(source, lambda: extractor.from_pretrained(where))
+    features = guarded(source, lambda: extractor.from_pretrained(where))
     if features.sampling_rate != SAMPLE_RATE_HZ:
         raise InvalidConfig(f"{source}: expected an encoder of {SAMPLE_RATE_HZ} Hz, got {features.sampling_rate} Hz")
     # transformers draws from the global generator, also for weights that loading then overwrites.
     with torch.random.fork_rng(devices=[]):
-        model, report = _guarded(
+        model, report = guarded(
             source,
             lambda: AutoModel.from_pretrained(
                 where,
@@ -69,14 +69,3 @@ def _check(config: SslConfig, architecture: Any, families: tuple[str, ...], sour
         raise InvalidConfig(f"{source}: expected a model of type {' or '.join(families)}, got {family}")
     if config.layer > (layers := architecture.num_hidden_layers):
         raise InvalidConfig(f"{source}: its encoder has {layers} layers, got layer={config.layer}; give 1 to {layers}")
-
-
-def _guarded(source: str, load: Callable[[], Any]) -> Any:
-    """Call `load`; what transformers raises for unusable files becomes one line that names the source."""
-    try:
-        return load()
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        if "trust_remote_code" in str(error):
-            reason = "it needs code of its own, which areca never runs; give a model of a class in transformers"
-        raise ArecaError(f"{source}: transformers cannot load it: {reason}") from error

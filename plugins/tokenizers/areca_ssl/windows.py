@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ from typing import Protocol
 import torch
 from torch.nn import functional
 
-from areca_units.features import grouped
+from areca.batching import by_size
+from areca_units.features import rounded
 
 HOP = 320
 """Samples at 16 kHz from one frame of an encoder to the next: 20 ms."""
@@ -71,11 +71,9 @@ def encoded(encoder: Encoder, windows: Sequence[Window], budget: int) -> list[to
         windows: in any order and of any lengths.
         budget: rows of `Window.values` in a batch, padding included.
     """
-    lengths = [len(w.values) for w in windows]
-    order = sorted(range(len(windows)), key=lengths.__getitem__)
-    runs = [order] if encoder.mixed else [list(same) for _, same in itertools.groupby(order, lengths.__getitem__)]
+    sizes = [rounded(len(w.values)) if encoder.mixed else len(w.values) for w in windows]
     outputs: dict[int, torch.Tensor] = {}
-    for group in itertools.chain.from_iterable(grouped(run, lengths, budget) for run in runs):
+    for group in by_size(sizes, budget, mixed=encoder.mixed):
         outputs |= zip(group, encoder.run([windows[i] for i in group]), strict=True)
     return [outputs[i] for i in range(len(windows))]
 

@@ -11,11 +11,12 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from areca.batching import by_size
 from areca.interfaces import Job
 from areca.manifest import Manifest
 from areca.types import Audio, Codes, require_audio
 from areca_units import SAMPLE_RATE_HZ
-from areca_units.features import MEL, grouped, mel_of, normalise, padded
+from areca_units.features import MEL, mel_of, normalise, padded, rounded
 from areca_units.kmeans import assign, fit_kmeans
 from areca_units.mels import remove_mels
 from areca_units.options import EncoderConfig
@@ -117,11 +118,10 @@ class EncoderUnits(ABC):
     def run(self, audios: list[Audio], compute: Compute) -> list[torch.Tensor]:
         """Return what `compute` makes of each audio, in batches of similar length."""
         features = [normalise(mel_of(a)) for a in audios]
-        lengths = [len(x) for x in features]
-        order = sorted(range(len(audios)), key=lambda i: lengths[i])
+        sizes = [rounded(len(x)) for x in features]
         results: dict[int, torch.Tensor] = {}
-        for group in grouped(order, lengths, int(self.config.encode_batch_s * MEL.frame_rate_hz)):
-            batch, sizes = padded([features[i] for i in group])
-            outputs, frames = compute(batch.to(self.centroids.device), sizes.to(self.centroids.device))
+        for group in by_size(sizes, int(self.config.encode_batch_s * MEL.frame_rate_hz)):
+            batch, lengths = padded([features[i] for i in group])
+            outputs, frames = compute(batch.to(self.centroids.device), lengths.to(self.centroids.device))
             results |= {i: x[:n] for i, x, n in zip(group, outputs, frames.tolist(), strict=True)}
         return [results[i] for i in range(len(audios))]

@@ -50,23 +50,3 @@ def rounded(length: int) -> int:
     """Return the next of sixteen lengths an octave, a multiple of 4: few shapes, and at most a sixteenth of padding."""
     step = max(4, 1 << max(0, length.bit_length() - 5))
     return -(-length // step) * step
-
-
-def grouped(order: Sequence[int], lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Cut `order`, a sequence of indices, into groups that with their padding hold at most `budget`.
-
-    Args:
-        order: indices into `lengths`; neighbours of similar length waste least.
-        lengths: of the items.
-        budget: the longest of a group times its count stays within it; a longer item is a group of its own.
-    """
-    groups: list[list[int]] = []
-    longest = 0
-    for i in order:
-        longest = max(longest, rounded(lengths[i]))
-        if groups and longest * (len(groups[-1]) + 1) <= budget:
-            groups[-1].append(i)
-        else:
-            groups.append([i])
-            longest = rounded(lengths[i])
-    return groups

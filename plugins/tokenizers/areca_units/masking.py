@@ -37,7 +37,7 @@ def masked_spans(
         generator: what is drawn.
 
     Returns:
-        bool ``[B, F]``, true at masked frames; none beyond an item's length, and in each item at least one.
+        bool ``[B, F]``, true at masked frames; none beyond an item's length, and within one of 1 or more at least one.
     """
     # A frame is free if none of the `span` frames up to it starts a span.
     chance = 1 - (1 - share) ** (1 / span)

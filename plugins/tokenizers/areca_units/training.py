@@ -13,9 +13,10 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from areca.batching import grouped
 from areca.interfaces import Job
 from areca.manifest import Utterance
-from areca_units.features import MEL, grouped
+from areca_units.features import MEL, rounded
 from areca_units.options import EncoderConfig
 from areca_units.state import load_state, save_state
 
@@ -90,11 +91,12 @@ def drawn(seed: int, purpose: str, number: int) -> torch.Generator:
 
 def batches(lengths: Sequence[int], budget: int, seed: int) -> Iterator[list[int]]:
     """Yield batches of similar lengths for ever; an epoch's grouping and order depend on `seed` and its number."""
-    sizes = torch.tensor(lengths, dtype=torch.float64)
+    sizes = [rounded(length) for length in lengths]
+    exact = torch.tensor(lengths, dtype=torch.float64)
     for epoch in itertools.count():
         generator = drawn(seed, "epoch", epoch)
         jitter = 0.9 + 0.2 * torch.rand(len(lengths), generator=generator, dtype=torch.float64)
-        groups = grouped((sizes * jitter).argsort(stable=True).tolist(), lengths, budget)
+        groups = grouped((exact * jitter).argsort(stable=True).tolist(), sizes, budget)
         for g in torch.randperm(len(groups), generator=generator).tolist():
             yield groups[g]
 
