@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from areca.errors import InvalidManifest
+from areca.errors import InvalidConfig, InvalidManifest
 from areca.lm.model import SpeechLM
-from areca.manifest import Manifest, Utterance
+from areca.manifest import Manifest, Utterance, write_manifest
 from areca.specs import Stream
 from areca.tasks import Field, Task
 from areca.testing.tiny import tiny_backbone
@@ -130,6 +131,21 @@ def test_a_task_without_rows_says_what_they_lack(lm: SpeechLM, tmp_path: Path) -
     mt = Task("MT", (Field("source.text"),), (Field("target.text"),), ("source", "target"))
     with pytest.raises(InvalidManifest, match=r"task mt: no row.*'u0' lacks target.text, target.language"):
         write_examples(tmp_path / "x.arrow", lm, manifest, [TaskRows("mt", mt, 1.0, codes, {})], longest=100)
+    assert not (tmp_path / "x.arrow").exists()
+
+
+def test_a_language_without_a_name_is_named_by_file_and_row(lm: SpeechLM, tmp_path: Path) -> None:
+    manifest, codes = corpus()
+    rows = [*manifest.rows[:3], replace(manifest.rows[3], language="xzy"), *manifest.rows[4:]]
+    write_manifest(tmp_path / "manifest.jsonl", rows)
+    (tmp_path / "x.wav").write_bytes(b"never decoded")
+    read = Manifest.read(tmp_path / "manifest.jsonl", depth="path").select("train")
+    tts = [TaskRows("tts", TTS, 1.0, {}, codes)]
+    message = r"manifest\.jsonl: row 'u3', task tts: language 'xzy': expected a code as 'fr' or an English name"
+    with pytest.raises(InvalidConfig, match=message):
+        write_examples(tmp_path / "x.arrow", lm, read, tts, longest=100)
+    with pytest.raises(InvalidConfig, match=r"/nowhere: row 'u3', task tts: "):
+        write_examples(tmp_path / "x.arrow", lm, Manifest(tuple(rows), Path("/nowhere")), tts, longest=100)
     assert not (tmp_path / "x.arrow").exists()
 
 

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
+import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +16,10 @@ import soundfile
 import torch
 
 from areca.audio import write
-from areca.errors import InvalidArtifact, InvalidAudio, InvalidManifest
+from areca.cli.data import data
+from areca.errors import InvalidArtifact, InvalidAudio, InvalidConfig, InvalidManifest, MissingDependency
 from areca.manifest import Manifest, Utterance, write_manifest
+from areca.options import file_hash
 from areca.store import Store, seal
 from areca.types import Audio
 
@@ -149,6 +154,12 @@ BAD: list[tuple[Any, Callable[[Path], None], str]] = [
     ({"id": "x", "audio": "a.wav", "offset_s": 0.5, "duration_s": 0.6}, nothing, "duration_s is 1.1, but the audio"),
     ('{"id": "x", "offset_s": NaN}', nothing, "not JSON .NaN is no JSON number"),
     ('{"id": "x", "offset_s": 1e999}', nothing, "offset_s is inf, expected 0 or more"),
+    (f'{{"id": "x", "offset_s": 1{"0" * 400}}}', nothing, r"offset_s is 10+\.\.\.0+, expected 0 or more seconds"),
+    (f'{{"id": "x", "duration_s": 1{"0" * 400}}}', nothing, r"duration_s is 10+\.\.\.0+, expected more than 0"),
+    ('{"id": "x", "extra": {"n": [0, -1e999]}}', nothing, r"extra\.n\[1\] is -inf, expected a number"),
+    ('{"id": "x", "extra": {"a": [{"b": "\\ud800"}]}}', nothing, r"extra\.a\[0\]\.b is '\\ud800': half of a surrogate"),
+    ('{"id": "x", "extra": {"a": {"\\udfff": 1}}}', nothing, r"a name in extra\.a is '\\udfff': half of a surrogate"),
+    (f'{{"id": "x", "extra": {{"a": {"[" * 400 + "]" * 400}}}}}', nothing, "extra is more than 100 lists and objects"),
     ('{"id": "x"', nothing, "not JSON"),
     ("[" * 100_000, nothing, "not JSON"),
     ('["x"]', nothing, "expected a JSON object like .*, got list"),
@@ -170,7 +181,100 @@ def test_a_bad_row_is_named_by_file_and_line(
     assert str(raised.value).startswith(f"{path}:2: ")
     manifest = Manifest.read(path, skip_bad=True)
     assert [r.id for r in manifest.rows] == ["ok", "after"]
-    assert manifest.skipped == (str(raised.value),)
+    said, _, way_out = str(raised.value).rpartition("\n")
+    assert manifest.skipped == (said,)
+    good_rows = root / "manifest-good.jsonl"
+    assert (
+        way_out
+        == f"  to leave bad rows out: {shlex.join(['areca', 'data', str(path), '--skip-bad', '-o', str(good_rows)])}"
+    )
+    data(str(path), output=str(good_rows), skip_bad=True)
+    assert Manifest.read(good_rows).rows == manifest.rows
+
+
+def test_what_a_row_needs_to_be_read_is_missing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    (root / "x.g722").write_bytes(bytes(100))
+    path = lines(root, {"id": "ok", "audio": "a.wav"}, {"id": "x", "audio": "x.g722"})
+    with pytest.raises(InvalidManifest, match=r"manifest\.jsonl:2: audio: .*x\.g722: .*pip install 'areca\[formats\]'"):
+        Manifest.read(path)
+    assert [r.id for r in Manifest.read(path, skip_bad=True).rows] == ["ok"]
+    manifest = Manifest.read(path, depth="path")
+    with pytest.raises(MissingDependency, match=r"row 'x': .*x\.g722: .*pip install 'areca\[formats\]'"):
+        manifest.audio(manifest.rows[1])
+
+
+def test_any_language_and_whole_numbers_of_any_length_in_extra_are_read(root: Path) -> None:
+    path = lines(root, {"id": "x", "language": "tlh", "extra": {"n": 10**400}})
+    manifest = Manifest.read(path)
+    assert len(manifest.key) == 64
+    assert (manifest.path, manifest.select(language="tlh").path) == (path, path)
+
+
+def test_good_rows_are_written_beside_the_manifest(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    good = {"id": "1", "audio": "b.flac", "offset_s": 0.5, "text": "été", "extra": {"n": 1}}
+    path = lines(root, good, {"id": "2", "audio": "no.wav"}, {"id": "3", "text": "x"})
+    with pytest.raises(InvalidManifest, match=r"manifest\.jsonl:2: audio: "):
+        data("manifest.jsonl", output="good.jsonl")
+    assert not (root / "good.jsonl").exists()
+    data(str(path), output="good.jsonl", skip_bad=True)
+    said = capsys.readouterr().out
+    assert f"{path}:2: audio: {root / 'no.wav'}: no such file" in said
+    assert "left out 1 of 3 rows\n" in said
+    manifest = Manifest.read("good.jsonl")
+    assert list(manifest.rows) == [Utterance(**good), Utterance(id="3", text="x")]
+    assert f"2 rows in good.jsonl, key {manifest.key[:12]}" in said
+    data("good.jsonl", output="again.jsonl")
+    assert "left out 0 of 2 rows\n" in capsys.readouterr().out
+    assert (root / "again.jsonl").read_bytes() == (root / "good.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("good.jsonl", "good.jsonl: exists already"),
+        ("manifest.jsonl", "manifest.jsonl: exists already"),
+        ("dangling.jsonl", "dangling.jsonl: exists already"),
+        ("../good.jsonl", r"write it beside .*manifest\.jsonl, as: -o .*manifest-good\.jsonl"),
+        ("missing/good.jsonl", r"write it beside .*manifest\.jsonl"),
+        ("good", r"write it beside .*manifest\.jsonl"),
+    ],
+)
+def test_good_rows_go_nowhere_else_and_over_nothing(root: Path, output: str, message: str) -> None:
+    path = lines(root, {"id": "1", "audio": "a.wav"}, {"id": "2", "audio": "no.wav"})
+    (root / "good.jsonl").write_text("precious")
+    (root / "dangling.jsonl").symlink_to("nothing")
+    there = sorted(root.parent.rglob("*"))
+    with pytest.raises(InvalidConfig, match=message):
+        data(str(path), output=str(root / output), skip_bad=True)
+    assert sorted(root.parent.rglob("*")) == there
+    assert (root / "good.jsonl").read_text() == "precious"
+
+
+def test_nothing_is_written_over_what_appears_while_rows_are_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, read = lines(root, {"id": "1", "text": "x"}), Manifest.read
+
+    def slow(*args: Any, **options: Any) -> Manifest:
+        (root / "good.jsonl").write_text("precious")
+        return read(*args, **options)
+
+    monkeypatch.setattr(Manifest, "read", slow)
+    with pytest.raises(InvalidConfig, match=r"good\.jsonl: exists already"):
+        data(str(path), output=str(root / "good.jsonl"), skip_bad=True)
+    assert (root / "good.jsonl").read_text() == "precious"
+
+
+def test_nothing_is_written_into_an_artifact(root: Path) -> None:
+    path = lines(root, {"id": "1", "audio": "a.wav"})
+    seal(root, "0123abcd", {"dataset": "x"}, "dataset x")
+    with pytest.raises(InvalidConfig, match=r"is an artifact, .* remove artifact\.json from the copy"):
+        data(str(path), output=str(root / "good.jsonl"), skip_bad=True)
+    shutil.copy(path, root / "own.jsonl")
+    with pytest.raises(InvalidArtifact, match=r"own\.jsonl: is no part of the artifact.*\n.*remove .*artifact\.json"):
+        Manifest.read(root / "own.jsonl")
 
 
 def test_depth_of_looking(root: Path) -> None:
@@ -275,6 +379,46 @@ def test_a_made_dataset_has_its_artifacts_key(root: Path) -> None:
         Manifest.read(root / "manifest.jsonl")
     (root / "artifact.json").unlink()
     assert Manifest.read(root / "manifest.jsonl").key != artifact.key
+
+
+@pytest.mark.parametrize(
+    ("change", "happened"),
+    [
+        (damage("b.flac", lambda b: b[:-1] + bytes([b[-1] ^ 1])), "changed"),
+        (damage("b.flac", lambda b: b[: len(b) // 2]), "changed"),
+        (lambda root: (root / "b.flac").unlink(), "removed"),
+    ],
+)
+def test_every_file_of_a_made_dataset_outside_the_store_is_checked(
+    root: Path, change: Callable[[Path], None], happened: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_manifest(root / "manifest.jsonl", [Utterance(id="1", audio="a.wav"), Utterance(id="2", audio="b.flac")])
+    artifact = seal(root, "0123abcd", {"dataset": "x"}, "dataset x")
+    (root / "notes.txt").write_text("what is no part of the data changes nothing")
+    assert Manifest.read(root / "manifest.jsonl").key == artifact.key
+    change(root)
+    monkeypatch.chdir(root)
+    for path in (root / "manifest.jsonl", Path("manifest.jsonl")):
+        with pytest.raises(
+            InvalidArtifact, match=rf"b\.flac: {happened} since it was made\n.*\n.*remove .*artifact\.json"
+        ):
+            Manifest.read(path, skip_bad=True)
+    (root / "artifact.json").unlink()
+    assert Manifest.read(root / "manifest.jsonl", skip_bad=True).key != artifact.key
+
+
+def test_a_made_dataset_in_the_store_is_not_hashed_at_each_reading(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(directory: Path) -> None:
+        shutil.copy(root / "a.wav", directory)
+        write_manifest(directory / "manifest.jsonl", [Utterance(id="1", audio="a.wav")])
+
+    artifact = Store(tmp_path / "store").make({"dataset": "x"}, build, label="dataset x")
+    hashed = []
+    monkeypatch.setattr("areca.options.file_hash", lambda path: hashed.append(path.name) or file_hash(path))
+    assert Manifest.read(artifact.directory / "manifest.jsonl").key == artifact.key
+    assert hashed == ["manifest.jsonl"]
 
 
 def test_a_made_datasets_key_changes_when_rows_are_left_out(root: Path, tmp_path: Path) -> None:

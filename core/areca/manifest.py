@@ -7,13 +7,14 @@ import functools
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from areca.audio import read as read_audio
-from areca.errors import InvalidArtifact, InvalidAudio, InvalidManifest
+from areca.errors import InvalidArtifact, InvalidAudio, InvalidManifest, MissingDependency
 from areca.manifest_rows import Depth, Files, parse
 from areca.types import Audio
 
@@ -62,12 +63,14 @@ class Manifest:
         skipped: messages about rows that were left out (``skip_bad``).
         made_key: key of the artifact that the manifest is part of, and of what was selected from it; None where it
             is no artifact: `key` then follows from the rows and the files.
+        path: the file that the rows were read from; None where they were not read.
     """
 
     rows: tuple[Utterance, ...]
     root: Path
     skipped: tuple[str, ...] = ()
     made_key: str | None = None
+    path: Path | None = None
 
     @classmethod
     def read(cls, path: str | Path, *, skip_bad: bool = False, depth: Depth | None = None) -> Manifest:
@@ -82,7 +85,7 @@ class Manifest:
 
         Raises:
             InvalidManifest: a bad row, named by file and line, or no good one at all.
-            InvalidArtifact: an artifact whose manifest was changed.
+            InvalidArtifact: an artifact whose manifest was changed, or outside the store any of its files.
         """
         path = Path(path)
         if not path.is_file():
@@ -96,13 +99,15 @@ class Manifest:
                 good.append(row)
             elif skip_bad:
                 skipped.append(str(row))
+            elif made_key is None:
+                raise InvalidManifest(f"{row}\n  to leave bad rows out: {_leaving_out(path)}")
             else:
                 raise row
         if not good:
             raise InvalidManifest("\n".join([f"{path}: no usable row", *skipped[:5]]))
         if skipped and made_key is not None:
             made_key = _hash([made_key, [row.id for row in good]])
-        return cls(tuple(good), path.parent, tuple(skipped), made_key)
+        return cls(tuple(good), path.parent, tuple(skipped), made_key, path)
 
     @functools.cached_property
     def key(self) -> str:
@@ -129,7 +134,7 @@ class Manifest:
             there = {k: sorted({str(getattr(row, k)) for row in self.rows}) for k in wanted}
             raise InvalidManifest(f"{self.root}: no row with {wanted}; there are {there}")
         made_key = None if self.made_key is None else _hash([self.made_key, wanted])
-        return Manifest(chosen, self.root, self.skipped, made_key)
+        return dataclasses.replace(self, rows=chosen, made_key=made_key)
 
     def audio(self, row: Utterance) -> Audio:
         """Decode the row's recording, or the part of it that the row means; its rate is the file's.
@@ -137,6 +142,7 @@ class Manifest:
         Raises:
             InvalidManifest: the row has none, or its path leads out of the folder.
             InvalidAudio: the file cannot be decoded.
+            MissingDependency: PyAV is needed and not installed.
         """
         return self._read(row, "audio", row.offset_s, row.duration_s)
 
@@ -162,8 +168,8 @@ class Manifest:
             raise InvalidManifest(f"{self.root}: row {row.id!r} has no {column}")
         try:
             return read_audio(self.resolve(relative), offset_s=offset_s, duration_s=duration_s)
-        except InvalidAudio as error:
-            raise InvalidAudio(f"row {row.id!r}: {error}") from error
+        except (InvalidAudio, MissingDependency) as error:
+            raise type(error)(f"row {row.id!r}: {error}") from error
 
 
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
@@ -191,16 +197,35 @@ def _hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
+def _leaving_out(path: Path) -> str:
+    good = path.with_stem(f"{path.stem}-good")
+    return shlex.join(["areca", "data", str(path), "--skip-bad", "-o", str(good)])
+
+
 def _made_key(path: Path) -> str | None:
-    if not (path.parent / _MADE).is_file():
+    """Return the key of the artifact that `path` is part of.
+
+    The store verifies what it hands out; a copy elsewhere is anyone's to change, so each of its files is hashed.
+    """
+    meta = path.parent / _MADE
+    if not meta.is_file():
         return None
     from areca.options import file_hash
     from areca.store import Artifact
 
     artifact = Artifact.open(path.parent, verify=False)
-    files = json.loads((path.parent / _MADE).read_text(encoding="utf-8"))["files"]
-    if files.get(path.name) != file_hash(path):
-        raise InvalidArtifact(f"{path}: changed since it was made; to use it as your own, remove {_MADE} beside it")
+    hashes = json.loads(meta.read_text(encoding="utf-8"))["files"]
+    own = f"to use what is there as data of your own: remove {meta}"
+    if path.name not in hashes:
+        raise InvalidArtifact(f"{path}: is no part of the artifact that {path.parent} is\n  {own}")
+    in_store = path.parent.resolve().name == artifact.key
+    again = f"areca store rm {artifact.key[:12]}" if in_store else "areca data NAME ... -o ANOTHER_FOLDER"
+    for name in [path.name] if in_store else hashes:
+        file = path.parent / name
+        found = file_hash(file) if file.is_file() else None
+        if found != hashes[name]:
+            happened = "changed" if found else "removed"
+            raise InvalidArtifact(f"{file}: {happened} since it was made\n  to make it again: {again}\n  {own}")
     return artifact.key
 
 

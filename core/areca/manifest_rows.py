@@ -6,12 +6,13 @@ import dataclasses
 import json
 import math
 import os
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from areca import audio
-from areca.errors import InvalidAudio, InvalidManifest, suggest
+from areca.errors import InvalidAudio, InvalidManifest, MissingDependency, suggest
 
 if TYPE_CHECKING:
     from areca.manifest import Utterance
@@ -21,6 +22,10 @@ LONGEST_S = 600.0
 """Seconds that one utterance may last."""
 _SLACK_S = 0.01
 """Manifests round offsets and durations: this much beyond the end of a file is still its end."""
+_MOST_S = 1e9
+"""Thirty years, more than any recording lasts: JSON writes integers of any length, and a float does not hold them."""
+_DEEPEST = 100
+"""Lists and objects within each other in `extra`: the reader's limit depends on who calls it."""
 _TEXT = ((str, type(None)), "text or null")
 _TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
     "id": ((str,), "text"),
@@ -35,7 +40,8 @@ def parse(line: bytes, cls: type[Utterance]) -> Utterance:
     """Read one line of JSON as a row; its files are not looked at.
 
     Raises:
-        InvalidManifest: no UTF-8, no JSON object, an unknown or missing column, a value of the wrong type or range.
+        InvalidManifest: no UTF-8, no JSON object, an unknown or missing column, a value of the wrong type or range,
+            or in `extra` one that cannot be written again.
     """
     try:
         row = json.loads(line.decode("utf-8"), parse_constant=_no_constant)
@@ -52,6 +58,7 @@ def parse(line: bytes, cls: type[Utterance]) -> Utterance:
     if "id" not in row:
         raise InvalidManifest("column 'id' is missing")
     _check_span(row.get("offset_s", 0.0), row.get("duration_s"))
+    _check_inside("extra", row.get("extra", {}))
     return cls(**row)
 
 
@@ -86,7 +93,7 @@ class Files:
         """Check the row's files: they are there (path), as long as the row says (header), sound in full (decode).
 
         Raises:
-            InvalidManifest: they are not.
+            InvalidManifest: they are not, or what reads them is not installed.
         """
         spans = {"audio": (row.offset_s, row.duration_s), "target_audio": (0.0, None)}
         for column, (offset_s, duration_s) in spans.items():
@@ -101,7 +108,7 @@ class Files:
                 if depth == "decode" and (path, offset_s, duration_s) not in self._decoded:
                     audio.read(path, offset_s=offset_s, duration_s=duration_s)
                     self._decoded.add((path, offset_s, duration_s))
-            except InvalidAudio as error:
+            except (InvalidAudio, MissingDependency) as error:
                 raise InvalidManifest(f"{column}: {error}") from error
 
     def _length_s(self, path: str) -> float:
@@ -125,19 +132,42 @@ def _refuse_column(column: str, cls: type[Utterance]) -> None:
 def _check_type(column: str, value: Any) -> None:
     types, expected = _TYPES.get(column, _TEXT)
     if not isinstance(value, types) or isinstance(value, bool):
-        raise InvalidManifest(f"column {column!r} is {value!r}, expected {expected}")
+        raise InvalidManifest(f"column {column!r} is {reprlib.repr(value)}, expected {expected}")
     if isinstance(value, str):
         if not value.strip():
             raise InvalidManifest(f"column {column!r} is empty; leave out what is not known")
-        if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
-            raise InvalidManifest(f"column {column!r} is {value!r}: half of a surrogate pair is no text")
+        _check_text(f"column {column!r}", value)
+
+
+def _check_text(where: str, value: str) -> None:
+    if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
+        raise InvalidManifest(f"{where} is {value!r}: half of a surrogate pair is no text")
+
+
+def _check_inside(where: str, value: Any, depth: int = 0) -> None:
+    """Refuse in `extra` what JSON reads but does not write again: the manifest's key is made of its rows as JSON."""
+    if depth > _DEEPEST:
+        raise InvalidManifest(f"extra is more than {_DEEPEST} lists and objects deep")
+    if isinstance(value, str):
+        _check_text(where, value)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise InvalidManifest(f"{where} is {value}, expected a number that a float can hold")
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            _check_inside(f"{where}[{i}]", item, depth + 1)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            _check_text(f"a name in {where}", name)
+            _check_inside(f"{where}.{name}", item, depth + 1)
 
 
 def _check_span(offset_s: float, duration_s: float | None) -> None:
-    if not (math.isfinite(offset_s) and offset_s >= 0):
-        raise InvalidManifest(f"offset_s is {offset_s}, expected 0 or more seconds")
-    if duration_s is not None and not (math.isfinite(duration_s) and duration_s > 0):
-        raise InvalidManifest(f"duration_s is {duration_s}, expected more than 0 seconds")
+    if not 0 <= offset_s <= _MOST_S:
+        raise InvalidManifest(f"offset_s is {reprlib.repr(offset_s)}, expected 0 or more seconds, up to {_MOST_S:g}")
+    if duration_s is not None and not 0 < duration_s <= _MOST_S:
+        raise InvalidManifest(
+            f"duration_s is {reprlib.repr(duration_s)}, expected more than 0 seconds, up to {_MOST_S:g}"
+        )
 
 
 def _check_length(column: str, seconds: float, offset_s: float, duration_s: float | None) -> None:

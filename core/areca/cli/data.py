@@ -20,21 +20,23 @@ if TYPE_CHECKING:
     from areca.manifest import Manifest
 
 _AUDIO = (".flac", ".wav")
+_OUTPUT = "folder to put the dataset in; of a manifest: another one beside it, to put its good rows in"
 
 
 def data(
     name: Annotated[str, typer.Argument(metavar="NAME", help="a dataset, or a manifest (.jsonl) to look through")],
     options: Annotated[list[str] | None, typer.Argument(metavar="OPTION=VALUE", help="see `areca show NAME`")] = None,
-    output: Annotated[str | None, typer.Option("--output", "-o", help="folder to put the dataset in")] = None,
+    output: Annotated[str | None, typer.Option("--output", "-o", help=_OUTPUT)] = None,
     seed: Annotated[str, typer.Option("--seed", help="of the choice of rows")] = "0",
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="list bad rows of a manifest and go on")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="list bad rows of a manifest and go on without")] = False,
 ) -> None:
     """Make a dataset once, and put it in a folder; or check every row of a manifest and of its files.
 
-    `areca data say languages=[fr] count=100 -o say-fr` makes one, `areca data say-fr/manifest.jsonl` checks it.
+    `areca data say languages=[fr] count=100 -o say-fr` makes one, `areca data say-fr/manifest.jsonl` checks it,
+    `areca data own/manifest.jsonl --skip-bad -o own/good.jsonl` writes a manifest of the good rows of one.
     """
     if name.endswith(".jsonl"):
-        _check(Path(name), skip_bad=skip_bad)
+        _check(Path(name), None if output is None else Path(output), skip_bad=skip_bad)
         return
     part = resolve(common.registry(), Kind.DATASET, {"name": name, **_values(options or ())}, role="data")
     if output is not None:
@@ -64,8 +66,8 @@ def _whole(seed: str) -> int:
 
 
 def _require_free(output: Path) -> None:
-    if output.exists():
-        raise InvalidConfig(f"{output}: exists already; name a folder that does not, or remove it")
+    if os.path.lexists(output):
+        raise InvalidConfig(f"{output}: exists already; name another, or remove it")
 
 
 def _make(part: Part, seed: int) -> Manifest:
@@ -88,19 +90,40 @@ def _place(source: str, target: str) -> str:
     return str(shutil.copy2(source, target))
 
 
-def _check(path: Path, *, skip_bad: bool) -> None:
-    from areca.manifest import Manifest
+def _check(path: Path, output: Path | None, *, skip_bad: bool) -> None:
+    from areca.manifest import Manifest, write_manifest
 
+    if output is not None:
+        _require_beside(path, output)
     manifest = Manifest.read(path, skip_bad=skip_bad, depth="decode")
     for message in manifest.skipped:
         print(message)
-    if manifest.skipped:
+    if manifest.skipped or output is not None:
         print(f"left out {len(manifest.skipped)} of {len(manifest.skipped) + len(manifest.rows)} rows\n")
-    _summarize(manifest, path.parent)
+    if output is not None:
+        _require_free(output)  # again: reading takes long enough for someone else to have made it
+        write_manifest(output, manifest.rows)
+    _summarize(manifest, output or path.parent)
 
 
-def _summarize(manifest: Manifest, folder: Path) -> None:
+def _require_beside(path: Path, output: Path) -> None:
+    from areca.store import META
+
+    if output.suffix != path.suffix or os.path.realpath(output.parent) != os.path.realpath(path.parent):
+        example = path.with_stem(f"{path.stem}-good")
+        raise InvalidConfig(
+            f"-o {output}: a manifest's paths start from its folder; write it beside {path}, as: -o {example}"
+        )
+    if (path.parent / META).is_file():
+        raise InvalidConfig(
+            f"-o {output}: {path.parent} is an artifact, to which nothing is added; copy the folder elsewhere, "
+            f"and remove {META} from the copy"
+        )
+    _require_free(output)
+
+
+def _summarize(manifest: Manifest, place: Path) -> None:
     counts = Counter((row.language or "", row.source or "", row.split) for row in manifest.rows)
     rows = [[*cell, str(count)] for cell, count in sorted(counts.items())]
     common.print_table(("language", "source", "split", "rows"), rows)
-    print(f"\n{len(manifest.rows)} rows in {folder}, key {manifest.key[:12]}")
+    print(f"\n{len(manifest.rows)} rows in {place}, key {manifest.key[:12]}")

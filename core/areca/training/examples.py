@@ -14,7 +14,7 @@ import pyarrow.compute
 import torch
 from numpy.typing import NDArray
 
-from areca.errors import InvalidCodes, InvalidManifest
+from areca.errors import InvalidCodes, InvalidConfig, InvalidManifest
 from areca.interfaces import Progress, no_progress
 from areca.manifest import Manifest, Utterance
 from areca.tasks import Task, values_of
@@ -117,6 +117,7 @@ def write_examples(
 
     Raises:
         InvalidManifest: no row has the fields that a task needs.
+        InvalidConfig: a row's language is unknown to a task that names it; the message names file and row.
         InvalidCodes: a row's codes do not fit the LM; the message names the row.
     """
     left_out = []
@@ -147,12 +148,22 @@ def write_examples(
 def _rows_for(manifest: Manifest, task: TaskRows) -> list[Utterance]:
     missing = {row.id: task.task.fields_missing(row) for row in manifest.rows}
     if rows := [row for row in manifest.rows if not missing[row.id]]:
+        _check_languages(manifest, task, rows)
         return rows
     row = manifest.rows[0]
     raise InvalidManifest(
         f"task {task.name}: no row of {manifest.root} has all its fields; "
         f"row {row.id!r} lacks {', '.join(missing[row.id])}"
     )
+
+
+def _check_languages(manifest: Manifest, task: TaskRows, rows: Sequence[Utterance]) -> None:
+    # Not refused on reading: only prompts need a language's name, and tokenizers are fitted to speech of any.
+    for row in rows:
+        try:
+            task.task.header(values_of(row, {}))
+        except InvalidConfig as e:
+            raise InvalidConfig(f"{manifest.path or manifest.root}: row {row.id!r}, task {task.name}: {e}") from e
 
 
 def collate(examples: Examples, rows: Sequence[NDArray[np.int64]], pad: int) -> dict[str, torch.Tensor]:
