@@ -213,3 +213,29 @@ print(json.dumps({
     assert found["bad"].startswith("BrokenPlugin: plugin 'bad_codec.py' cannot be used")
     assert "component name 'My'" in found["bad"]
     assert "a module called 'json' is there already: rename the file" in found["taken"]
+
+
+def test_research_code_that_was_changed_is_another_part(world: Any, plugin_code: str) -> None:
+    (world.directory / "research").mkdir()
+    code, model = (world.directory / "research" / name for name in ("my_codec.py", "my_codec_model.py"))
+    code.write_text(plugin_code + HOOK.format("row('my-codec')"))
+    model.write_text("class Model: pass")
+
+    def key() -> str:
+        found = world.python(
+            LOCAL
+            + """
+from areca.parts import resolve
+registry = Registry.discover(["./my_codec.py"], root=Path("research"))
+print(json.dumps(resolve(registry, Kind.TOKENIZER, {"name": "my-codec"}, role="speech").key(None, 0)))
+"""
+        )
+        assert isinstance(found, str)
+        return found
+
+    keys = [key(), key()]
+    model.write_text("class Model: fixed = True")
+    keys.append(key())
+    code.write_text(code.read_text() + "# as the paper has it\n")
+    keys.append(key())
+    assert [keys.index(k) for k in keys] == [0, 0, 2, 3]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import importlib
 import importlib.util
 import os
@@ -63,6 +65,25 @@ def _import_file(path: Path) -> ModuleType:
         del sys.modules[path.stem]
         raise
     return module
+
+
+@functools.cache
+def digest_of(modules: tuple[str, ...]) -> str:
+    """Return a hash of the Python files of `modules`, whole packages where they are in one; none is imported for it.
+
+    What it was when first asked stays: that is the code which the process has loaded.
+    """
+    digest = hashlib.sha256()
+    for top in sorted({name.partition(".")[0] for name in modules}):
+        spec = importlib.util.find_spec(top)
+        folders = [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
+        files = [(folder, path) for folder in folders for path in sorted(folder.rglob("*.py"))]
+        if spec and spec.origin and not folders and spec.origin.endswith(".py"):
+            files = [(Path(spec.origin).parent, Path(spec.origin))]
+        for folder, path in files:
+            name = f"{top}/{path.relative_to(folder).as_posix()}"
+            digest.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())
+    return digest.hexdigest()
 
 
 def check_hooks(plugin: ModuleType) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from areca.component import Kind
 from areca.errors import ArecaError, IncompatibleParts, InvalidConfig, suggest
 from areca.options import build, canonical
-from areca.registry import Entry, Registry
+from areca.registry import LOCAL, Entry, Registry
 from areca.specs import Spec
 from areca.store import key_of
 
@@ -50,13 +50,19 @@ class Part:
         yield self
 
     def identity(self) -> dict[str, Any]:
-        """Return what the part is apart from its needs and its data: component, revision and options."""
+        """Return what the part is apart from its needs and its data: component, revision and options.
+
+        Code that is not installed is named by its text too: research changes it without raising its revision.
+        """
         component = self.entry.component
-        return {
+        identity = {
             "component": f"{component.kind}:{self.entry.qualified}",
             "revision": component.revision,
             "config": canonical(self.config),
         }
+        if self.entry.provider.distribution == LOCAL:
+            identity["code"] = self.entry.code()
+        return identity
 
     def recipe(self, data_key: str | None, seed: int) -> dict[str, Any]:
         """Return what identifies the part as made, before any work: the preimage of its key.

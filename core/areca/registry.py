@@ -17,7 +17,7 @@ import pluggy
 from areca import hookspecs
 from areca.component import PLUGIN_API, Component, Kind
 from areca.errors import AmbiguousComponent, BrokenPlugin, MissingDependency, UnknownComponent, suggest
-from areca.importing import check_hooks, import_local, is_installed, traced
+from areca.importing import check_hooks, digest_of, import_local, is_installed, traced
 from areca.specs import Spec
 
 GROUP = "areca"
@@ -64,6 +64,11 @@ class Entry:
     def names(self) -> tuple[str, ...]:
         """Every name that finds this component: bare, by plugin, by distribution and plugin."""
         return (self.component.name, f"{self.provider.plugin}/{self.component.name}", self.qualified)
+
+    def code(self) -> str:
+        """Return a hash of the code of the plugin, and of the modules that the component's spec and target are in."""
+        component = self.component
+        return digest_of((self.provider.plugin, *(ref.partition(":")[0] for ref in (component.spec, component.target))))
 
     def missing(self) -> tuple[str, ...]:
         """Return the modules it requires that are not installed, without importing any."""
