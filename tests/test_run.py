@@ -8,16 +8,20 @@ import subprocess
 import sys
 import warnings
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import copy_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 import yaml
+from typer.testing import CliRunner
 
 import areca
 from areca import audio
+from areca.cli.app import app
 from areca.config import parse_config
 from areca.errors import ArecaError, ArecaWarning, InvalidAudio, InvalidConfig, UnknownComponent
 from areca.evaluation.inputs import open_inputs
@@ -46,6 +50,43 @@ RUN = {
     "lm": {"init": "normal"},
     "training": {"steps": 2, "batch_tokens": 1024, "longest_tokens": 400, "optimizer": "adamw"},
 }
+VOICED = """
+from dataclasses import dataclass
+
+from areca import Component, Kind, hookimpl
+from areca.specs import VocoderSpec
+from areca.types import Audio
+
+ARECA_PLUGIN_API = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    pass
+
+
+def spec(config, needs):
+    return VocoderSpec(needs["tokenizer"].streams, 16_000)
+
+
+class Voiced:
+    @staticmethod
+    def load(config, needs, files, *, device, dtype):
+        return Voiced()
+
+    def synthesize(self, codes, voices, *, generator):
+        return [self._speak(640 * len(c.streams[0]), v.audio) for c, v in zip(codes, voices, strict=True)]
+
+    def _speak(self, length, voice):
+        return Audio(voice.samples.repeat(1, length // voice.samples.shape[1] + 1)[:, :length], voice.sample_rate_hz)
+
+
+@hookimpl
+def areca_components():
+    yield Component(kind=Kind.VOCODER, name="voiced", summary="says the voice prompt itself", config=Config,
+                    spec="voiced:spec", target="voiced:Voiced", needs={"tokenizer": Kind.TOKENIZER},
+                    tags=frozenset({"voice"}))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +97,14 @@ def checkpoint(root: Path) -> Path:
 @pytest.fixture(scope="module")
 def system(checkpoint: Path) -> System:
     return areca.load(checkpoint)
+
+
+@pytest.fixture(scope="module")
+def voiced(root: Path) -> tuple[Path, Path]:
+    """A checkpoint whose vocoder takes a voice, and the file of that vocoder; the rest is the other checkpoint's."""
+    (root / "voiced.py").write_text(VOICED)
+    run = parse_config(RUN | {"plugins": ["./voiced.py"], "vocoder": {"name": "voiced"}}, root=root)
+    return Pipeline(run, Store(root / "store")).checkpoint().directory, root / "voiced.py"
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +201,18 @@ def test_questions_that_cannot_be_asked(
         system.run(**given)
 
 
+def test_a_voice_reaches_the_vocoder_that_takes_one(voiced: tuple[Path, Path], french: list[Path]) -> None:
+    directory, plugin = voiced
+    speaking = areca.load(directory, plugins=[str(plugin)])
+    for voice in (french[2], audio.read(french[1])):
+        prompt = voice if isinstance(voice, Audio) else audio.read(voice)
+        for result in speaking.run("s2st", french[:2], source="fr", target="en", voice=voice):
+            samples = result.audio.samples[:, : prompt.samples.shape[1]]
+            assert torch.equal(samples, prompt.samples[:, : samples.shape[1]])
+    with pytest.raises(InvalidAudio, match=r"none\.wav: no such file"):
+        speaking.run("s2st", french[0], source="fr", target="en", voice="none.wav")
+
+
 def test_a_task_that_it_was_not_trained_for_warns(system: System, french: list[Path]) -> None:
     with pytest.warns(ArecaWarning, match="'ast' is none that this checkpoint was trained for: asr, s2st"):
         system.run("ast", french[0], source="fr", target="en")
@@ -198,6 +259,14 @@ def test_recordings_that_cannot_be_used_are_named(kind: str, says: str, system: 
     path = _bad(tmp_path, kind)
     with pytest.raises(InvalidAudio, match=rf"{kind}\.wav.*{says}"):
         system.run("asr", path, source="fr")
+
+
+def test_all_recordings_are_read_before_one_is_answered(
+    system: System, french: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("areca.system.generate", None)  # nothing can be answered
+    with pytest.raises(InvalidAudio, match=r"nan\.wav.*has NaN"):
+        system.run("asr", [*french, _bad(tmp_path, "nan")], source="fr", batch=1)
 
 
 def test_the_length_it_names_is_a_length_it_takes(system: System) -> None:
@@ -250,6 +319,12 @@ def silent(_: str) -> AbstractContextManager[Progress]:
     return nullcontext(no_progress)
 
 
+def _run(*arguments: object, plugins: tuple[object, ...] = ()) -> Any:
+    """``areca run`` in this process; in a copy of its context, where the plugins that it is given stay."""
+    command = [*(word for plugin in plugins for word in ("-p", str(plugin))), "run", *map(str, arguments)]
+    return copy_context().run(CliRunner().invoke, app, command)
+
+
 def _areca(*arguments: object, home: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "areca", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"ARECA_HOME": str(home)}, cwd=home)
@@ -276,3 +351,76 @@ def test_run_says_what_is_wrong_before_it_loads_anything(root: Path, checkpoint:
     wrong = _areca("run", checkpoint, root / "none.wav", "--task", "asr", home=root / "store")
     assert (wrong.returncode, wrong.stdout) == (1, "")
     assert wrong.stderr.startswith("error: ") and "none.wav: no such recording" in wrong.stderr
+
+
+def test_run_does_all_it_can_where_no_task_is_named(
+    system: System, checkpoint: Path, french: list[Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "new" / "out.wav"
+    done = _run(checkpoint, french[0], "--source", "French", "--target", "English", "-o", out)
+    assert (done.exit_code, done.stderr) == (0, "")
+    expected = system.run("asr+ast+s2st", french[0], source="fr", target="en")
+    texts = "".join(f"  {field:<12} {expected.texts[field]}\n" for field in ("source.text", "target.text"))
+    assert done.stdout.startswith(f"{french[0]}\n{texts}  speech       {out} (")
+    assert audio.read(out).samples.shape == expected.audio.samples.shape
+
+
+def test_run_speaks_texts(checkpoint: Path, tmp_path: Path) -> None:
+    done = _run(checkpoint, "--text", "one two", "--text", "three", "-t", "tts", "--source", "en", "-o", tmp_path)
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "one two"
+    assert {p.name for p in tmp_path.iterdir()} == {"text-1.tts.wav", "text-2.tts.wav"}
+
+
+def test_run_by_the_runs_yaml(
+    root: Path, checkpoint: Path, french: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARECA_HOME", str(root / "store"))
+    (root / "again.yaml").write_text(yaml.safe_dump(RUN))
+    done = _run(root / "again.yaml", french[0], "--task", "asr", "--source", "French", "--json")
+    assert done.exit_code == 0, done.stderr
+    [row] = json.loads(done.stdout)
+    assert (row["input"], row["task"], row["audio"]) == (str(french[0]), "asr", None)
+    assert list(row["texts"]) == ["source.text"]
+    (root / "other.yaml").write_text(yaml.safe_dump(RUN | {"name": "other", "seed": 9}))
+    other = _run(root / "other.yaml", french[0], "--task", "asr", "--source", "French")
+    assert (other.exit_code, other.stdout) == (1, "")
+    assert "run 'other' has no checkpoint in" in other.stderr and "areca train makes it" in other.stderr
+
+
+def test_run_in_a_voice(voiced: tuple[Path, Path], checkpoint: Path, french: list[Path], tmp_path: Path) -> None:
+    asked = (french[0], "-t", "s2st", "-s", "fr", "--target", "en", "--voice", french[2], "-o", tmp_path / "out.wav")
+    wrong = _run(checkpoint, *asked)
+    assert (wrong.exit_code, wrong.stdout) == (1, "")
+    assert wrong.stderr == "error: the checkpoint's vocoder ('unit-mel') takes no voice prompt: leave it out\n"
+    directory, plugin = voiced
+    done = _run(directory, *asked, plugins=(plugin,))
+    assert done.exit_code == 0, done.stderr
+    said, prompt = audio.read(tmp_path / "out.wav").samples, audio.read(french[2]).samples
+    length = min(said.shape[1], prompt.shape[1])
+    assert torch.equal(said[:, :length], prompt[:, :length])
+
+
+def test_run_names_the_bad_recording_and_writes_nothing(checkpoint: Path, french: list[Path], tmp_path: Path) -> None:
+    options = ("-t", "s2st", "-s", "fr", "--target", "en", "--batch", "1", "-o", tmp_path / "out")
+    wrong = _run(checkpoint, french[0], _bad(tmp_path, "corrupt"), *options)
+    assert (wrong.exit_code, wrong.stdout) == (1, "")
+    assert wrong.stderr.startswith(f"error: {tmp_path / 'corrupt.wav'}: not audio that can be decoded")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("{0}", "{1}", "-o", "out.wav"), "--output out.wav: one file for 2 answers; name a folder"),
+        (("{0}", "--text", "one"), "give recordings, or texts by --text, and not both"),
+        ((), "give recordings, or texts by --text"),
+        (("{0}", "."), ".: a folder; only the first argument may be one, the checkpoint's"),
+    ],
+)
+def test_run_asked_for_what_cannot_be(
+    arguments: tuple[str, ...], says: str, checkpoint: Path, french: list[Path]
+) -> None:
+    wrong = _run(checkpoint, *(argument.format(*french) for argument in arguments))
+    assert (wrong.exit_code, wrong.stdout) == (1, "")
+    assert wrong.stderr.startswith(f"error: {says}")

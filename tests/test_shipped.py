@@ -10,9 +10,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import areca
+from areca import audio
 from areca.checkpoint import held_parts, open_checkpoint
+from areca.cli.app import app
 from areca.system import NANO, System
 from areca.testing.corpus import write_corpus
 
@@ -30,6 +33,19 @@ def test_it_transcribes_and_says_the_same_again(nano: System, tmp_path: Path) ->
     first, second = (nano.run("asr", tmp_path / "0-fr.wav", source="French") for _ in range(2))
     assert isinstance(first.transcript, str) and first.texts.keys() == {"source.text"}
     assert (first.transcript, first.cut) == (second.transcript, second.cut)
+
+
+def test_the_command_line_uses_it_where_no_checkpoint_is_named(nano: System, tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    sound, out = tmp_path / "0-fr.wav", tmp_path / "out.wav"
+    command = ["run", str(sound), "--source", "French", "--target", "English", "-o", str(out)]
+    done = CliRunner().invoke(app, command)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert nano.fullest_task("audio") == "asr+ast+s2st"
+    transcript = nano.run("asr+ast+s2st", sound, source="fr", target="en").transcript
+    assert done.stdout.startswith(f"{sound}\n  source.text  {transcript}\n  target.text  ")
+    assert f"\n  speech       {out} (" in done.stdout
+    assert audio.read(out).seconds > 0.1
 
 
 def test_its_parts_are_of_the_revisions_that_are_installed(nano: System) -> None:

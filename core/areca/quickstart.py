@@ -43,8 +43,8 @@ def main() -> None:
 
 def _translate(folder: Path) -> None:
     system = areca.load()
-    source, manifest = _recordings()
-    print(f"\nInput: {SOURCES[source]}.\n")
+    source, manifest, refusals = _recordings()
+    print("\n".join(["", f"Input: {SOURCES[source]}.", *refusals, ""]))
     task = _CHAIN if _CHAIN in system.tasks else _DIRECT
     paths = [manifest.resolve(row.audio) for row in manifest.rows]
     ask = {"source": "French", "target": "English", "batch": 1}
@@ -57,19 +57,19 @@ def _translate(folder: Path) -> None:
     print(f"\nListen: {page.resolve()}")
 
 
-def _recordings() -> tuple[str, Any]:
-    """Return the best source of French speech that can be had, and a manifest of it."""
+def _recordings() -> tuple[str, Any, list[str]]:
+    """Return the best source of French speech that can be had, a manifest of it, and why the better ones cannot."""
     from areca.fitting import Workshop
     from areca.store import Store
 
-    refusals = []
+    refusals: list[str] = []
     for source in SOURCES:
         options = {"languages": ["fr"], "sources": [source], "target_source": source}
         counts = {"count": 0, "validation_count": 0, "test_count": COUNT}
         try:
             part = resolve(Registry.discover(), Kind.DATASET, {"name": "say", **options, **counts}, role="data")
             with progress(f"{source} French speech") as told:
-                return source, Workshop(Store(), progress=told).instance(part)
+                return source, Workshop(Store(), progress=told).instance(part), refusals
         except ArecaError as e:
             refusals.append(f"{source}: {e}")
     raise ArecaError("no French speech to translate can be had:\n  " + "\n  ".join(refusals))

@@ -44,6 +44,16 @@ class _Asked:
     decoding: Decoding
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Questions to be answered at once, ready for the LM: prompts, ids of room for each segment, seconds it took."""
+
+    questions: list[Question]
+    prompts: list[list[int]]
+    rooms: list[int]
+    seconds: float
+
+
 class System:
     """A checkpoint ready for use; `load` makes one. Parts are loaded when they are first needed.
 
@@ -158,7 +168,7 @@ class System:
         batch: int = 8,
         seed: int = 0,
     ) -> list[Result]:
-        """Answer questions.
+        """Answer questions. All of them are read before the first is answered: a bad one costs no answers.
 
         Args:
             task: as of `run`.
@@ -182,24 +192,31 @@ class System:
             self._voice(wanted, voice),
             decoding or Decoding(),
         )
-        results: list[Result] = []
-        for start in range(0, len(items), batch):
-            results += self._answer(asked, items[start : start + batch], seed + start)
-        return results
+        starts = range(0, len(items), batch)
+        batches = [self._ready(asked, items[start : start + batch]) for start in starts]
+        return [
+            result
+            for start, ready in zip(starts, batches, strict=True)
+            for result in self._answer(asked, ready, seed + start)
+        ]
 
-    def _answer(self, asked: _Asked, items: Sequence[Sound], seed: int) -> list[Result]:
+    def _ready(self, asked: _Asked, items: Sequence[Sound]) -> _Batch:
         start_s = time.perf_counter()
         task, field = asked.task, asked.task.inputs[0]
         questions = self._questions(task, items)
         prompts = [self.lm.prompt_ids(task, asked.languages | {field.path: q.value}) for q in questions]
         rooms = [self._room(task, q, len(p)) for q, p in zip(questions, prompts, strict=True)]
-        answers = self._generated(asked, prompts, rooms, seed)
+        return _Batch(questions, prompts, rooms, time.perf_counter() - start_s)
+
+    def _answer(self, asked: _Asked, batch: _Batch, seed: int) -> list[Result]:
+        start_s = time.perf_counter()
+        answers = self._generated(asked, batch.prompts, batch.rooms, seed)
         codes = [_codes(answer) for answer in answers]
         audios = self._speak(codes, asked.voice, seed)
-        each_s = (time.perf_counter() - start_s) / len(items)
+        each_s = (batch.seconds + time.perf_counter() - start_s) / len(answers)
         return [
-            Result(q.name, asked.name, _texts(task, answer), audio, code, any(answer.cut), each_s)
-            for q, answer, audio, code in zip(questions, answers, audios, codes, strict=True)
+            Result(q.name, asked.name, _texts(asked.task, answer), audio, code, any(answer.cut), each_s)
+            for q, answer, audio, code in zip(batch.questions, answers, audios, codes, strict=True)
         ]
 
     def _generated(self, asked: _Asked, prompts: list[list[int]], rooms: list[int], seed: int) -> list[Generated]:

@@ -1,0 +1,92 @@
+"""The quickstart: what it says where people's recordings cannot be had, and the page that it writes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from areca import audio, quickstart
+from areca_asterisk.packages import ARCHIVES
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the synthetic speech is made, once; no recordings are in it."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(autouse=True)
+def no_recordings(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty folder of archives and to work in, and little to translate."""
+    monkeypatch.setenv("ARECA_HOME", str(home))
+    monkeypatch.setenv(ARCHIVES, str(tmp_path))
+    monkeypatch.setattr(quickstart, "COUNT", 2)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_without_recordings_it_says_why_and_translates_synthetic_speech(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    quickstart.main()
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[1] == f"Input: {quickstart.SOURCES['synthetic']}."
+    assert printed[2].startswith(f"human: {tmp_path}: neither ") and f"{ARCHIVES}=DIR" in printed[2]
+    folder = tmp_path / "quickstart"
+    assert printed[-1] == f"Listen: {folder / 'index.html'}"
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert f"<p>Input: {quickstart.SOURCES['synthetic']}. Output: the model that areca ships.</p>" in page
+    assert page.count("<section") == 2 and page.count("<audio") == 4
+    sounds = sorted(folder.glob("*.wav"))
+    assert [p.name for p in sounds] == ["1-english.wav", "1-french.wav", "2-english.wav", "2-french.wav"]
+    assert all(audio.read(p).seconds > 0.2 for p in sounds)
+    _, manifest, _ = quickstart._recordings()
+    for row in manifest.rows:
+        assert (row.language, row.target_language, row.split) == ("fr", "en", "test")
+        assert f"<td>{row.text}</td>" in page and f"<td>{row.target_text}</td>" in page
+        assert any(row.text in line and row.target_text in line for line in printed)
+
+
+def _no_apt_get(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(ARCHIVES)
+    monkeypatch.setenv("PATH", str(folder))
+
+
+def _apt_get_that_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(ARCHIVES)
+    (folder / "apt-get").write_text("#!/bin/sh\necho 'E: Unable to locate package' >&2\nexit 100\n")
+    (folder / "apt-get").chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [(_no_apt_get, "there is no apt-get here"), (_apt_get_that_fails, "E: Unable to locate package")],
+)
+def test_the_reason_is_that_of_the_machine(
+    spoil: Callable[[Path, pytest.MonkeyPatch], None], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(tmp_path, monkeypatch)
+    source, manifest, [refusal] = quickstart._recordings()
+    assert (source, len(manifest.rows)) == ("synthetic", 2)
+    assert refusal.startswith("human: asterisk-core-sounds-")
+    for words in (says, "sudo apt-get update", f"{ARCHIVES}=DIR"):
+        assert words in refusal
+
+
+def test_where_nothing_speaks_it_says_what_is_needed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARECA_HOME", str(tmp_path / "new"))
+    monkeypatch.setitem(sys.modules, "espeakng_loader", None)
+    with pytest.raises(SystemExit) as exit:
+        quickstart.main()
+    said = capsys.readouterr()
+    assert (exit.value.code, said.out) == (1, "")
+    first, human, synthetic = said.err.splitlines()
+    assert first == "error: no French speech to translate can be had:"
+    assert human.startswith("  human: ") and f"{ARCHIVES}=DIR" in human
+    assert synthetic == "  synthetic: synthetic speech needs espeak-ng: pip install 'areca[synthetic]'"
+    assert not (tmp_path / "quickstart").exists()
