@@ -16,8 +16,8 @@ $(READY): pyproject.toml
 quickstart: $(READY)  ## translate French speech to English speech with the shipped model
 	$(BIN)/python -m areca.quickstart
 
-test: $(READY)  ## the fast tests
-	$(BIN)/python -m pytest -q
+test: $(READY)  ## the fast tests, a process for each core up to four
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 test-slow: $(READY)  ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow

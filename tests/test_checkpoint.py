@@ -265,7 +265,10 @@ def test_the_verbs_from_fit_to_export(root: Path, world: Any) -> None:
     def made() -> set[str]:
         return {Artifact.open(path).label for path in Store(world.directory / "home").directories()}
 
+    alone = areca("fit", "speech", "run.yaml", "training.steps=2").splitlines()[-1]
+    assert {label.split()[-1] for label in made()} == {"mfcc-kmeans"}
     [*_, speech, backbone] = (line.split() for line in areca("fit", "run.yaml").splitlines())
+    assert speech == alone.split()
     assert (speech[:2], backbone[:2]) == (["speech", "mfcc-kmeans"], ["backbone", "decoder"])
     assert (Path(speech[2]) / "codebook.safetensors").is_file() and (Path(backbone[2]) / "model.safetensors").is_file()
     fitted = made()
@@ -290,6 +293,12 @@ def test_the_verbs_from_fit_to_export(root: Path, world: Any) -> None:
     copied, source = world.directory / "mine", Path(exported.partition(" a copy of ")[2].partition(";")[0])
     assert content(copied) == content(source)
     assert open_checkpoint(copied).run.name == "tiny"
+
+
+def test_a_role_that_is_not_fitted_is_named(root: Path) -> None:
+    pipeline = Pipeline(parse_config(RUN, root=root), Store(root / "store"))
+    with pytest.raises(InvalidConfig, match=r"as 'backbon'; did you mean 'backbone'\?; what is: backbone, speech, tok"):
+        pipeline.fit(["backbon"])
 
 
 def test_a_run_without_data_cannot_be_trained(root: Path) -> None:

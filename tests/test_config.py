@@ -72,6 +72,12 @@ def test_tokenizer_may_need_another_role_and_every_part_is_listed_after_its_need
         ({"tasks": [{"chain": []}]}, InvalidConfig, "chain: expected a list of tasks, got []"),
         ({"tasks": [{"weight": 2}]}, InvalidConfig, "task: expected '{name: ...}', got {}"),
         ({"lm": {"writes": "codec"}}, IncompatibleParts, "lm.writes: no tokenizer has the role 'codec'; roles: speech"),
+        (
+            {"tokenizer": None, "tokenizers": {"My-Role": {"name": "mfcc-kmeans"}}},
+            InvalidConfig,
+            "roles of lowercase letters, digits and '_' other than backbone, vocoder; got 'My-Role'",
+        ),
+        ({"tokenizer": None, "tokenizers": {"vocoder": {"name": "mfcc-kmeans"}}}, InvalidConfig, "got 'vocoder'"),
         ({"lm": {"reads": "speach"}}, IncompatibleParts, "the role 'speach'; did you mean 'speech'?; roles: speech"),
         ({"lm": {"init": "ones"}}, InvalidConfig, "lm: option 'init' is 'ones', expected Literal['zero', 'normal'"),
         ({"lm": "speech"}, InvalidConfig, "lm: expected {option: value}, got 'speech'"),

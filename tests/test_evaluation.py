@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import subprocess
@@ -248,6 +249,9 @@ def test_nothing_to_evaluate(manifest: Manifest, tmp_path: Path) -> None:
     with pytest.raises(InvalidManifest, match=r"no row of \('robots',\)"):
         run(manifest, tmp_path, sources=["robots"])
     bare = Manifest((Utterance(id="x", audio="human-1.wav", language="fr", split="test"),), manifest.root)
+    untranslated = Manifest(tuple(dataclasses.replace(row, text="un") for row in bare.rows), manifest.root)
+    with pytest.raises(InvalidConfig, match="no row of split 'test' has what ast need"):
+        run(untranslated, tmp_path, tasks=["asr", "ast"])
     with pytest.raises(InvalidConfig, match="no row of split 'test' has what s2st need"):
         run(bare, tmp_path, tasks=["s2st"])
 

@@ -1,4 +1,4 @@
-"""The conformance kit on the tokenizers that are made here, of the options that each declares for it."""
+"""The conformance kit on the tokenizers and vocoders that are made here, of the options that each declares for it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ SKIPPED = {
     "w2v-bert-nano": DECODE,
     "bpe": RESUME | DECODE,
     "mel-rvq": RESUME,
+    "unit-mel": set(),
+    "codec": FIT | RESUME,
 }
 """What does not apply to each."""
 
@@ -27,6 +29,7 @@ SKIPPED = {
 @pytest.mark.parametrize("name", SKIPPED)
 def test_the_conformance_kit_passes(name: str, tmp_path: Path) -> None:
     registry = Registry.discover()
-    outcomes = list(run(Subject(registry.find(Kind.TOKENIZER, name), tmp_path, registry=registry)))
+    kind = Kind.VOCODER if name in ("unit-mel", "codec") else Kind.TOKENIZER
+    outcomes = list(run(Subject(registry.find(kind, name), tmp_path, registry=registry)))
     assert [(o.check, o.message) for o in outcomes if o.state == "fail"] == []
     assert {o.check for o in outcomes if o.state == "skip"} == SKIPPED[name]

@@ -82,6 +82,7 @@ def test_cells_are_all_combinations_under_every_seed(tmp_path: Path) -> None:
         ({"axes": {"units": {"few": 8}}}, "axes: few: expected a mapping, got 8"),
         ({"axis": {}}, r"no option is called 'axis'; did you mean 'axes'\?"),
         ({"axes": {"units": {"few": None, "many": None}}}, "'few' and 'many' are the same run"),
+        ({"axes": {"units": {"a/b": None, "a-b": None}}}, "'a/b' and 'a-b' have one folder; rename a value"),
         ({"all": {"tokeniser": {}}}, "no option is called 'tokeniser'"),
         ({"axes": {"units": {"few": {"tokenizer": {"tokenizer": {"cluster": 8}}}}}}, "no option is called 'cluster'"),
     ],

@@ -14,8 +14,11 @@ from areca.lm.orders import codes_per_frame
 from areca.options import build
 from areca.parts import Part, resolve
 from areca.registry import Registry
-from areca.specs import Stream, TaskSpec, TokenizerSpec, VocoderSpec, check_chain
+from areca.specs import ROLE, Stream, TaskSpec, TokenizerSpec, VocoderSpec, check_chain
 from areca.training.options import TrainingConfig
+
+_TAKEN = ("backbone", "vocoder")
+"""Roles of other parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +208,11 @@ def _tokenizers(registry: Registry, layout: _Layout, root: Path) -> dict[str, Pa
         raise InvalidConfig(f"tokenizers: expected {{role: {{name: ...}}}}, got {values!r}")
     parts: dict[str, Part] = {}
     for role, value in values.items():
+        if not ROLE.fullmatch(str(role)) or role in _TAKEN:
+            raise InvalidConfig(
+                f"tokenizers: expected roles of lowercase letters, digits and '_' other than {', '.join(_TAKEN)}; "
+                f"got {role!r}"
+            )
         parts[role] = resolve(registry, Kind.TOKENIZER, value, role=str(role), roles=parts, root=root)
     return parts
 

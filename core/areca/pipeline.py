@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 
 from areca.checkpoint import held_parts, write_checkpoint
 from areca.config import RunConfig, TaskMix, read_config
-from areca.errors import InvalidArtifact, InvalidConfig
+from areca.errors import InvalidArtifact, InvalidConfig, suggest
 from areca.fitting import Workshop
 from areca.interfaces import Progress, no_progress
 from areca.manifest import Manifest
@@ -128,17 +128,40 @@ class Pipeline:
         rows = [*data, *fitted, ("lm", key_of(self._lm_recipe())), ("checkpoint", key_of(self._checkpoint_recipe()))]
         return [Step(label, key, self._state(key)) for label, key in rows]
 
-    def fit(self) -> dict[str, Artifact]:
-        """Fit the parts that are trained from data; returns all of them by role."""
+    def fit(self, wanted: Sequence[str] = ()) -> dict[str, Artifact]:
+        """Fit the parts that are trained from data; returns them by role.
+
+        Args:
+            wanted: kinds, as ``"tokenizer"``, or roles, as ``"speech"``; each with what it needs. None: all parts.
+
+        Raises:
+            InvalidConfig: nothing of that kind or role is fitted.
+        """
+        fitted = {role: part for role, part in self.run.parts.items() if part.fits}
+        chosen = self._of(wanted, fitted) if wanted else list(fitted)
         self.data()
         artifacts = {}
-        for role, part in self.run.parts.items():
-            if part.fits:
-                with self.progress(self._label(part)):
-                    made = self.shop.artifact(part)
-                assert made is not None
-                artifacts[role] = made
+        for role in chosen:
+            with self.progress(self._label(fitted[role])):
+                made = self.shop.artifact(fitted[role])
+            assert made is not None
+            artifacts[role] = made
         return artifacts
+
+    def _of(self, wanted: Sequence[str], fitted: Mapping[str, Part]) -> list[str]:
+        """Return the roles of the parts in `fitted` that `wanted`, kinds or roles, stand for."""
+        chosen: dict[str, None] = {}
+        for word in wanted:
+            roots = [p for role, p in self.run.parts.items() if word in (role, p.entry.component.kind)]
+            found = [part.role for root in roots for part in root.walk() if part.role in fitted]
+            if not found:
+                known = sorted({*fitted, *(str(part.entry.component.kind) for part in fitted.values())})
+                raise InvalidConfig(
+                    f"run {self.run.name!r}: nothing is fitted as {word!r}{suggest(word, known)}; "
+                    f"what is: {', '.join(known) or 'nothing'}"
+                )
+            chosen |= dict.fromkeys(found)
+        return list(chosen)
 
     def tokens(self, split: str = "train") -> dict[tuple[str, Column], TokenTable]:
         """Encode the audio of a split that the tasks read or write; returns tables by role and column."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from areca.errors import IncompatibleParts
 
+ROLE = re.compile(r"[a-z][a-z0-9_]*")
+"""How a run calls a tokenizer: its streams in the vocabulary are ``role/0``, ``role/1`` ..."""
 _STREAM_NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 

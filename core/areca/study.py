@@ -37,6 +37,11 @@ class Cell:
     seed: int
     run: RunConfig
 
+    @property
+    def folder(self) -> str:
+        """The name of the folder of its results."""
+        return self.label.replace(", ", "+").replace("/", "-")
+
 
 def read_study(path: Path, *, plugins: Sequence[str] = ()) -> list[Cell]:
     """Return a study's cells, every one of them resolved and checked: what is wrong is said before any work.
@@ -61,6 +66,8 @@ def read_study(path: Path, *, plugins: Sequence[str] = ()) -> list[Cell]:
         for seed in layout.seeds
     ]
     for one, other in itertools.combinations(cells, 2):
+        if one.label != other.label and one.folder == other.folder:
+            raise InvalidConfig(f"study {path}: {one.label!r} and {other.label!r} have one folder; rename a value")
         if one.run.source == other.run.source:
             raise InvalidConfig(f"study {path}: {one.label!r} and {other.label!r} are the same run; change one of them")
     return cells

@@ -12,6 +12,7 @@ from areca.cli.quiet import quiet
 from areca.study import Cell, read_study
 
 if TYPE_CHECKING:
+    from areca.evaluation.report import Table
     from areca.manifest import Manifest
     from areca.pipeline import Pipeline
 
@@ -39,7 +40,9 @@ def ablate(
     for number, (cell, pipeline) in enumerate(pipelines, 1):
         print(f"\n{number}/{len(cells)}: {cell.label}, seed {cell.seed}", flush=True)
         _evaluate(pipeline, _folder(directory, cell), device)
-    _compare(cells, directory)
+        table = _compare(cells, directory)  # what is there so far: a long study says something before it ends
+    common.print_table(table.header, table.rows)
+    print("\n" + "\n".join(table.notes) + f"\nwritten: {directory / TABLE}")
 
 
 def _pipelines(cells: list[Cell], device: str) -> list[tuple[Cell, Pipeline]]:
@@ -79,7 +82,7 @@ def _plan(cell: Cell, pipeline: Pipeline, directory: Path) -> tuple[str, str, st
 
 
 def _folder(directory: Path, cell: Cell) -> Path:
-    return directory / cell.label.replace(", ", "+").replace("/", "-") / f"seed-{cell.seed}"
+    return directory / cell.folder / f"seed-{cell.seed}"
 
 
 def _evaluate(pipeline: Pipeline, directory: Path, device: str) -> None:
@@ -91,15 +94,16 @@ def _evaluate(pipeline: Pipeline, directory: Path, device: str) -> None:
     write_report(directory)
 
 
-def _compare(cells: list[Cell], directory: Path) -> None:
+def _compare(cells: list[Cell], directory: Path) -> Table:
+    """Write the comparison of the cells that have been evaluated."""
     from areca.evaluation.comparison import comparison
     from areca.evaluation.evaluate import RESULTS
     from areca.evaluation.results import ResultRow, read_results
 
     results: dict[str, dict[int, list[ResultRow]]] = {}
     for cell in cells:
-        results.setdefault(cell.label, {})[cell.seed] = read_results(_folder(directory, cell) / RESULTS)
+        if (path := _folder(directory, cell) / RESULTS).is_file():
+            results.setdefault(cell.label, {})[cell.seed] = read_results(path)
     table = comparison(results)
     (directory / TABLE).write_text(table.markdown(), encoding="utf-8")
-    common.print_table(table.header, table.rows)
-    print("\n" + "\n".join(table.notes) + f"\nwritten: {directory / TABLE}")
+    return table

@@ -13,8 +13,13 @@ from areca.config import read_config
 
 
 def fit(
-    path: Annotated[Path, typer.Argument(metavar="RUN.YAML", help="the run")],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="win over the file")] = None,
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[PART]... RUN.YAML [KEY=VALUE]...",
+            help="kinds or roles to fit, as backbone (else all); the run; what wins over the file",
+        ),
+    ],
     device: Annotated[str, typer.Option(help="where to compute, as cuda")] = "cpu",
 ) -> None:
     """Make a run's data and fit its tokenizers, backbone and vocoder; what is there already is not made again."""
@@ -22,7 +27,14 @@ def fit(
     from areca.pipeline import Pipeline
     from areca.store import Store
 
-    run = read_config(path, overrides or (), plugins=common.plugins())
-    artifacts = Pipeline(run, Store(), device=device, stage=common.progress).fit()
+    wanted, path, overrides = _split(words)
+    run = read_config(path, overrides, plugins=common.plugins())
+    artifacts = Pipeline(run, Store(), device=device, stage=common.progress).fit(wanted)
     rows = [(role, run.parts[role].name, str(artifact.directory)) for role, artifact in artifacts.items()]
     common.print_table(("role", "name", "files"), rows)
+
+
+def _split(words: list[str]) -> tuple[list[str], Path, list[str]]:
+    """Return kinds and roles, the run's file, which is the last word without an equals sign, and what wins over it."""
+    at = max(next((i for i, word in enumerate(words) if "=" in word), len(words)) - 1, 0)
+    return words[:at], Path(words[at]), words[at + 1 :]

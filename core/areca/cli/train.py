@@ -53,3 +53,4 @@ def train(
         directory = output
     print(f"checkpoint: {directory}")
     print(f"use it:     areca run {directory} --task {run.tasks[0].name} ... (see areca run --help)")
+    print(f"score it:   areca evaluate {directory}")

@@ -70,8 +70,9 @@ def evaluate(
     rows = choose(manifest, config.split, config.sources, config.languages, config.limit, config.seed)
     names = [name.replace(",", "+").replace(" ", "") for name in config.tasks or system.tasks]
     plan = [_Part(name, task, _answerable(task, rows)) for name in names for task in [system.task(name)]]
-    if not any(part.rows for part in plan):
-        raise InvalidConfig(f"no row of split {config.split!r} has what {', '.join(names)} need")
+    lacking = [part.name for part in plan if not part.rows]
+    if len(lacking) == len(plan) or (lacking and config.tasks):  # of all tasks, those are meant that can be asked
+        raise InvalidConfig(f"no row of split {config.split!r} has what {', '.join(lacking)} need")
     for language in sorted({language_of(u, f) or "" for part in plan for u in part.rows for f in part.task.outputs}):
         normaliser("", language)  # refuses a language that it cannot read, before any work
     _claim(directory, {"system": identity, "data": manifest.key, "batch": config.batch}, judges)

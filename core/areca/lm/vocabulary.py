@@ -12,9 +12,9 @@ from functools import cached_property
 from typing import Any
 
 from areca.errors import InvalidArtifact, InvalidConfig, suggest
-from areca.specs import Stream
+from areca.specs import ROLE, Stream
 
-_STREAM = re.compile(r"[a-z][a-z0-9_]*/(0|[1-9][0-9]*)")
+_STREAM = re.compile(rf"{ROLE.pattern}/(0|[1-9][0-9]*)")
 
 
 class Control(enum.Enum):

@@ -95,7 +95,7 @@ def areca_components() -> Iterable[Component]:
             requires=("faster_whisper",),
             extra="judges",
             paper="https://arxiv.org/abs/2212.04356",
-            check={"hub": "Systran/faster-whisper-base"},
+            check={"model": "Systran/faster-whisper-base"},
             weights_license="MIT",
         ),
     ]

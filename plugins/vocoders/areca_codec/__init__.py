@@ -36,4 +36,5 @@ def areca_components() -> Iterable[Component]:
         needs={"tokenizer": Kind.TOKENIZER},
         needs_tags={"tokenizer": frozenset({"decode"})},
         requires=("torch",),
+        check={"tokenizer": {"name": "mel-rvq", "levels": 2, "clusters": 16, "phase_iterations": 4}},
     )

@@ -99,4 +99,13 @@ def areca_components() -> Iterable[Component]:
         requires=("torch", "safetensors"),
         tags=frozenset({"fit", "resume"}),
         paper="https://arxiv.org/abs/2104.00355",
+        check={
+            "tokenizer": {"name": "mfcc-kmeans", "clusters": 8},
+            "width": 16,
+            "layers": 1,
+            "steps": 4,
+            "batch": 2,
+            "checkpoint_steps": 2,
+            "phase_iterations": 4,
+        },
     )
