@@ -104,7 +104,7 @@ def open_checkpoint(directory: Path, *, plugins: tuple[str, ...] = ()) -> Checkp
 
     Raises:
         InvalidArtifact: it is no checkpoint, or a file is not the one that was made.
-            or a part was made by another revision of its component.
+            or a part was made by a revision of its component that this one does not read.
         UnknownComponent: a part's component is not installed.
     """
     if not (directory / CONFIG).is_file():
@@ -130,7 +130,8 @@ def _check_revisions(directory: Path, run: RunConfig, provenance: Mapping[str, A
     for role, part in run.parts.items():
         made = provenance.get("parts", {}).get(role, {})
         component = part.entry.component
-        if component.kind is not Kind.BACKBONE and made.get("revision", component.revision) != component.revision:
+        known = {component.revision, *component.reads}
+        if component.kind is not Kind.BACKBONE and made.get("revision", component.revision) not in known:
             raise InvalidArtifact(
                 f"{directory}: its {role} was made by revision {made['revision']} of {part.entry.qualified}, and "
                 f"{part.entry.provider.distribution} {part.entry.provider.version} has revision {component.revision}, "

@@ -53,6 +53,7 @@ class Component:
         requires: top-level modules whose absence makes the component unusable; looked up, never imported.
         tags: capabilities, see `TAGS`.
         revision: raised when the component's output changes for the same config.
+        reads: earlier revisions whose fitted files this one loads and uses as they did: only fitting has changed.
         extra: pip extra of its distribution that brings what ``requires`` names.
         paper: URL of the paper it implements.
         license: SPDX expression of the code.
@@ -74,6 +75,7 @@ class Component:
     requires: tuple[str, ...] = ()
     tags: frozenset[str] = frozenset()
     revision: int = 1
+    reads: frozenset[int] = frozenset()
     extra: str | None = None
     paper: str | None = None
     license: str = "Apache-2.0"
@@ -90,6 +92,8 @@ class Component:
             raise TypeError(f"config of {self.name!r}: expected a dataclass type, got {self.config!r}")
         if not self.config.__dataclass_params__.frozen:  # type: ignore[attr-defined]
             raise TypeError(f"config of {self.name!r}: {self.config.__name__} must be @dataclass(frozen=True)")
+        if wrong := sorted(n for n in self.reads if not 1 <= n < self.revision):
+            raise ValueError(f"reads of {self.name!r}: {wrong} are no revisions before {self.revision}")
         if unknown := set(self.tags).union(*self.needs_tags.values()) - set(TAGS):
             raise ValueError(f"tags of {self.name!r}: {sorted(unknown)} unknown; there are {sorted(TAGS)}")
         self._check_needs()

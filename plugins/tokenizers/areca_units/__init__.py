@@ -154,6 +154,7 @@ def _trained(name: str, config: type[EncoderConfig], target: str, summary: str, 
         requires=("torch", "safetensors"),
         tags=frozenset({"fit", "resume"}),
         revision=3,
+        reads=frozenset({2}),  # k-means and the batches of training are others since
         paper=paper,
         check=_SMALL,
     )
