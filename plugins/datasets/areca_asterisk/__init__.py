@@ -63,7 +63,7 @@ def areca_components() -> Iterable[Component]:
             config=AsteriskConfig,
             spec="areca_asterisk:spec",
             target="areca_asterisk.dataset:Asterisk",
-            summary="2,800 telephone prompts by one professional voice a language, parallel in en, es, fr, it, ru",
+            summary="2,660 telephone prompts by one professional voice a language, parallel in en, es, fr, it, ru",
             requires=("av",),
             tags=frozenset({"fit", "resume"}),
             extra="formats",

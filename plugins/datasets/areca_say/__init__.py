@@ -42,7 +42,8 @@ class SayConfig:
     'areca[synthetic]'``), ``human-unheard`` is composed from other people's recordings (es, fr, it; what they can
     say), in the test split alone."""
     kinds: tuple[str, ...] = KINDS
-    """What is said, in equal parts: number (0 to 9,999, uniform by digit count), date (1900 to 2099), time."""
+    """What is drawn, in equal parts: number (0 to 9,999, uniform by digit count), date (1900 to 2099), time. What a
+    speaker lacks words for is then left out: human French has fewer times, Spanish human-unheard no dates."""
     count: int = 4000
     """Training rows of each language and source."""
     validation_count: int = 60
