@@ -413,6 +413,7 @@ def test_run_names_the_bad_recording_and_writes_nothing(checkpoint: Path, french
     ("arguments", "says"),
     [
         (("{0}", "{1}", "-o", "out.wav"), "--output out.wav: one file for 2 answers; name a folder"),
+        (("{0}", "-o", "out.mp3"), "out.mp3: cannot write .mp3; use .wav or .flac"),
         (("{0}", "--text", "one"), "give recordings, or texts by --text, and not both"),
         ((), "give recordings, or texts by --text"),
         (("{0}", "."), ".: a folder; only the first argument may be one, the checkpoint's"),

@@ -104,8 +104,7 @@ def write(path: str | Path, audio: Audio) -> None:
         InvalidAudio: another suffix.
     """
     path = Path(path)
-    if path.suffix.lower() not in _SUBTYPES:
-        raise InvalidAudio(f"{path}: cannot write {path.suffix or 'a file without a suffix'}; use .wav or .flac")
+    require_writable(path)
     # x 32768 and not 32767, so that 16-bit audio survives reading and writing bit for bit.
     samples = (audio.samples.T * 32768.0).round().clamp(-32768, 32767).to(torch.int16).numpy()
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
@@ -116,6 +115,16 @@ def write(path: str | Path, audio: Audio) -> None:
         raise InvalidAudio(f"{path}: cannot be written ({error.error_string})") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def require_writable(path: Path) -> None:
+    """Check that `write` knows the suffix.
+
+    Raises:
+        InvalidAudio: it does not.
+    """
+    if path.suffix.lower() not in _SUBTYPES:
+        raise InvalidAudio(f"{path}: cannot write {path.suffix or 'a file without a suffix'}; use .wav or .flac")
 
 
 def conform(audio: Audio, sample_rate_hz: int, channels: int) -> Audio:

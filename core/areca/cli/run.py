@@ -84,6 +84,10 @@ def _check(recordings: Sequence[Path], texts: Sequence[str], output: Path | None
             raise InvalidConfig(f"{path}: no such recording" + ("" if path.suffix else " or checkpoint"))
     if output is not None and output.suffix and len(recordings) + len(texts) > 1:
         raise InvalidConfig(f"--output {output}: one file for {len(recordings) + len(texts)} answers; name a folder")
+    if output is not None and output.suffix:
+        from areca.audio import require_writable  # heavy, and only this needs it before the checkpoint is read
+
+        require_writable(output)
 
 
 def _write(results: Sequence[Result], items: Sequence[Any], output: Path | None) -> list[Path | None]:
