@@ -16,6 +16,7 @@ from types import ModuleType
 
 from areca import hookspecs
 from areca.errors import BrokenPlugin, suggest
+from areca.options import file_hash
 
 
 @contextlib.contextmanager
@@ -82,7 +83,7 @@ def digest_of(modules: tuple[str, ...]) -> str:
             files = [(Path(spec.origin).parent, Path(spec.origin))]
         for folder, path in files:
             name = f"{top}/{path.relative_to(folder).as_posix()}"
-            digest.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())
+            digest.update(f"{name}\0{file_hash(path)}\0".encode())
     return digest.hexdigest()
 
 

@@ -31,6 +31,8 @@ def ablate(
     given again.
     """
     quiet()
+    from areca.evaluation.evaluate import RESULTS
+
     cells = read_study(path, plugins=common.plugins())
     directory = output or Path("results") / path.stem
     pipelines = _pipelines(cells, device)
@@ -39,8 +41,11 @@ def ablate(
         return
     for number, (cell, pipeline) in enumerate(pipelines, 1):
         print(f"\n{number}/{len(cells)}: {cell.label}, seed {cell.seed}", flush=True)
+        known = (_folder(directory, cell) / RESULTS).is_file()
         _evaluate(pipeline, _folder(directory, cell), device)
-        table = _compare(cells, directory)  # what is there so far: a long study says something before it ends
+        if not known and number < len(pipelines):
+            _compare(cells, directory)  # what is there so far: a long study says something before it ends
+    table = _compare(cells, directory)
     common.print_table(table.header, table.rows)
     print("\n" + "\n".join(table.notes) + f"\nwritten: {directory / TABLE}")
 
