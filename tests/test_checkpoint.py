@@ -155,6 +155,21 @@ def test_validation_loss_is_recorded(pipeline: Pipeline, checkpoint: Path) -> No
     assert [task["examples"] for task in summary["tasks"]] == [24, 24]
 
 
+def test_validation_loss_is_recorded_for_the_tasks_that_have_rows(checkpoint: Path, root: Path) -> None:
+    other = root / "untranslated"
+    shutil.copytree(root / "corpus", other)
+    rows = [json.loads(line) for line in (other / "manifest.jsonl").read_text().splitlines()]
+    for row in rows:
+        if row["split"] == "validation":
+            del row["target_text"]
+    (other / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run = RUN | {"data": "untranslated/manifest.jsonl", "tasks": [*RUN["tasks"][::-1], "ast"]}  # type: ignore[index]
+    pipeline = Pipeline(parse_config(run, root=root), Store(root / "store"))
+    losses = pipeline.validation_loss()
+    assert list(losses) == ["asr"]
+    assert 0 < losses["asr"] < 10
+
+
 def test_it_loads_with_transformers_alone(checkpoint: Path) -> None:
     code = (
         "import sys, torch\n"

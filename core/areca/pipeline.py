@@ -177,10 +177,11 @@ class Pipeline:
         )
 
     def validation_loss(self) -> dict[str, float]:
-        """Return the trained LM's mean loss by task on the validation split; empty where that lacks a task's rows."""
+        """Return the trained LM's mean loss by task on the validation split, for the tasks that it has rows for."""
         summary = json.loads((self.lm().directory / SUMMARY).read_text(encoding="utf-8"))
         losses = summary["validation_loss"] or ()
-        return {row["task"]: loss for row, loss in zip(summary["tasks"], losses, strict=False)}
+        named = zip(summary["tasks"], losses, strict=False)
+        return {row["task"]: loss for row, loss in named if loss is not None}
 
     def checkpoint(self) -> Artifact:
         """Make the checkpoint and all that it lacks."""
@@ -210,16 +211,20 @@ class Pipeline:
 
     def task_rows(self, split: str) -> list[TaskRows]:
         """Return the tasks with the codes of a split's audio, encoding it first if need be."""
-        tables = self.tokens(split)
-        rows = []
-        for mix in self.run.tasks:
-            task = self.task(mix)
-            read, written = (
-                {str(column): tables[role, column] for column in map(_column, _spoken(fields))}
-                for role, fields in ((self.run.lm.reads, task.inputs), (self.run.lm.writes, task.outputs))
-            )
-            rows.append(TaskRows(mix.name, task, mix.weight, read, written))
-        return rows
+        return [self.rows_of(mix, split) for mix in self.run.tasks]
+
+    def rows_of(self, mix: TaskMix, split: str) -> TaskRows:
+        """Return one task of the mixture with the codes of a split's audio.
+
+        Raises:
+            InvalidManifest: there is no such split, or no row of it has a column that the task reads or writes.
+        """
+        manifest, task = self.data().select(split=split), self.task(mix)
+        read, written = (
+            {str(column): self._table(split, manifest, role, column) for column in map(_column, _spoken(fields))}
+            for role, fields in ((self.run.lm.reads, task.inputs), (self.run.lm.writes, task.outputs))
+        )
+        return TaskRows(mix.name, task, mix.weight, read, written)
 
     def _audio(self, task: Task) -> Iterator[tuple[str, Column]]:
         for role, fields in ((self.run.lm.reads, task.inputs), (self.run.lm.writes, task.outputs)):

@@ -77,15 +77,19 @@ def _summary(pipeline: Pipeline, lm: SpeechLM, work: Path, tasks: list[TaskRows]
     return {"tasks": rows, "validation_loss": _validation(pipeline, lm, work)}
 
 
-def _validation(pipeline: Pipeline, lm: SpeechLM, work: Path) -> list[float] | None:
-    """Return each task's mean loss on the validation split; None where that lacks rows for one of them."""
-    try:
-        tasks = pipeline.task_rows("validation")
-        examples = _examples(pipeline, work / "validation.arrow", lm, "validation", tasks)
-    except InvalidManifest:
-        return None
-    with pipeline.progress("validation"):
-        return list(mean_loss(lm, examples, pipeline.training.batch_tokens, pipeline.shop.progress))
+def _validation(pipeline: Pipeline, lm: SpeechLM, work: Path) -> list[float | None]:
+    """Return each task's mean loss on the validation split; None for a task that it has no row for."""
+    losses: list[float | None] = []
+    for number, mix in enumerate(pipeline.run.tasks):
+        path = work / f"validation-{number}.arrow"
+        try:
+            examples = _examples(pipeline, path, lm, "validation", [pipeline.rows_of(mix, "validation")])
+        except InvalidManifest:
+            losses.append(None)
+            continue
+        with pipeline.progress(f"validation of {mix.name}"):
+            losses += mean_loss(lm, examples, pipeline.training.batch_tokens, pipeline.shop.progress)
+    return losses
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -118,7 +118,8 @@ def _component(name: str, config: type[SslConfig], summary: str, paper: str, wei
         summary=summary,
         requires=("torch", "transformers", "huggingface_hub", "safetensors"),
         tags=frozenset({"fit"}),
-        revision=2,
+        revision=3,
+        reads=frozenset({2}),  # but for k-means
         paper=paper,
         weights_license=weights_license,
         check={"clusters": 16, "sample_frames": 2_000},

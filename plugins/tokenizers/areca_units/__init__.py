@@ -92,7 +92,8 @@ def areca_components() -> Iterable[Component]:
         summary="k-means units of MFCCs at 25 Hz: the floor that a study starts from",
         requires=("torch", "torchaudio", "safetensors"),
         tags=frozenset({"fit"}),
-        revision=2,
+        revision=3,
+        reads=frozenset({2}),  # but for k-means
         paper="https://arxiv.org/abs/2106.07447",
     )
     yield _trained(
@@ -153,8 +154,8 @@ def _trained(name: str, config: type[EncoderConfig], target: str, summary: str, 
         summary=summary,
         requires=("torch", "safetensors"),
         tags=frozenset({"fit", "resume"}),
-        revision=3,
-        reads=frozenset({2}),  # k-means and the batches of training are others since
+        revision=4,
+        reads=frozenset({2, 3}),  # the batches of training are others since the second, k-means since the third
         paper=paper,
         check=_SMALL,
     )
