@@ -20,7 +20,7 @@ from areca.manifest import Manifest, Utterance, write_manifest
 from areca.options import build
 from areca.specs import Stream, TokenizerSpec
 from areca.types import Audio, Codes
-from areca_units import dedup_spec, kmeans, units_spec, usm_v2
+from areca_units import dedup_spec, units_spec, usm_v2
 from areca_units.augment import _with_echo, augmented, warped
 from areca_units.bottleneck import Fsq, Vq, unevenness
 from areca_units.ctc import Alphabet, CtcModel, train_ctc
@@ -124,12 +124,15 @@ def test_kmeans_is_no_worse_than_scikit_learn(count: int) -> None:
     assert ours < 1.02 * theirs
 
 
-def test_idle_clusters_move_to_where_the_points_are() -> None:
-    points = clouds(12, torch.Generator().manual_seed(0), 2_000)[0]
-    points = points[torch.randperm(len(points), generator=torch.Generator().manual_seed(1))]
-    far = torch.full((6, 8), 1e3)
-    moved = kmeans._mini_batches(points, torch.cat((points[:6], far)), torch.Generator().manual_seed(0))
-    assert len(assign(points, moved)[0].unique()) == 12
+def test_kmeans_gives_rare_sounds_clusters_of_their_own() -> None:
+    generator = torch.Generator().manual_seed(0)
+    often, often_at = clouds(12, generator, 2_000)
+    rare, rare_at = clouds(6, generator, 60)
+    centres = torch.cat((often_at, rare_at + 60))
+    points = torch.cat((often, rare + 60))
+    nearest = torch.cdist(centres, fit_kmeans(points, 18, generator=torch.Generator().manual_seed(0)))
+    assert nearest.min(1).values.max() < 1.0
+    assert len(set(nearest.argmin(1).tolist())) == 18
 
 
 @pytest.mark.parametrize("count", [600, 20_000])

@@ -1,4 +1,4 @@
-"""k-means of speech frames: a good start on a sample, mini-batches that move idle clusters, two last full iterations."""
+"""k-means of speech frames: a good start on a sample, mini-batches, one last full iteration."""
 
 from __future__ import annotations
 
@@ -7,21 +7,18 @@ import torch
 _BLOCK = 1_024
 """Rows assigned at once: the distances of a block to some hundred centroids stay in cache."""
 _BATCH = 2_048
-_SAMPLE = 16_384
-"""Points of the start, or sixteen a cluster if that is more."""
-_STARTS, _PASSES, _LAST = 6, 2, 2
-"""Lloyd's iterations of the start, mini-batches of each point, iterations over everything at the end."""
-_IDLE = 0.15
-"""A cluster is moved that saves less than this share of the mean cluster's inertia."""
+_SAMPLE, _PER_CLUSTER = 16_384, 16
+"""Points of the start: so many, or so many a cluster if that is more."""
+_ITERATIONS = 8
+"""Lloyd's iterations of the start."""
 
 
 def fit_kmeans(points: torch.Tensor, clusters: int, *, generator: torch.Generator) -> torch.Tensor:
     """Find centroids of small total squared distance to `points`.
 
     Greedy k-means++ (Arthur and Vassilvitskii 2007) and Lloyd's iterations on a sample; then, where there is more
-    than the sample, mini-batches (Sculley 2010), in which clusters whose points would be nearly as near to another
-    centroid are moved to points that are far from all (by their utility, as Fritzke's LBG-U 1997), and iterations
-    over everything.
+    than the sample, mini-batches (Sculley 2010), each point once, and one iteration over everything. A cluster is moved
+    only if it is empty: few points far from all others, as a rare sound's, are worth one.
 
     Args:
         points: float32 ``[N, D]``.
@@ -37,11 +34,13 @@ def fit_kmeans(points: torch.Tensor, clusters: int, *, generator: torch.Generato
     if len(points) < clusters:
         raise ValueError(f"k-means: {clusters} clusters need at least as many frames, got {len(points)}")
     shuffled = points[torch.randperm(len(points), generator=generator).to(points.device)]
-    sample = shuffled[: max(_SAMPLE, 16 * clusters)]
-    centroids = _lloyd(sample, _plus_plus(sample, clusters, generator), _STARTS)
-    if len(sample) < len(points):
-        centroids = _mini_batches(shuffled, centroids, generator)
-    return _lloyd(points, centroids, _LAST)
+    sample = shuffled[: max(_SAMPLE, _PER_CLUSTER * clusters)]
+    centroids = _plus_plus(sample, clusters, generator)
+    for _ in range(_ITERATIONS):
+        centroids = _lloyd(sample, centroids)
+    if len(sample) == len(points):
+        return centroids
+    return _lloyd(points, _mini_batches(shuffled, centroids))
 
 
 def assign(points: torch.Tensor, centroids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -64,41 +63,23 @@ def assign(points: torch.Tensor, centroids: torch.Tensor) -> tuple[torch.Tensor,
     return torch.cat(nearest), distances.clamp(min=0)
 
 
-def _lloyd(points: torch.Tensor, centroids: torch.Tensor, iterations: int) -> torch.Tensor:
-    for _ in range(iterations):
-        nearest, distances = assign(points, centroids)
-        sums, counts = _sums(points, nearest, len(centroids))
-        centroids = sums / counts.clamp(min=1)[:, None]
-        if empty := int((counts == 0).sum()):
-            centroids[counts == 0] = points[distances.topk(empty).indices]
+def _lloyd(points: torch.Tensor, centroids: torch.Tensor) -> torch.Tensor:
+    nearest, distances = assign(points, centroids)
+    sums, counts = _sums(points, nearest, len(centroids))
+    centroids = sums / counts.clamp(min=1)[:, None]
+    if empty := int((counts == 0).sum()):
+        centroids[counts == 0] = points[distances.topk(empty).indices]
     return centroids
 
 
-def _mini_batches(points: torch.Tensor, centroids: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def _mini_batches(points: torch.Tensor, centroids: torch.Tensor) -> torch.Tensor:
     """Move each centroid to the mean of all it has been given so far, a batch at a time."""
-    seen, inertia = torch.zeros(len(centroids), device=points.device), torch.zeros((), device=points.device)
-    batches = torch.split(points, _BATCH) * _PASSES
-    every = max(1, 10 * len(centroids) // _BATCH)  # about ten points a cluster tell which are idle
-    for number, batch in enumerate(batches, 1):
-        nearest, distances = assign(batch, centroids)
-        sums, counts = _sums(batch, nearest, len(centroids))
+    seen = torch.zeros(len(centroids), device=points.device)
+    for batch in torch.split(points, _BATCH):
+        sums, counts = _sums(batch, assign(batch, centroids)[0], len(centroids))
         seen += counts
-        inertia += distances.sum()
         centroids = centroids + (sums - counts[:, None] * centroids) / seen.clamp(min=1)[:, None]
-        if number % every == 0 and number < 0.8 * len(batches):  # what is moved late finds no place
-            # Not by counts: few points far from all others, as a rare sound's, are worth a cluster.
-            saves = seen * _apart(centroids)
-            idle = (saves < _IDLE * inertia / len(centroids)).nonzero()[: len(batch) // 4, 0]
-            if len(idle):
-                centroids[idle] = batch[_far(distances, len(idle), generator)]
-                seen[idle] = _IDLE * seen.mean()
     return centroids
-
-
-def _apart(centroids: torch.Tensor) -> torch.Tensor:
-    """Return the squared distance of each centroid to the next: what a point of its costs more without it."""
-    between = _squared_distances(centroids, centroids.square().sum(1), torch.arange(len(centroids)))
-    return between.fill_diagonal_(torch.inf).amin(1)
 
 
 def _sums(points: torch.Tensor, nearest: torch.Tensor, clusters: int) -> tuple[torch.Tensor, torch.Tensor]:
