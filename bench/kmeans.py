@@ -1,36 +1,48 @@
 """k-means as the tokenizers fit it, against scikit-learn's MiniBatchKMeans and faiss: time to clusters no worse.
 
-python -m bench.kmeans
+    python -m bench.kmeans
+
+What is clustered are frames of speech at 25 Hz, as `mfcc-kmeans` and nano's `usm-v2` cluster them.
 """
 
 from __future__ import annotations
 
 import importlib.util
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
+from bench.described import described
 from bench.figures import Figure, in_turns, seconds, show
 from sklearn.cluster import MiniBatchKMeans
 
+import areca
+from areca.component import Kind
+from areca.fitting import Workshop
+from areca.interfaces import Job
+from areca.registry import Registry
+from areca.store import Store
 from areca_units.kmeans import assign, fit_kmeans
+from areca_units.mfcc import mfcc
+from areca_units.sampling import sample_features
 
-POINTS, DIM, SOURCES = 200_000, 64, 2_000
-CLUSTERS = (256, 1024)
+POINTS, COEFFICIENTS = 200_000, 13
+DATA = "{name: say, sources: [synthetic], target_source: synthetic, count: 700, validation_count: 1, test_count: 1}"
 ROUNDS = 3
 
 
-def cloud() -> torch.Tensor:
-    """Return points of many overlapping sources of unequal size and spread, as frames of speech are."""
-    generator = torch.Generator().manual_seed(0)
-    centres = torch.randn(SOURCES, DIM, generator=generator)
-    shares = torch.rand(SOURCES, generator=generator) ** 3
-    source = torch.multinomial(shares, POINTS, replacement=True, generator=generator)
-    spread = 0.2 + torch.rand(SOURCES, 1, generator=generator)
-    return centres[source] + spread[source] * torch.randn(POINTS, DIM, generator=generator)
+def frames(directory: Path) -> dict[str, torch.Tensor]:
+    """Return MFCCs of synthetic speech, and the probabilities of characters that nano reads in it."""
+    part = described(Registry.discover(), Kind.DATASET, DATA, "data")
+    speech = Workshop(Store(directory)).instance(part)
+    job = Job(directory, 0, torch.device("cpu"))
+    nano = areca.load().tokenizer.tokenizer
+    kinds = {"MFCCs": lambda audios: [mfcc(a, COEFFICIENTS) for a in audios], "characters": nano.features}
+    return {name: sample_features(speech, kind, frames=POINTS, job=job) for name, kind in kinds.items()}
 
 
-def measure(clusters: int, rounds: int = ROUNDS) -> list[Figure]:
-    points = cloud()
+def measure(points: torch.Tensor, name: str, clusters: int, rounds: int = ROUNDS) -> list[Figure]:
     found: dict[str, list[float]] = {"areca": [], "scikit-learn": []}
     seeds = iter(range(1_000))
 
@@ -55,8 +67,8 @@ def measure(clusters: int, rounds: int = ROUNDS) -> list[Figure]:
         partial(timed, "areca", partial(areca)), partial(timed, "scikit-learn", partial(peer)), rounds
     )
     worse = max(found["areca"]) / min(found["scikit-learn"])
-    label = f"k-means, {clusters} clusters"
-    note = f"{POINTS} x {DIM}, median of {rounds}"
+    label = f"{clusters} clusters of {name}"
+    note = f"{points.shape[0]} x {points.shape[1]}, median of {rounds}"
     return [
         Figure(f"{label}: speed over MiniBatchKMeans", 1 / ratio, "x", (">=", 1.5), note),
         Figure(f"{label}: worst inertia over its best", worse, "x", ("<=", 1.0)),
@@ -65,15 +77,14 @@ def measure(clusters: int, rounds: int = ROUNDS) -> list[Figure]:
     ]
 
 
-def assignment(clusters: int, rounds: int = ROUNDS) -> list[Figure]:
+def assignment(points: torch.Tensor, name: str, clusters: int, rounds: int = ROUNDS) -> list[Figure]:
     """The nearest centroid of every point, against faiss where it is installed: pip install faiss-cpu."""
     if importlib.util.find_spec("faiss") is None:
         return []
     import faiss
 
-    points = cloud()
     centroids = points[:clusters].contiguous()
-    index = faiss.IndexFlatL2(DIM)
+    index = faiss.IndexFlatL2(points.shape[1])
     index.add(centroids.numpy())
     _, _, ratio = in_turns(
         partial(seconds, lambda: assign(points, centroids)),
@@ -81,9 +92,11 @@ def assignment(clusters: int, rounds: int = ROUNDS) -> list[Figure]:
         rounds,
     )
     # No limit: decision 17 says why faiss, which is faster, is not used.
-    return [Figure(f"assignment to {clusters} centroids: speed over faiss", 1 / ratio, "x")]
+    return [Figure(f"assignment to {clusters} centroids of {name}: speed over faiss", 1 / ratio, "x")]
 
 
 if __name__ == "__main__":
-    for clusters in CLUSTERS:
-        show([*measure(clusters), *assignment(clusters)])
+    with TemporaryDirectory() as folder:
+        found = frames(Path(folder))
+    for name, clusters in (("MFCCs", 256), ("MFCCs", 1024), ("characters", 256)):
+        show([*measure(found[name], name, clusters), *assignment(found[name], name, clusters)])

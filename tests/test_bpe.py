@@ -21,10 +21,11 @@ from areca.specs import Stream, TokenizerSpec
 from areca.testing.corpus import write_corpus
 from areca.types import Audio, Codes
 from areca_units import MOST_UNITS, bpe_spec, dedup_spec, units_spec
-from areca_units.bpe import FIRST_CHARACTER, Bpe, learn, recordings, text_of, units_of
+from areca_units.bpe import FIRST_CHARACTER, Bpe, learn, text_of, units_of
 from areca_units.dedup import Dedup, deduplicate, expand
 from areca_units.mfcc import MfccKmeans
 from areca_units.options import BpeConfig, DedupConfig, MfccKmeansConfig
+from areca_units.sampling import recordings
 
 CPU = torch.device("cpu")
 RATE_HZ = 16_000

@@ -45,6 +45,7 @@ MESSAGES = {
     ("vocoder", "audio"): "says 16000 Hz, the audio has 8000 Hz",
     ("vocoder", "randomness"): "gave other audio",
     ("vocoder", "voice"): "without the tag voice, was taken",
+    ("vocoder", "voice_is_heard"): "the voices of two speakers gave the same audio",
     ("vocoder", "refuses_wrong_codes"): "an empty list was taken: expected InvalidCodes",
     ("task", "spec_is_true"): "the task has",
     ("task", "prompt_needs_no_target"): "I want to see the answer",
@@ -85,7 +86,7 @@ def test_wrong_component_fails_exactly_its_check(directory: Path, kind: str, che
         ("tokenizer", "good", 20),
         ("backbone", "good", 14),
         ("vocoder", "good", 13),
-        ("vocoder", "good-voice", 13),
+        ("vocoder", "good-voice", 14),
         ("task", "good", 13),
     ],
 )

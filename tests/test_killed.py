@@ -20,14 +20,22 @@ from areca.checkpoint import PROVENANCE
 from areca.config import read_config
 from areca.pipeline import Pipeline
 from areca.store import META, PARTIAL, Store
-from areca.testing.corpus import write_corpus
 from areca.training.learning import SUMMARY
 
 KILLS = 20
 RUN = {
     "name": "killed",
     "seed": 5,
-    "data": "corpus/manifest.jsonl",
+    "data": {
+        "name": "say",
+        "languages": ["en", "fr"],
+        "sources": ["synthetic"],
+        "target_source": "synthetic",
+        "count": 150,
+        "validation_count": 4,
+        "test_count": 4,
+        "workers": 1,
+    },
     "tokenizer": {
         "name": "dedup",
         "tokenizer": {
@@ -51,6 +59,7 @@ RUN = {
         "vocabulary_size": 280,
         "attention_dropout": 0.1,
     },
+    "vocoder": {"name": "unit-mel", "width": 32, "layers": 2, "steps": 60, "batch": 4, "checkpoint_steps": 5},
     "tasks": ["asr", {"chain": ["asr", "ast", "s2st"], "weight": 2.0}],
     "training": {
         "steps": 60,
@@ -96,14 +105,11 @@ class Run:
 
     def stage(self) -> str:
         """Return what was being made when it was killed, judged by what the store holds."""
-        store = Store(self.home)
-        steps = {step.label: step for step in Pipeline(read_config(self.path), store).steps()}
-        if steps["lm"].state == "there":
-            return "checkpoint"
-        if steps["lm"].state == "begun":
-            partial = self.home / (steps["lm"].key + PARTIAL)
-            return "lm" if any((partial / name).is_file() for name in ("work/train.json", SUMMARY)) else "tokens"
-        return "start" if steps["tokenizer usm-v2"].state == "to make" else "fit"
+        step = next(s for s in Pipeline(read_config(self.path), Store(self.home)).steps() if s.state != "there")
+        if step.label != f"lm {RUN['name']}" or step.state != "begun":
+            return step.label if step.state == "begun" else f"before {step.label}"
+        partial = self.home / (step.key + PARTIAL)
+        return "lm" if any((partial / name).is_file() for name in ("work/train.json", SUMMARY)) else "tokens"
 
     def files(self) -> dict[str, str]:
         """Return the hash of each file of the checkpoint, but for when it was made and from which commit of areca."""
@@ -122,13 +128,16 @@ def _hash(path: Path) -> str:
 @pytest.mark.slow
 def test_killed_at_random_moments_it_ends_with_the_same_files(tmp_path: Path) -> None:
     """Killed 20 times, from before its first step to its last file; where it gets to its end, another store begins."""
-    write_corpus(tmp_path / "corpus")
     path = tmp_path / "run.yaml"
     path.write_text(yaml.safe_dump(RUN))
     undisturbed, start_s = Run(path, tmp_path / "undisturbed"), time.monotonic()
     assert undisturbed.finished()
     most_s, expected = time.monotonic() - start_s, undisturbed.files()
-    assert {"lm/model.safetensors", "parts/speech.tokenizer/encoder.safetensors"} <= set(expected)
+    assert {
+        "lm/model.safetensors",
+        "parts/speech.tokenizer/encoder.safetensors",
+        "parts/vocoder/voice.safetensors",
+    } <= set(expected)
 
     rng, stages, stores = random.Random(0), Counter[str](), itertools.count()
     killed = Run(path, tmp_path / f"killed-{next(stores)}")
@@ -143,4 +152,4 @@ def test_killed_at_random_moments_it_ends_with_the_same_files(tmp_path: Path) ->
             most_s *= 1.05
     assert killed.finished()
     assert killed.files() == expected, (killed.home.name, stages)
-    assert len(stages.keys() & {"fit", "tokens", "lm"}) >= 2, stages
+    assert len(stages.keys() & {"data say", "tokenizer usm-v2", "vocoder unit-mel", "tokens", "lm"}) >= 3, stages

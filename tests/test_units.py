@@ -19,6 +19,7 @@ from areca.interfaces import Job
 from areca.manifest import Manifest, Utterance, write_manifest
 from areca.options import build
 from areca.specs import Stream, TokenizerSpec
+from areca.testing.corpus import write_corpus
 from areca.types import Audio, Codes
 from areca_units import dedup_spec, units_spec, usm_v2
 from areca_units.augment import _with_echo, augmented, warped
@@ -30,6 +31,7 @@ from areca_units.features import mel_of, normalise, padded
 from areca_units.kmeans import assign, fit_kmeans
 from areca_units.mfcc import MfccKmeans, mfcc
 from areca_units.options import DedupConfig, EncoderConfig, MfccKmeansConfig, UsmV1Config, UsmV2Config
+from areca_units.sampling import read, sample_features
 from areca_units.training import balanced, batches, schedule
 from areca_units.usm_v2 import UsmV2
 
@@ -152,6 +154,15 @@ def test_kmeans_keeps_every_cluster_alive_among_duplicates() -> None:
 def test_kmeans_refuses_more_clusters_than_points() -> None:
     with pytest.raises(ValueError, match="8 clusters need at least as many frames, got 5"):
         fit_kmeans(torch.randn(5, 2), 8, generator=torch.Generator())
+
+
+def test_what_is_clustered_is_of_both_sides_each_recording_once(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus")
+    job = Job(tmp_path, 0, CPU)
+    lengths = sample_features(corpus, lambda audios: [torch.tensor([a.seconds]) for a in audios], frames=99, job=job)
+    train = corpus.select(split="train")
+    both = [read(train, (row, column)).seconds for row in train.rows for column in ("audio", "target_audio")]
+    assert sorted(lengths.tolist()) == pytest.approx(sorted(both))
 
 
 # Features and batches

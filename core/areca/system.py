@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,13 @@ import torch
 from areca.audio import conform
 from areca.checkpoint import Checkpoint, open_checkpoint
 from areca.component import Kind
-from areca.errors import ArecaError, ArecaWarning, InvalidAudio, InvalidConfig
+from areca.errors import ArecaError, ArecaWarning, InvalidConfig
 from areca.fitting import Workshop
-from areca.generation.generate import Decoding, Generated, generate
+from areca.generation.batch import Asked, Batch
+from areca.generation.generate import Decoding, Generated
 from areca.lm.model import SpeechLM
 from areca.parts import Part, resolve
-from areca.questions import Question, Result, Sound, check_texts, context_of, input_kind, languages_of, read_sound
+from areca.questions import Question, Result, Sound, check_texts, input_kind, languages_of, read_sound
 from areca.specs import TokenizerSpec
 from areca.store import Store
 from areca.tasks import AudioSegment, Task, chain
@@ -29,29 +29,6 @@ from areca.types import Audio, Codes, VoicePrompt
 __all__ = ["NANO", "Result", "Sound", "System", "load"]
 NANO = Path(__file__).parent / "assets" / "nano"
 """The checkpoint that areca ships."""
-_LEAST_IDS = 16
-"""Ids that each segment of an answer must have room for."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What is the same for all questions of a call."""
-
-    task: Task
-    name: str
-    languages: dict[str, str | Codes]
-    voice: VoicePrompt | None
-    decoding: Decoding
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """Questions to be answered at once, ready for the LM: prompts, ids of room for each segment, seconds it took."""
-
-    questions: list[Question]
-    prompts: list[list[int]]
-    rooms: list[int]
-    seconds: float
 
 
 class System:
@@ -185,52 +162,35 @@ class System:
             InvalidAudio: a recording that cannot be used; the message names it.
         """
         wanted = self.task(task)
-        asked = _Asked(
-            wanted,
-            task.replace(",", "+").replace(" ", ""),
-            languages_of(wanted, source, target),
-            self._voice(wanted, voice),
-            decoding or Decoding(),
-        )
+        asked = Asked(wanted, languages_of(wanted, source, target), decoding or Decoding())
+        voice_prompt = self._voice(wanted, voice)
+        name = task.replace(",", "+").replace(" ", "")
         starts = range(0, len(items), batch)
         batches = [self._ready(asked, items[start : start + batch]) for start in starts]
         return [
             result
             for start, ready in zip(starts, batches, strict=True)
-            for result in self._answer(asked, ready, seed + start)
+            for result in self._answer(asked, name, ready, voice_prompt, seed + start)
         ]
 
-    def _ready(self, asked: _Asked, items: Sequence[Sound]) -> _Batch:
+    def _ready(self, asked: Asked, items: Sequence[Sound]) -> tuple[Batch, float]:
+        """Return a batch, and the seconds that it took to make it."""
         start_s = time.perf_counter()
-        task, field = asked.task, asked.task.inputs[0]
-        questions = self._questions(task, items)
-        prompts = [self.lm.prompt_ids(task, asked.languages | {field.path: q.value}) for q in questions]
-        rooms = [self._room(task, q, len(p)) for q, p in zip(questions, prompts, strict=True)]
-        return _Batch(questions, prompts, rooms, time.perf_counter() - start_s)
+        batch = Batch.of(self.lm, asked, self._questions(asked.task, items))
+        return batch, time.perf_counter() - start_s
 
-    def _answer(self, asked: _Asked, batch: _Batch, seed: int) -> list[Result]:
-        start_s = time.perf_counter()
-        answers = self._generated(asked, batch.prompts, batch.rooms, seed)
+    def _answer(
+        self, asked: Asked, name: str, ready: tuple[Batch, float], voice: VoicePrompt | None, seed: int
+    ) -> list[Result]:
+        start_s, (batch, took_s) = time.perf_counter(), ready
+        answers = batch.answers(self.lm, asked, seed)
         codes = [_codes(answer) for answer in answers]
-        audios = self._speak(codes, asked.voice, seed)
-        each_s = (batch.seconds + time.perf_counter() - start_s) / len(answers)
+        audios = self._speak(codes, voice, seed)
+        each_s = (took_s + time.perf_counter() - start_s) / len(answers)
         return [
-            Result(q.name, asked.name, _texts(asked.task, answer), audio, code, any(answer.cut), each_s)
+            Result(q.name, name, _texts(asked.task, answer), audio, code, any(answer.cut), each_s)
             for q, answer, audio, code in zip(batch.questions, answers, audios, codes, strict=True)
         ]
-
-    def _generated(self, asked: _Asked, prompts: list[list[int]], rooms: list[int], seed: int) -> list[Generated]:
-        """Answer together what has the same limits, so that no answer is cut for the sake of another."""
-        answers: dict[int, Generated] = {}
-        for room in sorted(set(rooms)):
-            here = [i for i, other in enumerate(rooms) if other == room]
-            some = [prompts[i] for i in here]
-            generator = torch.Generator().manual_seed(seed + here[0])
-            decoding = self._within(asked.decoding, room)
-            answers |= zip(
-                here, generate(self.lm, some, asked.task.answer_kinds, decoding, generator=generator), strict=True
-            )
-        return [answers[i] for i in range(len(prompts))]
 
     def _questions(self, task: Task, items: Sequence[Sound]) -> list[Question]:
         if input_kind(task) == "text":
@@ -239,29 +199,6 @@ class System:
         assert isinstance(spec, TokenizerSpec)
         audios = [conform(read_sound(item), spec.sample_rate_hz, spec.channels) for item in items]
         return [Question(a.name, c, a.seconds) for a, c in zip(audios, self.tokenizer.encode(audios), strict=True)]
-
-    def _room(self, task: Task, question: Question, length: int) -> int:
-        """Return how many ids each segment of the answer may have, where the prompt has `length`: a power of two."""
-        context = context_of(self.lm)
-        segments = len(task.answer_kinds)
-        left = context - length - 2 * segments
-        if left >= _LEAST_IDS * segments:
-            return int(2 ** ((left // segments).bit_length() - 1))  # so that most questions have the same
-        fits = (context - (_LEAST_IDS + 2) * segments) / length
-        what = "text" if question.seconds is None else f"recording of {question.seconds:.1f} s"
-        most = f"{fits:.0%} of it" if question.seconds is None else f"{fits * question.seconds:.1f} s"
-        raise InvalidAudio(
-            f"{question.name}: a {what} is {length} tokens, and the model's context of {context} has to hold "
-            f"the answer too: cut it into pieces of at most {most}"
-        )
-
-    def _within(self, decoding: Decoding, room: int) -> Decoding:
-        frames = max(1, room // sum(self.lm.writes.per_frame))
-        return replace(
-            decoding,
-            max_text_ids=min(decoding.max_text_ids, room),
-            max_audio_frames=min(decoding.max_audio_frames, frames),
-        )
 
     def _speak(self, codes: list[Codes | None], voice: VoicePrompt | None, seed: int) -> list[Audio | None]:
         spoken = [c for c in codes if c is not None]

@@ -115,6 +115,7 @@ def areca_components() -> Iterable[Component]:
     yield _row(Kind.VOCODER, "audio", "OtherRate")
     yield _row(Kind.VOCODER, "randomness", "Whistling")
     yield _row(Kind.VOCODER, "voice", "Deaf")
+    yield _row(Kind.VOCODER, "voice-is-heard", "Deaf", tags=frozenset({"voice"}))
     yield _row(Kind.VOCODER, "refuses-wrong-codes", "SpeaksAnything")
 
     yield _row(Kind.TASK, "good", "Transcribe")

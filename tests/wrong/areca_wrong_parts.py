@@ -217,36 +217,38 @@ class Vocoder(_Loaded):
         self, codes: list[Codes], voices: Sequence[VoicePrompt | None], *, generator: torch.Generator
     ) -> list[Audio]:
         self.check(codes, voices)
-        return [self.sound(c, generator) for c in codes]
+        return [self.sound(c, generator, voice) for c, voice in zip(codes, voices, strict=True)]
 
     def check(self, codes: list[Codes], voices: Sequence[VoicePrompt | None]) -> None:
         require_codes(codes, STREAMS)
         if any(voices):
             raise ArecaError("this vocoder has one voice")
 
-    def sound(self, codes: Codes, generator: torch.Generator) -> Audio:
+    def sound(self, codes: Codes, generator: torch.Generator, voice: VoicePrompt | None) -> Audio:
         x = (codes.streams[0] / 64).repeat_interleave(HOP)
         return Audio((x + 1e-3 * torch.randn(x.shape, generator=generator))[None].float(), RATE_HZ)
-
-
-class VoiceVocoder(Vocoder):
-    def check(self, codes: list[Codes], voices: Sequence[VoicePrompt | None]) -> None:
-        require_codes(codes, STREAMS)
-
-
-class OtherRate(Vocoder):
-    def sound(self, codes: Codes, generator: torch.Generator) -> Audio:
-        return Audio(super().sound(codes, generator).samples, RATE_HZ // 2)
-
-
-class Whistling(Vocoder):
-    def sound(self, codes: Codes, generator: torch.Generator) -> Audio:
-        return super().sound(codes, torch.Generator().manual_seed(torch.initial_seed()))
 
 
 class Deaf(Vocoder):
     def check(self, codes: list[Codes], voices: Sequence[VoicePrompt | None]) -> None:
         require_codes(codes, STREAMS)
+
+
+class VoiceVocoder(Deaf):
+    def sound(self, codes: Codes, generator: torch.Generator, voice: VoicePrompt | None) -> Audio:
+        spoken = super().sound(codes, generator, voice)
+        gain = 1.0 if voice is None else 1 + float(voice.audio.samples.std())
+        return Audio(gain * spoken.samples, spoken.sample_rate_hz)
+
+
+class OtherRate(Vocoder):
+    def sound(self, codes: Codes, generator: torch.Generator, voice: VoicePrompt | None) -> Audio:
+        return Audio(super().sound(codes, generator, voice).samples, RATE_HZ // 2)
+
+
+class Whistling(Vocoder):
+    def sound(self, codes: Codes, generator: torch.Generator, voice: VoicePrompt | None) -> Audio:
+        return super().sound(codes, torch.Generator().manual_seed(torch.initial_seed()), voice)
 
 
 class SpeaksAnything(Vocoder):

@@ -7,7 +7,7 @@ import torch
 from areca.errors import ArecaError, InvalidCodes
 from areca.specs import VocoderSpec
 from areca.testing.fitting import check_fit_is_deterministic, check_fit_resumes
-from areca.testing.subject import Subject
+from areca.testing.subject import Skipped, Subject
 from areca.testing.tools import refuses, with_global_seed
 from areca.types import Audio, Codes, VoicePrompt
 
@@ -47,11 +47,22 @@ def check_voice(subject: Subject) -> None:
     """With the tag ``voice`` it takes a voice prompt; without, it refuses one."""
     _ = subject.instance
     codes = _codes(subject)[:1]
-    voice = VoicePrompt(subject.manifest.audio(subject.manifest.rows[0]))
+    voice = _voice(subject, 0)
     if "voice" in subject.component.tags:
         assert len(_speak(subject, codes, seed=0, voice=voice)) == 1
     else:
         refuses(ArecaError, lambda: _speak(subject, codes, seed=0, voice=voice), "a voice, without the tag voice,")
+
+
+def check_voice_is_heard(subject: Subject) -> None:
+    """With the tag ``voice``, the voices of two speakers give different audio."""
+    _ = subject.instance
+    if "voice" not in subject.component.tags:
+        raise Skipped("it has no tag voice")
+    codes = _codes(subject)[:1]
+    [one], [other] = (_speak(subject, codes, seed=0, voice=_voice(subject, row)) for row in (0, 1))
+    same = one.samples.shape == other.samples.shape and torch.equal(one.samples, other.samples)
+    assert not same, "the voices of two speakers gave the same audio"
 
 
 def check_refuses_wrong_codes(subject: Subject) -> None:
@@ -64,6 +75,11 @@ def check_refuses_wrong_codes(subject: Subject) -> None:
         wrong[0] = code
         bad = Codes((wrong, *good.streams[1:]))
         refuses(InvalidCodes, lambda bad=bad: _speak(subject, [bad], seed=0), f"code {code} of {stream}")  # type: ignore[misc]
+
+
+def _voice(subject: Subject, row: int) -> VoicePrompt:
+    """Return a recording of the corpus, whose speakers take turns."""
+    return VoicePrompt(subject.manifest.audio(subject.manifest.rows[row]))
 
 
 def _spec(subject: Subject) -> VocoderSpec:

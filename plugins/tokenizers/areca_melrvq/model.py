@@ -35,7 +35,7 @@ class MelRvq:
 
     @staticmethod
     def fit(config: MelRvqConfig, needs: Mapping[str, Any], data: Manifest, job: Job) -> None:
-        """Fit the codebooks on the training split.
+        """Fit the codebooks on the training split, both sides.
 
         Raises:
             InvalidManifest: the training split has no audio, or fewer frames than `clusters`.

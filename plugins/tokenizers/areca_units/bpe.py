@@ -11,13 +11,13 @@ from tokenizers import Tokenizer as Merger
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 
-from areca.errors import InvalidArtifact, InvalidCodes, InvalidManifest
+from areca.errors import InvalidArtifact, InvalidCodes
 from areca.interfaces import Job
 from areca.manifest import Manifest
 from areca.specs import TokenizerSpec
 from areca.types import Audio, Codes
 from areca_units.options import BpeConfig
-from areca_units.sampling import Recording, encoded
+from areca_units.sampling import encoded, recordings
 
 FIRST_CHARACTER = 0xF0000
 """Unit 0 is this character, and so on through Unicode's private planes: nobody's text, and no rule changes them."""
@@ -139,20 +139,3 @@ def text_of(units: torch.Tensor) -> str:
 def units_of(text: str) -> list[int]:
     """Undo `text_of`."""
     return [ord(c) - FIRST_CHARACTER for c in text]
-
-
-def recordings(data: Manifest) -> list[Recording]:
-    """Return the training split's recordings, each once, with the column that it is in.
-
-    Raises:
-        InvalidManifest: there is none.
-    """
-    found: dict[tuple[Any, ...], Recording] = {}
-    for row in data.select(split="train").rows:
-        if row.audio is not None:
-            found.setdefault((row.audio, row.offset_s, row.duration_s), (row, "audio"))
-        if row.target_audio is not None:  # one translation may belong to several languages' rows
-            found.setdefault((row.target_audio,), (row, "target_audio"))
-    if not found:
-        raise InvalidManifest('bpe: expected rows with audio in the split "train", got none')
-    return list(found.values())

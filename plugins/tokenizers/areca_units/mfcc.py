@@ -34,7 +34,7 @@ class MfccKmeans:
 
     @staticmethod
     def fit(config: MfccKmeansConfig, needs: Mapping[str, Any], data: Manifest, job: Job) -> None:
-        """Cluster the MFCCs of the training split.
+        """Cluster the MFCCs of the training split, both sides.
 
         Raises:
             InvalidManifest: the training split has no audio.

@@ -13,7 +13,7 @@ from areca.interfaces import Job
 from areca.manifest import Manifest, Utterance
 from areca.specs import TokenizerSpec
 from areca.types import Audio, Codes
-from areca_units.features import speech
+from areca_units import SAMPLE_RATE_HZ
 
 _CHUNK = 64
 
@@ -33,11 +33,28 @@ def training_rows(data: Manifest) -> list[Utterance]:
     return rows
 
 
+def recordings(data: Manifest) -> list[Recording]:
+    """Return the training split's recordings of both sides, each once, with the column that it is in.
+
+    Raises:
+        InvalidManifest: there is none.
+    """
+    found: dict[tuple[Any, ...], Recording] = {}
+    for row in data.select(split="train").rows:
+        if row.audio is not None:
+            found.setdefault((row.audio, row.offset_s, row.duration_s), (row, "audio"))
+        if row.target_audio is not None:  # one translation may belong to several languages' rows
+            found.setdefault((row.target_audio,), (row, "target_audio"))
+    if not found:
+        raise InvalidManifest('expected rows with audio in the split "train", got none')
+    return list(found.values())
+
+
 def encoded(
     tokenizer: Any,
     spec: TokenizerSpec,
     data: Manifest,
-    recordings: Sequence[Recording],
+    chosen: Sequence[Recording],
     *,
     seed: int,
     at_once: int,
@@ -49,23 +66,28 @@ def encoded(
         tokenizer: a loaded tokenizer.
         spec: what it takes.
         data: the manifest of the recordings.
-        recordings: rows, each with the column that is meant.
+        chosen: rows, each with the column that is meant.
         seed: of the order.
         at_once: recordings encoded together.
         most: how many are wanted; None: all.
     """
-    order = torch.randperm(len(recordings), generator=torch.Generator().manual_seed(seed)).tolist()[:most]
+    order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(seed)).tolist()[:most]
     for start in range(0, len(order), at_once):
-        chosen = [recordings[i] for i in order[start : start + at_once]]
-        audios = [data.audio(row) if column == "audio" else data.target_audio(row) for row, column in chosen]
+        audios = [read(data, chosen[i]) for i in order[start : start + at_once]]
         codes = tokenizer.encode([conform(a, spec.sample_rate_hz, spec.channels) for a in audios])
         yield list(zip(audios, codes, strict=True))
+
+
+def read(data: Manifest, recording: Recording) -> Audio:
+    """Decode a recording."""
+    row, column = recording
+    return data.audio(row) if column == "audio" else data.target_audio(row)
 
 
 def sample_features(
     data: Manifest, encode: Callable[[list[Audio]], list[torch.Tensor]], *, frames: int, job: Job
 ) -> torch.Tensor:
-    """Return features ``[N, D]`` of whole training utterances in random order, N at most `frames`.
+    """Return features ``[N, D]`` of whole training utterances of both sides in random order, N at most `frames`.
 
     Args:
         data: what to draw from; its training split is used.
@@ -76,14 +98,15 @@ def sample_features(
     Raises:
         InvalidManifest: the training split has no audio.
     """
-    rows = training_rows(data)
-    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(job.seed)).tolist()
+    found = recordings(data)
+    order = torch.randperm(len(found), generator=torch.Generator().manual_seed(job.seed)).tolist()
     features: list[torch.Tensor] = []
     have = 0
     for start in range(0, len(order), _CHUNK):
-        encoded = encode([speech(data, rows[i]) for i in order[start : start + _CHUNK]])
-        features += [x.cpu() for x in encoded]
-        have += sum(map(len, encoded))
+        audios = [conform(read(data, found[i]), SAMPLE_RATE_HZ, 1) for i in order[start : start + _CHUNK]]
+        new = [x.cpu() for x in encode(audios)]
+        features += new
+        have += sum(map(len, new))
         job.progress(min(have, frames), frames, "frames to cluster")
         if have >= frames:
             break
