@@ -160,7 +160,7 @@ def test_validation_loss_is_recorded_for_the_tasks_that_have_rows(checkpoint: Pa
     shutil.copytree(root / "corpus", other)
     rows = [json.loads(line) for line in (other / "manifest.jsonl").read_text().splitlines()]
     for row in rows:
-        if row["split"] == "validation":
+        if row.get("split") == "validation":
             del row["target_text"]
     (other / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     run = RUN | {"data": "untranslated/manifest.jsonl", "tasks": [*RUN["tasks"][::-1], "ast"]}  # type: ignore[index]

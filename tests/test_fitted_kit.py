@@ -11,7 +11,7 @@ from areca.registry import Registry
 from areca.testing import Subject, run
 
 DECODE = {"decode", "decode_refuses_wrong_codes"}
-FIT, RESUME = {"fit_is_deterministic"}, {"fit_resumes"}
+FIT, RESUME, VOICE = {"fit_is_deterministic"}, {"fit_resumes"}, {"voice_is_heard"}
 SKIPPED = {
     "mfcc-kmeans": RESUME | DECODE,
     "usm-v2": DECODE,
@@ -20,8 +20,8 @@ SKIPPED = {
     "w2v-bert-nano": DECODE,
     "bpe": RESUME | DECODE,
     "mel-rvq": RESUME,
-    "unit-mel": set(),
-    "codec": FIT | RESUME,
+    "unit-mel": VOICE,
+    "codec": FIT | RESUME | VOICE,
 }
 """What does not apply to each."""
 

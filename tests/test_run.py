@@ -264,7 +264,7 @@ def test_recordings_that_cannot_be_used_are_named(kind: str, says: str, system: 
 def test_all_recordings_are_read_before_one_is_answered(
     system: System, french: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("areca.system.generate", None)  # nothing can be answered
+    monkeypatch.setattr("areca.generation.batch.generate", None)  # nothing can be answered
     with pytest.raises(InvalidAudio, match=r"nan\.wav.*has NaN"):
         system.run("asr", [*french, _bad(tmp_path, "nan")], source="fr", batch=1)
 
