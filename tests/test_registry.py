@@ -210,7 +210,7 @@ print(json.dumps({
     )
     assert found["part"] == [5, "Model", "local:my_codec/my-codec"]
     assert found["file"] == found["module"] == found["both"] == ["local:my_codec/my-codec"]
-    assert "plugin './your_codec.py' cannot be used: FileNotFoundError" in found["no file"]
+    assert "plugin './your_codec.py' cannot be used: FileNotFoundError('there is no file " in found["no file"]
     assert "plugin 'your_codec' cannot be used: ModuleNotFoundError" in found["no module"]
     assert found["bad"].startswith("BrokenPlugin: plugin 'bad_codec.py' cannot be used")
     assert "component name 'My'" in found["bad"]

@@ -55,7 +55,7 @@ def _import_file(path: Path) -> ModuleType:
     if there is not None:
         raise ImportError(f"a module called {path.stem!r} is there already: rename the file")
     if not path.is_file():
-        raise FileNotFoundError(path)
+        raise FileNotFoundError(f"there is no file {path}")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None  # the name ends with .py
     module = importlib.util.module_from_spec(spec)
