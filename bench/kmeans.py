@@ -17,12 +17,12 @@ from bench.described import described
 from bench.figures import Figure, in_turns, seconds, show
 from sklearn.cluster import MiniBatchKMeans
 
-import areca
 from areca.component import Kind
 from areca.fitting import Workshop
 from areca.interfaces import Job
 from areca.registry import Registry
 from areca.store import Store
+from areca.system import load
 from areca_units.kmeans import assign, fit_kmeans
 from areca_units.mfcc import mfcc
 from areca_units.sampling import sample_features
@@ -37,7 +37,7 @@ def frames(directory: Path) -> dict[str, torch.Tensor]:
     part = described(Registry.discover(), Kind.DATASET, DATA, "data")
     speech = Workshop(Store(directory)).instance(part)
     job = Job(directory, 0, torch.device("cpu"))
-    nano = areca.load().tokenizer.tokenizer
+    nano = load().tokenizer.tokenizer
     kinds = {"MFCCs": lambda audios: [mfcc(a, COEFFICIENTS) for a in audios], "characters": nano.features}
     return {name: sample_features(speech, kind, frames=POINTS, job=job) for name, kind in kinds.items()}
 

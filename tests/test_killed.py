@@ -105,8 +105,9 @@ class Run:
 
     def stage(self) -> str:
         """Return what was being made when it was killed, judged by what the store holds."""
-        step = next(s for s in Pipeline(read_config(self.path), Store(self.home)).steps() if s.state != "there")
-        if step.label != f"lm {RUN['name']}" or step.state != "begun":
+        steps = Pipeline(read_config(self.path), Store(self.home)).steps()
+        step = next((step for step in steps if step.state != "there"), steps[-1])  # all there: it was about to end
+        if step.label != "lm" or step.state != "begun":
             return step.label if step.state == "begun" else f"before {step.label}"
         partial = self.home / (step.key + PARTIAL)
         return "lm" if any((partial / name).is_file() for name in ("work/train.json", SUMMARY)) else "tokens"
