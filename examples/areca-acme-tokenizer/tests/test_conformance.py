@@ -1,4 +1,4 @@
-"""Run areca's conformance kit: ``pytest --areca-plugin acme``."""
+"""Run areca's conformance kit on this plugin: ``pytest``."""
 
 from areca.testing import Check, Subject
 
