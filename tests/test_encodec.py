@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 import areca_encodec
 from areca.component import Kind
-from areca.errors import ArecaError, InvalidAudio, InvalidCodes, InvalidConfig
+from areca.errors import InvalidAudio, InvalidCodes, InvalidConfig, MissingWeights
 from areca.registry import Registry
 from areca.testing import Subject, run
 from areca.types import Audio, Codes
@@ -177,7 +177,7 @@ def test_without_network_or_file_it_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     for proxy in ("http_proxy", "https_proxy", "HTTPS_PROXY", "HTTP_PROXY"):
         monkeypatch.setenv(proxy, "http://127.0.0.1:9")  # nothing listens there
-    with pytest.raises(ArecaError, match=re.escape(CHECKPOINT_URL) + r".*give the file as `weights`"):
+    with pytest.raises(MissingWeights, match=re.escape(CHECKPOINT_URL) + r".*give the file as `weights`"):
         EncodecTokenizer.load(EncodecConfig(), {}, None, device=CPU, dtype=torch.float32)
 
 

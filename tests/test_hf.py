@@ -8,6 +8,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 import torch
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     AutoConfig,
@@ -18,9 +19,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-import areca_hf
+import areca_hf.hub
 from areca.component import Kind
-from areca.errors import ArecaError, InvalidConfig
+from areca.errors import ArecaError, InvalidConfig, MissingWeights
 from areca.interfaces import Backbone
 from areca.registry import Registry
 from areca.specs import BackboneSpec
@@ -183,8 +184,26 @@ def test_a_hub_id_is_found_in_the_cache_and_its_commit_recorded(hub, llama, tmp_
     ],
 )
 def test_without_network_the_error_says_what_to_do(hub, options):
-    with pytest.raises(ArecaError, match=r"cannot have 'org/\w+' at revision '\w+': .*give the directory as `path`"):
+    message = r"cannot have 'org/\w+' at revision '\w+': .*give the directory as `path`"
+    with pytest.raises(MissingWeights, match=message):
         load(**options)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "advice"),
+    [
+        (GatedRepoError, MissingWeights, "its owner wants its terms accepted.*hf auth login"),
+        (RepositoryNotFoundError, InvalidConfig, "the hub has no such repository.*check the id"),
+        (RevisionNotFoundError, InvalidConfig, "the repository has no such revision: check `revision`"),
+    ],
+)
+def test_what_the_hub_refuses_is_told_apart_from_a_hub_out_of_reach(monkeypatch, answer, error, advice):
+    def refuse(*given, **options):
+        raise answer.__new__(answer, "no")  # its initialiser wants a response of the library's HTTP client
+
+    monkeypatch.setattr(areca_hf.hub, "snapshot_download", refuse)
+    with pytest.raises(error, match=rf"cannot have 'org/tiny' at revision 'main': {advice}"):
+        load(model="org/tiny")
 
 
 @pytest.mark.parametrize(

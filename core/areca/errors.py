@@ -30,6 +30,10 @@ class MissingDependency(ArecaError, ImportError):
     """A component's heavy dependency is not installed."""
 
 
+class MissingWeights(ArecaError):
+    """Published weights cannot be had here: the hub or server does not answer, or wants its terms accepted."""
+
+
 class InvalidConfig(ArecaError, ValueError):
     """A configuration names an option that does not exist, or gives one a value it cannot have."""
 

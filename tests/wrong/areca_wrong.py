@@ -91,6 +91,8 @@ def areca_components() -> Iterable[Component]:
     yield _row(Kind.JUDGE, "target", "Nothing")
 
     yield _row(Kind.TOKENIZER, "good", "Tokenizer", tags=everything)
+    yield _row(Kind.TOKENIZER, "weights-out-of-reach", "OutOfReach", weights_license="MIT")
+    yield _row(Kind.TOKENIZER, "weights-wrong", "WrongWeights", weights_license="MIT")
     yield _row(Kind.TOKENIZER, "fit-is-deterministic", "FitsAnyhow", tags=fit)
     yield _row(Kind.TOKENIZER, "fit-resumes", "FitsTwice", tags=frozenset({"fit", "resume"}))
     yield _row(Kind.TOKENIZER, "codes", "OutOfRange")

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from areca_wrong import RATE_HZ, STREAMS
 
-from areca.errors import ArecaError
+from areca.errors import ArecaError, InvalidConfig, MissingWeights
 from areca.interfaces import Backbone, Job
 from areca.tasks import AudioSegment, Field, Segment, Task, TextSegment, Values
 from areca.types import Audio, Codes, VoicePrompt, require_audio, require_codes
@@ -73,6 +73,16 @@ class Tokenizer(_Loaded):
 
     def sound(self, codes: Codes) -> Audio:
         return Audio((codes.streams[0] / 64).repeat_interleave(HOP)[None].float(), RATE_HZ)
+
+
+class OutOfReach(Tokenizer):
+    def __init__(self, *loaded: Any) -> None:
+        raise MissingWeights("the hub did not answer")
+
+
+class WrongWeights(Tokenizer):
+    def __init__(self, *loaded: Any) -> None:
+        raise InvalidConfig("the weights lack a tensor")
 
 
 class FitsAnyhow(Tokenizer):

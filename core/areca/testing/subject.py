@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from areca.component import Component
-from areca.errors import ArecaError, InvalidConfig
+from areca.errors import InvalidConfig, MissingWeights
 from areca.parts import Part, resolve
 from areca.registry import Entry, Registry
 
@@ -97,9 +97,9 @@ class Subject:
                 return Skipped(f"{part.name} {part.entry.remedy(missing)}")
         try:
             return self.workshop.instance(self.part)
+        except MissingWeights as e:
+            return Skipped(f"its weights are not here: {e}")
         except Exception as e:  # a plugin's own code: anything can happen
-            if isinstance(e, (ArecaError, OSError)) and self.component.weights_license is not None:
-                return Skipped(f"its weights are not here: {e}")
             return e
 
     def folder(self, name: str) -> Path:

@@ -54,7 +54,8 @@ class HFBackbone:
         Raises:
             InvalidConfig: options that exclude each other, or weights that do not fit their config.
             MissingDependency: a GGUF file without the package gguf.
-            ArecaError: the hub cannot be reached, or transformers cannot load what is there.
+            MissingWeights: the hub cannot be reached.
+            ArecaError: transformers cannot load what is there.
         """
         spec(config, {})
         found = _find(config, weights=config.weights == "pretrained")
@@ -70,7 +71,7 @@ class HFBackbone:
 
         Raises:
             InvalidConfig: transformers knows no such architecture.
-            ArecaError: none is stated, and the hub cannot be reached.
+            MissingWeights: none is stated, and the hub cannot be reached.
         """
         spec(config, {})
         if config.architecture is not None:

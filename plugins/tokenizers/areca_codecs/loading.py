@@ -25,7 +25,7 @@ def find(config: AnyConfig) -> tuple[Path, str]:
     """Return the directory of the model's files, downloaded if they are the hub's, and their name for messages.
 
     Raises:
-        ArecaError: the hub cannot be reached.
+        MissingWeights: the hub cannot be reached.
         InvalidConfig: the hub's files at this revision are of another model than the one areca knows.
     """
     if config.path is not None:

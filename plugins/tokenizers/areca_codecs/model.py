@@ -45,7 +45,8 @@ class Codec(ABC):
 
         Raises:
             InvalidConfig: an option out of range, or a config.json that the weights or the model do not bear out.
-            ArecaError: the hub cannot be reached, or transformers cannot load what is there.
+            MissingWeights: the hub cannot be reached.
+            ArecaError: transformers cannot load what is there.
         """
         spec(config, {})
         directory, source = find(config)

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from areca.batching import by_size
-from areca.errors import ArecaError, InvalidConfig
+from areca.errors import InvalidConfig, MissingWeights
 from areca.types import Audio, Codes, require_audio, stacked_codes
 from areca_encodec import FRAME_RATE_HZ, SAMPLE_RATE_HZ, EncodecConfig, spec
 
@@ -54,7 +54,7 @@ class EncodecTokenizer:
 
         Raises:
             InvalidConfig: an option out of range, or a file that does not hold the weights of this model.
-            ArecaError: the published weights cannot be downloaded.
+            MissingWeights: the published weights cannot be downloaded.
         """
         spec(config, {})
         state = _downloaded() if config.weights is None else _read(config.weights)
@@ -132,7 +132,7 @@ def _downloaded() -> Any:
             CHECKPOINT_URL, map_location="cpu", check_hash=True, progress=True, weights_only=True
         )
     except (OSError, RuntimeError, pickle.UnpicklingError) as error:
-        raise ArecaError(
+        raise MissingWeights(
             f"tokenizer encodec: cannot have {CHECKPOINT_URL} ({error}); "
             f"download it elsewhere and give the file as `weights`"
         ) from error

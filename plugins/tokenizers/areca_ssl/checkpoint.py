@@ -29,7 +29,8 @@ def pretrained(config: SslConfig, families: tuple[str, ...], extractor: Any) -> 
 
     Raises:
         InvalidConfig: a model of another family, of fewer layers, or whose weights are not all there.
-        ArecaError: the hub cannot be reached, or transformers cannot load what is there.
+        MissingWeights: the hub cannot be reached.
+        ArecaError: transformers cannot load what is there.
     """
     where = config.path or snapshot(config.model, config.revision, weights=True)
     source = str(config.path or f"{config.model}@{where.name}")
