@@ -13,7 +13,8 @@ import torch
 from bench.figures import Figure, in_turns, show
 from bench.nano import new_lm
 
-from areca.generation.generate import Decoding, generate
+from areca.generation.decoding import Decoding
+from areca.generation.generate import generate
 from areca.lm.model import SpeechLM
 from areca.lm.vocabulary import Control
 

@@ -165,6 +165,10 @@ def test_options_of_training_and_evaluation_are_checked_with_the_rest(tmp_path: 
         ("training.stepz=5", "training: no option is called 'stepz'; did you mean 'steps'"),
         ("training.steps=0", "training: steps must be at least 1, got 0"),
         ("evaluation.limt=3", "evaluation: no option is called 'limt'; did you mean 'limit'"),
+        ("evaluation.decoding.beam=3", "evaluation: decoding: no option is called 'beam'; did you mean 'beams'"),
+        ("evaluation.decoding.beams=x", "evaluation: decoding: option 'beams' is 'x', expected int"),
+        ("evaluation.decoding=beam", "evaluation: decoding: expected {option: value}, got 'beam'"),
+        ("evaluation.decoding.beams=0", "evaluation: decoding: expected temperature > 0"),
     ):
         with pytest.raises(InvalidConfig) as raised:
             read_config(path, [override])

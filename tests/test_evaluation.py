@@ -23,6 +23,7 @@ from areca.evaluation.journal import Journal
 from areca.evaluation.judging import OpenJudge
 from areca.evaluation.options import EvaluationConfig
 from areca.evaluation.results import ResultRow, read_results
+from areca.generation.decoding import Decoding
 from areca.manifest import Manifest, Utterance, write_manifest
 from areca.options import build
 from areca.questions import Result, Sound
@@ -69,15 +70,24 @@ class ToneSystem:
 
     def __init__(self, fail_after: int | None = None, pause_s: float = 0.0) -> None:
         self.answered: list[tuple[str, int]] = []
+        self.decoded: set[Decoding] = set()
         self.fail_after, self.pause_s = fail_after, pause_s
 
     def task(self, name: str) -> Task:
         return TASKS[name]
 
     def answer(
-        self, task: str, items: Sequence[Sound], *, source: str | None, target: str | None, batch: int
+        self,
+        task: str,
+        items: Sequence[Sound],
+        *,
+        source: str | None,
+        target: str | None,
+        decoding: Decoding,
+        batch: int,
     ) -> list[Result]:
         assert source == "fr" and len(items) <= batch
+        self.decoded.add(decoding)
         time.sleep(self.pause_s)
         if self.fail_after is not None and len(self.answered) >= self.fail_after:
             raise RuntimeError("the power went out")
@@ -234,6 +244,14 @@ def test_a_folder_holds_one_system_and_one_manifest(manifest: Manifest, tmp_path
     half = manifest.select(source="human")
     with pytest.raises(InvalidArtifact, match="another data and batch"):
         evaluate(ToneSystem(), half, EvaluationConfig(batch=4), [], tmp_path, identity="tones 1")
+    with pytest.raises(InvalidArtifact, match="another decoding"):
+        run(manifest, tmp_path, tasks=["asr"], decoding={"method": "beam"})
+
+
+def test_the_system_is_told_how_to_decode(manifest: Manifest, tmp_path: Path) -> None:
+    _, system, _ = run(manifest, tmp_path, tasks=["asr"], decoding={"method": "beam", "beams": 2})
+    assert system.decoded == {Decoding(method="beam", beams=2)}
+    assert json.loads((tmp_path / "evaluation.json").read_text())["decoding"]["beams"] == 2
 
 
 def test_a_language_that_cannot_be_read_is_refused_before_any_work(manifest: Manifest, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from areca.errors import InvalidConfig
-from areca.generation.generate import Decoding, Generated, generate
+from areca.generation.decoding import Decoding
+from areca.generation.generate import Generated, generate
 from areca.lm.model import SpeechLM
 from areca.lm.vocabulary import Control
 from areca.specs import Stream

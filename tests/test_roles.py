@@ -9,7 +9,7 @@ import torch
 
 import areca
 from areca.config import parse_config
-from areca.generation.generate import Decoding
+from areca.generation.decoding import Decoding
 from areca.pipeline import Pipeline
 from areca.store import Store
 from areca.system import System

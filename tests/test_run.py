@@ -25,6 +25,7 @@ from areca.cli.app import app
 from areca.config import parse_config
 from areca.errors import ArecaError, ArecaWarning, InvalidAudio, InvalidConfig, UnknownComponent
 from areca.evaluation.inputs import open_inputs
+from areca.generation.decoding import Decoding
 from areca.interfaces import Progress, no_progress
 from areca.pipeline import Pipeline
 from areca.store import Store
@@ -168,8 +169,6 @@ def test_text_in(system: System) -> None:
 
 
 def test_a_seed_says_what_is_sampled(system: System, french: list[Path]) -> None:
-    from areca.generation.generate import Decoding
-
     def sampled(seed: int) -> str | None:
         decoding = Decoding(method="sample", max_text_ids=40)
         return system.run("asr", french[0], source="fr", decoding=decoding, seed=seed).transcript  # type: ignore[no-any-return]
@@ -363,6 +362,23 @@ def test_run_does_all_it_can_where_no_task_is_named(
     texts = "".join(f"  {field:<12} {expected.texts[field]}\n" for field in ("source.text", "target.text"))
     assert done.stdout.startswith(f"{french[0]}\n{texts}  speech       {out} (")
     assert audio.read(out).samples.shape == expected.audio.samples.shape
+
+
+def test_run_decodes_as_it_is_told(system: System, checkpoint: Path, french: list[Path]) -> None:
+    def transcript(*options: str) -> str:
+        done = _run(checkpoint, french[0], "-t", "asr", "--source", "fr", "--json", *options)
+        assert done.exit_code == 0, done.stderr
+        text: str = json.loads(done.stdout)[0]["texts"]["source.text"]
+        return text
+
+    for given, how in (
+        ("beam", Decoding(method="beam")),
+        ("{method: beam, beams: 2, max_text_ids: 3}", Decoding(method="beam", beams=2, max_text_ids=3)),
+        ("{method: sample, max_text_ids: 3}", Decoding(method="sample", max_text_ids=3)),
+    ):
+        assert transcript("--decoding", given) == system.run("asr", french[0], source="fr", decoding=how).transcript
+    wrong = _run(checkpoint, french[0], "--decoding", "{beam: 2}")
+    assert wrong.exit_code == 1 and "decoding: no option is called 'beam'; did you mean 'beams'?" in wrong.stderr
 
 
 def test_run_speaks_texts(checkpoint: Path, tmp_path: Path) -> None:

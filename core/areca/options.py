@@ -38,7 +38,7 @@ def build(cls: type[T], values: Mapping[str, Any], where: str, *, root: Path | N
     """Make a `cls` (a frozen dataclass) from `values`; what is left out keeps its default.
 
     Args:
-        cls: dataclass type whose fields are the options.
+        cls: dataclass type whose fields are the options; one that is a dataclass itself is a group of options.
         values: option names and values, as YAML gives them.
         where: what is being configured, for error messages, as ``"tokenizer encodec"``.
         root: folder that relative `Path` options start from; None: the working directory.
@@ -50,6 +50,7 @@ def build(cls: type[T], values: Mapping[str, Any], where: str, *, root: Path | N
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    hints = get_type_hints(cls)
     known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
     if not isinstance(values, Mapping):
         raise InvalidConfig(f"{where}: expected {{option: value}}, got {values!r}")
@@ -57,6 +58,7 @@ def build(cls: type[T], values: Mapping[str, Any], where: str, *, root: Path | N
         if name not in known:
             hint = f"{suggest(str(name), known)}\n  options: {', '.join(known) or 'none'}"
             raise InvalidConfig(f"{where}: no option is called {name!r}{hint}")
+    values = {name: _group(hints.get(name), value, f"{where}: {name}", root) for name, value in values.items()}
     try:
         merged = OmegaConf.merge(OmegaConf.structured(cls), OmegaConf.create(dict(values)))
         if missing := sorted(map(str, OmegaConf.missing_keys(merged))):
@@ -67,6 +69,29 @@ def build(cls: type[T], values: Mapping[str, Any], where: str, *, root: Path | N
         raise InvalidConfig(_explain(cls, values, where, e)) from e
     except (ValueError, TypeError) as e:  # the dataclass's own __post_init__
         raise InvalidConfig(f"{where}: {e}") from e
+
+
+def _group(hint: Any, value: Any, where: str, root: Path | None) -> Any:
+    """Return an option's value; where the option is itself a dataclass, built."""
+    grouped = isinstance(hint, type) and dataclasses.is_dataclass(hint) and not isinstance(value, hint)
+    return build(hint, value, where, root=root) if grouped else value
+
+
+def read_mapping(text: str, where: str) -> Mapping[str, Any]:
+    """Return the mapping that `text` is in YAML, as ``{name: value}``.
+
+    Raises:
+        InvalidConfig: it is none.
+    """
+    import yaml
+
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as e:
+        raise InvalidConfig(f"{where} {text!r}: no YAML: {e}") from e
+    if not isinstance(value, Mapping):
+        raise InvalidConfig(f"{where} {text!r}: expected {{name: value}}")
+    return value
 
 
 def _rooted(config: Any, root: Path | None) -> Any:

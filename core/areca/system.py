@@ -17,7 +17,8 @@ from areca.component import Kind
 from areca.errors import ArecaError, ArecaWarning, InvalidConfig
 from areca.fitting import Workshop
 from areca.generation.batch import Asked, Batch
-from areca.generation.generate import Decoding, Generated
+from areca.generation.decoding import Decoding
+from areca.generation.generate import Generated
 from areca.lm.model import SpeechLM
 from areca.parts import Part, resolve
 from areca.questions import Question, Result, Sound, check_texts, input_kind, languages_of, read_sound

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
@@ -16,6 +16,7 @@ import typer
 
 from areca.component import Kind
 from areca.errors import AmbiguousComponent, InvalidConfig, UnknownComponent, suggest
+from areca.options import read_mapping
 from areca.registry import Entry, Registry
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ PACE_LINES = 6
 """Lines whose pace tells the time left: what a resumed job finds done goes by faster than what it still has to do."""
 
 Name = Annotated[str, typer.Argument(help="a component's name, or distribution:plugin/name", show_default=False)]
+HowDecoded = Annotated[
+    str | None,
+    typer.Option("--decoding", help="how answers are chosen: greedy, sample, beam, or '{method: beam, beams: 8}'"),
+]
 OfKind = Annotated[str | None, typer.Option("--kind", help=f"one of {', '.join(Kind)}")]
 
 
@@ -88,6 +93,13 @@ def health(entry: Entry) -> str:
     """Return ``"ok"``, or what is missing and what to type."""
     missing = entry.missing()
     return f"missing {', '.join(missing)}: {entry.install_line(missing)}" if missing else "ok"
+
+
+def decoding(text: str | None) -> Mapping[str, Any] | None:
+    """Return the options of decoding that the command line gives: a method, or a mapping in YAML."""
+    if text is None:
+        return None
+    return read_mapping(text, "decoding") if text.lstrip().startswith("{") else {"method": text}
 
 
 def as_yaml(value: Any) -> str:

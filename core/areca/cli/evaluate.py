@@ -37,6 +37,7 @@ def evaluate(
     language: Annotated[list[str] | None, typer.Option("--language", "-l", help="take this source language")] = None,
     limit: Annotated[int | None, typer.Option(help="rows of each source and language, at most", min=1)] = None,
     normaliser: Annotated[str | None, typer.Option(help="how texts are read: basic, spoken-values")] = None,
+    decoding: common.HowDecoded = None,
     batch: Annotated[int | None, typer.Option(help="questions answered at once", min=1)] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="results' folder (else results/NAME)")] = None,
     device: Annotated[str, typer.Option(help="where to compute, as cuda")] = "cpu",
@@ -57,6 +58,7 @@ def evaluate(
         "languages": language,
         "limit": limit,
         "normaliser": normaliser,
+        "decoding": common.decoding(decoding),
         "batch": batch,
     }
     opened = open_inputs(

@@ -12,6 +12,8 @@ import typer
 from areca.cli import common
 from areca.cli.quiet import quiet
 from areca.errors import InvalidConfig
+from areca.generation.decoding import Decoding
+from areca.options import build
 
 if TYPE_CHECKING:
     from areca.questions import Result
@@ -38,6 +40,7 @@ def run(
         Path | None, typer.Option("--output", "-o", help="where speech goes: a .wav or .flac file, or a folder")
     ] = None,
     voice: Annotated[Path | None, typer.Option("--voice", help="a recording of the voice to speak in")] = None,
+    decoding: common.HowDecoded = None,
     batch: Annotated[int, typer.Option(help="inputs answered at once", min=1)] = 8,
     device: Annotated[str, typer.Option(help="where to compute, as cuda")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="print the answers as JSON")] = False,
@@ -46,13 +49,14 @@ def run(
     quiet()
     from areca.system import load
 
+    how = build(Decoding, common.decoding(decoding) or {}, "decoding")
     checkpoint, recordings = _split(inputs or [])
     _check(recordings, text or [], output)
     system = load(checkpoint, device=device, plugins=common.plugins())
     items: list[Any] = recordings or list(text or ())
     kind = "audio" if recordings else "text"
     task = task or system.fullest_task(kind)
-    results = system.run(task, **{kind: items}, source=source, target=target, voice=voice, batch=batch)
+    results = system.run(task, **{kind: items}, source=source, target=target, voice=voice, decoding=how, batch=batch)
     paths = _write(results, items, output)
     if as_json:
         rows = [_row(result, path) for result, path in zip(results, paths, strict=True)]

@@ -13,6 +13,8 @@ from urllib.parse import quote
 from areca.audio import write
 from areca.errors import InvalidConfig, InvalidManifest
 from areca.evaluation.journal import Journal
+from areca.evaluation.options import EvaluationConfig
+from areca.generation.decoding import Decoding
 from areca.interfaces import Progress, no_progress
 from areca.manifest import Manifest, Utterance
 from areca.questions import Result, Sound
@@ -30,7 +32,14 @@ class System(Protocol):
         """Return a task, or a chain of tasks joined by ``+``."""
 
     def answer(
-        self, task: str, items: Sequence[Sound], *, source: str | None, target: str | None, batch: int
+        self,
+        task: str,
+        items: Sequence[Sound],
+        *,
+        source: str | None,
+        target: str | None,
+        decoding: Decoding,
+        batch: int,
     ) -> list[Result]:
         """Answer recordings or texts of one pair of languages."""
 
@@ -98,7 +107,7 @@ def answer_rows(
     rows: Sequence[Utterance],
     journal: Journal[Answer],
     directory: Path,
-    batch: int,
+    config: EvaluationConfig,
     progress: Progress = no_progress,
 ) -> None:
     """Answer the rows that are not in the journal yet; speech goes to ``audio/<task>/<id>.flac`` in `directory`.
@@ -115,13 +124,15 @@ def answer_rows(
     done = len(rows) - len(left)
     warm = False
     for (source, target), group in groups.items():
-        for start in range(0, len(group), batch):
-            some = group[start : start + batch]
+        for start in range(0, len(group), config.batch):
+            some = group[start : start + config.batch]
             items = [_question(manifest, row, field) for row in some]
             if not warm:
-                system.answer(name, items[:1], source=source, target=target, batch=1)
+                system.answer(name, items[:1], source=source, target=target, decoding=config.decoding, batch=1)
                 warm = True
-            results = system.answer(name, items, source=source, target=target, batch=len(items))
+            results = system.answer(
+                name, items, source=source, target=target, decoding=config.decoding, batch=len(items)
+            )
             journal.add([_keep(directory, name, row, r) for row, r in zip(some, results, strict=True)])
             done += len(some)
             progress(done, len(rows), name)

@@ -7,6 +7,7 @@ is not done again; the results follow from them.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections import Counter
@@ -75,11 +76,16 @@ def evaluate(
         raise InvalidConfig(f"no row of split {config.split!r} has what {', '.join(lacking)} need")
     for language in sorted({language_of(u, f) or "" for part in plan for u in part.rows for f in part.task.outputs}):
         normaliser("", language)  # refuses a language that it cannot read, before any work
-    _claim(directory, {"system": identity, "data": manifest.key, "batch": config.batch}, judges)
+    decoding = dataclasses.asdict(config.decoding)
+    _claim(
+        directory,
+        {"system": identity, "data": manifest.key, "decoding": decoding, "batch": config.batch},
+        judges,
+    )
     answers = answers_journal(directory / "answers.jsonl")
     for part in plan:
         with stage(f"answer {part.name}") as progress:
-            answer_rows(system, manifest, part.name, part.rows, answers, directory, config.batch, progress)
+            answer_rows(system, manifest, part.name, part.rows, answers, directory, config, progress)
     heard = heard_journal(directory / "heard.jsonl")
     clips = [clip for part in plan for clip in _clips(part, manifest, answers, directory)]
     for judge in judges:

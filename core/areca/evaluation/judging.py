@@ -15,10 +15,9 @@ import torch
 
 from areca.audio import conform
 from areca.component import Kind
-from areca.errors import InvalidConfig
 from areca.evaluation.journal import Journal
 from areca.interfaces import Judge, Progress, no_progress
-from areca.options import canonical
+from areca.options import canonical, read_mapping
 from areca.parts import Part, resolve
 from areca.registry import Registry
 from areca.specs import JudgeSpec
@@ -83,24 +82,12 @@ def _options(registry: Registry, wanted: str | Mapping[str, Any]) -> Mapping[str
     if not isinstance(wanted, str):
         return wanted
     if wanted.lstrip().startswith("{"):
-        return _yaml(wanted)
+        return read_mapping(wanted, "judge")
     name, colon, value = wanted.partition(":")
     if not colon:
         return {"name": name}
     config = registry.find(Kind.JUDGE, name).component.config
     return {"name": name, dataclasses.fields(config)[0].name: value}
-
-
-def _yaml(text: str) -> Mapping[str, Any]:
-    import yaml
-
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as e:
-        raise InvalidConfig(f"judge {text!r}: no YAML: {e}") from e
-    if not isinstance(value, Mapping):
-        raise InvalidConfig(f"judge {text!r}: expected {{name: ...}}")
-    return value
 
 
 def _signature(part: Part) -> str:

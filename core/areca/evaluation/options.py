@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from areca.generation.decoding import Decoding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,8 @@ class EvaluationConfig:
     """Judges of spoken answers: a name, ``name:value`` with the value of its first option, or ``{name: ...}``."""
     normaliser: str = "basic"
     """How answers and references are read: ``basic``, or ``spoken-values`` for numbers, dates and times."""
+    decoding: Decoding = field(default_factory=Decoding)
+    """How answers are chosen: ``{method: beam, beams: 8}``."""
     batch: int = 8
     """Questions answered at once."""
     seed: int = 0

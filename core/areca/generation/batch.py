@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from areca.errors import InvalidAudio
-from areca.generation.generate import Decoding, Generated, generate
+from areca.generation.decoding import Decoding
+from areca.generation.generate import Generated, generate
 from areca.lm.model import SpeechLM
 from areca.questions import Question, context_of
 from areca.tasks import Task
