@@ -36,6 +36,7 @@ JUDGE = {name: whisper, path: $(WHISPER), initial_prompt: $(SAID), compute_type:
 
 nano-eval: $(READY)  ## make the README's table; WHISPER=folder of a CTranslate2 Whisper: and let that judge, too
 	$(BIN)/areca evaluate
+	$(BIN)/areca evaluate -t ast --decoding beam -o results/nano-beam
 	$(BIN)/areca evaluate -s human-unheard -t asr -t ast -o results/nano-unheard
 ifdef WHISPER
 	$(BIN)/areca evaluate -t asr+ast+s2st -s human --limit 67 -j "$(JUDGE)" -o results/nano-whisper-human
