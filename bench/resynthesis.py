@@ -1,10 +1,11 @@
-"""How intelligible a decoding tokenizer leaves human speech.
+"""How intelligible a decoding tokenizer leaves speech.
 
-Human English prompts that no codebook was fitted on are encoded and decoded again; the table shows STOI (Taal et al.
+Human English prompts that no codebook was fitted on are encoded and decoded again; so are the same words in the
+synthetic voices that `say` holds out, all of which no codebook was fitted on. A table for each shows STOI (Taal et al.
 2011) against the original, and the words that a judge hears wrong beside those that it hears wrong in the original.
 
-    python bench/resynthesis.py --judge /path/to/whisper-base
-    python bench/resynthesis.py --items 200 --tokenizer '{name: mel-rvq, levels: 4}' --tokenizer '{name: encodec}'
+    python -m bench.resynthesis --judge /path/to/whisper-base
+    python -m bench.resynthesis --items 200 --tokenizer '{name: mel-rvq, levels: 4}' --tokenizer '{name: encodec}'
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ import argparse
 import math
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from bench.described import described
 from num2words import num2words
-from omegaconf import OmegaConf
 from pystoi import stoi
 
 from areca.audio import conform
@@ -34,6 +36,8 @@ from areca.registry import Registry
 from areca.specs import TokenizerSpec
 from areca.store import Store
 from areca.types import Audio
+from areca_say import SayConfig
+from areca_say.synthetic import sentence, speak
 
 RATE_HZ = 16_000
 WORDS = range(3, 31)
@@ -53,21 +57,26 @@ class Row:
 
 
 class Bench:
-    """The prompts, and the judge that hears them."""
+    """The prompts as one source says them, and the judge that hears them.
 
-    def __init__(self, registry: Registry, shop: Workshop, rows: Sequence[Utterance], judge: Part | None) -> None:
-        assert shop.data is not None
-        self.registry, self.shop, self.texts = registry, shop, [row.text or "" for row in rows]
-        self.originals = [conform(shop.data.audio(row), RATE_HZ, 1) for row in rows]
+    Args:
+        shop: fits and loads the tokenizers.
+        texts: the prompts.
+        spoken: the recording of each.
+        judge: hears; None: nobody does.
+    """
+
+    def __init__(self, shop: Workshop, texts: Sequence[str], spoken: Iterable[Audio], judge: Part | None) -> None:
+        self.shop, self.texts = shop, texts
+        self.originals = [conform(audio, RATE_HZ, 1) for audio in spoken]
         self.judge = shop.instance(judge) if judge else None
 
     def original(self) -> Row:
         """The ceiling."""
         return Row("original", None, None, self._wrong(self.originals), None)
 
-    def resynthesised(self, text: str) -> Row:
-        """Through the tokenizer that the YAML `text` describes."""
-        part = resolve(self.registry, Kind.TOKENIZER, OmegaConf.to_container(OmegaConf.create(text)), role="speech")
+    def resynthesised(self, text: str, part: Part) -> Row:
+        """Through a tokenizer that the YAML `text` describes."""
         tokenizer, spec = self.shop.instance(part), part.spec
         assert isinstance(spec, TokenizerSpec)
         begin = time.process_time()
@@ -121,8 +130,14 @@ def _prompts(data: Manifest, items: int) -> list[Utterance]:
     return [rows[i] for i in sorted(chosen.tolist())]
 
 
+def _voiced(texts: Sequence[str]) -> Iterator[Audio]:
+    """Say the prompts, each in a voice that `say` holds out."""
+    rng = np.random.default_rng(0)
+    return speak([sentence(text, "en", SayConfig().held_out_voices, rng) for text in texts])
+
+
 def main() -> None:
-    """Print the table."""
+    """Print a table for each source."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--judge", type=Path, help="folder of a CTranslate2 Whisper model; without it STOI alone")
     parser.add_argument("--items", type=int, default=120, help="prompts, at most")
@@ -137,10 +152,14 @@ def main() -> None:
     if options.judge:
         judge = resolve(registry, Kind.JUDGE, {"name": "whisper", "path": str(options.judge)}, role="judge")
     rows = _prompts(data, options.items)
-    bench = Bench(registry, Workshop(store, data=data, seed=options.seed), rows, judge)
-    table = [bench.original(), *(bench.resynthesised(text) for text in options.tokenizer or DEFAULT)]
-    print(f"{len(rows)} human English prompts, {sum(a.seconds for a in bench.originals):.0f} s; codebooks fitted on")
-    print(f"{len(data.select(split='train').rows)} other prompts in {', '.join(LANGUAGES)}\n\n{_table(table)}")
+    shop, texts = Workshop(store, data=data, seed=options.seed), [row.text or "" for row in rows]
+    parts = {text: described(registry, Kind.TOKENIZER, text, "speech") for text in options.tokenizer or DEFAULT}
+    print(f"Codebooks fitted on {len(data.select(split='train').rows)} other human prompts in {', '.join(LANGUAGES)}.")
+    for source, spoken in (("human", map(data.audio, rows)), ("synthetic", _voiced(texts))):
+        bench = Bench(shop, texts, spoken, judge)
+        seconds = sum(audio.seconds for audio in bench.originals)
+        print(f"\n{len(texts)} English prompts, {source}, {seconds:.0f} s\n")
+        print(_table([bench.original(), *(bench.resynthesised(text, part) for text, part in parts.items())]))
 
 
 if __name__ == "__main__":
