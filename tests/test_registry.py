@@ -219,9 +219,10 @@ print(json.dumps({
 
 def test_research_code_that_was_changed_is_another_part(world: Any, plugin_code: str) -> None:
     (world.directory / "research").mkdir()
-    code, model = (world.directory / "research" / name for name in ("my_codec.py", "my_codec_model.py"))
+    names = ("my_codec.py", "my_codec_model.py", "filters.py", "unrelated.py")
+    code, model, filters, unrelated = (world.directory / "research" / name for name in names)
     code.write_text(plugin_code + HOOK.format("row('my-codec')"))
-    model.write_text("class Model: pass")
+    model.write_text("import json, torch\ndef fit():\n    from filters import low\nclass Model: pass")
 
     def key() -> str:
         found = world.python(
@@ -236,8 +237,14 @@ print(json.dumps(resolve(registry, Kind.TOKENIZER, {"name": "my-codec"}, role="s
         return found
 
     keys = [key(), key()]
-    model.write_text("class Model: fixed = True")
+    unrelated.write_text("x = 1")
+    keys.append(key())
+    filters.write_text("import my_codec_model, numpy\nlow = 1")
+    keys.append(key())
+    filters.write_text("import my_codec_model, numpy\nlow = 2")
+    keys.append(key())
+    model.write_text(model.read_text() + "\n# fixed")
     keys.append(key())
     code.write_text(code.read_text() + "# as the paper has it\n")
     keys.append(key())
-    assert [keys.index(k) for k in keys] == [0, 0, 2, 3]
+    assert [keys.index(k) for k in keys] == [0, 0, 0, 3, 4, 5, 6]

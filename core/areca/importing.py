@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import functools
 import hashlib
@@ -9,6 +10,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,21 +72,56 @@ def _import_file(path: Path) -> ModuleType:
 
 @functools.cache
 def digest_of(modules: tuple[str, ...]) -> str:
-    """Return a hash of the Python files of `modules`, whole packages where they are in one; none is imported for it.
+    """Return a hash of the Python files of `modules` and of the modules beside them that they import; none is imported.
 
-    What it was when first asked stays: that is the code which the process has loaded.
+    Of a module in a package, the whole package counts. What lies where packages are installed is not looked for. What
+    the hash was when first asked stays: that is the code which the process has loaded.
     """
     digest = hashlib.sha256()
-    for top in sorted({name.partition(".")[0] for name in modules}):
-        spec = importlib.util.find_spec(top)
-        folders = [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
-        files = [(folder, path) for folder in folders for path in sorted(folder.rglob("*.py"))]
-        if spec and spec.origin and not folders and spec.origin.endswith(".py"):
-            files = [(Path(spec.origin).parent, Path(spec.origin))]
-        for folder, path in files:
-            name = f"{top}/{path.relative_to(folder).as_posix()}"
+    own = sorted({name.partition(".")[0] for name in modules})
+    folders = {folder for top in own if (folder := _folder(top)) is not None} - _INSTALLED
+    seen: set[str] = set()
+    while own:
+        top = own.pop(0)
+        seen.add(top)
+        for name, path in _files(top):
             digest.update(f"{name}\0{file_hash(path)}\0".encode())
+            own += sorted(new for new in _imports(path) - seen - {*own} if _folder(new) in folders)
     return digest.hexdigest()
+
+
+_INSTALLED = {Path(path).resolve() for path in sysconfig.get_paths().values()}
+
+
+def _folder(top: str) -> Path | None:
+    """Return the folder that a top-level module is in; None: it is built in, or not there."""
+    try:
+        spec = importlib.util.find_spec(top)
+    except ValueError:  # __main__ of a script has none
+        return None
+    places = [*(spec.submodule_search_locations or ()), *([spec.origin] if spec.origin else [])] if spec else []
+    return Path(places[0]).resolve().parent if places and Path(places[0]).exists() else None
+
+
+def _files(top: str) -> list[tuple[str, Path]]:
+    """Return the Python files of a top-level module or package, with the names that tell them apart."""
+    spec = importlib.util.find_spec(top)
+    folders = [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
+    files = [(folder, path) for folder in folders for path in sorted(folder.rglob("*.py"))]
+    if spec and spec.origin and not folders and spec.origin.endswith(".py"):
+        files = [(Path(spec.origin).parent, Path(spec.origin))]
+    return [(f"{top}/{path.relative_to(folder).as_posix()}", path) for folder, path in files]
+
+
+def _imports(path: Path) -> set[str]:
+    """Return the top-level modules that a file imports, wherever in it."""
+    try:
+        nodes = list(ast.walk(ast.parse(path.read_bytes())))
+    except SyntaxError:  # a file of the package that nothing imports
+        return set()
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 0}
+    return {name.partition(".")[0] for name in names}
 
 
 def check_hooks(plugin: ModuleType) -> None:
