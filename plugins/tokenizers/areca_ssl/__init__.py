@@ -39,7 +39,7 @@ class SslConfig:
     sample_frames: int = 200_000
     """Frames of training speech that the clusters are fitted on, drawn by whole utterances; bounds the memory."""
     encode_batch_s: float = runtime(60.0)
-    """Seconds of speech encoded at once, padding included."""
+    """Seconds of speech encoded at once, padding included, at most; a corpus is handed over 30 s at a time."""
 
     def __post_init__(self) -> None:
         for name in ("layer", "clusters", "sample_frames", "encode_batch_s"):

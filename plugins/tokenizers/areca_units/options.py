@@ -67,7 +67,7 @@ class EncoderConfig:
     weights_dtype: Literal["float32", "float16"] = "float32"
     """How the weights are stored; computing is always in float32."""
     encode_batch_s: float = runtime(60.0)
-    """Seconds of speech encoded at once, padding included."""
+    """Seconds of speech encoded at once, padding included, at most; a corpus is handed over 30 s at a time."""
     checkpoint_steps: int = runtime(50)
     """An interrupted fit loses at most this many steps."""
 
