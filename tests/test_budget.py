@@ -74,10 +74,18 @@ def test_the_recipes_say_the_paper() -> None:
     for name in ("audiopalm", "audiopalm-2"):
         run = read_config(REPO / "recipes" / f"{name}.yaml")
         assert {mix.name for mix in run.tasks} >= {"asr", "ast", "s2st", "tts", "mt", "asr+ast+s2st"}
-        assert (run.lm.init, run.lm.train) == ("zero", "all")
+        assert len({mix.weight for mix in run.tasks}) == 1
+        assert (run.lm.init, run.lm.train, run.lm.reads) == ("zero", "all", run.lm.writes)
         chosen = build(TrainingConfig, run.training, "training")
         assert (chosen.optimizer, chosen.learning_rate, chosen.schedule) == ("adafactor", 5e-5, "constant")
-        assert [s.frame_rate_hz for s in run.streams("speech")] == [25.0]
+        assert chosen.warmup_steps == 0
+        [stream] = run.streams("speech")
+        assert (stream.size, stream.frame_rate_hz) == (1024, 25.0)
+        encoder = run.parts["speech"].config
+        assert min(encoder.pretraining_steps, encoder.steps) > 0, "BEST-RQ, then the ASR loss"
+        assert encoder.features == "layer" and 0 < encoder.layer < encoder.layers
+    palm = read_config(REPO / "recipes" / "audiopalm.yaml").backbone
+    assert (palm.name, palm.config.size) == ("palm", "8B") and palm.config.pretrain_steps > 0
     assert read_config(REPO / "recipes" / "audiopalm.yaml").backbone.config.dropout == 0.1
 
 
