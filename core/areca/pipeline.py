@@ -166,7 +166,8 @@ class Pipeline:
     def tokens(self, split: str = "train") -> dict[tuple[str, Column], TokenTable]:
         """Encode the audio of a split that the tasks read or write; returns tables by role and column."""
         manifest = self.data().select(split=split)
-        wanted = dict.fromkeys(pair for mix in self.run.tasks for pair in self._audio(self.task(mix)))
+        sides = [side for mix in self.run.tasks for side in self._sides(self.task(mix))]
+        wanted = dict.fromkeys((role, column) for role, columns in sides for column in columns)
         return {(role, column): self._table(split, manifest, role, column) for role, column in wanted}
 
     def lm(self) -> Artifact:
@@ -221,14 +222,14 @@ class Pipeline:
         """
         manifest, task = self.data().select(split=split), self.task(mix)
         read, written = (
-            {str(column): self._table(split, manifest, role, column) for column in map(_column, _spoken(fields))}
-            for role, fields in ((self.run.lm.reads, task.inputs), (self.run.lm.writes, task.outputs))
+            {str(column): self._table(split, manifest, role, column) for column in columns}
+            for role, columns in self._sides(task)
         )
         return TaskRows(mix.name, task, mix.weight, read, written)
 
-    def _audio(self, task: Task) -> Iterator[tuple[str, Column]]:
-        for role, fields in ((self.run.lm.reads, task.inputs), (self.run.lm.writes, task.outputs)):
-            yield from ((role, _column(field)) for field in _spoken(fields))
+    def _sides(self, task: Task) -> tuple[tuple[str, list[Column]], tuple[str, list[Column]]]:
+        """Return the role of what is read and its columns of audio, then of what is written."""
+        return (self.run.lm.reads, _audio(task.inputs)), (self.run.lm.writes, _audio(task.outputs))
 
     def _table(self, split: str, manifest: Manifest, role: str, column: Column) -> TokenTable:
         if (split, role, column) not in self._tables:
@@ -281,9 +282,5 @@ class Pipeline:
             self.shop.progress = before
 
 
-def _spoken(fields: tuple[Field, ...]) -> list[Field]:
-    return [field for field in fields if field.kind == "audio"]
-
-
-def _column(field: Field) -> Column:
-    return "audio" if field.path == "source.audio" else "target_audio"
+def _audio(fields: tuple[Field, ...]) -> list[Column]:
+    return ["audio" if field.path == "source.audio" else "target_audio" for field in fields if field.kind == "audio"]
