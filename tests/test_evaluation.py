@@ -22,6 +22,7 @@ from areca.evaluation.evaluate import evaluate, question_path
 from areca.evaluation.journal import Journal
 from areca.evaluation.judging import OpenJudge
 from areca.evaluation.options import EvaluationConfig
+from areca.evaluation.report import write_report
 from areca.evaluation.results import ResultRow, read_results
 from areca.generation.decoding import Decoding
 from areca.manifest import Manifest, Utterance, write_manifest
@@ -252,6 +253,7 @@ def test_the_system_is_told_how_to_decode(manifest: Manifest, tmp_path: Path) ->
     _, system, _ = run(manifest, tmp_path, tasks=["asr"], decoding={"method": "beam", "beams": 2})
     assert system.decoded == {Decoding(method="beam", beams=2)}
     assert json.loads((tmp_path / "evaluation.json").read_text())["decoding"]["beams"] == 2
+    assert "- Answers decoded with `method: beam`, `beams: 2`.\n" in write_report(tmp_path)[0].markdown()
 
 
 def test_a_language_that_cannot_be_read_is_refused_before_any_work(manifest: Manifest, tmp_path: Path) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from areca.errors import InvalidArtifact
-from areca.evaluation.evaluate import EXAMPLES, RESULTS, question_path
+from areca.evaluation.evaluate import EXAMPLES, IDENTITY, RESULTS, question_path
 from areca.evaluation.listening import Example, Player, listening_page
 from areca.evaluation.metrics import Estimate, metrics, ratio
 from areca.evaluation.normalize import find_normaliser
 from areca.evaluation.results import COMPUTE, OUTPUT, SPEECH, TRUTH, ResultRow, read_results
+from areca.generation.decoding import Decoding
 
 ALL = "all"
 SCORES = ("task", "output", "judge", "source", "language", "n", "exact %", "WER %", "CER %", "BLEU", "chrF")
@@ -46,9 +49,10 @@ def show(estimate: Estimate, scale: float = 1.0) -> str:
     return f"{scale * estimate.value:.1f} [{scale * estimate.low:.1f}, {scale * estimate.high:.1f}]"
 
 
-def tables(rows: Sequence[ResultRow]) -> list[Table]:
-    """Return the table of scores and, where there is speech, that of speed."""
-    made = [_scores(rows)]
+def tables(rows: Sequence[ResultRow], *notes: str) -> list[Table]:
+    """Return the table of scores, with `notes` of one's own, and, where there is speech, that of speed."""
+    scores = _scores(rows)
+    made = [dataclasses.replace(scores, notes=(*notes, *scores.notes))]
     if any(row.metric == COMPUTE for row in rows):
         made.append(_speed(rows))
     return made
@@ -153,11 +157,21 @@ def write_report(directory: Path) -> list[Table]:
         InvalidArtifact: there are no results, or they were read by another version of the normaliser.
     """
     rows = read_results(directory / RESULTS)
-    made = tables(rows)
+    made = tables(rows, *_decoded(directory))
     (directory / "report.md").write_text("\n".join(t.markdown() for t in made), encoding="utf-8")
     page = listening_page("Evaluation", [(t.title, t.header, t.rows, t.notes) for t in made], examples(rows), directory)
     (directory / "index.html").write_text(page, encoding="utf-8")
     return made
+
+
+def _decoded(directory: Path) -> tuple[str, ...]:
+    path = directory / IDENTITY
+    said = json.loads(path.read_text(encoding="utf-8")).get("decoding") if path.is_file() else None
+    if said is None:
+        return ()
+    usual = dataclasses.asdict(Decoding())
+    told = {name: value for name, value in said.items() if name == "method" or value != usual.get(name)}
+    return ("Answers decoded with " + ", ".join(f"`{name}: {value}`" for name, value in told.items()) + ".",)
 
 
 def examples(rows: Sequence[ResultRow]) -> list[Example]:
