@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tomllib
@@ -132,6 +131,6 @@ def test_quick_verbs_are_quick() -> None:
         "show": (sys.executable, "-m", "areca", "show", "usm-v2"),
     }
     rounds = [{name: _cpu_s(*command) for name, command in commands.items()} for _ in range(5)]
-    median = {name: statistics.median(r[name] for r in rounds) for name in commands}
-    ratios = {name: median[name] / median["base"] for name in commands}
+    least = {name: min(r[name] for r in rounds) for name in commands}  # what else runs only ever adds
+    ratios = {name: least[name] / least["base"] for name in commands}
     assert max(ratios.values()) < 3, ratios
