@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tomllib
@@ -130,7 +131,7 @@ def test_quick_verbs_are_quick() -> None:
         "list": (sys.executable, "-m", "areca", "list"),
         "show": (sys.executable, "-m", "areca", "show", "usm-v2"),
     }
-    rounds = [{name: _cpu_s(*command) for name, command in commands.items()} for _ in range(5)]
-    least = {name: min(r[name] for r in rounds) for name in commands}  # what else runs only ever adds
-    ratios = {name: least[name] / least["base"] for name in commands}
+    rounds = [{name: _cpu_s(*command) for name, command in commands.items()} for _ in range(9)]
+    # The machine's speed wanders: a ratio is taken within a round.
+    ratios = {name: statistics.median(r[name] / r["base"] for r in rounds) for name in commands}
     assert max(ratios.values()) < 3, ratios
