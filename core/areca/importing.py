@@ -79,7 +79,8 @@ def digest_of(modules: tuple[str, ...]) -> str:
     """
     digest = hashlib.sha256()
     own = sorted({name.partition(".")[0] for name in modules})
-    folders = {folder for top in own if (folder := _folder(top)) is not None} - _INSTALLED
+    installed = {Path(path).resolve() for path in sysconfig.get_paths().values()}
+    folders = {folder for top in own if (folder := _folder(top)) is not None} - installed
     seen: set[str] = set()
     while own:
         top = own.pop(0)
@@ -90,27 +91,32 @@ def digest_of(modules: tuple[str, ...]) -> str:
     return digest.hexdigest()
 
 
-_INSTALLED = {Path(path).resolve() for path in sysconfig.get_paths().values()}
+def _places(top: str) -> list[Path]:
+    """Return the folders of a top-level package, or the file of a module; empty: it is built in, or not there."""
+    try:
+        spec = importlib.util.find_spec(top)
+    except ValueError:  # __main__ of a script has none
+        return []
+    if spec is None:
+        return []
+    names = spec.submodule_search_locations or ([spec.origin] if spec.origin else [])
+    return [Path(name) for name in names if Path(name).exists()]
 
 
 def _folder(top: str) -> Path | None:
     """Return the folder that a top-level module is in; None: it is built in, or not there."""
-    try:
-        spec = importlib.util.find_spec(top)
-    except ValueError:  # __main__ of a script has none
-        return None
-    places = [*(spec.submodule_search_locations or ()), *([spec.origin] if spec.origin else [])] if spec else []
-    return Path(places[0]).resolve().parent if places and Path(places[0]).exists() else None
+    return next((place.resolve().parent for place in _places(top)), None)
 
 
 def _files(top: str) -> list[tuple[str, Path]]:
     """Return the Python files of a top-level module or package, with the names that tell them apart."""
-    spec = importlib.util.find_spec(top)
-    folders = [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
-    files = [(folder, path) for folder in folders for path in sorted(folder.rglob("*.py"))]
-    if spec and spec.origin and not folders and spec.origin.endswith(".py"):
-        files = [(Path(spec.origin).parent, Path(spec.origin))]
-    return [(f"{top}/{path.relative_to(folder).as_posix()}", path) for folder, path in files]
+    found = []
+    for place in _places(top):
+        if place.is_dir():
+            found += [(f"{top}/{path.relative_to(place).as_posix()}", path) for path in sorted(place.rglob("*.py"))]
+        elif place.suffix == ".py":
+            found.append((f"{top}/{place.name}", place))
+    return found
 
 
 def _imports(path: Path) -> set[str]:
