@@ -36,10 +36,14 @@ def frames(directory: Path) -> dict[str, torch.Tensor]:
     """Return MFCCs of synthetic speech, and the probabilities of characters that nano reads in it."""
     part = described(Registry.discover(), Kind.DATASET, DATA, "data")
     speech = Workshop(Store(directory)).instance(part)
-    job = Job(directory, 0, torch.device("cpu"))
     nano = load().tokenizer.tokenizer
     kinds = {"MFCCs": lambda audios: [mfcc(a, COEFFICIENTS) for a in audios], "characters": nano.features}
-    return {name: sample_features(speech, kind, frames=POINTS, job=job) for name, kind in kinds.items()}
+    found = {}
+    for name, kind in kinds.items():
+        job = Job(directory / name, 0, torch.device("cpu"))
+        job.directory.mkdir()
+        found[name] = sample_features(speech, kind, frames=POINTS, job=job)
+    return found
 
 
 def measure(points: torch.Tensor, name: str, clusters: int, rounds: int = ROUNDS) -> list[Figure]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import itertools
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,9 @@ def mfcc(corpus: Manifest, tmp_path_factory: pytest.TempPathFactory) -> tuple[An
 def fitted(inner: Any, spec: TokenizerSpec, data: Manifest, directory: Path, **options: int) -> Bpe:
     directory.mkdir(exist_ok=True)
     config, needs = BpeConfig(**options), {"tokenizer": inner}
-    Bpe.fit(config, needs, data, Job(directory, 3, CPU, specs={"tokenizer": spec}))
+    job = Job(directory, 3, CPU, specs={"tokenizer": spec})
+    Bpe.fit(config, needs, data, job)
+    shutil.rmtree(job.work)  # as core does
     return Bpe.load(config, needs, directory, device=CPU, dtype=torch.float32)
 
 

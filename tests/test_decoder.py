@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import unicodedata
@@ -52,6 +53,7 @@ def fit(directory: Path, data: Manifest, seed: int = 0, progress=None, **options
     directory.mkdir(exist_ok=True)
     job = Job(directory, seed, CPU, *([progress] if progress else []))
     Decoder.fit(DecoderConfig(**(SMALL | options)), {}, data, job)
+    shutil.rmtree(job.work)  # as core does
     return directory
 
 

@@ -19,7 +19,7 @@ import yaml
 from areca.checkpoint import PROVENANCE
 from areca.config import read_config
 from areca.pipeline import Pipeline
-from areca.store import META, PARTIAL, Store
+from areca.store import META, PARTIAL, WORK, Store
 from areca.training.learning import SUMMARY
 
 KILLS = 20
@@ -110,7 +110,7 @@ class Run:
         if step.label != "lm" or step.state != "begun":
             return step.label if step.state == "begun" else f"before {step.label}"
         partial = self.home / (step.key + PARTIAL)
-        return "lm" if any((partial / name).is_file() for name in ("work/train.json", SUMMARY)) else "tokens"
+        return "lm" if any((partial / name).is_file() for name in (f"{WORK}/train.json", SUMMARY)) else "tokens"
 
     def files(self) -> dict[str, str]:
         """Return the hash of each file of the checkpoint, but for when it was made and from which commit of areca."""

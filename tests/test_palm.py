@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,7 @@ def fit(directory: Path, seed: int = 0, progress=None, **options) -> Path:
     directory.mkdir(exist_ok=True)
     job = Job(directory, seed, CPU, *([progress] if progress else []))
     Palm.fit(config(**options), {}, make_manifest(directory), job)
+    shutil.rmtree(job.work)  # as core does
     return directory
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from areca.errors import InvalidArtifact
-from areca.store import META, Artifact, Store, key_of
+from areca.store import META, WORK, Artifact, Store, key_of, seal
 
 RECIPE = {"component": "tokenizer:x", "config": {"clusters": 8}, "seed": 0}
 KEY = key_of(RECIPE)
@@ -137,6 +137,43 @@ def test_build_killed_while_it_sealed_is_resumed(tmp_path: Path) -> None:
     (partial / META).write_text("{}")
     made = Store(tmp_path).make(RECIPE, write, label="x", resume=True)
     assert Artifact.open(made.directory) == made
+
+
+def test_what_a_build_goes_on_from_is_no_part_of_the_artifact(tmp_path: Path) -> None:
+    found: list[list[str]] = []
+
+    def build(directory: Path) -> None:
+        (directory / WORK / "deep").mkdir(parents=True, exist_ok=True)
+        found.append([p.name for p in (directory / WORK / "deep").iterdir()])
+        (directory / WORK / "deep" / "state").write_text("3")
+        (directory / WORK / "link").unlink(missing_ok=True)
+        (directory / WORK / "link").symlink_to("deep")
+        if len(found) == 1:
+            raise KeyboardInterrupt
+        write(directory)
+
+    with pytest.raises(KeyboardInterrupt):
+        Store(tmp_path).make(RECIPE, build, label="x", resume=True)
+    made = Store(tmp_path).make(RECIPE, build, label="x", resume=True)
+    assert found == [[], ["state"]]
+    assert sorted(p.name for p in made.directory.iterdir()) == ["a.txt", META, "sub"]
+    plain = Store(tmp_path / "plain").make(RECIPE, write, label="x")
+    assert Artifact.open(made.directory).fingerprint == plain.fingerprint
+
+
+def test_killed_between_its_last_file_and_its_name_it_is_not_made_again(tmp_path: Path) -> None:
+    """For each moment of the end: the folder of work there, half there, gone."""
+    for number, left in enumerate((["state", "more"], ["more"], [])):
+        root = tmp_path / str(number)
+        partial = root / f"{KEY}.partial"
+        (partial / WORK).mkdir(parents=True)
+        for name in left:
+            (partial / WORK / name).write_text("")
+        write(partial)
+        seal(partial, KEY, RECIPE, "x")
+        made = Store(root).make(RECIPE, never, label="x")
+        assert Artifact.open(made.directory) == made
+        assert sorted(p.name for p in made.directory.iterdir()) == ["a.txt", META, "sub"]
 
 
 @pytest.mark.parametrize("name", ["a.txt", "sub/b.txt"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,7 @@ def fit(config: UnitMelConfig, tokenizer: tuple[Any, Spec], data: Manifest, dire
     directory.mkdir(exist_ok=True)
     given = Job(directory, 0, CPU, specs={"tokenizer": tokenizer[1]}, **job)
     UnitMel.fit(config, {"tokenizer": tokenizer[0]}, data, given)
+    shutil.rmtree(given.work)  # as core does
     return directory
 
 

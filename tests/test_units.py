@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,7 @@ from areca.options import build
 from areca.specs import Stream, TokenizerSpec
 from areca.testing.corpus import write_corpus
 from areca.types import Audio, Codes
-from areca_units import dedup_spec, units_spec, usm_v2
+from areca_units import dedup_spec, sampling, units_spec, usm_v2
 from areca_units.augment import _with_echo, augmented, warped
 from areca_units.bottleneck import Fsq, Vq, unevenness
 from areca_units.ctc import Alphabet, CtcModel, train_ctc
@@ -76,7 +77,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 def fitted(target: Any, config: Any, data: Manifest, directory: Path, seed: int = 3) -> Any:
     directory.mkdir(parents=True, exist_ok=True)
-    target.fit(config, {}, data, Job(directory, seed, CPU))
+    job = Job(directory, seed, CPU)
+    target.fit(config, {}, data, job)
+    shutil.rmtree(job.work)  # as core does
     return target.load(config, {}, directory, device=CPU, dtype=torch.float32)
 
 
@@ -163,6 +166,29 @@ def test_what_is_clustered_is_of_both_sides_each_recording_once(tmp_path: Path) 
     train = corpus.select(split="train")
     both = [read(train, (row, column)).seconds for row in train.rows for column in ("audio", "target_audio")]
     assert sorted(lengths.tolist()) == pytest.approx(sorted(both))
+
+
+def test_an_interrupted_pass_goes_on_where_it_was(corpus: Manifest, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(sampling, "_CHUNK", 8)
+    heard: list[int] = []
+
+    def encode(audios: list[Audio]) -> list[torch.Tensor]:
+        heard.append(len(audios))
+        return [mfcc(a, 13) for a in audios]
+
+    def stop(done: int, total: int, message: str = "") -> None:
+        if len(heard) == 3:
+            raise KeyboardInterrupt
+
+    (tmp_path / "straight").mkdir()
+    straight = sample_features(corpus, encode, frames=10**6, job=Job(tmp_path / "straight", 3, CPU))
+    assert heard == [8, 8, 8, 8, 8]
+    heard.clear()
+    with pytest.raises(KeyboardInterrupt):
+        sample_features(corpus, encode, frames=10**6, job=Job(tmp_path, 3, CPU, stop))
+    resumed = sample_features(corpus, encode, frames=10**6, job=Job(tmp_path, 3, CPU))
+    assert heard == [8, 8, 8, 8, 8]
+    assert torch.equal(resumed, straight)
 
 
 # Features and batches
@@ -283,7 +309,7 @@ def test_wrong_audio_is_refused(usm: UsmV2) -> None:
         usm.encode([])
 
 
-def test_fit_leaves_no_resume_state_and_no_global_randomness(corpus: Manifest, tmp_path: Path) -> None:
+def test_fit_leaves_its_files_and_no_global_randomness(corpus: Manifest, tmp_path: Path) -> None:
     before = torch.random.get_rng_state()
     fitted(UsmV2, TINY, corpus, tmp_path)
     assert torch.equal(before, torch.random.get_rng_state())
@@ -410,7 +436,7 @@ def test_ctc_starts_from_the_encoder_that_it_is_given(corpus: Manifest, tmp_path
     for encoder in (given, None):
         (tmp_path / str(encoder is None)).mkdir()
         job = Job(tmp_path / str(encoder is None), 3, CPU)
-        model = train_ctc(STILL, corpus, job, job.directory / "state", job.directory / "mels", encoder)
+        model = train_ctc(STILL, corpus, job, encoder)
         assert same_weights(given, model.encoder) == (encoder is given)
 
 
@@ -429,7 +455,7 @@ def test_usm_v2_grows_out_of_what_best_rq_has_learnt(
 
 # One process imports and then forks the fits, before torch has any thread: imports are most of the time.
 FITS = """
-import os, signal, sys, torch
+import os, shutil, signal, sys, torch
 from pathlib import Path
 from areca.interfaces import Job
 from areca.manifest import Manifest
@@ -446,7 +472,9 @@ for run in sys.argv[2:]:
             os.kill(os.getpid(), signal.SIGKILL)
     if (child := os.fork()) == 0:
         Path(directory).mkdir(exist_ok=True)
-        UsmV2.fit(config, {}, data, Job(Path(directory), 3, torch.device("cpu"), progress))
+        job = Job(Path(directory), 3, torch.device("cpu"), progress)
+        UsmV2.fit(config, {}, data, job)
+        shutil.rmtree(job.work)
         os._exit(0)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """

@@ -23,6 +23,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from areca.specs import Spec
+from areca.store import WORK
 from areca.types import Audio, Codes, VoicePrompt
 
 
@@ -55,6 +56,16 @@ class Job:
     device: torch.device
     progress: Progress = no_progress
     specs: Mapping[str, Spec] = field(default_factory=dict)
+
+    @property
+    def work(self) -> Path:
+        """A folder in `directory`, made when it is asked for, for what a `fit` goes on from after an interruption.
+
+        Core removes it when the `fit` has returned and its other files are known by their hashes.
+        """
+        work = self.directory / WORK
+        work.mkdir(exist_ok=True)
+        return work
 
 
 @runtime_checkable

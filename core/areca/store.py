@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 META = "artifact.json"
 PARTIAL = ".partial"
+WORK = "work" + PARTIAL
+"""Folder of a build's own for what an interrupted one goes on from: no part of the artifact."""
 _SYNCING = 16  # files at once: a disk waits for each, a file system for all of them together
 REMOVED = ".removed" + PARTIAL
 
@@ -86,16 +88,19 @@ def _verify(directory: Path, files: Mapping[str, str]) -> None:
             )
 
 
-def _files(directory: Path) -> Iterator[str]:
+def _files(directory: Path, *beside: str) -> Iterator[str]:
     for path in sorted(directory.rglob("*")):
+        name = path.relative_to(directory)
+        if name.parts[0] in (META, *beside):
+            continue
         if path.is_symlink():
             raise InvalidArtifact(f"{path}: an artifact holds no symbolic links")
-        if path.is_file() and path != directory / META:
-            yield path.relative_to(directory).as_posix()
+        if path.is_file():
+            yield name.as_posix()
 
 
 def seal(directory: Path, key: str, recipe: Mapping[str, Any], label: str, *, took_s: float | None = None) -> Artifact:
-    """Write the ``artifact.json`` of a directory whose files are complete, last of all.
+    """Write the ``artifact.json`` of a directory whose files are complete, last of all; `WORK` is left out.
 
     Args:
         directory: the files.
@@ -106,7 +111,7 @@ def seal(directory: Path, key: str, recipe: Mapping[str, Any], label: str, *, to
     """
     draft = directory / (META + PARTIAL)
     draft.unlink(missing_ok=True)  # of a build that was killed while it sealed
-    names = list(_files(directory))
+    names = list(_files(directory, WORK))
     with ThreadPoolExecutor(_SYNCING) as pool:
         files = dict(zip(names, pool.map(_hashed_on_disk, [directory / name for name in names]), strict=True))
     fingerprint = _fingerprint(key, files)
@@ -167,7 +172,7 @@ class Store:
         """Return the artifact of `recipe`, making it with ``build(directory)`` if it is not there.
 
         Processes that want the same artifact at once make it once. What an interrupted build left is thrown away,
-        or, with `resume`, handed to the next.
+        or, with `resume`, handed to the next. What it left in the folder `WORK` is removed when it is done.
 
         Raises:
             InvalidArtifact: it is there but its files are not those that were made.
@@ -180,12 +185,15 @@ class Store:
             if made := self.find(key):  # another process made it while this one waited
                 return made
             partial = self.root / (key + PARTIAL)
-            if partial.exists() and not resume:
-                shutil.rmtree(partial)
-            partial.mkdir(exist_ok=True)
-            start_s = time.monotonic()
-            build(partial)
-            seal(partial, key, recipe, label, took_s=round(time.monotonic() - start_s, 3))
+            if not _sealed(partial, key):
+                if partial.exists() and not resume:
+                    shutil.rmtree(partial)
+                partial.mkdir(exist_ok=True)
+                start_s = time.monotonic()
+                build(partial)
+                seal(partial, key, recipe, label, took_s=round(time.monotonic() - start_s, 3))
+            if (partial / WORK).exists():
+                shutil.rmtree(partial / WORK)
             partial.replace(self.root / key)
             _fsync(self.root)
         return self._remember(Artifact.open(self.root / key, verify=False))
@@ -245,6 +253,14 @@ class Store:
         import filelock
 
         return filelock.FileLock(self.root / f"{_key(path)}.lock", timeout=timeout_s)
+
+
+def _sealed(directory: Path, key: str) -> bool:
+    """Return whether a build was killed after its last file had been written."""
+    try:
+        return Artifact.open(directory, verify=False).key == key
+    except InvalidArtifact:
+        return False
 
 
 def _key(path: Path) -> str:

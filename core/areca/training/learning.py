@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from areca.fitting import Workshop
 from areca.lm.model import SpeechLM
 from areca.options import canonical
 from areca.questions import context_of
+from areca.store import WORK
 from areca.training.examples import Examples, TaskRows, write_examples
 from areca.training.train import mean_loss, train
 
@@ -24,29 +24,24 @@ SUMMARY = "training.json"
 
 
 def learn(pipeline: Pipeline, directory: Path) -> None:
-    """Train a run's LM into `directory`: ``lm/``, and ``training.json``, which is written last.
-
-    What a killed run left in ``work/`` is gone on from, and removed at the end.
-    """
-    work = directory / "work"
-    if not (directory / SUMMARY).is_file():
-        work.mkdir(exist_ok=True)
-        lm, tasks = _new_lm(pipeline), pipeline.task_rows("train")
-        examples = _examples(pipeline, work / "train.arrow", lm, "train", tasks)
-        with pipeline.progress(f"train {pipeline.run.name}"):
-            train(
-                lm,
-                examples,
-                tuple(task.weight for task in tasks),
-                pipeline.training,
-                seed=pipeline.run.seed,
-                directory=work,
-                device=pipeline.device,
-                progress=pipeline.shop.progress,
-            )
-        lm.save(directory / LM)
-        _write_json(directory / SUMMARY, _summary(pipeline, lm, work, tasks, examples))
-    shutil.rmtree(work, ignore_errors=True)
+    """Train a run's LM into `directory`: ``lm/`` and ``training.json``; goes on from what a killed run left."""
+    work = directory / WORK
+    work.mkdir(exist_ok=True)
+    lm, tasks = _new_lm(pipeline), pipeline.task_rows("train")
+    examples = _examples(pipeline, work / "train.arrow", lm, "train", tasks)
+    with pipeline.progress(f"train {pipeline.run.name}"):
+        train(
+            lm,
+            examples,
+            tuple(task.weight for task in tasks),
+            pipeline.training,
+            seed=pipeline.run.seed,
+            directory=work,
+            device=pipeline.device,
+            progress=pipeline.shop.progress,
+        )
+    lm.save(directory / LM)
+    _write_json(directory / SUMMARY, _summary(pipeline, lm, work, tasks, examples))
 
 
 def _new_lm(pipeline: Pipeline) -> SpeechLM:

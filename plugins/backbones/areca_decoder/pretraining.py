@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import math
-import os
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
 from areca.interfaces import Job
+from areca.resume import STATE, load_state, save_state
 from areca_decoder.options import TextOptions
 from areca_decoder.text import newline_id
 
 WEIGHT_DECAY = 0.05
 CLIP_NORM = 1.0
 WARM_UP = 0.1
-_RESUME = "resume"
-_STATE = "state.safetensors"
 
 
 def pretrain(
@@ -44,23 +38,21 @@ def pretrain(
         texts: what to learn as it is.
         translations: tag, text and translation, learnt as the task `mt` will show them.
         config: batch, length, steps, learning rate.
-        job: seed, progress, and the directory that holds what a killed run left.
+        job: seed, progress; its folder holds what a killed run left.
     """
     lines = examples(tokenizer, texts, translations)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.pretrain_learning_rate, weight_decay=WEIGHT_DECAY)
-    folder = job.directory / _RESUME
-    done = _restore(folder / _STATE, model, optimizer)
+    state = job.work / STATE
     model.train()
-    for step in range(done, config.pretrain_steps):
+    for step in range(load_state(state, model, optimizer), config.pretrain_steps):
         ids = batch(lines, config.pretrain_batch, config.pretrain_length, job.seed, step).to(job.device)
         for group in optimizer.param_groups:
             group["lr"] = config.pretrain_learning_rate * schedule(step, config.pretrain_steps)
         loss = _step(model, optimizer, ids, job.seed + step)
         job.progress(step + 1, config.pretrain_steps, f"text loss {loss:.2f}")
-        if (step + 1) % config.save_every == 0:
-            _save(folder / _STATE, model, optimizer, step + 1)
+        if (step + 1) % config.save_every == 0 or step + 1 == config.pretrain_steps:
+            save_state(state, step + 1, model, optimizer)
     model.eval()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def examples(
@@ -110,30 +102,3 @@ def _step(model: Any, optimizer: torch.optim.Optimizer, ids: torch.Tensor, seed:
     optimizer.step()
     optimizer.zero_grad()
     return float(loss.detach())
-
-
-def _save(file: Path, model: Any, optimizer: torch.optim.Optimizer, step: int) -> None:
-    tensors = {}
-    for name, parameter in model.named_parameters():
-        tensors[f"weight/{name}"] = parameter.detach()
-        tensors.update({f"{key}/{name}": value for key, value in optimizer.state[parameter].items()})
-    file.parent.mkdir(exist_ok=True)
-    partial = file.with_suffix(".partial")
-    save_file(tensors, partial, metadata={"step": str(step)})
-    os.replace(partial, file)
-
-
-def _restore(file: Path, model: Any, optimizer: torch.optim.Optimizer) -> int:
-    """Put back what a killed run saved, and return the number of steps it had done; 0 where there is nothing."""
-    if not file.exists():
-        return 0
-    parameters = dict(model.named_parameters())
-    with safe_open(file, framework="pt", device="cpu") as stored:
-        for key in stored.keys():  # noqa: SIM118 (not a mapping)
-            kind, _, name = key.partition("/")
-            value, parameter = stored.get_tensor(key), parameters[name]
-            if kind == "weight":
-                parameter.data.copy_(value)
-            else:  # AdamW counts its steps on the CPU
-                optimizer.state[parameter][kind] = value.to("cpu" if kind == "step" else parameter.device, copy=True)
-        return int(stored.metadata()["step"])

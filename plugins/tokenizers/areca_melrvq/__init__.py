@@ -54,7 +54,7 @@ def areca_components() -> Iterable[Component]:
         target="areca_melrvq.model:MelRvq",
         summary="residual k-means over log-mel frames, decoded by Griffin-Lim",
         requires=("torch", "safetensors"),
-        tags=frozenset({"fit", "decode"}),
+        tags=frozenset({"fit", "resume", "decode"}),
         revision=3,
         reads=frozenset({2}),  # but for k-means
         check={"levels": 2, "clusters": 16, "phase_iterations": 4},

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from areca.interfaces import Job
 from areca.manifest import Manifest
+from areca.resume import write_tensors
 from areca.types import Audio, Codes, require_audio
 from areca_ssl import SAMPLE_RATE_HZ, SslConfig, W2vBertConfig, WhisperConfig
 from areca_ssl.fbank import FbankEncoder
@@ -19,7 +20,6 @@ from areca_ssl.whisper import WhisperEncoder
 from areca_ssl.windows import Encoder, cut, encoded, pooled
 from areca_units.kmeans import assign, fit_kmeans
 from areca_units.sampling import sample_features
-from areca_units.state import write_tensors
 
 _CODEBOOK = "codebook.safetensors"
 

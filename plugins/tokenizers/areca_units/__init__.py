@@ -91,7 +91,7 @@ def areca_components() -> Iterable[Component]:
         target="areca_units.mfcc:MfccKmeans",
         summary="k-means units of MFCCs at 25 Hz: the floor that a study starts from",
         requires=("torch", "torchaudio", "safetensors"),
-        tags=frozenset({"fit"}),
+        tags=frozenset({"fit", "resume"}),
         revision=3,
         reads=frozenset({2}),  # but for k-means
         paper="https://arxiv.org/abs/2106.07447",
@@ -138,7 +138,7 @@ def areca_components() -> Iterable[Component]:
         summary="acoustic byte-pair encoding: frequent sequences of another tokenizer's units as one, with durations",
         needs={"tokenizer": Kind.TOKENIZER},
         requires=("torch", "tokenizers"),
-        tags=frozenset({"fit"}),
+        tags=frozenset({"fit", "resume"}),
         paper="https://arxiv.org/abs/2310.14580",
         check={"size": 24, "tokenizer": {"name": "mfcc-kmeans", "clusters": 8}},
     )

@@ -5,8 +5,6 @@ The encoder of the first USM tokenizer of AudioPaLM (Rubenstein et al. 2023, sec
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import nn
 from torch.nn import functional
@@ -60,7 +58,7 @@ class BestRq(nn.Module):
         return functional.cross_entropy(scores, targets.flatten())
 
 
-def train_best_rq(config: UsmV1Config, data: Manifest, job: Job, state: Path, features: Path) -> Encoder:
+def train_best_rq(config: UsmV1Config, data: Manifest, job: Job) -> Encoder:
     """Return the trained encoder in evaluation mode; arguments and errors as of `train_masked`."""
 
     def loss(
@@ -69,4 +67,4 @@ def train_best_rq(config: UsmV1Config, data: Manifest, job: Job, state: Path, fe
         value = model(x, lengths, masked)
         return value, f"masked loss {value.item():.3f}"
 
-    return train_masked(lambda: BestRq(config), loss, config, data, job, state, features).encoder
+    return train_masked(lambda: BestRq(config), loss, config, data, job).encoder

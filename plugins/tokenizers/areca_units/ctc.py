@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -112,17 +111,13 @@ def ctc_loss(scores: torch.Tensor, lengths: torch.Tensor, labels: list[torch.Ten
     return functional.ctc_loss(likely, joined, LABELS * lengths, sizes, zero_infinity=True)
 
 
-def train_ctc(
-    config: UsmV2Config, data: Manifest, job: Job, state: Path, features: Path, encoder: Encoder | None = None
-) -> CtcModel:
+def train_ctc(config: UsmV2Config, data: Manifest, job: Job, encoder: Encoder | None = None) -> CtcModel:
     """Train on the transcribed rows of the training split.
 
     Args:
         config: the model and the schedule.
         data: audio and text.
-        job: seed, device, progress.
-        state: file that an interrupted call left its state in, and that this one keeps up to date.
-        features: file for the log-mels of all that is trained on; the caller removes it with `remove_mels`.
+        job: seed, device, progress; its folder holds what is to be gone on from.
         encoder: what the training starts from; None: from random weights.
 
     Returns:
@@ -139,7 +134,7 @@ def train_ctc(
     model = initialised(lambda: CtcModel(config, alphabet), job)
     if encoder is not None:
         model.encoder.load_state_dict(encoder.state_dict())
-    mels, labels = mels_of(data, rows, features, job), [alphabet.encode(row.text or "") for row in rows]
+    mels, labels = mels_of(data, rows, job), [alphabet.encode(row.text or "") for row in rows]
 
     def loss(indices: list[int], step: int) -> tuple[torch.Tensor, str]:
         generator = drawn(job.seed, "augment", step)
@@ -147,5 +142,5 @@ def train_ctc(
         value = model.loss(x.to(job.device), lengths.to(job.device), [labels[i] for i in indices])
         return value, f"CTC loss {value.item():.3f}"
 
-    train_encoder(model, loss, mels.lengths, config, job, state)
+    train_encoder(model, loss, mels.lengths, config, job)
     return model

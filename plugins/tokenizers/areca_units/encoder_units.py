@@ -14,16 +14,14 @@ from torch import nn
 from areca.batching import by_size
 from areca.interfaces import Job
 from areca.manifest import Manifest
+from areca.resume import write_tensors
 from areca.types import Audio, Codes, require_audio
 from areca_units import SAMPLE_RATE_HZ
 from areca_units.features import MEL, mel_of, normalise, padded, rounded
 from areca_units.kmeans import assign, fit_kmeans
-from areca_units.mels import remove_mels
 from areca_units.options import EncoderConfig
 from areca_units.sampling import sample_features
-from areca_units.state import write_tensors
 
-_STATE, _MELS = "training.safetensors", "mels.f16"
 _ENCODER, _CODEBOOK = "encoder.safetensors", "codebook.safetensors"
 
 Compute = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
@@ -38,7 +36,7 @@ class EncoderUnits(ABC):
 
     @classmethod
     @abstractmethod
-    def train(cls, config: Any, data: Manifest, job: Job, state: Path, mels: Path) -> nn.Module:
+    def train(cls, config: Any, data: Manifest, job: Job) -> nn.Module:
         """Return the trained model, and write beside it what `empty` needs to make its like."""
 
     @classmethod
@@ -62,21 +60,18 @@ class EncoderUnits(ABC):
             InvalidManifest: the training split has not what the encoder is trained on.
             ValueError: it has fewer frames than `clusters`.
         """
-        files, state, mels = job.directory, job.directory / _STATE, job.directory / _MELS
-        if not (files / _CODEBOOK).exists():
-            model = cls.train(config, data, job, state, mels)
-            stored = getattr(torch, config.weights_dtype)
-            write_tensors(files / _ENCODER, {k: x.to(stored) for k, x in model.state_dict().items()})
-            # Clusters are of what the stored weights compute, not of what they were before rounding.
-            unclustered = cls(config, cls._read(config, files, job.device), torch.empty(0, device=job.device))
-            centroids = unclustered.codes()
-            if centroids is None:
-                points = sample_features(data, unclustered.features, frames=config.sample_frames, job=job)
-                generator = torch.Generator().manual_seed(job.seed)
-                centroids = fit_kmeans(points.to(job.device), config.clusters, generator=generator)
-            write_tensors(files / _CODEBOOK, {"centroids": centroids.cpu()})
-        state.unlink(missing_ok=True)
-        remove_mels(mels)
+        files = job.directory
+        model = cls.train(config, data, job)
+        stored = getattr(torch, config.weights_dtype)
+        write_tensors(files / _ENCODER, {k: x.to(stored) for k, x in model.state_dict().items()})
+        # Clusters are of what the stored weights compute, not of what they were before rounding.
+        unclustered = cls(config, cls._read(config, files, job.device), torch.empty(0, device=job.device))
+        centroids = unclustered.codes()
+        if centroids is None:
+            points = sample_features(data, unclustered.features, frames=config.sample_frames, job=job)
+            generator = torch.Generator().manual_seed(job.seed)
+            centroids = fit_kmeans(points.to(job.device), config.clusters, generator=generator)
+        write_tensors(files / _CODEBOOK, {"centroids": centroids.cpu()})
 
     @classmethod
     def load(

@@ -36,15 +36,15 @@ class UsmV1(_MaskedUnits):
     """Units of an encoder trained by BEST-RQ."""
 
     @classmethod
-    def train(cls, config: UsmV1Config, data: Manifest, job: Job, state: Path, mels: Path) -> Encoder:
+    def train(cls, config: UsmV1Config, data: Manifest, job: Job) -> Encoder:
         """Train on the training split's audio."""
-        return train_best_rq(config, data, job, state, mels)
+        return train_best_rq(config, data, job)
 
 
 class W2vBertNano(_MaskedUnits):
     """Units of an encoder trained as w2v-BERT is."""
 
     @classmethod
-    def train(cls, config: W2vBertNanoConfig, data: Manifest, job: Job, state: Path, mels: Path) -> Encoder:
+    def train(cls, config: W2vBertNanoConfig, data: Manifest, job: Job) -> Encoder:
         """Train on the training split's audio."""
-        return train_w2v_bert(config, data, job, state, mels)
+        return train_w2v_bert(config, data, job)

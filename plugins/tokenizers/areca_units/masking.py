@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -56,8 +55,6 @@ def train_masked(
     config: MaskedConfig,
     data: Manifest,
     job: Job,
-    state: Path,
-    features: Path,
 ) -> M:
     """Train on the audio of the training split; no text is needed.
 
@@ -67,9 +64,7 @@ def train_masked(
             number; and what to show of it.
         config: the schedule and the masks.
         data: audio.
-        job: seed, device, progress.
-        state: file that an interrupted call left its state in, and that this one keeps up to date.
-        features: file for the log-mels of all that is trained on; the caller removes it with `remove_mels`.
+        job: seed, device, progress; its folder holds what is to be gone on from.
 
     Returns:
         The model in evaluation mode.
@@ -79,7 +74,7 @@ def train_masked(
     """
     rows = balanced(training_rows(data), config.speaker_rows, job.seed)
     model = initialised(build, job)
-    mels = mels_of(data, rows, features, job)
+    mels = mels_of(data, rows, job)
 
     def of_batch(indices: list[int], step: int) -> tuple[torch.Tensor, str]:
         generator = drawn(job.seed, "augment", step)
@@ -87,5 +82,5 @@ def train_masked(
         masked = masked_spans(lengths // STACK, x.shape[1] // STACK, config.mask_share, config.mask_span, generator)
         return loss(model, x.to(job.device), lengths.to(job.device), masked.to(job.device), step)
 
-    train_encoder(model, of_batch, mels.lengths, config, job, state)
+    train_encoder(model, of_batch, mels.lengths, config, job)
     return model

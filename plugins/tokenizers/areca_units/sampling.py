@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors.torch import load_file
 
 from areca.audio import conform
 from areca.errors import InvalidManifest
 from areca.interfaces import Job
 from areca.manifest import Manifest, Utterance
+from areca.resume import kept
 from areca.specs import TokenizerSpec
 from areca.types import Audio, Codes
 from areca_units import SAMPLE_RATE_HZ
@@ -50,40 +53,6 @@ def recordings(data: Manifest) -> list[Recording]:
     return list(found.values())
 
 
-def encoded(
-    tokenizer: Any,
-    spec: TokenizerSpec,
-    data: Manifest,
-    chosen: Sequence[Recording],
-    *,
-    seed: int,
-    at_once: int,
-    most: int | None = None,
-) -> Iterator[list[tuple[Audio, Codes]]]:
-    """Yield recordings and their codes in random order, `at_once` together.
-
-    Args:
-        tokenizer: a loaded tokenizer.
-        spec: what it takes.
-        data: the manifest of the recordings.
-        chosen: rows, each with the column that is meant.
-        seed: of the order.
-        at_once: recordings encoded together.
-        most: how many are wanted; None: all.
-    """
-    order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(seed)).tolist()[:most]
-    for start in range(0, len(order), at_once):
-        audios = [read(data, chosen[i]) for i in order[start : start + at_once]]
-        codes = tokenizer.encode([conform(a, spec.sample_rate_hz, spec.channels) for a in audios])
-        yield list(zip(audios, codes, strict=True))
-
-
-def read(data: Manifest, recording: Recording) -> Audio:
-    """Decode a recording."""
-    row, column = recording
-    return data.audio(row) if column == "audio" else data.target_audio(row)
-
-
 def sample_features(
     data: Manifest, encode: Callable[[list[Audio]], list[torch.Tensor]], *, frames: int, job: Job
 ) -> torch.Tensor:
@@ -93,21 +62,61 @@ def sample_features(
         data: what to draw from; its training split is used.
         encode: turns audio at 16 kHz into features ``[F, D]``.
         frames: how many are wanted.
-        job: its seed orders the utterances; it is told the progress.
+        job: its seed orders the utterances; it is told the progress, and its folder holds what is to be gone on from:
+            once in a job.
 
     Raises:
         InvalidManifest: the training split has no audio.
     """
-    found = recordings(data)
-    order = torch.randperm(len(found), generator=torch.Generator().manual_seed(job.seed)).tolist()
+
+    def compute(audios: list[Audio]) -> dict[str, torch.Tensor]:
+        return {"features": torch.cat([x.cpu() for x in encode([conform(a, SAMPLE_RATE_HZ, 1) for a in audios])])}
+
     features: list[torch.Tensor] = []
     have = 0
-    for start in range(0, len(order), _CHUNK):
-        audios = [conform(read(data, found[i]), SAMPLE_RATE_HZ, 1) for i in order[start : start + _CHUNK]]
-        new = [x.cpu() for x in encode(audios)]
-        features += new
-        have += sum(map(len, new))
+    for made in passed(data, recordings(data), compute, seed=job.seed, at_once=_CHUNK, folder=job.work / "frames"):
+        features.append(made["features"])
+        have += len(made["features"])
         job.progress(min(have, frames), frames, "frames to cluster")
         if have >= frames:
             break
     return torch.cat(features)[:frames]
+
+
+def passed(
+    data: Manifest,
+    found: Sequence[Recording],
+    compute: Callable[[list[Audio]], dict[str, torch.Tensor]],
+    *,
+    seed: int,
+    at_once: int,
+    folder: Path,
+    most: int | None = None,
+) -> Iterator[dict[str, torch.Tensor]]:
+    """Pass over recordings in random order and yield what `compute` makes of each chunk of them.
+
+    Args:
+        data: the manifest of the recordings.
+        found: some of its recordings.
+        compute: turns decoded recordings into tensors by name.
+        seed: of the order.
+        at_once: recordings in a chunk.
+        folder: holds what is made, so that an interrupted pass goes on where it was.
+        most: how many are wanted; None: all.
+    """
+    order = torch.randperm(len(found), generator=torch.Generator().manual_seed(seed)).tolist()[:most]
+    chunks = ([found[i] for i in order[start : start + at_once]] for start in range(0, len(order), at_once))
+    for path in kept(folder, chunks, lambda chunk: compute([read(data, recording) for recording in chunk])):
+        yield load_file(path)
+
+
+def read(data: Manifest, recording: Recording) -> Audio:
+    """Decode a recording."""
+    row, column = recording
+    return data.audio(row) if column == "audio" else data.target_audio(row)
+
+
+def encode(tokenizer: Any, spec: TokenizerSpec, audios: Sequence[Audio]) -> list[Codes]:
+    """Return the codes of audio of any rate by `tokenizer`, whose spec says which it takes."""
+    codes: list[Codes] = tokenizer.encode([conform(a, spec.sample_rate_hz, spec.channels) for a in audios])
+    return codes

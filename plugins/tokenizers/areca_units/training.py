@@ -7,7 +7,6 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -16,9 +15,9 @@ from torch import nn
 from areca.batching import grouped
 from areca.interfaces import Job
 from areca.manifest import Utterance
+from areca.resume import STATE, load_state, save_state
 from areca_units.features import MEL, rounded
 from areca_units.options import EncoderConfig
-from areca_units.state import load_state, save_state
 
 _WARM_UP = 0.05
 _BETAS = (0.9, 0.98)
@@ -36,9 +35,7 @@ def initialised(build: Callable[[], M], job: Job) -> M:
         return build().to(job.device)
 
 
-def train_encoder(
-    model: nn.Module, loss: Loss, lengths: Sequence[int], config: EncoderConfig, job: Job, state: Path
-) -> None:
+def train_encoder(model: nn.Module, loss: Loss, lengths: Sequence[int], config: EncoderConfig, job: Job) -> None:
     """Train `model` in place, and leave it in evaluation mode.
 
     Args:
@@ -46,10 +43,10 @@ def train_encoder(
         loss: of a batch.
         lengths: of all utterances, in log-mel frames.
         config: the schedule.
-        job: seed, device, progress.
-        state: file that an interrupted call left its state in, and that this one keeps up to date.
+        job: seed, device, progress; its folder holds the state, kept up to date, to go on from.
     """
     optimizer = _optimizer(model, config)
+    state = job.work / STATE
     start = load_state(state, model, optimizer)
     order = batches(lengths, int(config.batch_s * MEL.frame_rate_hz), job.seed)
     model.train()

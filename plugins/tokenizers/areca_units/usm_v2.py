@@ -6,22 +6,21 @@ After the second USM tokenizer of AudioPaLM (Rubenstein et al. 2023, section 3.1
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import torch
 
 from areca.interfaces import Job
 from areca.manifest import Manifest
+from areca.resume import STATE
 from areca.types import Audio
 from areca_units.best_rq import train_best_rq
 from areca_units.ctc import Alphabet, CtcModel, train_ctc
 from areca_units.encoder_units import Compute, EncoderUnits
-from areca_units.mels import remove_mels
 from areca_units.options import EncoderConfig, UsmV1Config, UsmV2Config
 
 _ALPHABET = "alphabet.json"
-_PRETRAINING, _PRETRAINING_MELS = "pretraining.safetensors", "pretraining.f16"
 
 
 class UsmV2(EncoderUnits):
@@ -31,20 +30,19 @@ class UsmV2(EncoderUnits):
     model: CtcModel
 
     @classmethod
-    def train(cls, config: UsmV2Config, data: Manifest, job: Job, state: Path, mels: Path) -> CtcModel:
+    def train(cls, config: UsmV2Config, data: Manifest, job: Job) -> CtcModel:
         """Train on the training split's transcripts and write the alphabet.
 
         Raises:
             InvalidManifest: no row of the training split has audio and text.
         """
-        # What is learnt from audio alone is of no more use once the second training has a state of its own.
-        heard, its_mels = job.directory / _PRETRAINING, job.directory / _PRETRAINING_MELS
         encoder = None
-        if config.pretraining_steps and not state.exists():
-            encoder = train_best_rq(_best_rq(config), data, job, heard, its_mels)
-        model = train_ctc(config, data, job, state, mels, encoder)
-        heard.unlink(missing_ok=True)
-        remove_mels(its_mels)
+        # What is learnt from audio alone is of no more use once the second training has a state of its own.
+        if config.pretraining_steps and not (job.work / STATE).exists():
+            pretraining = job.work / "pretraining"
+            pretraining.mkdir(exist_ok=True)
+            encoder = train_best_rq(_best_rq(config), data, replace(job, directory=pretraining))
+        model = train_ctc(config, data, job, encoder)
         symbols = {"symbols": model.alphabet.symbols}
         (job.directory / _ALPHABET).write_text(json.dumps(symbols), encoding="utf-8")
         return model

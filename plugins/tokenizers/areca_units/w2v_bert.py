@@ -5,8 +5,6 @@ The encoder of AudioPaLM's first tokenizer (Rubenstein et al. 2023, section 3.1)
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import nn
 from torch.nn import functional
@@ -86,7 +84,7 @@ def contrastive_loss(
     return functional.cross_entropy(scores, torch.zeros(len(items), dtype=torch.int64, device=scores.device))
 
 
-def train_w2v_bert(config: W2vBertNanoConfig, data: Manifest, job: Job, state: Path, features: Path) -> Encoder:
+def train_w2v_bert(config: W2vBertNanoConfig, data: Manifest, job: Job) -> Encoder:
     """Return the trained encoder in evaluation mode; arguments and errors as of `train_masked`."""
 
     def loss(
@@ -95,4 +93,4 @@ def train_w2v_bert(config: W2vBertNanoConfig, data: Manifest, job: Job, state: P
         contrast, named = model(x, lengths, masked, step / config.steps)
         return contrast + named, f"contrastive {contrast.item():.3f}, masked {named.item():.3f}"
 
-    return train_masked(lambda: W2vBert(config), loss, config, data, job, state, features).encoder
+    return train_masked(lambda: W2vBert(config), loss, config, data, job).encoder

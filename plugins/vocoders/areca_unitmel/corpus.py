@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch.nn import functional
 
 from areca.audio import conform
@@ -19,8 +17,7 @@ from areca.mel import SPEECH, log_mel
 from areca.specs import TokenizerSpec
 from areca.types import Audio, Codes
 from areca_unitmel import SAMPLE_RATE_HZ, UnitMelConfig, unit_rate_hz
-from areca_units.sampling import Recording, encoded
-from areca_units.state import write_tensors
+from areca_units.sampling import Recording, encode, passed
 
 _CHUNK = 32
 """Utterances encoded at once."""
@@ -41,25 +38,33 @@ class Clip:
     mel: torch.Tensor
 
 
-def prepared(config: UnitMelConfig, tokenizer: Any, data: Manifest, job: Job, cache: Path) -> list[Clip]:
-    """Return the clips to learn from, encoding them, or reading what an interrupted call left in `cache`.
+def prepared(config: UnitMelConfig, tokenizer: Any, data: Manifest, job: Job) -> list[Clip]:
+    """Return `config.speech_s` of clips to learn from, encoding those that an interrupted call did not leave.
 
     Raises:
         InvalidManifest: the training split has no such speech.
     """
-    if not cache.exists():
-        clips = list(_encoded(config, tokenizer, data, job))
+    spec = job.specs["tokenizer"]
+    assert isinstance(spec, TokenizerSpec)
+
+    def compute(audios: list[Audio]) -> dict[str, torch.Tensor]:
+        codes = encode(tokenizer, spec, audios)
+        frames_per_unit = SPEECH.frame_rate_hz / unit_rate_hz(spec)
+        clips = [_clip(c, a, frames_per_unit) for c, a in zip(codes, audios, strict=True)]
         columns = {name: torch.cat([getattr(c, name) for c in clips]) for name in ("units", "durations", "mel")}
         sizes = torch.tensor([(len(c.units), len(c.mel)) for c in clips])
-        write_tensors(cache, columns | {"sizes": sizes})
-    tensors = load_file(cache)
-    units, frames = tensors["sizes"].T.tolist()
-    pieces = (
-        torch.split(tensors["units"], units),
-        torch.split(tensors["durations"], units),
-        torch.split(tensors["mel"], frames),
-    )
-    return [Clip(*row) for row in zip(*pieces, strict=True)]
+        return columns | {"sizes": sizes, "seconds": torch.tensor([a.seconds for a in audios], dtype=torch.float64)}
+
+    found = recordings(config, data)
+    clips: list[Clip] = []
+    seconds = 0.0
+    for made in passed(data, found, compute, seed=job.seed, at_once=_CHUNK, folder=job.work / "clips"):
+        clips += _clips(made)
+        seconds += float(made["seconds"].sum())
+        job.progress(min(round(seconds), round(config.speech_s)), round(config.speech_s), "seconds of speech encoded")
+        if seconds >= config.speech_s:
+            break
+    return clips
 
 
 def recordings(config: UnitMelConfig, data: Manifest) -> list[Recording]:
@@ -83,16 +88,11 @@ def recordings(config: UnitMelConfig, data: Manifest) -> list[Recording]:
     return list(found.values())
 
 
-def _encoded(config: UnitMelConfig, tokenizer: Any, data: Manifest, job: Job) -> Iterator[Clip]:
-    spec = job.specs["tokenizer"]
-    assert isinstance(spec, TokenizerSpec)
-    seconds = 0.0
-    for chunk in encoded(tokenizer, spec, data, recordings(config, data), seed=job.seed, at_once=_CHUNK):
-        yield from (_clip(codes, audio, SPEECH.frame_rate_hz / unit_rate_hz(spec)) for audio, codes in chunk)
-        seconds += sum(audio.seconds for audio, _ in chunk)
-        job.progress(min(round(seconds), round(config.speech_s)), round(config.speech_s), "seconds of speech encoded")
-        if seconds >= config.speech_s:
-            return
+def _clips(made: Mapping[str, torch.Tensor]) -> Iterator[Clip]:
+    units, frames = made["sizes"].T.tolist()
+    sizes = {"units": units, "durations": units, "mel": frames}
+    pieces = [torch.split(made[name], lengths) for name, lengths in sizes.items()]
+    return (Clip(*row) for row in zip(*pieces, strict=True))
 
 
 def _clip(codes: Codes, audio: Audio, frames_per_unit: float) -> Clip:

@@ -20,15 +20,15 @@ from areca.errors import ArecaError
 from areca.interfaces import Job
 from areca.manifest import Manifest
 from areca.mel import LOG_FLOOR, invert
+from areca.resume import write_tensors
 from areca.specs import Stream, TokenizerSpec
 from areca.types import Audio, Codes, VoicePrompt, require_codes
 from areca_unitmel import MEL_RATE_HZ, SAMPLE_RATE_HZ, UnitMelConfig, unit_rate_hz
 from areca_unitmel.corpus import prepared
 from areca_unitmel.network import Shape, Voice
 from areca_unitmel.training import train
-from areca_units.state import write_tensors
 
-_VOICE, _STATE, _CORPUS = "voice.safetensors", "training.safetensors", "corpus.safetensors"
+_VOICE = "voice.safetensors"
 
 
 class UnitMel:
@@ -44,16 +44,11 @@ class UnitMel:
         Raises:
             InvalidManifest: the training split has no such speech.
         """
-        state, corpus = job.directory / _STATE, job.directory / _CORPUS
-        if not (job.directory / _VOICE).exists():
-            clips = prepared(config, needs["tokenizer"], data, job, corpus)
-            shape = _shape(config, job.specs["tokenizer"])
-            voice = train(config, shape, clips, job, state)
-            stored = getattr(torch, config.weights_dtype)
-            weights = {name: x.to(stored) for name, x in voice.state_dict().items()}
-            write_tensors(job.directory / _VOICE, weights, {"shape": json.dumps(asdict(shape))})
-        for path in (state, corpus):
-            path.unlink(missing_ok=True)
+        shape = _shape(config, job.specs["tokenizer"])
+        voice = train(config, shape, prepared(config, needs["tokenizer"], data, job), job)
+        stored = getattr(torch, config.weights_dtype)
+        weights = {name: x.to(stored) for name, x in voice.state_dict().items()}
+        write_tensors(job.directory / _VOICE, weights, {"shape": json.dumps(asdict(shape))})
 
     @staticmethod
     def load(

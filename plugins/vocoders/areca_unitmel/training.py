@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -11,10 +10,10 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from areca.interfaces import Job
+from areca.resume import STATE, load_state, save_state
 from areca_unitmel import MEL_RATE_HZ, UnitMelConfig
 from areca_unitmel.corpus import Clip
 from areca_unitmel.network import DurationNet, MelNet, Shape, Voice
-from areca_units.state import load_state, save_state
 from areca_units.training import drawn, schedule
 
 _BETAS = (0.9, 0.98)
@@ -23,15 +22,14 @@ _NEIGHBOURS = 4
 """A batch is drawn from a window of this many batches among the clips in order of length."""
 
 
-def train(config: UnitMelConfig, shape: Shape, clips: Sequence[Clip], job: Job, state: Path) -> Voice:
+def train(config: UnitMelConfig, shape: Shape, clips: Sequence[Clip], job: Job) -> Voice:
     """Train on clips.
 
     Args:
         config: the schedule.
         shape: of the nets.
         clips: what to learn from.
-        job: seed, device, progress.
-        state: file that an interrupted call left its state in, and that this one keeps up to date.
+        job: seed, device, progress; its folder holds the state, kept up to date, to go on from.
 
     Returns:
         The nets in evaluation mode.
@@ -42,6 +40,7 @@ def train(config: UnitMelConfig, shape: Shape, clips: Sequence[Clip], job: Job, 
     )
     ordered = sorted(clips, key=lambda c: len(c.mel))
     longest = max(1, int(config.longest_s * MEL_RATE_HZ) // shape.frames_per_unit)
+    state = job.work / STATE
     for step in range(load_state(state, voice, optimizer), config.steps):
         generator = drawn(job.seed, "clips", step)
         batch = [_cut(c, longest, shape.frames_per_unit, generator) for c in _draw(ordered, config.batch, generator)]
