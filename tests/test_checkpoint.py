@@ -15,12 +15,13 @@ import torch
 import yaml
 
 import areca
-from areca.checkpoint import export, open_checkpoint
+from areca.checkpoint import export, open_checkpoint, write_checkpoint
 from areca.config import parse_config
 from areca.errors import InvalidArtifact, InvalidConfig, UnknownComponent
 from areca.pipeline import Pipeline, locate
 from areca.resolved import resolved
-from areca.store import Artifact, Store
+from areca.store import Artifact, Store, seal
+from areca_lyra import FILES
 
 RUN = {
     "name": "tiny",
@@ -215,6 +216,25 @@ def reseal(directory: Path, **changes: object) -> None:
     config = yaml.safe_load((directory / "config.yaml").read_text())
     (directory / "config.yaml").write_text(yaml.safe_dump(config | changes))
     seal(directory, old.key, old.recipe, old.label)
+
+
+def test_files_of_the_users_own_must_be_what_they_were(checkpoint: Path, root: Path, tmp_path: Path) -> None:
+    weights, made = tmp_path / "lyra", tmp_path / "made"
+    for directory in (weights, made):
+        directory.mkdir()
+    for name in FILES:
+        (weights / name).write_bytes(b"a net")
+    tokenizers = RUN["tokenizers"] | {"sound": {"name": "lyra", "path": str(weights)}}
+    run = parse_config(RUN | {"tokenizers": tokenizers}, root=root)
+    speech = Artifact.open(checkpoint / "parts" / "speech")
+    write_checkpoint(made, run, Artifact.open(checkpoint), {"speech": speech}, "data")
+    seal(made, "key", {}, "x")
+    identity = open_checkpoint(made).identity
+    (weights / FILES[0]).write_bytes(b"another net")
+    with pytest.raises(InvalidArtifact, match=r"its sound was made with path: .*/lyra when .*put those files back"):
+        open_checkpoint(made)
+    (weights / FILES[0]).write_bytes(b"a net")
+    assert open_checkpoint(made).identity == identity
 
 
 def test_its_plugins_are_never_run(copy: Path, tmp_path: Path) -> None:

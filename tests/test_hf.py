@@ -21,6 +21,7 @@ from transformers import (
 
 import areca_hf.hub
 from areca.component import Kind
+from areca.config import parse_config
 from areca.errors import ArecaError, InvalidConfig, MissingWeights
 from areca.interfaces import Backbone
 from areca.registry import Registry
@@ -104,9 +105,37 @@ def test_what_it_loads_can_be_saved_and_loaded_by_transformers(tmp_path, family)
     assert torch.equal(logits(AutoModelForCausalLM.from_pretrained(tmp_path / "copy")), logits(backbone.model))
 
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 137\n"
+
+
+def test_a_damaged_file_is_one_line_that_names_it(llama, tmp_path):
+    directory = shutil.copytree(llama, tmp_path / "model")
+    weights = (directory / "model.safetensors").read_bytes()
+    (directory / "model.safetensors").write_bytes(LFS_POINTER)
+    with pytest.raises(InvalidConfig, match=r"model\.safetensors is no safetensors file; .*git lfs pull"):
+        areca_hf.spec(HFConfig(path=directory), {})
+    (directory / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    with pytest.raises(ArecaError, match=f"{directory}: transformers cannot load it: "):
+        load(path=directory)
+    (directory / "model.safetensors").write_bytes(weights)
+    config = json.loads((directory / "config.json").read_text())
+    (directory / "config.json").write_text(json.dumps(config | {"hidden_size": "wide"}))
+    with pytest.raises(ArecaError, match=f"{directory}: transformers cannot load it: "):
+        load(path=directory)
+
+
 def test_dtype_is_the_one_asked_for(llama):
     backbone = HFBackbone.load(HFConfig(path=llama), {}, None, device=CPU, dtype=torch.bfloat16)
     assert {p.dtype for p in backbone.model.parameters()} == {torch.bfloat16}
+
+
+def test_a_runs_seed_reaches_weights_from_scratch_unless_another_is_written(llama):
+    def seed_of(**options) -> int:
+        backbone = {"name": "hf", "path": str(llama), "weights": "scratch", **options}
+        run = {"name": "x", "seed": 5, "tokenizer": {"name": "mfcc-kmeans"}, "backbone": backbone, "tasks": ["asr"]}
+        return parse_config(run, root=llama).backbone.config.init_seed
+
+    assert (seed_of(), seed_of(init_seed=0)) == (5, 0)
 
 
 def test_scratch_follows_from_its_seed_alone(llama, tmp_path):

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -393,15 +394,34 @@ def test_incomplete_or_pickled_weights_are_refused(models: dict[str, Path], tmp_
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-def test_a_hub_id_is_found_in_the_cache(
-    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def repository(models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """``org/tiny`` in the hub's cache, whose branch ``main`` is at `COMMIT`."""
     repository = tmp_path / "models--org--tiny"
     shutil.copytree(models["wavlm"], repository / "snapshots" / COMMIT)
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(COMMIT)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    return repository
+
+
+def test_units_are_those_of_the_commit_that_they_were_fitted_on(
+    repository: Path, corpus: Manifest, tmp_path: Path
+) -> None:
+    config = HubertConfig(model="org/tiny", layer=2, clusters=12, sample_frames=400)
+    units = fitted(config, corpus, tmp_path / "fitted")
+    assert SslUnits.pinned(config) == replace(config, revision=COMMIT)
+    moved = COMMIT[::-1]
+    (repository / "snapshots" / COMMIT).rename(repository / "snapshots" / moved)
+    (repository / "refs" / "main").write_text(moved)
+    message = f"fitted on commit {COMMIT}, and revision 'main' is now {moved}; give revision={COMMIT}"
+    with pytest.raises(InvalidConfig, match=message):
+        SslUnits.load(config, {}, tmp_path / "fitted", device=CPU, dtype=torch.float32)
+    assert SslUnits.pinned(units.config).revision == moved
+
+
+def test_a_hub_id_is_found_in_the_cache(models: dict[str, Path], repository: Path) -> None:
     [audio] = sounds([0.5])
     by_path = unclustered(config_of(models, "wavlm")).features([audio])[0]
     for revision in ("main", COMMIT):

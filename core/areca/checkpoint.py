@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ import yaml
 from areca.component import Kind
 from areca.config import RunConfig, parse_config
 from areca.errors import BrokenPlugin, InvalidArtifact, UnknownComponent
+from areca.options import content_hash
 from areca.parts import Part
 from areca.resolved import resolved
 from areca.store import Artifact, key_of
@@ -54,7 +56,10 @@ class Checkpoint:
     @property
     def identity(self) -> str:
         """Hash of all that answers follow from: weights, parts and how they are put together, but no run's name."""
-        parts = {role: [p["revision"], p["weights"]] for role, p in self.provenance["parts"].items()}
+        parts = {
+            role: [p["revision"], p["weights"], *sorted(p.get("contents", {}).items())]
+            for role, p in self.provenance["parts"].items()
+        }
         config = {k: v for k, v in self.run.source.items() if k not in ("name", "seed", "training", "plugins")}
         return key_of({"lm": self.provenance["lm"]["fingerprint"], "parts": parts, "config": config})
 
@@ -104,7 +109,7 @@ def open_checkpoint(directory: Path, *, plugins: tuple[str, ...] = ()) -> Checkp
 
     Raises:
         InvalidArtifact: it is no checkpoint, or a file is not the one that was made.
-            or a part was made by a revision of its component that this one does not read.
+            or a part was made by a revision of its component that this one does not read, or with other files.
         UnknownComponent: a part's component is not installed.
     """
     if not (directory / CONFIG).is_file():
@@ -122,6 +127,7 @@ def open_checkpoint(directory: Path, *, plugins: tuple[str, ...] = ()) -> Checkp
     except (UnknownComponent, BrokenPlugin) as e:
         raise type(e)(f"{directory}: {e}{_own_plugins(source)}") from e
     _check_revisions(directory, run, provenance)
+    _check_paths(directory, run, provenance)
     parts = {role: Artifact.open(directory / PARTS / role, verify=False) for role in held_parts(run)}
     return Checkpoint(directory, artifact, run, parts, provenance)
 
@@ -138,6 +144,26 @@ def _check_revisions(directory: Path, run: RunConfig, provenance: Mapping[str, A
                 f"which computes something else: pip install {made.get('distribution')}=={made.get('version')}, "
                 "or train it again"
             )
+
+
+def _check_paths(directory: Path, run: RunConfig, provenance: Mapping[str, Any]) -> None:
+    """Refuse parts that read files of the user's own, by an option of type `Path`, if they are not what they were."""
+    for role, part in run.parts.items():
+        contents = provenance.get("parts", {}).get(role, {}).get("contents", {})
+        for option, content in contents.items():
+            if (now := content_hash(path := getattr(part.config, option))) != content:
+                raise InvalidArtifact(
+                    f"{directory}: its {role} was made with {option}: {path} when that held something else (sha256 "
+                    f"{content[:12]}, now {now[:12]}): put those files back, or train it again"
+                )
+
+
+def _contents(part: Part) -> dict[str, str]:
+    """Return the hashes of what the part's options of type `Path` name; a backbone's weights are in the LM."""
+    if part.entry.component.kind is Kind.BACKBONE:
+        return {}
+    values = {f.name: getattr(part.config, f.name) for f in dataclasses.fields(part.config)}
+    return {name: content_hash(value) for name, value in values.items() if isinstance(value, Path)}
 
 
 def export(source: Path, target: Path, *, replace: bool = False) -> None:
@@ -199,6 +225,7 @@ def _origin(part: Part, artifact: Artifact | None) -> dict[str, Any]:
         "license": part.entry.component.license,
         "weights_license": part.entry.component.weights_license,
         "weights": artifact.fingerprint if artifact else None,
+        "contents": _contents(part),
     }
 
 

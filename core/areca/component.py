@@ -112,3 +112,8 @@ class Component:
 def runtime(default: Any) -> Any:
     """A config field that cannot change results (device, batch size): left out of every artifact's key."""
     return field(default=default, metadata={"runtime": True})
+
+
+def run_seed() -> Any:
+    """A config field that is the run's seed unless it is written: for what `load` draws, which is given no job."""
+    return field(default=0, metadata={"run_seed": True})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -172,9 +173,8 @@ def parse_config(
     # What the caller names is meant from the working directory: a checkpoint's folder may hold a module of that name.
     registry = Registry.discover((*plugins, *own), root=root if trusted else Path.cwd())
     tokenizers = _tokenizers(registry, layout, root)
-    vocoder = None
-    if layout.vocoder is not None:
-        vocoder = resolve(registry, Kind.VOCODER, layout.vocoder, role="vocoder", roles=tokenizers, root=root)
+    part = partial(resolve, registry, roles=tokenizers, root=root, seed=layout.seed)
+    vocoder = None if layout.vocoder is None else part(Kind.VOCODER, layout.vocoder, role="vocoder")
     run = RunConfig(
         name=layout.name,
         seed=layout.seed,
@@ -183,7 +183,7 @@ def parse_config(
         plugins=(*plugins, *(str(root / name) if name.endswith(".py") else name for name in own)),
         data=_data(registry, layout.data, root),
         tokenizers=tokenizers,
-        backbone=resolve(registry, Kind.BACKBONE, layout.backbone, role="backbone", roles=tokenizers, root=root),
+        backbone=part(Kind.BACKBONE, layout.backbone, role="backbone"),
         vocoder=vocoder,
         tasks=_tasks(registry, layout.tasks),
         lm=build(LMConfig, layout.lm or {}, "lm"),
@@ -213,7 +213,7 @@ def _tokenizers(registry: Registry, layout: _Layout, root: Path) -> dict[str, Pa
                 f"tokenizers: expected roles of lowercase letters, digits and '_' other than {', '.join(_TAKEN)}; "
                 f"got {role!r}"
             )
-        parts[role] = resolve(registry, Kind.TOKENIZER, value, role=str(role), roles=parts, root=root)
+        parts[role] = resolve(registry, Kind.TOKENIZER, value, role=str(role), roles=parts, root=root, seed=layout.seed)
     return parts
 
 

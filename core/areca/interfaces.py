@@ -5,6 +5,11 @@ A component's target is a class with ``load`` and, under the tag ``fit``, ``fit`
     fit(config, needs: Mapping[str, instance], data: Manifest, job: Job) -> None
     load(config, needs: Mapping[str, instance], files: Path | None, *, device, dtype) -> instance
 
+A target whose options name something that can move, as a branch of the hub, may say what that is now; a checkpoint
+keeps it, so that it loads what it was made with::
+
+    pinned(config) -> config
+
 A backbone's target may also say its architecture without weights, for a dry run: see `areca.budget`::
 
     architecture(config) -> transformers.PreTrainedConfig
@@ -61,7 +66,8 @@ class Job:
     def work(self) -> Path:
         """A folder in `directory`, made when it is asked for, for what a `fit` goes on from after an interruption.
 
-        Core removes it when the `fit` has returned and its other files are known by their hashes.
+        Under the tag ``resume`` an interrupted `fit` finds it again. Core removes it when the `fit` has returned and
+        its other files are known by their hashes.
         """
         work = self.directory / WORK
         work.mkdir(exist_ok=True)

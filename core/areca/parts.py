@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,7 @@ def resolve(
     role: str,
     roles: Mapping[str, Part] | None = None,
     root: Path | None = None,
+    seed: int = 0,
 ) -> Part:
     """Make a part of what YAML says.
 
@@ -102,6 +103,7 @@ def resolve(
         role: what the run calls the part.
         roles: parts that a need may name.
         root: folder that relative paths among the options start from; None: the working directory.
+        seed: of the run, which options declared by `areca.run_seed` have unless they are written.
 
     Raises:
         InvalidConfig: no name, a misspelt or wrong option, a need left out or naming a role that is not there.
@@ -115,12 +117,13 @@ def resolve(
     entry = registry.find(kind, value["name"])
     where = f"{kind} {entry.component.name!r}"
     needs = {
-        need: _need(registry, where, f"{role}.{need}", need_kind, value.get(need), roles or {}, root)
+        need: _need(registry, where, f"{role}.{need}", need_kind, value.get(need), roles or {}, root, seed)
         for need, need_kind in entry.component.needs.items()
     }
     _require_tags(registry, entry, needs)
+    seeds = {f.name: seed for f in fields(entry.component.config) if f.metadata.get("run_seed")}
     options = {k: v for k, v in value.items() if k != "name" and k not in needs}
-    config = build(entry.component.config, options, where, root=root)
+    config = build(entry.component.config, seeds | options, where, root=root)
     return Part(role, entry, config, needs, _spec(entry, config, needs))
 
 
@@ -132,6 +135,7 @@ def _need(
     value: Any,
     roles: Mapping[str, Part],
     root: Path | None,
+    seed: int,
 ) -> Part:
     mine = {name: part for name, part in roles.items() if part.entry.component.kind is kind}
     need = role.rpartition(".")[2]
@@ -141,7 +145,7 @@ def _need(
         known = f"a role ({', '.join(mine)}) or " if mine else ""
         raise InvalidConfig(f"{where} needs {need!r}: give {known}a {kind} as {{name: ...}}")
     if not isinstance(value, str):
-        return resolve(registry, kind, value, role=role, roles=roles, root=root)
+        return resolve(registry, kind, value, role=role, roles=roles, root=root, seed=seed)
     if value not in mine:
         roles_known = ", ".join(mine) or "none"
         raise InvalidConfig(

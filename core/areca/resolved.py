@@ -14,30 +14,32 @@ from areca.parts import Part
 def resolved(run: RunConfig) -> dict[str, Any]:
     """Return the run's YAML content as plain values, options left out there added; runtime ones are left out.
 
-    ``training:`` and ``evaluation:`` stay as they are written: they play no part in using what was learnt.
+    ``training:`` and ``evaluation:`` stay as they are written: they play no part in using what was learnt. Parts that
+    can be pinned are (see `areca.interfaces`): what a branch names today must not change the run tomorrow. The backbone
+    is not, whose weights are in the LM.
     """
     source: dict[str, Any] = _plain(run.source)
     one = "tokenizer" in source
     said = {"speech": source["tokenizer"]} if one else source["tokenizers"]
     tokenizers = {role: _part(part, said[role]) for role, part in run.tokenizers.items()}
     source |= {"tokenizer": tokenizers["speech"]} if one else {"tokenizers": tokenizers}
-    source["backbone"] = _part(run.backbone, source["backbone"])
+    source["backbone"] = _part(run.backbone, source["backbone"], pinned=False)
     if run.vocoder is not None:
         source["vocoder"] = _part(run.vocoder, source["vocoder"])
     if isinstance(run.data, Part):
-        source["data"] = _part(run.data, source["data"])
+        source["data"] = _part(run.data, source["data"], pinned=False)
     return source | {"lm": dataclasses.asdict(run.lm)}
 
 
-def _part(part: Part, said: Mapping[str, Any]) -> dict[str, Any]:
+def _part(part: Part, said: Mapping[str, Any], *, pinned: bool = True) -> dict[str, Any]:
     """Return ``{name: ..., option: ..., need: role or part}``; the name is the one that was written."""
+    pin = getattr(part.entry.target(), "pinned", None) if pinned else None
+    config = part.config if pin is None else pin(part.config)
     options = {
-        f.name: _plain(getattr(part.config, f.name))
-        for f in dataclasses.fields(part.config)
-        if not f.metadata.get("runtime")
+        f.name: _plain(getattr(config, f.name)) for f in dataclasses.fields(config) if not f.metadata.get("runtime")
     }
     needs = {
-        name: _part(need, said[name]) if isinstance(said.get(name), Mapping) else need.role
+        name: _part(need, said[name], pinned=pinned) if isinstance(said.get(name), Mapping) else need.role
         for name, need in part.needs.items()
     }
     return {"name": said["name"], **options, **needs}

@@ -32,7 +32,8 @@ def kept(folder: Path, chunks: Iterable[T], compute: Callable[[T], dict[str, tor
     """Yield, for each chunk, the file of what `compute` makes of it, which is made unless it is there.
 
     Args:
-        folder: of the files; made if it is not there. Nobody else's, and of the same chunks each time.
+        folder: of the files; made if it is not there. Nobody else's, and of the same chunks each time: a file is known
+            by its number alone, so what decides how much a chunk holds belongs into the folder's name.
         chunks: in the same order each time.
         compute: returns tensors by name.
     """
@@ -45,7 +46,11 @@ def kept(folder: Path, chunks: Iterable[T], compute: Callable[[T], dict[str, tor
 
 
 def save_state(path: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Write what training needs to go on after `step` steps; tied weights are written once."""
+    """Write what training needs to go on after `step` steps: weights, tied ones once, and the optimizer's moments.
+
+    Not written are the optimizer's options, schedulers and random states: a step is to follow from the seed and its
+    number alone. The optimizer keeps tensors, as those of ``torch.optim`` do.
+    """
     moments = optimizer.state_dict()["state"]
     tensors = {f"model.{name}": x.detach() for name, x in _weights(model)}
     tensors |= {f"optimizer.{i}.{name}": x for i, state in moments.items() for name, x in state.items()}

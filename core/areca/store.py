@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -192,11 +193,18 @@ class Store:
                 start_s = time.monotonic()
                 build(partial)
                 seal(partial, key, recipe, label, took_s=round(time.monotonic() - start_s, 3))
-            if (partial / WORK).exists():
-                shutil.rmtree(partial / WORK)
+            self._discard(partial / WORK, key)
             partial.replace(self.root / key)
             _fsync(self.root)
         return self._remember(Artifact.open(self.root / key, verify=False))
+
+    def _discard(self, work: Path, key: str) -> None:
+        if work.exists():
+            # Out of the artifact first: a file that is still mapped cannot be deleted everywhere (NFS, Windows). What
+            # is left then is an unfinished build to `areca store gc`.
+            trash = Path(tempfile.mkdtemp(prefix=f"{key}.", suffix=REMOVED, dir=self.root))
+            work.replace(trash / work.name)
+            shutil.rmtree(trash, ignore_errors=True)
 
     def _remember(self, artifact: Artifact) -> Artifact:
         self._verified[artifact.key] = artifact

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from areca import Component, Kind, hookimpl, runtime
+from areca import Component, Kind, hookimpl, run_seed, runtime
 from areca.errors import InvalidConfig
 from areca.specs import BackboneSpec, Spec
 
@@ -35,8 +35,8 @@ class HFConfig:
     """Branch, tag or commit of the hub model; only a commit always means the same weights."""
     weights: Literal["pretrained", "scratch"] = "pretrained"
     """'pretrained' loads the weights; 'scratch' takes the architecture alone and initialises it from `init_seed`."""
-    init_seed: int = 0
-    """Seed of the initialisation, where weights are 'scratch'."""
+    init_seed: int = run_seed()
+    """Seed of the initialisation, where weights are 'scratch'; the run's unless it is written."""
     text_tokenizer: str | None = None
     """Hub id of another text tokenizer than the model's own."""
     text_tokenizer_revision: str = "main"
@@ -108,9 +108,15 @@ def _parameters(directory: Path) -> int | None:
     """Count the elements of every tensor by the headers of the safetensors files (8 bytes of length, then JSON)."""
     total = 0
     for file in sorted(directory.glob("*.safetensors")):
-        with file.open("rb") as stream:
-            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
-        total += sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+        try:
+            with file.open("rb") as stream:
+                size = int.from_bytes(stream.read(8), "little")
+                header = json.loads(stream.read(size) if size < file.stat().st_size else b"")
+            total += sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InvalidConfig(
+                f"backbone hf: {file} is no safetensors file; if it is a pointer of git-lfs: git lfs pull"
+            ) from error
     return total or None
 
 

@@ -6,12 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from transformers import AutoTokenizer
 
 from areca.errors import ArecaError, InvalidConfig
 from areca_hf.hub import snapshot
 
 T = TypeVar("T")
+
+_UNUSABLE = (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError, StrictDataclassError)
 
 
 def named_tokenizer(hub_id: str | None, revision: str, directory: Path | None) -> Any:
@@ -50,7 +54,7 @@ def guarded(source: str, load: Callable[[], T]) -> T:
         return load()
     except ArecaError:
         raise
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except _UNUSABLE as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if "trust_remote_code" in str(error):
             reason = "it needs code of its own, which areca never runs; give a model of a class in transformers"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -53,6 +54,11 @@ class Codec(ABC):
         codec = cls(load_model(cls.model_class, directory, source, dtype).to(device).eval(), config)
         verify(codec.run_encoder, codec.run_decoder, codec._facts, len(codec._spec.streams), source)
         return codec
+
+    @staticmethod
+    def pinned(config: AnyConfig) -> AnyConfig:
+        """Return `config` with the commit that its revision names now."""
+        return config if config.path is not None else replace(config, revision=find(config)[0].name)
 
     @torch.inference_mode()
     def encode(self, audios: list[Audio]) -> list[Codes]:

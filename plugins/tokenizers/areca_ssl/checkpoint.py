@@ -16,6 +16,15 @@ _UNUSED = "masked_spec_embed"
 """The vector that masks frames in pretraining: checkpoints lack it at times, and encoding never reads it."""
 
 
+def commit_of(config: SslConfig) -> str | None:
+    """Return the commit of the hub that the encoder is of; None: it is a directory's.
+
+    Raises:
+        MissingWeights: the hub cannot be reached.
+    """
+    return None if config.path is not None else snapshot(config.model, config.revision, weights=True).name
+
+
 def pretrained(config: SslConfig, families: tuple[str, ...], extractor: Any) -> tuple[Any, Any]:
     """Load an encoder and how its input is computed.
 

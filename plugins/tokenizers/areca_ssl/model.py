@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
+from areca.errors import InvalidConfig
 from areca.interfaces import Job
 from areca.manifest import Manifest
 from areca.resume import write_tensors
 from areca.types import Audio, Codes, require_audio
 from areca_ssl import SAMPLE_RATE_HZ, SslConfig, W2vBertConfig, WhisperConfig
+from areca_ssl.checkpoint import commit_of
 from areca_ssl.fbank import FbankEncoder
 from areca_ssl.waves import WaveEncoder
 from areca_ssl.whisper import WhisperEncoder
@@ -56,7 +60,8 @@ class SslUnits:
         generator = torch.Generator().manual_seed(job.seed)
         centroids = fit_kmeans(_scaled(points, codebook), config.clusters, generator=generator)
         codebook = {name: x.cpu() for name, x in {"centroids": centroids, **codebook}.items()}
-        write_tensors(job.directory / _CODEBOOK, codebook)
+        commit = commit_of(config)
+        write_tensors(job.directory / _CODEBOOK, codebook, {"commit": commit} if commit else None)
 
     @staticmethod
     def load(
@@ -70,12 +75,19 @@ class SslUnits:
         """Load the encoder, and the centroids from `files`; computing is in float32 whatever `dtype` says.
 
         Raises:
-            InvalidConfig: the encoder is not what `config` says.
+            InvalidConfig: the encoder is not what `config` says, or not the one that the centroids are of.
             ArecaError: the encoder cannot be loaded.
         """
         assert files is not None, "a component with tag fit is loaded from its artifact"
+        _check_commit(config, files)
         codebook = {name: x.to(device) for name, x in load_file(files / _CODEBOOK).items()}
         return SslUnits(config, open_encoder(config, device), codebook)
+
+    @staticmethod
+    def pinned(config: SslConfig) -> SslConfig:
+        """Return `config` with the commit that its revision names now."""
+        commit = commit_of(config)
+        return config if commit is None else replace(config, revision=commit)
 
     def encode(self, audios: list[Audio]) -> list[Codes]:
         """Return one stream of units for each audio.
@@ -110,6 +122,17 @@ def open_encoder(config: SslConfig, device: torch.device) -> Encoder:
     if isinstance(config, W2vBertConfig):
         return FbankEncoder(config, device)
     return WaveEncoder(config, device)
+
+
+def _check_commit(config: SslConfig, files: Path) -> None:
+    """Raise InvalidConfig if the hub's branch has moved since the centroids were fitted."""
+    with safe_open(files / _CODEBOOK, "pt") as codebook:
+        fitted = (codebook.metadata() or {}).get("commit")
+    if fitted and (now := commit_of(config)) and now != fitted:
+        raise InvalidConfig(
+            f"{config.model}: its units were fitted on commit {fitted}, and revision {config.revision!r} is now {now}; "
+            f"give revision={fitted}"
+        )
 
 
 def _scaled(points: torch.Tensor, codebook: Mapping[str, torch.Tensor]) -> torch.Tensor:

@@ -106,7 +106,8 @@ def passed(
     """
     order = torch.randperm(len(found), generator=torch.Generator().manual_seed(seed)).tolist()[:most]
     chunks = ([found[i] for i in order[start : start + at_once]] for start in range(0, len(order), at_once))
-    for path in kept(folder, chunks, lambda chunk: compute([read(data, recording) for recording in chunk])):
+    named = folder.with_name(f"{folder.name}-{at_once}")
+    for path in kept(named, chunks, lambda chunk: compute([read(data, recording) for recording in chunk])):
         yield load_file(path)
 
 
