@@ -42,9 +42,9 @@ SMALL: dict[str, Any] = {
 }
 
 
-def tiny_lm(**options: Any) -> SpeechLM:
+def tiny_lm(dropout: float = 0.1, **options: Any) -> SpeechLM:
     # GPT-NeoX has dropout: its random numbers must survive a kill too.
-    backbone = tiny_backbone("gpt_neox", hidden_dropout=0.1)
+    backbone = tiny_backbone("gpt_neox", hidden_dropout=dropout)
     return SpeechLM.extend(backbone, {"speech": (Stream("unit", 16, 25.0),)}, seed=0, **options)
 
 
@@ -94,6 +94,9 @@ def test_defaults_are_the_papers() -> None:
 
 def test_options_that_change_no_weights_are_in_no_key() -> None:
     assert canonical(TrainingConfig(save_every_steps=7, log_every_steps=3)) == canonical(TrainingConfig())
+    # What was trained before the option came is still found.
+    assert "precision" not in canonical(TrainingConfig())
+    assert canonical(TrainingConfig(precision="bfloat16"))["precision"] == "bfloat16"
     assert canonical(TrainingConfig(steps=7)) != canonical(TrainingConfig())
 
 
@@ -106,11 +109,58 @@ def test_options_that_change_no_weights_are_in_no_key() -> None:
         ({"optimizer": "sgd"}, "optimizer"),
         ({"longest_tokens": 600, "batch_tokens": 512}, "must not exceed batch_tokens"),
         ({"longest_tokens": 300, "packing_tokens": 256}, "must not exceed packing_tokens"),
+        ({"longest_tokens": 300, "micro_batch_tokens": 256}, "at least a row of 300"),
     ],
 )
 def test_wrong_options_are_named(options: dict[str, Any], says: str) -> None:
     with pytest.raises(InvalidConfig, match=says):
         build(TrainingConfig, options, "training")
+
+
+@pytest.mark.parametrize("packing", [0, 384])
+@pytest.mark.parametrize("options", [{"micro_batch_tokens": 512}, {"checkpoint_activations": True}], ids=str)
+def test_to_save_memory_changes_nothing_but_rounding(options: dict[str, Any], packing: int, tmp_path: Path) -> None:
+    computed: list[int] = []
+
+    def counting() -> SpeechLM:
+        lm = tiny_lm(dropout=0.0)
+        lm.model.get_input_embeddings().register_forward_pre_hook(lambda _module, ids: computed.append(ids[0].numel()))
+        return lm
+
+    losses: dict[str, list[str]] = {"whole": [], "saved": []}
+
+    def shown(name: str) -> Any:
+        return lambda done, total, message: losses[name].append(message.partition(",")[0])
+
+    common = {"batch_tokens": 2048, "packing_tokens": packing, "steps": 3, "clip_norm": 0.0, "log_every_steps": 1}
+    whole = trained(tmp_path / "whole", lm=counting(), shown=shown("whole"), **common)
+    assert max(computed) > 1024 and len(computed) == 3
+    computed.clear()
+    saved = trained(tmp_path / "saved", lm=counting(), shown=shown("saved"), **common, **options)
+    if "micro_batch_tokens" in options:
+        assert max(computed) <= 512 and len(computed) >= 9
+    assert losses["saved"][1:] == losses["whole"][1:]
+    untrained = mean_loss(tiny_lm(dropout=0.0), tiny_examples(tiny_lm(), tmp_path / "whole" / "examples.arrow"), 512)
+    assert float(losses["whole"][1].removeprefix("loss ")) == pytest.approx(sum(untrained) / 2, rel=0.05)
+    for name, value in whole.model.state_dict().items():
+        if not name.endswith(
+            "query_key_value.bias"
+        ):  # a key's bias has no gradient but rounding, which Adafactor scales
+            torch.testing.assert_close(saved.model.state_dict()[name], value, rtol=1e-2, atol=1e-4)
+
+
+def test_bfloat16_multiplies_in_bfloat16_and_keeps_weights_in_float32(tmp_path: Path) -> None:
+    lm = tiny_lm(dropout=0.0)
+    seen: set[torch.dtype] = set()
+    layer = lm.model.base_model.layers[0].mlp.dense_4h_to_h
+    layer.register_forward_hook(lambda _module, _inputs, output: seen.add(output.dtype))
+    trained(tmp_path / "half", lm=lm, precision="bfloat16", steps=3)
+    assert seen == {torch.bfloat16}
+    assert {p.dtype for p in lm.model.parameters()} == {torch.float32}
+    whole = trained(tmp_path / "whole", lm=tiny_lm(dropout=0.0), steps=3)
+    assert weights_hash(lm) != weights_hash(whole)
+    for name, value in whole.model.state_dict().items():
+        torch.testing.assert_close(lm.model.state_dict()[name], value, rtol=0.1, atol=0.02)
 
 
 def test_mean_loss_is_cross_entropy_at_the_targets(tmp_path: Path) -> None:

@@ -22,12 +22,11 @@ from areca.parts import Part
 from areca.training.options import TrainingConfig
 
 Optimizer = Literal["adafactor", "adamw"]
-DTYPES = (torch.float32, torch.bfloat16)
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes that training keeps from step to step; activations come on top, and depend on batch and kernels."""
+    """Bytes that training keeps from step to step, in float32; activations come on top: batch and kernels decide."""
 
     weights: int
     gradients: int
@@ -52,7 +51,7 @@ class Budget:
         matrix_flops: floating-point operations for a token outside attention's products of positions.
         attention_flops: those of attention over `length` tokens.
         length: tokens of the longest sequence that is trained on.
-        memory: by dtype of weights and gradients.
+        memory: what stays from step to step.
     """
 
     family: str
@@ -63,7 +62,7 @@ class Budget:
     matrix_flops: int
     attention_flops: int
     length: int
-    memory: dict[torch.dtype, Memory]
+    memory: Memory
 
     @property
     def parameters(self) -> int:
@@ -100,7 +99,7 @@ def budget(run: RunConfig, training: TrainingConfig) -> Budget:
         matrix_flops=matrix_flops(model),
         attention_flops=attention_flops(config, length),
         length=length,
-        memory={dtype: _memory(model, trained, training.optimizer, dtype) for dtype in DTYPES},
+        memory=_memory(model, trained, training.optimizer),
     )
 
 
@@ -143,23 +142,23 @@ def attention_flops(config: Any, length: int) -> int:
     return int(12 * text.num_hidden_layers * text.num_attention_heads * width * length)
 
 
-def state_bytes(shape: torch.Size, optimizer: Optimizer, dtype: torch.dtype) -> int:
-    """Return the bytes that an optimizer keeps for one parameter.
+def state_bytes(shape: torch.Size, optimizer: Optimizer) -> int:
+    """Return the bytes that an optimizer keeps for one parameter in float32.
 
-    Adafactor (Shazeer & Stern 2018, section 4) keeps a float32 mean for each row and column of a matrix and for each
-    element of a vector, and no momentum; AdamW two values an element, in the parameter's dtype.
+    Adafactor (Shazeer & Stern 2018, section 4) keeps a mean for each row and column of a matrix and for each element
+    of a vector, and no momentum; AdamW two values an element.
     """
     if optimizer == "adamw":
-        return 2 * math.prod(shape) * dtype.itemsize
+        return 2 * math.prod(shape) * torch.float32.itemsize
     kept = math.prod(shape) if len(shape) < 2 else math.prod(shape[:-1]) + math.prod((*shape[:-2], shape[-1]))
     return kept * torch.float32.itemsize
 
 
-def _memory(model: Any, trained: list[Any], optimizer: Optimizer, dtype: torch.dtype) -> Memory:
+def _memory(model: Any, trained: list[Any], optimizer: Optimizer) -> Memory:
     return Memory(
-        weights=_count(model) * dtype.itemsize,
-        gradients=sum(p.numel() for p in trained) * dtype.itemsize,
-        optimizer=sum(state_bytes(p.shape, optimizer, dtype) for p in trained),
+        weights=_count(model) * torch.float32.itemsize,
+        gradients=sum(p.numel() for p in trained) * torch.float32.itemsize,
+        optimizer=sum(state_bytes(p.shape, optimizer) for p in trained),
     )
 
 

@@ -114,6 +114,14 @@ def runtime(default: Any) -> Any:
     return field(default=default, metadata={"runtime": True})
 
 
+def added(default: Any) -> Any:
+    """A config field that came with a later version: left out of every key while it has its default.
+
+    So what was made before it came is still found. The default has to compute what was computed without the option.
+    """
+    return field(default=default, metadata={"added": True})
+
+
 def run_seed() -> Any:
     """A config field that is the run's seed unless it is written: for what `load` draws, which is given no job."""
     return field(default=0, metadata={"run_seed": True})

@@ -168,12 +168,17 @@ def _is_text(node: ast.stmt) -> bool:
 
 
 def canonical(config: Any) -> dict[str, Any]:
-    """Return what identifies `config` as JSON values: no runtime fields, paths as the sha256 of their content."""
-    return {
-        f.name: _canonical_value(getattr(config, f.name))
-        for f in dataclasses.fields(config)
-        if not f.metadata.get("runtime")
-    }
+    """Return what identifies `config` as JSON values: paths as the sha256 of their content.
+
+    Left out are runtime fields, and added ones that have their default.
+    """
+    values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if _counts(f, config)}
+    return {name: _canonical_value(value) for name, value in values.items()}
+
+
+def _counts(f: dataclasses.Field[Any], config: Any) -> bool:
+    as_before = f.metadata.get("added") and getattr(config, f.name) == f.default
+    return not (f.metadata.get("runtime") or as_before)
 
 
 def _canonical_value(value: Any) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from areca.budget import Budget, budget
 from areca.cli import common
 from areca.config import RunConfig
@@ -20,10 +18,13 @@ def print_budget(run: RunConfig, training: TrainingConfig) -> None:
     print()
     common.print_table(("parameters", "count", "of"), _parameters(run, cost))
     print()
-    common.print_table(("memory", "fp32", "bf16", "of"), _memory(training, cost))
+    common.print_table(("memory", "bytes", "of"), _memory(training, cost))
     print()
     common.print_table(("compute", "FLOPs", "of"), _compute(training, cost))
-    print("\nnothing was made. Activations, and the other parts of the run, come on top of the memory.")
+    print(
+        f"\nnothing was made. On top of the memory come the activations of {training.tokens_at_once:,} tokens "
+        "(training.micro_batch_tokens, training.checkpoint_activations), and the other parts of the run."
+    )
 
 
 def _parameters(run: RunConfig, cost: Budget) -> list[tuple[str, str, str]]:
@@ -37,13 +38,9 @@ def _parameters(run: RunConfig, cost: Budget) -> list[tuple[str, str, str]]:
     ]
 
 
-def _memory(training: TrainingConfig, cost: Budget) -> list[tuple[str, str, str, str]]:
-    kinds = {"weights": "", "gradients": "", "optimizer": training.optimizer, "total": ""}
-
-    def size(dtype: torch.dtype, kind: str) -> str:
-        return common.quantity(getattr(cost.memory[dtype], kind), "B")
-
-    return [(kind, size(torch.float32, kind), size(torch.bfloat16, kind), of) for kind, of in kinds.items()]
+def _memory(training: TrainingConfig, cost: Budget) -> list[tuple[str, str, str]]:
+    kinds = {"weights": "float32", "gradients": "float32", "optimizer": training.optimizer, "total": ""}
+    return [(kind, common.quantity(getattr(cost.memory, kind), "B"), of) for kind, of in kinds.items()]
 
 
 def _compute(training: TrainingConfig, cost: Budget) -> list[tuple[str, str, str]]:

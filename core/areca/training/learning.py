@@ -83,7 +83,7 @@ def _validation(pipeline: Pipeline, lm: SpeechLM, work: Path) -> list[float | No
             losses.append(None)
             continue
         with pipeline.progress(f"validation of {mix.name}"):
-            losses += mean_loss(lm, examples, pipeline.training.batch_tokens, pipeline.shop.progress)
+            losses += mean_loss(lm, examples, pipeline.training.tokens_at_once, pipeline.shop.progress)
     return losses
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from areca.component import runtime
+from areca.component import added, runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,13 @@ class TrainingConfig:
     """examples that are sorted by length together: more waste less padding, fewer mix lengths and tasks better"""
     longest_tokens: int = 1024
     """examples of more tokens are left out"""
+    precision: Literal["float32", "bfloat16"] = added("float32")
+    """of products of matrices: with bfloat16, weights, their gradients and the optimizer's state stay in float32"""
+    micro_batch_tokens: int = runtime(0)
+    """padded tokens that are computed at once, to save memory; a batch's gradient is the sum of its parts, so only
+    rounding and the draws of dropout are others. 0: the batch"""
+    checkpoint_activations: bool = runtime(False)
+    """keep each layer's input alone and compute the rest again going backward: far less memory, a third more time"""
     save_every_steps: int = runtime(500)
     """steps between two states from which a killed run goes on"""
     log_every_steps: int = runtime(50)
@@ -52,3 +59,11 @@ class TrainingConfig:
         if self.longest_tokens > room:
             name = "packing_tokens" if self.packing_tokens else "batch_tokens"
             raise ValueError(f"longest_tokens ({self.longest_tokens}) must not exceed {name} ({room})")
+        row = self.packing_tokens or self.longest_tokens
+        if 0 < self.micro_batch_tokens < row:
+            raise ValueError(f"micro_batch_tokens must be 0 or at least a row of {row}, got {self.micro_batch_tokens}")
+
+    @property
+    def tokens_at_once(self) -> int:
+        """Padded tokens that are computed at once, at most."""
+        return self.micro_batch_tokens or self.batch_tokens

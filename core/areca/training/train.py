@@ -62,9 +62,13 @@ def train(
     )
     use_cache = lm.model.config.use_cache
     with _global_randomness_kept():
-        trainer = SpeechTrainer(lm, examples, order, _arguments(config, seed, directory, device), progress)
+        trainer = SpeechTrainer(
+            lm, examples, order, _arguments(config, seed, directory, device), progress, config.tokens_at_once
+        )
         trainer.go_on()
     lm.model.config.use_cache = use_cache
+    if config.checkpoint_activations:
+        lm.model.activation_checkpointing_disable()
     lm.model.eval()
 
 
@@ -81,6 +85,8 @@ def _arguments(
         weight_decay=config.weight_decay,
         max_grad_norm=config.clip_norm,
         seed=seed,
+        bf16=config.precision == "bfloat16",
+        activation_checkpointing=config.checkpoint_activations,
         use_cpu=torch.device(device).type == "cpu",
         save_steps=config.save_every_steps,
         logging_steps=config.log_every_steps,

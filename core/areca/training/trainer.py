@@ -34,8 +34,10 @@ class SpeechTrainer(transformers.Trainer):
         order: Batches,
         args: transformers.TrainingArguments,
         progress: Progress,
+        tokens_at_once: int,
     ) -> None:
         self._lm, self._examples, self._order = lm, examples, order
+        self._tokens_at_once = tokens_at_once
         self._directory = Path(args.output_dir or ".")
         self._shown = _Shown(progress)
         super().__init__(model=lm.model, args=args, callbacks=[self._shown])
@@ -53,12 +55,31 @@ class SpeechTrainer(transformers.Trainer):
             self._shown.tokens += int(sum(self._examples.lengths[row].sum() for row in rows))
             yield batch
 
-    def compute_loss(  # type: ignore[override]  # no outputs but the loss
-        self, model: Any, inputs: dict[str, torch.Tensor], return_outputs: bool = False, **_: Any
+    def training_step(
+        self, model: Any, inputs: dict[str, torch.Tensor], num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
-        """Return the mean loss of the batch's targets."""
-        total, count = self._lm.loss(inputs["ids"], inputs["target"], position_ids=inputs.get("position_ids"))
-        return total / count
+        """Add up the gradients of the batch's mean loss, `tokens_at_once` at a time; return that loss."""
+        targets = int(inputs["target"].sum())
+        rows = max(1, self._tokens_at_once // inputs["ids"].shape[1])
+        parts = {name: torch.split(x, rows) for name, x in inputs.items()}
+        loss = torch.zeros((), device=self.args.device)
+        for part in zip(*parts.values(), strict=True):
+            loss += super().training_step(model, dict(zip(parts, part, strict=True)), targets)
+        return loss
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor:
+        """Return the share of `inputs` in the mean loss of their batch, which has `num_items_in_batch` targets."""
+        assert num_items_in_batch is not None, "training_step has counted"
+        # Accelerate casts within the forward of the model that it wraps, which the loss does not call.
+        with self.accelerator.autocast():
+            total, _ = self._lm.loss(inputs["ids"], inputs["target"], position_ids=inputs.get("position_ids"))
+        return total / num_items_in_batch
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Return the optimizer over what the LM trains; new rows alone take no decay of the old."""
