@@ -10,16 +10,17 @@ from areca.component import Kind
 from areca.registry import Registry
 from areca.testing import Subject, run
 
-DECODE = {"decode", "decode_refuses_wrong_codes"}
+DECODE, FEATURES = {"decode", "decode_refuses_wrong_codes"}, {"features"}
 FIT, RESUME, VOICE = {"fit_is_deterministic"}, {"fit_resumes"}, {"voice_is_heard"}
 SKIPPED = {
-    "mfcc-kmeans": DECODE,
+    "mfcc-kmeans": DECODE | FEATURES,
     "usm-v2": DECODE,
-    "dedup": FIT | RESUME | DECODE,
+    "kmeans": DECODE,
+    "dedup": FIT | RESUME | DECODE | FEATURES,
     "usm-v1": DECODE,
     "w2v-bert-nano": DECODE,
-    "bpe": DECODE,
-    "mel-rvq": set(),
+    "bpe": DECODE | FEATURES,
+    "mel-rvq": FEATURES,
     "unit-mel": VOICE,
     "codec": FIT | RESUME | VOICE,
 }

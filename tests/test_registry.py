@@ -105,7 +105,7 @@ def test_broken_plugins_hide_nothing_and_declare_nothing(survey: dict[str, Any])
         ("old_api", "speaks plugin API 0, this areca speaks 1: its module needs 'ARECA_PLUGIN_API = 1'"),
         ("no_api", "states no plugin API, this areca speaks 1: its module needs 'ARECA_PLUGIN_API = 1'"),
         ("bad_name", "component name 'My_Codec': expected lowercase words joined by '-', like 'my-codec'"),
-        ("bad_tag", "tags of 'x': ['decodes'] unknown; there are ['decode', 'fit', 'resume', 'voice']"),
+        ("bad_tag", "tags of 'x': ['decodes'] unknown; there are ['decode', 'features', 'fit', 'resume', 'voice']"),
         ("bad_need", "need 'size' of 'x' is also an option's name: rename one"),
         ("bad_needs_tags", "needs_tags of 'x': ['inner'] are none of its needs ()"),
         ("bad_reads", "reads of 'x': [3] are no revisions before 3"),

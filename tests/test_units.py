@@ -15,11 +15,16 @@ import torch
 from safetensors.torch import load_file
 
 from areca.audio import write
+from areca.component import Kind
 from areca.errors import IncompatibleParts, InvalidAudio, InvalidCodes
+from areca.fitting import Workshop
 from areca.interfaces import Job
 from areca.manifest import Manifest, Utterance, write_manifest
 from areca.options import build
+from areca.parts import resolve
+from areca.registry import Registry
 from areca.specs import Stream, TokenizerSpec
+from areca.store import Store
 from areca.testing.corpus import write_corpus
 from areca.types import Audio, Codes
 from areca_units import dedup_spec, sampling, units_spec, usm_v2
@@ -489,6 +494,36 @@ def test_a_killed_fit_goes_on_to_the_same_files(corpus: Manifest, tmp_path: Path
     assert sorted(p.name for p in killed.iterdir()) == sorted(p.name for p in straight.iterdir())
     for made in straight.iterdir():
         assert made.read_bytes() == (killed / made.name).read_bytes(), made.name
+
+
+# Clusters of another tokenizer's features
+
+
+def test_one_encoder_serves_any_number_of_units(corpus: Manifest, tmp_path: Path) -> None:
+    registry, shop = Registry.discover(), Workshop(Store(tmp_path), data=corpus, seed=3)
+
+    def made(clusters: int) -> Any:
+        inner = {"name": "usm-v2", **dataclasses.asdict(dataclasses.replace(TINY, steps=1))}
+        value = {"name": "kmeans", "clusters": clusters, "tokenizer": inner}
+        part = resolve(registry, Kind.TOKENIZER, value, role="speech")
+        assert part.spec == TokenizerSpec((Stream("unit", clusters, 25.0),), 16_000)
+        return shop.instance(part)
+
+    few, many = made(5), made(40)
+    labels = [artifact.label for artifact in Store(tmp_path).artifacts()]
+    assert labels == ["tokenizer kmeans", "tokenizer kmeans", "tokenizer usm-v2"]
+    audio = corpus.audio(corpus.rows[0])
+    [points], [inner] = many.features([audio]), few.tokenizer.features([audio])
+    assert torch.equal(points, inner)
+    for units, clusters in ((few, 5), (many, 40)):
+        assert units.centroids.shape == (clusters, points.shape[1])
+        distances = torch.cdist(points, units.centroids, compute_mode="donot_use_mm_for_euclid_dist")
+        chosen = distances.gather(1, units.encode([audio])[0].streams[0][:, None])[:, 0]
+        torch.testing.assert_close(
+            chosen, distances.amin(1), rtol=1e-3, atol=1e-4
+        )  # one step tells points hardly apart
+    with pytest.raises(IncompatibleParts, match=r"'mfcc-kmeans' has no tag features; those that have: .*usm-v1"):
+        resolve(registry, Kind.TOKENIZER, {"name": "kmeans", "tokenizer": {"name": "mfcc-kmeans"}}, role="speech")
 
 
 # MFCC units

@@ -17,6 +17,7 @@ TAGS = MappingProxyType(
         "fit": "has `fit`: is trained from data, and its files are an artifact",
         "resume": "`fit` goes on from what an interrupted one left in the job's directory",
         "decode": "a tokenizer that also turns codes back into audio",
+        "features": "a tokenizer that also gives what its units are clusters of, which `kmeans` clusters otherwise",
         "voice": "a vocoder that takes a voice prompt",
     }
 )

@@ -87,6 +87,18 @@ class Tokenizer(Protocol):
 
 
 @runtime_checkable
+class Featured(Tokenizer, Protocol):
+    """A tokenizer with tag ``features``."""
+
+    def features(self, audios: list[Audio]) -> list[torch.Tensor]:
+        """Return what its first stream's codes are clusters of, one row a code: float32 ``[F, D]`` of each audio.
+
+        Raises:
+            InvalidAudio: nothing, or audio of another rate or channel count.
+        """
+
+
+@runtime_checkable
 class Decoder(Tokenizer, Protocol):
     """A tokenizer with tag ``decode``."""
 

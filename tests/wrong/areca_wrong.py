@@ -80,7 +80,7 @@ def _row(kind: Kind, name: str, target: str, **other: Any) -> Component:
 
 @hookimpl
 def areca_components() -> Iterable[Component]:
-    fit, everything = frozenset({"fit"}), frozenset({"fit", "resume", "decode"})
+    fit, everything = frozenset({"fit"}), frozenset({"fit", "resume", "features", "decode"})
     yield _row(Kind.JUDGE, "good", "Judge")
     yield _row(Kind.JUDGE, "summary", "Judge", summary="This is a sentence.")
     yield _row(Kind.JUDGE, "revision", "Judge", revision=0)
@@ -102,6 +102,7 @@ def areca_components() -> Iterable[Component]:
     yield _row(Kind.TOKENIZER, "short-audio", "Floored")
     yield _row(Kind.TOKENIZER, "refuses-wrong-audio", "TakesAnything")
     yield _row(Kind.TOKENIZER, "randomness", "Gambling")
+    yield _row(Kind.TOKENIZER, "features", "EveryOther", tags=frozenset({"features"}))
     yield _row(Kind.TOKENIZER, "decode", "HalfRate", tags=frozenset({"decode"}))
     yield _row(Kind.TOKENIZER, "decode-refuses-wrong-codes", "Clamping", tags=frozenset({"decode"}))
 

@@ -56,6 +56,10 @@ class Tokenizer(_Loaded):
         self.calls += 1
         return [Codes(self.streams(self.frames(audio), len(audios))) for audio in audios]
 
+    def features(self, audios: list[Audio]) -> list[torch.Tensor]:
+        self.check(audios)
+        return [self.frames(audio) for audio in audios]
+
     def check(self, audios: list[Audio]) -> None:
         require_audio(audios, RATE_HZ, 1)
 
@@ -137,6 +141,11 @@ class Gambling(Tokenizer):
     def check(self, audios: list[Audio]) -> None:
         super().check(audios)
         torch.rand(1)
+
+
+class EveryOther(Tokenizer):
+    def features(self, audios: list[Audio]) -> list[torch.Tensor]:
+        return [x[::2] for x in super().features(audios)]
 
 
 class HalfRate(Tokenizer):

@@ -14,7 +14,7 @@ _SEED = 3
 
 def check_fit_is_deterministic(subject: Subject) -> None:
     """Fitting twice gives the same files, whatever the global random state, and leaves that alone."""
-    _require(subject, "fit")
+    subject.require("fit")
     first, again = (
         with_global_seed(seed, lambda seed=seed: _fit(subject, f"fit-{seed}"), "fitting")  # type: ignore[misc]
         for seed in (1, 2)
@@ -25,7 +25,7 @@ def check_fit_is_deterministic(subject: Subject) -> None:
 
 def check_fit_resumes(subject: Subject) -> None:
     """Interrupted halfway and started again, it ends with the files of an undisturbed fit."""
-    _require(subject, "resume")
+    subject.require("resume")
     counted = _Interrupting(None)
     undisturbed = _fit(subject, "undisturbed", counted)
     if not counted.calls:
@@ -54,12 +54,6 @@ class _Interrupting:
         self.calls += 1
         if self.calls == self.at:
             raise _Interrupted
-
-
-def _require(subject: Subject, tag: str) -> None:
-    if tag not in subject.component.tags:
-        raise Skipped(f"it has no tag {tag}")
-    _ = subject.instance  # skipped, too, where a module or weights that it needs are missing
 
 
 def _fit(subject: Subject, name: str, progress: Progress = no_progress) -> dict[str, str]:

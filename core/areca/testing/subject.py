@@ -63,6 +63,16 @@ class Subject:
                 raise
             raise Skipped(f"{e}; try: areca check {self.component.name} option=value") from e
 
+    def require(self, tag: str) -> None:
+        """Go on only if the component has `tag` and can be had here.
+
+        Raises:
+            Skipped: it has not, or a module or weights that it needs are missing.
+        """
+        if tag not in self.component.tags:
+            raise Skipped(f"it has no tag {tag}")
+        _ = self.instance
+
     @functools.cached_property
     def manifest(self) -> Manifest:
         """A minute of synthetic speech-like sound with text, in two languages."""

@@ -9,7 +9,7 @@ import torch
 from areca.errors import InvalidAudio, InvalidCodes
 from areca.specs import TokenizerSpec
 from areca.testing.fitting import check_fit_is_deterministic, check_fit_resumes
-from areca.testing.subject import Skipped, Subject
+from areca.testing.subject import Subject
 from areca.testing.tools import refuses, with_global_seed
 from areca.types import Audio, Codes, require_codes
 
@@ -99,9 +99,21 @@ def check_randomness(subject: Subject) -> None:
     assert _same(*codes), "the codes depend on the global random state"
 
 
+def check_features(subject: Subject) -> None:
+    """What is clustered is finite, float32, one row a code; wrong audio is refused as it is in encoding."""
+    subject.require("features")
+    features, codes = subject.instance.features(subject.audios), subject.instance.encode(subject.audios)
+    assert len(features) == len(codes), f"{len(codes)} audios gave features of {len(features)}"
+    for x, said in zip(features, codes, strict=True):
+        assert x.dtype == torch.float32, f"features are {x.dtype}, expected float32"
+        assert x.ndim == 2 and len(x) == len(said.streams[0]), f"{len(said.streams[0])} codes, features {[*x.shape]}"
+        assert bool(x.isfinite().all()), "features that are not finite"
+    refuses(InvalidAudio, lambda: subject.instance.features([]), "an empty list")
+
+
 def check_decode(subject: Subject) -> None:
     """Decoded audio has the spec's rate and channels, is finite and as long as what was encoded."""
-    _require_decode(subject)
+    subject.require("decode")
     spec = _spec(subject)
     codes = subject.instance.encode(subject.audios)
     decoded = subject.instance.decode(codes)
@@ -117,7 +129,7 @@ def check_decode(subject: Subject) -> None:
 
 def check_decode_refuses_wrong_codes(subject: Subject) -> None:
     """Nothing, and codes out of range, are `InvalidCodes`."""
-    _require_decode(subject)
+    subject.require("decode")
     streams = _spec(subject).streams
     good = subject.instance.encode(subject.audios[:1])[0]
     decode = subject.instance.decode
@@ -133,11 +145,6 @@ def _spec(subject: Subject) -> TokenizerSpec:
     spec = subject.part.spec
     assert isinstance(spec, TokenizerSpec)
     return spec
-
-
-def _require_decode(subject: Subject) -> None:
-    if "decode" not in subject.component.tags:
-        raise Skipped("it has no tag decode")
 
 
 def _frames(codes: Codes) -> torch.Tensor:

@@ -117,7 +117,7 @@ def _component(name: str, config: type[SslConfig], summary: str, paper: str, wei
         target="areca_ssl.model:SslUnits",
         summary=summary,
         requires=("torch", "transformers", "huggingface_hub", "safetensors"),
-        tags=frozenset({"fit", "resume"}),
+        tags=frozenset({"fit", "resume", "features"}),
         revision=3,
         reads=frozenset({2}),  # but for k-means
         paper=paper,

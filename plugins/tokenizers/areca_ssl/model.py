@@ -95,13 +95,17 @@ class SslUnits:
         Raises:
             InvalidAudio: nothing, or audio of another rate or channel count.
         """
-        require_audio(audios, SAMPLE_RATE_HZ, 1)
         points = [_scaled(x, self.codebook) for x in self.features(audios)]
         return [Codes((assign(x, self.codebook["centroids"])[0].cpu(),)) for x in points]
 
     @torch.inference_mode()
     def features(self, audios: list[Audio]) -> list[torch.Tensor]:
-        """Return what is clustered, before any scaling: float32 ``[F, D]`` at `frame_rate_hz`, of each audio."""
+        """Return what is clustered, before any scaling: float32 ``[F, D]`` at `frame_rate_hz`, of each audio.
+
+        Raises:
+            InvalidAudio: nothing, or audio of another rate or channel count.
+        """
+        require_audio(audios, SAMPLE_RATE_HZ, 1)
         config, encoder = self.config, self.encoder
         pieces = [cut(a.samples[0], config.longest_s, encoder.beyond) for a in audios]
         windows = [encoder.prepare(piece) for of_one in pieces for piece in of_one]

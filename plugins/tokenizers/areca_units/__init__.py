@@ -11,6 +11,7 @@ from areca_units.options import (
     BpeConfig,
     DedupConfig,
     EncoderConfig,
+    KmeansConfig,
     MfccKmeansConfig,
     UsmV1Config,
     UsmV2Config,
@@ -39,6 +40,18 @@ def dedup_spec(config: DedupConfig, needs: Mapping[str, Spec]) -> TokenizerSpec:
     """
     inner = _one_stream("dedup", needs, constant=True)
     return _of_variable_rate(inner, inner.streams[0].size)
+
+
+def kmeans_spec(config: KmeansConfig, needs: Mapping[str, Spec]) -> TokenizerSpec:
+    """Return the inner tokenizer's stream with another number of units.
+
+    Raises:
+        IncompatibleParts: the inner tokenizer has several streams, or its rate varies.
+    """
+    inner = _one_stream("kmeans", needs, constant=True)
+    [stream] = inner.streams
+    clustered = Stream(stream.name, config.clusters, stream.frame_rate_hz)
+    return TokenizerSpec((clustered,), inner.sample_rate_hz, inner.channels)
 
 
 def bpe_spec(config: BpeConfig, needs: Mapping[str, Spec]) -> TokenizerSpec:
@@ -82,7 +95,7 @@ def _of_variable_rate(inner: TokenizerSpec, size: int) -> TokenizerSpec:
 
 @hookimpl
 def areca_components() -> Iterable[Component]:
-    """Declare `mfcc-kmeans`, `w2v-bert-nano`, `usm-v1`, `usm-v2`, `dedup` and `bpe`."""
+    """Declare `mfcc-kmeans`, `w2v-bert-nano`, `usm-v1`, `usm-v2`, `kmeans`, `dedup` and `bpe`."""
     yield Component(
         kind=Kind.TOKENIZER,
         name="mfcc-kmeans",
@@ -116,6 +129,20 @@ def areca_components() -> Iterable[Component]:
         "areca_units.usm_v2:UsmV2",
         "units of a speech encoder trained with an ASR loss, 25 Hz",
         paper="https://arxiv.org/abs/2306.12925",
+    )
+    yield Component(
+        kind=Kind.TOKENIZER,
+        name="kmeans",
+        config=KmeansConfig,
+        spec="areca_units:kmeans_spec",
+        target="areca_units.clustered:Clustered",
+        summary="what another tokenizer clusters, clustered again: one encoder for any number of units",
+        needs={"tokenizer": Kind.TOKENIZER},
+        needs_tags={"tokenizer": frozenset({"features"})},
+        requires=("torch", "safetensors"),
+        tags=frozenset({"fit", "resume", "features"}),
+        paper="https://arxiv.org/abs/2106.07447",
+        check={"clusters": 12, "tokenizer": {"name": "usm-v1", **_SMALL}},
     )
     yield Component(
         kind=Kind.TOKENIZER,
@@ -153,7 +180,7 @@ def _trained(name: str, config: type[EncoderConfig], target: str, summary: str, 
         target=target,
         summary=summary,
         requires=("torch", "safetensors"),
-        tags=frozenset({"fit", "resume"}),
+        tags=frozenset({"fit", "resume", "features"}),
         revision=4,
         reads=frozenset({2, 3}),  # the batches of training are others since the second, k-means since the third
         paper=paper,

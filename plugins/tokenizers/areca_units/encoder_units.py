@@ -102,11 +102,15 @@ class EncoderUnits(ABC):
         Raises:
             InvalidAudio: nothing, or audio of another rate or channel count.
         """
-        require_audio(audios, SAMPLE_RATE_HZ, 1)
         return [Codes((assign(x, self.centroids)[0].cpu(),)) for x in self.features(audios)]
 
     def features(self, audios: list[Audio]) -> list[torch.Tensor]:
-        """Return what is clustered, float32 ``[F, D]`` at 25 Hz, of each audio."""
+        """Return what is clustered, float32 ``[F, D]`` at 25 Hz, of each audio.
+
+        Raises:
+            InvalidAudio: nothing, or audio of another rate or channel count.
+        """
+        require_audio(audios, SAMPLE_RATE_HZ, 1)
         return self.run(audios, self.clustered())
 
     @torch.inference_mode()

@@ -187,6 +187,19 @@ class DedupConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KmeansConfig:
+    """Options of `kmeans`."""
+
+    clusters: int = 1024
+    """Number of units."""
+    sample_frames: int = 200_000
+    """Training frames that are clustered, at most, drawn from whole recordings of both sides."""
+
+    def __post_init__(self) -> None:
+        _require_positive(clusters=self.clusters, sample_frames=self.sample_frames)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BpeConfig:
     """Options of `bpe`."""
 

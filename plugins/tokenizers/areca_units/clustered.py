@@ -1,0 +1,71 @@
+"""`kmeans`: what another tokenizer clusters, clustered again, so that one encoder serves any number of units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from areca.interfaces import Job
+from areca.manifest import Manifest
+from areca.resume import write_tensors
+from areca.types import Audio, Codes
+from areca_units.kmeans import assign, fit_kmeans
+from areca_units.options import KmeansConfig
+from areca_units.sampling import sample_features
+
+_CODEBOOK = "codebook.safetensors"
+
+
+class Clustered:
+    """The nearest centroid of the features of another tokenizer.
+
+    Args:
+        tokenizer: has `features`.
+        centroids: float32 ``[clusters, D]``.
+    """
+
+    def __init__(self, tokenizer: Any, centroids: torch.Tensor) -> None:
+        self.tokenizer, self.centroids = tokenizer, centroids
+
+    @staticmethod
+    def fit(config: KmeansConfig, needs: Mapping[str, Any], data: Manifest, job: Job) -> None:
+        """Cluster the features of the training split, both sides.
+
+        Raises:
+            InvalidManifest: the training split has no audio.
+            ValueError: it has fewer frames than `clusters`.
+        """
+        points = sample_features(data, needs["tokenizer"].features, frames=config.sample_frames, job=job)
+        generator = torch.Generator().manual_seed(job.seed)
+        centroids = fit_kmeans(points.to(job.device), config.clusters, generator=generator)
+        write_tensors(job.directory / _CODEBOOK, {"centroids": centroids.cpu()})
+
+    @staticmethod
+    def load(
+        config: KmeansConfig,
+        needs: Mapping[str, Any],
+        files: Path | None,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> Clustered:
+        """Wrap the loaded need ``tokenizer`` with the centroids in `files`; assigning is in float32."""
+        assert files is not None, "a component with tag fit is loaded from its artifact"
+        return Clustered(needs["tokenizer"], load_file(files / _CODEBOOK)["centroids"].to(device))
+
+    def encode(self, audios: list[Audio]) -> list[Codes]:
+        """Return one stream of units for each audio.
+
+        Raises:
+            InvalidAudio: nothing, or audio of another rate or channel count.
+        """
+        return [Codes((assign(x, self.centroids)[0].cpu(),)) for x in self.features(audios)]
+
+    def features(self, audios: list[Audio]) -> list[torch.Tensor]:
+        """Return what is clustered, as the inner tokenizer does."""
+        features: list[torch.Tensor] = self.tokenizer.features(audios)
+        return features
