@@ -447,6 +447,9 @@ def test_a_hub_model_is_found_in_the_cache(hub, directories, monkeypatch):
     audio = sound("mimi", frames=6)
     expected = load(directories["mimi"]).encode([audio])[0]
     assert same(from_hub(MimiConfig(quantizers=4)).encode([audio])[0], expected)
+    assert Mimi.pinned(MimiConfig(quantizers=4)) == MimiConfig(quantizers=4, revision=COMMIT)
+    by_path = MimiConfig(path=directories["mimi"])
+    assert Mimi.pinned(by_path) is by_path
 
 
 @pytest.mark.parametrize("config", [DacConfig(), MimiConfig(revision="v9")])

@@ -32,7 +32,10 @@ def resolved(run: RunConfig) -> dict[str, Any]:
 
 
 def _part(part: Part, said: Mapping[str, Any], *, pinned: bool = True) -> dict[str, Any]:
-    """Return ``{name: ..., option: ..., need: role or part}``; the name is the one that was written."""
+    """Return ``{name: ..., option: ..., need: role or part}``; the name is the one that was written.
+
+    With `pinned` the options are those that the target's ``pinned`` gives, where it has it.
+    """
     pin = getattr(part.entry.target(), "pinned", None) if pinned else None
     config = part.config if pin is None else pin(part.config)
     options = {
