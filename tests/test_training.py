@@ -315,16 +315,20 @@ class Trainings:
 
 def serve() -> None:
     """Fork a training for each line of the standard input."""
+
+    def say(line: str) -> None:
+        os.write(1, f"{line}\n".encode())  # at once: a kill must not leave half a line, to which the next is joined
+
     torch.set_num_threads(1)
     for line in sys.stdin:
         directory, optimizer = line.split()
         if not (pid := os.fork()):
-            print(os.getpid())
-            lm = trained(Path(directory), optimizer=optimizer, shown=lambda done, total, message: print("step", done))
-            print(weights_hash(lm))
+            say(str(os.getpid()))
+            lm = trained(Path(directory), optimizer=optimizer, shown=lambda done, total, message: say(f"step {done}"))
+            say(weights_hash(lm))
             time.sleep(0.2)  # so that a kill after the last step finds it
             os._exit(0)
-        print("ended", os.waitpid(pid, 0)[1])
+        say(f"ended {os.waitpid(pid, 0)[1]}")
 
 
 def _check_kills(directory: Path, optimizer: str, moments: list[tuple[int, float]]) -> None:
