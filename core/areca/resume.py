@@ -76,4 +76,6 @@ def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -
 
 
 def _weights(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    return itertools.chain(model.named_parameters(), model.named_buffers())
+    stored = model.state_dict().keys()
+    named = itertools.chain(model.named_parameters(), model.named_buffers())
+    return ((name, x) for name, x in named if name in stored)
