@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,13 +17,13 @@ _UNUSED = "masked_spec_embed"
 """The vector that masks frames in pretraining: checkpoints lack it at times, and encoding never reads it."""
 
 
-def commit_of(config: SslConfig) -> str | None:
-    """Return the commit of the hub that the encoder is of; None: it is a directory's.
+def snapshot_of(config: SslConfig) -> Path:
+    """Return the local directory of the hub's model; its name is the commit.
 
     Raises:
         MissingWeights: the hub cannot be reached.
     """
-    return None if config.path is not None else snapshot(config.model, config.revision, weights=True).name
+    return snapshot(config.model, config.revision, weights=True)
 
 
 def pretrained(config: SslConfig, families: tuple[str, ...], extractor: Any) -> tuple[Any, Any]:
@@ -41,7 +42,7 @@ def pretrained(config: SslConfig, families: tuple[str, ...], extractor: Any) -> 
         MissingWeights: the hub cannot be reached.
         ArecaError: transformers cannot load what is there.
     """
-    where = config.path or snapshot(config.model, config.revision, weights=True)
+    where = config.path or snapshot_of(config)
     source = str(config.path or f"{config.model}@{where.name}")
     architecture = guarded(source, lambda: AutoConfig.from_pretrained(where, trust_remote_code=False))
     _check(config, architecture, families, source)

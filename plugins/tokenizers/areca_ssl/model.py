@@ -17,7 +17,7 @@ from areca.manifest import Manifest
 from areca.resume import write_tensors
 from areca.types import Audio, Codes, require_audio
 from areca_ssl import SAMPLE_RATE_HZ, SslConfig, W2vBertConfig, WhisperConfig
-from areca_ssl.checkpoint import commit_of
+from areca_ssl.checkpoint import snapshot_of
 from areca_ssl.fbank import FbankEncoder
 from areca_ssl.waves import WaveEncoder
 from areca_ssl.whisper import WhisperEncoder
@@ -51,6 +51,7 @@ class SslUnits:
             ArecaError: the encoder cannot be loaded.
             ValueError: the training split has fewer frames than `clusters`.
         """
+        config = SslUnits.pinned(config)  # what is recorded is what is read
         unclustered = SslUnits(config, open_encoder(config, job.device), {})
         points = sample_features(data, unclustered.features, frames=config.sample_frames, job=job).to(job.device)
         codebook = {}
@@ -60,8 +61,7 @@ class SslUnits:
         generator = torch.Generator().manual_seed(job.seed)
         centroids = fit_kmeans(_scaled(points, codebook), config.clusters, generator=generator)
         codebook = {name: x.cpu() for name, x in {"centroids": centroids, **codebook}.items()}
-        commit = commit_of(config)
-        write_tensors(job.directory / _CODEBOOK, codebook, {"commit": commit} if commit else None)
+        write_tensors(job.directory / _CODEBOOK, codebook, {"commit": config.revision} if config.path is None else None)
 
     @staticmethod
     def load(
@@ -79,15 +79,15 @@ class SslUnits:
             ArecaError: the encoder cannot be loaded.
         """
         assert files is not None, "a component with tag fit is loaded from its artifact"
-        _check_commit(config, files)
+        pinned = SslUnits.pinned(config)  # a commit in the cache needs no second question to the hub
+        _check_commit(config, pinned, files)
         codebook = {name: x.to(device) for name, x in load_file(files / _CODEBOOK).items()}
-        return SslUnits(config, open_encoder(config, device), codebook)
+        return SslUnits(config, open_encoder(pinned, device), codebook)
 
     @staticmethod
     def pinned(config: SslConfig) -> SslConfig:
         """Return `config` with the commit that its revision names now."""
-        commit = commit_of(config)
-        return config if commit is None else replace(config, revision=commit)
+        return config if config.path is not None else replace(config, revision=snapshot_of(config).name)
 
     def encode(self, audios: list[Audio]) -> list[Codes]:
         """Return one stream of units for each audio.
@@ -128,14 +128,14 @@ def open_encoder(config: SslConfig, device: torch.device) -> Encoder:
     return WaveEncoder(config, device)
 
 
-def _check_commit(config: SslConfig, files: Path) -> None:
+def _check_commit(config: SslConfig, pinned: SslConfig, files: Path) -> None:
     """Raise InvalidConfig if the hub's branch has moved since the centroids were fitted."""
     with safe_open(files / _CODEBOOK, "pt") as codebook:
         fitted = (codebook.metadata() or {}).get("commit")
-    if fitted and (now := commit_of(config)) and now != fitted:
+    if fitted and fitted != pinned.revision:
         raise InvalidConfig(
-            f"{config.model}: its units were fitted on commit {fitted}, and revision {config.revision!r} is now {now}; "
-            f"give revision={fitted}"
+            f"{config.model}: its units were fitted on commit {fitted}, and revision {config.revision!r} is now "
+            f"{pinned.revision}; give revision={fitted}"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from areca import Component, Kind, hookimpl
 from areca.errors import IncompatibleParts
@@ -130,44 +131,48 @@ def areca_components() -> Iterable[Component]:
         "units of a speech encoder trained with an ASR loss, 25 Hz",
         paper="https://arxiv.org/abs/2306.12925",
     )
-    yield Component(
-        kind=Kind.TOKENIZER,
-        name="kmeans",
-        config=KmeansConfig,
-        spec="areca_units:kmeans_spec",
-        target="areca_units.clustered:Clustered",
-        summary="what another tokenizer clusters, clustered again: one encoder for any number of units",
-        needs={"tokenizer": Kind.TOKENIZER},
+    yield _around(
+        "kmeans",
+        KmeansConfig,
+        "areca_units.clustered:Clustered",
+        "what another tokenizer clusters, clustered again: one encoder for any number of units",
         needs_tags={"tokenizer": frozenset({"features"})},
         requires=("torch", "safetensors"),
         tags=frozenset({"fit", "resume", "features"}),
         paper="https://arxiv.org/abs/2106.07447",
         check={"clusters": 12, "tokenizer": {"name": "usm-v1", **_SMALL}},
     )
-    yield Component(
-        kind=Kind.TOKENIZER,
-        name="dedup",
-        config=DedupConfig,
-        spec="areca_units:dedup_spec",
-        target="areca_units.dedup:Dedup",
-        summary="run-length deduplication of another tokenizer's units, with durations",
-        needs={"tokenizer": Kind.TOKENIZER},
+    yield _around(
+        "dedup",
+        DedupConfig,
+        "areca_units.dedup:Dedup",
+        "run-length deduplication of another tokenizer's units, with durations",
         requires=("torch",),
         paper="https://arxiv.org/abs/2104.00355",
         check={"tokenizer": {"name": "mfcc-kmeans", "clusters": 8}},
     )
-    yield Component(
-        kind=Kind.TOKENIZER,
-        name="bpe",
-        config=BpeConfig,
-        spec="areca_units:bpe_spec",
-        target="areca_units.bpe:Bpe",
-        summary="acoustic byte-pair encoding: frequent sequences of another tokenizer's units as one, with durations",
-        needs={"tokenizer": Kind.TOKENIZER},
+    yield _around(
+        "bpe",
+        BpeConfig,
+        "areca_units.bpe:Bpe",
+        "acoustic byte-pair encoding: frequent sequences of another tokenizer's units as one, with durations",
         requires=("torch", "tokenizers"),
         tags=frozenset({"fit", "resume"}),
         paper="https://arxiv.org/abs/2310.14580",
         check={"size": 24, "tokenizer": {"name": "mfcc-kmeans", "clusters": 8}},
+    )
+
+
+def _around(name: str, config: type[Any], target: str, summary: str, **other: Any) -> Component:
+    return Component(
+        kind=Kind.TOKENIZER,
+        name=name,
+        config=config,
+        spec=f"areca_units:{name}_spec",
+        target=target,
+        summary=summary,
+        needs={"tokenizer": Kind.TOKENIZER},
+        **other,
     )
 
 

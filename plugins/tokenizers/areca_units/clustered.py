@@ -13,9 +13,9 @@ from areca.interfaces import Job
 from areca.manifest import Manifest
 from areca.resume import write_tensors
 from areca.types import Audio, Codes
-from areca_units.kmeans import assign, fit_kmeans
+from areca_units.kmeans import assign
 from areca_units.options import KmeansConfig
-from areca_units.sampling import sample_features
+from areca_units.sampling import fit_centroids
 
 _CODEBOOK = "codebook.safetensors"
 
@@ -39,9 +39,8 @@ class Clustered:
             InvalidManifest: the training split has no audio.
             ValueError: it has fewer frames than `clusters`.
         """
-        points = sample_features(data, needs["tokenizer"].features, frames=config.sample_frames, job=job)
-        generator = torch.Generator().manual_seed(job.seed)
-        centroids = fit_kmeans(points.to(job.device), config.clusters, generator=generator)
+        features = needs["tokenizer"].features
+        centroids = fit_centroids(data, features, clusters=config.clusters, frames=config.sample_frames, job=job)
         write_tensors(job.directory / _CODEBOOK, {"centroids": centroids.cpu()})
 
     @staticmethod

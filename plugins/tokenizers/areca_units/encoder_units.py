@@ -18,9 +18,9 @@ from areca.resume import write_tensors
 from areca.types import Audio, Codes, require_audio
 from areca_units import SAMPLE_RATE_HZ
 from areca_units.features import MEL, mel_of, normalise, padded, rounded
-from areca_units.kmeans import assign, fit_kmeans
+from areca_units.kmeans import assign
 from areca_units.options import EncoderConfig
-from areca_units.sampling import sample_features
+from areca_units.sampling import fit_centroids
 
 _ENCODER, _CODEBOOK = "encoder.safetensors", "codebook.safetensors"
 
@@ -68,9 +68,8 @@ class EncoderUnits(ABC):
         unclustered = cls(config, cls._read(config, files, job.device), torch.empty(0, device=job.device))
         centroids = unclustered.codes()
         if centroids is None:
-            points = sample_features(data, unclustered.features, frames=config.sample_frames, job=job)
-            generator = torch.Generator().manual_seed(job.seed)
-            centroids = fit_kmeans(points.to(job.device), config.clusters, generator=generator)
+            frames = config.sample_frames
+            centroids = fit_centroids(data, unclustered.features, clusters=config.clusters, frames=frames, job=job)
         write_tensors(files / _CODEBOOK, {"centroids": centroids.cpu()})
 
     @classmethod

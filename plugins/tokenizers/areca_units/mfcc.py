@@ -17,9 +17,9 @@ from areca.manifest import Manifest
 from areca.types import Audio, Codes, require_audio
 from areca_units import SAMPLE_RATE_HZ
 from areca_units.features import MEL, mel_of, normalise
-from areca_units.kmeans import assign, fit_kmeans
+from areca_units.kmeans import assign
 from areca_units.options import MfccKmeansConfig
-from areca_units.sampling import sample_features
+from areca_units.sampling import fit_centroids
 
 _CODEBOOK = "codebook.safetensors"
 _POOL = 4
@@ -40,14 +40,13 @@ class MfccKmeans:
             InvalidManifest: the training split has no audio.
             ValueError: it has fewer frames than `clusters`.
         """
-        points = sample_features(
+        centroids = fit_centroids(
             data,
             lambda audios: [mfcc(a, config.coefficients) for a in audios],
+            clusters=config.clusters,
             frames=config.sample_frames,
             job=job,
         )
-        generator = torch.Generator().manual_seed(job.seed)
-        centroids = fit_kmeans(points.to(job.device), config.clusters, generator=generator)
         save_file({"centroids": centroids.cpu()}, job.directory / _CODEBOOK)
 
     @staticmethod

@@ -17,6 +17,7 @@ from areca.resume import kept
 from areca.specs import TokenizerSpec
 from areca.types import Audio, Codes
 from areca_units import SAMPLE_RATE_HZ
+from areca_units.kmeans import fit_kmeans
 
 _CHUNK = 64
 
@@ -81,6 +82,27 @@ def sample_features(
         if have >= frames:
             break
     return torch.cat(features)[:frames]
+
+
+def fit_centroids(
+    data: Manifest, encode: Callable[[list[Audio]], list[torch.Tensor]], *, clusters: int, frames: int, job: Job
+) -> torch.Tensor:
+    """Cluster features of the training split, both sides: float32 ``[clusters, D]`` on the job's device.
+
+    Args:
+        data: what to draw from; its training split is used.
+        encode: turns audio at 16 kHz into features ``[F, D]``.
+        clusters: number of centroids.
+        frames: how many are clustered, at most.
+        job: as of `sample_features`; its seed draws the start of the clusters, too.
+
+    Raises:
+        InvalidManifest: the training split has no audio.
+        ValueError: it has fewer frames than `clusters`.
+    """
+    points = sample_features(data, encode, frames=frames, job=job)
+    generator = torch.Generator().manual_seed(job.seed)
+    return fit_kmeans(points.to(job.device), clusters, generator=generator)
 
 
 def passed(
