@@ -15,7 +15,8 @@ from areca_hf.hub import snapshot
 
 T = TypeVar("T")
 
-_UNUSABLE = (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError, StrictDataclassError)
+UNUSABLE = (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError, StrictDataclassError)
+"""What transformers raises for files that it cannot use."""
 
 
 def named_tokenizer(hub_id: str | None, revision: str, directory: Path | None) -> Any:
@@ -54,7 +55,7 @@ def guarded(source: str, load: Callable[[], T]) -> T:
         return load()
     except ArecaError:
         raise
-    except _UNUSABLE as error:
+    except UNUSABLE as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if "trust_remote_code" in str(error):
             reason = "it needs code of its own, which areca never runs; give a model of a class in transformers"

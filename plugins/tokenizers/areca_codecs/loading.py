@@ -7,18 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 
 from areca.errors import ArecaError, InvalidConfig
 from areca_codecs import AnyConfig
 from areca_codecs.figures import CONFIG_FILE, Facts, facts, read
 from areca_hf.hub import snapshot
+from areca_hf.text import UNUSABLE
 
 TRIAL_FRAMES = 16
 """Frames of silence that a loaded model is tried on."""
 
-_UNUSABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError)
+_UNUSABLE = (*UNUSABLE, TypeError, AttributeError)
 
 
 def find(config: AnyConfig) -> tuple[Path, str]:
@@ -54,7 +53,7 @@ def load_model(model_class: Any, directory: Path, source: str, dtype: torch.dtyp
             model, report = model_class.from_pretrained(
                 directory, dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
             )
-    except (*_UNUSABLE, SafetensorError, StrictDataclassError) as error:
+    except _UNUSABLE as error:
         raise ArecaError(f"{source}: transformers cannot load it: {_line(error)}") from error
     if missing := sorted(report["missing_keys"]):
         raise InvalidConfig(
