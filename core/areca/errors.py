@@ -58,6 +58,21 @@ class InvalidCodes(ArecaError, ValueError):
     """Codes or ids that do not belong to the streams or the vocabulary they are used with."""
 
 
+class StorageError(ArecaError, OSError):
+    """A file or folder that cannot be read or written: no room, no permission, a read-only disk."""
+
+
+QUOTED = 80
+"""Characters of a user's own text that a message quotes, at most."""
+
+
+def quote(value: object) -> str:
+    """Return ``repr(value)``, its middle left out where it is longer than `QUOTED` characters."""
+    text = repr(value)
+    half = (QUOTED - 5) // 2
+    return text if len(text) <= QUOTED else f"{text[:half]} ... {text[-half:]}"
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the nearest of `known`, or ``""``."""
     close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
