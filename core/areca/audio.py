@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import math
 import os
 import re
@@ -20,6 +21,7 @@ import torch
 import torchaudio
 
 from areca.errors import InvalidAudio, MissingDependency
+from areca.files import replacing
 from areca.types import Audio
 
 _RAW = {".g722": "g722", ".gsm": "gsm"}  # streams without a header: only the suffix says what they are
@@ -102,19 +104,20 @@ def write(path: str | Path, audio: Audio) -> None:
 
     Raises:
         InvalidAudio: another suffix.
+        StorageError: the disk refuses.
     """
     path = Path(path)
     require_writable(path)
     # x 32768 and not 32767, so that 16-bit audio survives reading and writing bit for bit.
     samples = (audio.samples.T * 32768.0).round().clamp(-32768, 32767).to(torch.int16).numpy()
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    suffix = path.suffix.lower()
+    content = io.BytesIO()  # libsndfile says of a full disk no more than "System error"
     try:
-        soundfile.write(partial, samples, audio.sample_rate_hz, subtype=_SUBTYPES[path.suffix.lower()])
-        os.replace(partial, path)
+        soundfile.write(content, samples, audio.sample_rate_hz, subtype=_SUBTYPES[suffix], format=suffix[1:])
     except soundfile.LibsndfileError as error:
         raise InvalidAudio(f"{path}: cannot be written ({error.error_string})") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path, wait=False) as draft:
+        draft.write_bytes(content.getbuffer())
 
 
 def require_writable(path: Path) -> None:

@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import os
 import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any
 
 from areca.audio import read as read_audio
 from areca.errors import InvalidArtifact, InvalidAudio, InvalidManifest, MissingDependency
+from areca.files import replacing
 from areca.manifest_rows import Depth, Files, parse
 from areca.types import Audio
 
@@ -175,13 +175,9 @@ class Manifest:
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
     """Write rows as JSON Lines, leaving out what has its default; the file appears whole or not at all."""
     path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8", newline="\n") as file:
+    with replacing(path) as draft, draft.open("w", encoding="utf-8", newline="\n") as file:
         for row in utterances:
             file.write(_line(row) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 _DEFAULTS: dict[str, Any] = {f.name: {} if f.name == "extra" else f.default for f in dataclasses.fields(Utterance)}

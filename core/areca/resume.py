@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from areca.files import replacing
+
 STATE = "state.safetensors"
 """Of a training, in its job's folder of work."""
 
@@ -21,11 +22,8 @@ T = TypeVar("T")
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
     """Write a safetensors file atomically: it is there complete, or as it was."""
-    temporary = path.with_suffix(".writing")
-    save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata)
-    with temporary.open("rb+") as f:
-        os.fsync(f.fileno())
-    temporary.replace(path)
+    with replacing(path) as draft:
+        save_file({k: v.contiguous() for k, v in tensors.items()}, draft, metadata)
 
 
 def kept(folder: Path, chunks: Iterable[T], compute: Callable[[T], dict[str, torch.Tensor]]) -> Iterator[Path]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from areca.errors import InvalidArtifact
+from areca.files import remove_drafts, sync, write_json
 from areca.options import file_hash
 
 if TYPE_CHECKING:
@@ -110,8 +111,7 @@ def seal(directory: Path, key: str, recipe: Mapping[str, Any], label: str, *, to
         label: what a person calls it.
         took_s: seconds that the call took which made them; what interrupted calls did before it is not counted.
     """
-    draft = directory / (META + PARTIAL)
-    draft.unlink(missing_ok=True)  # of a build that was killed while it sealed
+    remove_drafts(directory)  # of a build that was killed
     names = list(_files(directory, WORK))
     with ThreadPoolExecutor(_SYNCING) as pool:
         files = dict(zip(names, pool.map(_hashed_on_disk, [directory / name for name in names]), strict=True))
@@ -126,23 +126,13 @@ def seal(directory: Path, key: str, recipe: Mapping[str, Any], label: str, *, to
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "took_s": took_s,
     }
-    draft.write_text(json.dumps(meta, indent=1, ensure_ascii=False), encoding="utf-8")
-    _fsync(draft)
-    draft.replace(directory / META)
+    write_json(directory / META, meta)
     return Artifact(directory, key, fingerprint, recipe, label)
 
 
 def _hashed_on_disk(path: Path) -> str:
-    _fsync(path)
+    sync(path)
     return file_hash(path)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class Store:
@@ -195,7 +185,7 @@ class Store:
                 seal(partial, key, recipe, label, took_s=round(time.monotonic() - start_s, 3))
             self._discard(partial / WORK, key)
             partial.replace(self.root / key)
-            _fsync(self.root)
+            sync(self.root)
         return self._remember(Artifact.open(self.root / key, verify=False))
 
     def _discard(self, work: Path, key: str) -> None:

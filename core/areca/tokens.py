@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 
 from areca import audio
 from areca.errors import InvalidArtifact, InvalidManifest
+from areca.files import replacing
 from areca.fitting import Workshop
 from areca.manifest import Manifest, Utterance
 from areca.parts import Part
@@ -108,8 +108,6 @@ def _write(
     workshop: Workshop,
     batch_s: float,
 ) -> None:
-    for draft in directory.glob("*.partial"):
-        draft.unlink()
     shards = sorted(directory.glob("*.arrow"))
     done = first = sum(_open(shard).num_rows for shard in shards)
     if done > len(clips):
@@ -168,10 +166,8 @@ def _table(window: Window, codes: Mapping[int, Codes]) -> pa.Table:
 
 
 def _save(path: Path, table: pa.Table) -> None:
-    draft = path.with_suffix(".partial")
-    with pa.OSFile(str(draft), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+    with replacing(path) as draft, pa.OSFile(str(draft), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table)
-    os.replace(draft, path)
 
 
 def _open(shard: Path) -> pa.Table:

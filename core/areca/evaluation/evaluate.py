@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -27,6 +26,7 @@ from areca.evaluation.judging import Clip, OpenJudge, hear, heard_journal
 from areca.evaluation.normalize import find_normaliser
 from areca.evaluation.options import EvaluationConfig
 from areca.evaluation.results import Scoring, language_of, spoken_fields, truth_of, write_results
+from areca.files import write_json
 from areca.interfaces import Progress, no_progress
 from areca.manifest import Manifest, Utterance
 from areca.tasks import Field, Task
@@ -122,9 +122,7 @@ def _claim(directory: Path, identity: Mapping[str, Any], judges: Sequence[OpenJu
             f"{directory}: holds an evaluation with another {' and '.join(different)}; name another folder or remove it"
         )
     said["judges"] |= {judge.label: json.loads(judge.signature) for judge in judges}
-    draft = path.with_name(path.name + ".partial")
-    draft.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(draft, path)
+    write_json(path, said)
 
 
 def _clips(part: _Part, manifest: Manifest, answers: Journal[Answer], directory: Path) -> Iterator[Clip]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from areca.evaluation.journal import Journal
 from areca.evaluation.judging import Heard, OpenJudge
 from areca.evaluation.metrics import metrics
 from areca.evaluation.normalize import Normaliser
+from areca.files import replacing
 from areca.manifest import Utterance
 from areca.tasks import Field, Task
 
@@ -160,13 +160,9 @@ def _timing(common: dict[str, Any], answer: Answer) -> Iterator[ResultRow]:
 
 def write_results(path: Path, rows: Iterable[ResultRow]) -> None:
     """Write rows as JSON Lines; the file appears whole or not at all."""
-    draft = path.with_name(path.name + ".partial")
-    with draft.open("w", encoding="utf-8", newline="\n") as file:
+    with replacing(path) as draft, draft.open("w", encoding="utf-8", newline="\n") as file:
         for row in rows:
             file.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, path)
 
 
 def read_results(path: Path) -> list[ResultRow]:

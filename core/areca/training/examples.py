@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from areca.errors import InvalidCodes, InvalidConfig, InvalidManifest
+from areca.files import replacing
 from areca.interfaces import Progress, no_progress
 from areca.manifest import Manifest, Utterance
 from areca.tasks import Task, values_of
@@ -121,8 +121,7 @@ def write_examples(
         InvalidCodes: a row's codes do not fit the LM; the message names the row.
     """
     left_out = []
-    draft = path.with_name(path.name + ".partial")
-    with pa.OSFile(str(draft), "wb") as file, pa.ipc.new_file(file, _SCHEMA) as writer:
+    with replacing(path) as draft, pa.OSFile(str(draft), "wb") as file, pa.ipc.new_file(file, _SCHEMA) as writer:
         for number, task in enumerate(tasks):
             rows = _rows_for(manifest, task)
             kept, block = 0, []
@@ -141,7 +140,6 @@ def write_examples(
             if not kept:
                 raise InvalidManifest(f"task {task.name}: all {len(rows)} examples are longer than {longest} ids")
             left_out.append(len(rows) - kept)
-    os.replace(draft, path)
     return left_out
 
 

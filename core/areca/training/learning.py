@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from areca.checkpoint import LM
 from areca.errors import InvalidManifest
+from areca.files import write_json
 from areca.fitting import Workshop
 from areca.lm.model import SpeechLM
 from areca.options import canonical
@@ -41,7 +41,7 @@ def learn(pipeline: Pipeline, directory: Path) -> None:
             progress=pipeline.shop.progress,
         )
     lm.save(directory / LM)
-    _write_json(directory / SUMMARY, _summary(pipeline, lm, work, tasks, examples))
+    write_json(directory / SUMMARY, _summary(pipeline, lm, work, tasks, examples))
 
 
 def _new_lm(pipeline: Pipeline) -> SpeechLM:
@@ -59,7 +59,7 @@ def _examples(pipeline: Pipeline, path: Path, lm: SpeechLM, split: str, tasks: l
         with pipeline.progress(f"examples of {split}"):
             progress = pipeline.shop.progress
             left_out = write_examples(path, lm, manifest, tasks, longest=longest, progress=progress)
-        _write_json(told, left_out)
+        write_json(told, left_out)
     return Examples(path, len(tasks))
 
 
@@ -85,9 +85,3 @@ def _validation(pipeline: Pipeline, lm: SpeechLM, work: Path) -> list[float | No
         with pipeline.progress(f"validation of {mix.name}"):
             losses += mean_loss(lm, examples, pipeline.training.tokens_at_once, pipeline.shop.progress)
     return losses
-
-
-def _write_json(path: Path, value: Any) -> None:
-    draft = path.with_name(path.name + ".partial")
-    draft.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    os.replace(draft, path)

@@ -15,6 +15,7 @@ import torch
 import transformers
 
 from areca.errors import ArecaError
+from areca.files import sync
 from areca.interfaces import Progress
 from areca.lm.vocabulary import Control
 from areca.training.batches import Batches
@@ -114,7 +115,7 @@ class SpeechTrainer(transformers.Trainer):
         super()._save_checkpoint(model, trial)
         draft = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
         for path in draft.iterdir():
-            _fsync(path)
+            sync(path)
         old = list(self._directory.glob("state-*"))
         os.replace(draft, self._directory / f"state-{self.state.global_step}")
         for state in old:
@@ -161,11 +162,3 @@ class _Shown(transformers.TrainerCallback):
 
 def _step_of(state: Path) -> int:
     return int(state.name.partition("-")[2])
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
