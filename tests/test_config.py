@@ -168,6 +168,8 @@ def test_options_of_training_and_evaluation_are_checked_with_the_rest(tmp_path: 
         ("evaluation.decoding.beam=3", "evaluation: decoding: no option is called 'beam'; did you mean 'beams'"),
         ("evaluation.decoding.beams=x", "evaluation: decoding: option 'beams' is 'x', expected int"),
         ("evaluation.decoding=beam", "evaluation: decoding: expected {option: value}, got 'beam'"),
+        ("evaluation.normaliser=basik", "evaluation: no normaliser is called 'basik'; did you mean 'basic'"),
+        ("evaluation.bleu_tokenize=moses", "evaluation: option 'bleu_tokenize' is 'moses', expected Literal"),
         ("evaluation.decoding.beams=0", "evaluation: decoding: expected temperature > 0"),
     ):
         with pytest.raises(InvalidConfig) as raised:

@@ -26,7 +26,7 @@ from areca.testing import Subject, run
 from areca_decoder import DecoderConfig
 from areca_decoder.model import Decoder
 from areca_decoder.pretraining import batch, examples, schedule
-from areca_decoder.text import translations
+from areca_decoder.text import tag_line, translations
 
 LANGUAGES = ("en", "es", "fr", "de", "it")
 SMALL = {"layers": 2, "width": 32, "feed_forward": 64, "heads": 2, "kv_heads": 1, "min_count": 8}
@@ -143,6 +143,12 @@ def test_tags_are_short_and_words_are_shared_between_first_and_later_place(fitte
     assert tokenizer.tokenize("[ASR French]") == ["Ġ[ASR", "ĠFrench", "]"]
     assert tokenizer.tokenize("[S2ST French English]") == ["Ġ[S2ST", "ĠFrench", "ĠEnglish", "]"]
     assert tokenizer.tokenize("forty-one forty")[0] == tokenizer.tokenize("forty-one forty")[-1] == "Ġforty"
+
+
+def test_tags_name_languages_as_tasks_do():
+    rows = [Utterance(id="a", language=x, target_language=y) for x, y in (("fr", "en"), ("fr-FR", "English"))]
+    assert {tag_line(row, "MT") for row in rows} == {"[MT French English]"}
+    assert tag_line(Utterance(id="a", language="Elvish?"), "ASR") == "[ASR Elvish?]"
 
 
 def test_only_the_training_split_is_looked_at(fitted, tmp_path):

@@ -159,8 +159,44 @@ def test_every_example_has_a_row_under_every_metric(manifest: Manifest, tmp_path
     assert {r.metric for r in wrong} == {"exact", "wer", "cer", "bleu", "chrf"}
     assert {(r.hypothesis, r.reference) for r in wrong} == {("five", "four")}
     assert {r.metric: r.value for r in wrong}["wer"] == 1.0
-    assert all(r.normaliser == "spoken-values/1" for r in wrong)
+    assert all(r.normaliser == "spoken-values/2" for r in wrong)
     assert all((r.language, r.text_language) == ("fr", "en") for r in wrong)
+
+
+class AnyLanguage(ToneSystem):
+    """Answers whatever language it is told."""
+
+    def answer(self, task: str, items: Sequence[Sound], **options: object) -> list[Result]:
+        return [self._one(task, item) for item in items]
+
+
+@pytest.mark.parametrize("written", [("French", "English"), ("fra", "en-US"), ("français", "eng")])
+def test_languages_may_be_written_in_any_way(manifest: Manifest, tmp_path: Path, written: tuple[str, str]) -> None:
+    changed = [
+        dataclasses.replace(row, language=written[0], target_language=row.target_language and written[1])
+        for row in manifest.rows
+    ]
+    write_manifest(manifest.root / "changed.jsonl", changed)
+    other = Manifest.read(manifest.root / "changed.jsonl")
+    rows, _, judge = run(other, tmp_path, AnyLanguage(), tasks=["s2st"], languages=["fr"])
+    assert {(r.language, r.text_language) for r in rows} == {("fr", "en")}
+    assert len(values(rows, metric="exact", of="output", judge=judge.label)) == 16  # and not left out by the judge
+    with pytest.raises(InvalidConfig, match=r"'Frensh'.*did you mean 'French'"):
+        run(other, tmp_path / "no", AnyLanguage(), languages=["Frensh"])
+
+
+def test_results_are_json_and_state_the_words_of_bleu(manifest: Manifest, tmp_path: Path) -> None:
+    rows = [dataclasses.replace(row, text="?!", language="zh") for row in manifest.rows[:1]] + list(manifest.rows[1:3])
+    write_manifest(manifest.root / "chinese.jsonl", rows)
+    other = Manifest.read(manifest.root / "chinese.jsonl")
+    found, _, _ = run(other, tmp_path, AnyLanguage(), tasks=["asr"], normaliser="basic")
+    text = (tmp_path / "results.jsonl").read_text()
+    assert "Infinity" not in text and "NaN" not in text
+    assert values(found, metric="wer", language="zh") == {rows[0].id: 1.0}  # one word where none should be
+    words = {r.language: r.signature.partition("tok:")[2].partition("|")[0] for r in found if r.metric == "bleu"}
+    assert words == {"zh": "char", "fr": "13a"}
+    report = "\n".join(t.markdown() for t in write_report(tmp_path))
+    assert "tok:char" in report and "tok:13a" in report and "inf" not in report
 
 
 def test_speech_is_judged_beside_its_ceiling(manifest: Manifest, tmp_path: Path) -> None:

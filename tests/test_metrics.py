@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
+import math
 import random
+import subprocess
+import sys
 
+import jiwer
 import numpy as np
 import pytest
 import sacrebleu
 
-from areca.errors import InvalidConfig
-from areca.evaluation.metrics import character_errors, metrics, ratio, wilson, word_errors
+from areca.errors import InvalidConfig, MissingDependency
+from areca.evaluation.metrics import character_errors, metrics, ratio, tokenizer_in, wilson, word_errors
+from areca.evaluation.options import EvaluationConfig
+from areca.evaluation.tokenize import bleu_tokenizer
+from areca.options import build
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven"]
 
@@ -100,6 +108,55 @@ def test_hopeless_and_empty_answers_have_scores(pairs: list[tuple[str, str]]) ->
         found = metric.corpus(pairs)
         assert found.low <= found.value <= found.high
         assert metric.item(*pairs[0]) >= 0
+
+
+def test_empty_texts_score_as_jiwer_and_sacrebleu_have_it() -> None:
+    for answer, reference in (("", ""), ("x", ""), ("x yz", ""), ("", "x"), ("", "x yz")):
+        pair, found = [(answer, reference)], metrics()
+        assert found["wer"].item(answer, reference) == found["wer"].corpus(pair).value == jiwer.wer(reference, answer)
+        assert found["cer"].item(answer, reference) == found["cer"].corpus(pair).value == jiwer.cer(reference, answer)
+        assert found["bleu"].corpus(pair).value == sacrebleu.corpus_bleu([answer], [[reference]]).score == 0
+        assert found["chrf"].item(answer, reference) == sacrebleu.sentence_chrf(answer, [reference]).score == 0
+    answers, references = ["x", "a b", ""], ["", "a c", ""]
+    found_rate = metrics()["wer"].corpus(list(zip(answers, references, strict=True)))
+    assert found_rate.value == jiwer.wer(references, answers) == 1.0
+    assert math.isfinite(found_rate.high)
+
+
+def test_bleu_of_chinese_is_of_characters() -> None:
+    answer, reference = "今天天气非常好我们去公园", "今天天气非常好我们去学校"  # two of twelve characters are wrong
+    for language in ("zh", "ja", "th", "lo", "my", "yue"):
+        bleu = metrics(bleu_tokenizer("auto", language))["bleu"]
+        assert "|tok:char|" in bleu.signature and tokenizer_in(bleu.signature) == "char"
+        expected = sacrebleu.corpus_bleu([answer], [[reference]], tokenize="char").score
+        assert bleu.corpus([(answer, reference)]).value == pytest.approx(expected)
+        assert expected > 75 and bleu.item(answer, reference) > 75
+    assert metrics("zh")["bleu"].corpus([(answer, reference)]).value > 75
+    assert metrics()["bleu"].corpus([(answer, reference)]).value < 1  # as it was for every language
+
+
+def test_the_tokenizer_of_one_language_is_not_used_for_others() -> None:
+    languages = ("zh", "ja", "ko", "fr", None)
+    assert [bleu_tokenizer("auto", x) for x in languages] == ["char", "char", "13a", "13a", "13a"]
+    assert [bleu_tokenizer("zh", x) for x in languages] == ["zh", "char", "13a", "13a", "13a"]
+    assert [bleu_tokenizer("ja-mecab", x) for x in languages] == ["char", "ja-mecab", "13a", "13a", "13a"]
+    assert [bleu_tokenizer("intl", x) for x in languages] == ["intl"] * 5
+
+
+@pytest.mark.skipif(importlib.util.find_spec("MeCab") is not None, reason="MeCab is installed")
+def test_a_tokenizer_that_is_not_installed_is_refused_before_any_work() -> None:
+    with pytest.raises(MissingDependency, match=r"needs MeCab and ipadic: pip install 'sacrebleu\[ja\]'"):
+        EvaluationConfig(bleu_tokenize="ja-mecab")
+
+
+def test_options_refuse_a_normaliser_that_is_none_without_torch() -> None:
+    with pytest.raises(InvalidConfig, match="evaluation: no normaliser is called 'basik'; did you mean 'basic'"):
+        build(EvaluationConfig, {"normaliser": "basik"}, "evaluation")
+    with pytest.raises(InvalidConfig, match="bleu_tokenize"):
+        build(EvaluationConfig, {"bleu_tokenize": "moses"}, "evaluation")
+    code = "import sys, areca.evaluation.options as o; o.EvaluationConfig(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "numpy", "sacrebleu", "num2words"} & set(loaded)
 
 
 def test_exact_match() -> None:

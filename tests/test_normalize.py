@@ -154,10 +154,128 @@ def test_basic_keeps_accents_and_digits_and_drops_punctuation() -> None:
 def test_normalisers_are_named_and_versioned() -> None:
     assert {name: n.signature for name, n in NORMALISERS.items()} == {
         "basic": "basic/1",
-        "spoken-values": "spoken-values/1",
+        "spoken-values": "spoken-values/2",
     }
     with pytest.raises(InvalidConfig, match="did you mean 'spoken-values'"):
         find_normaliser("spoken-value")
+
+
+ONE_VALUE = {
+    "en": [
+        ["1,234", "1234", "1\u202f234", "1\u00a0234", "1\u2009234", "1 234", "1'234", "1’234", "１，２３４"],
+        ["1,234,", "one thousand two hundred and thirty-four", "one thousand two hundred thirty-four"],
+        ["1,234", "1234", "twelve hundred thirty-four"],
+        ["1.234", "one point two three four"],
+        ["3.5", "three point five", "３．５"],
+        ["0.05", ".05", "zero point zero five", "zero point oh five"],
+        ["1,234.5", "one thousand two hundred thirty four point five"],
+        ["1st", "first", "1ˢᵗ"],
+        ["the 42nd", "forty-second", "42ND"],
+        ["-5", "−5", "minus five"],
+        ["5%", "5 %", "five percent"],
+        ["2.35 p.m.", "2:35pm", "14 : 35", "14\u202f:\u202f35", "two thirty-five p m"],
+        ["Time: 14:35", "time fourteen thirty-five"],
+    ],
+    "fr": [
+        ["1 234", "1234", "1\u202f234", "1\u00a0234", "1.234", "1’234", "mille deux cent trente-quatre"],
+        ["3,5", "3.5", "trois virgule cinq"],
+        ["3,14", "trois virgule quatorze", "trois virgule un quatre"],
+        ["3,05", "trois virgule zéro cinq"],
+        ["1,234", "un virgule deux trois quatre"],
+        ["1\u202f234,5", "mille deux cent trente-quatre virgule cinq"],
+        ["1er", "1ᵉʳ", "premier", "première", "1ère", "1re"],
+        ["2ème", "2e", "2ᵉ", "deuxième", "second", "seconde", "2nd"],
+        ["71", "soixante et onze", "septante et un", "septante-et-un"],
+        ["85", "quatre-vingt-cinq", "huitante-cinq", "octante-cinq"],
+        ["80", "quatre-vingts", "quatre-vingt", "huitante", "octante"],
+        ["99", "quatre-vingt-dix-neuf", "nonante-neuf"],
+        ["1 980", "1980", "mille neuf cent quatre-vingts", "mille neuf cent huitante"],
+        ["14 h 35", "14h35", "14\u202fh\u202f35", "14:35", "quatorze heures trente-cinq"],
+        ["Prix\u202f: 14", "prix quatorze"],
+        ["5 %", "5\u202f%", "cinq pour cent"],
+        ["-5", "moins cinq"],
+    ],
+    "de": [
+        ["1.234", "1234", "1\u202f234", "1 234", "1'234", "eintausendzweihundertvierunddreißig"],
+        ["1,234", "eins Komma zwei drei vier"],
+        ["3,5", "3.5", "drei Komma fünf"],
+        ["1.234,5", "eintausendzweihundertvierunddreißig Komma fünf"],
+        ["1ste", "erste", "erster", "ersten"],
+        ["3te", "3ter", "dritte", "dritten"],
+        ["2", "zwei", "zwo"],
+        ["12", "zwölf"],
+        ["14.35 Uhr", "14:35", "um 14.35", "vierzehn Uhr fünfunddreißig"],
+        ["5 %", "fünf Prozent"],
+    ],
+    "es": [
+        ["1.234", "1234", "1\u202f234", "1 234", "mil doscientos treinta y cuatro", "mil doscientas treinta y cuatro"],
+        ["3,5", "3.5", "tres coma cinco", "tres punto cinco"],
+        ["1,234", "uno coma dos tres cuatro"],
+        ["3ª", "3.ª", "3a", "tercera", "tercero", "tercer", "3.º", "3.er"],
+        ["1º", "1.º", "primero", "primer", "primera"],
+        ["5%", "cinco por ciento"],
+        ["a las 14.35", "14:35", "las 2:35 p. m."],
+    ],
+    "it": [
+        ["1.234", "1234", "1\u202f234", "1'234", "milleduecentotrentaquattro"],
+        ["3,5", "3.5", "tre virgola cinque"],
+        ["3,14", "tre virgola quattordici"],
+        ["1,234", "uno virgola due tre quattro"],
+        ["3ª", "3a", "terza", "terzo", "3º"],
+        ["alle 14.35", "14:35", "ore 14.35"],
+        ["5%", "cinque per cento"],
+    ],
+}
+APART = {
+    "en": [
+        "1.234",
+        "1,234",
+        "1 2 3 4",
+        "-1,234",
+        "1st",
+        "1",
+        "one",
+        "10²",
+        "102",
+        "10 2",
+        "2½",
+        "2 1 2",
+        "5%",
+        "5 €",
+        "5",
+        "3.5",
+        "3 5",
+        "35",
+        "1.2.3",
+        "in 2020 100",
+        "2020100",
+    ],
+    "fr": ["1.234", "1,234", "1", "1er", "3,5", "3 5", "3,05", "3,50", "72", "cent", "pour cent"],
+    "de": ["1.234", "1,234", "7.3.", "7,3", "1.2.", "1,2", "zwölf", "zwei"],
+    "es": ["1.234", "1,234", "3", "3ª", "3,5", "3 5"],
+    "it": ["1.234", "1,234", "3", "3ª", "3,5", "3 5"],
+}
+
+
+@pytest.mark.parametrize(("language", "texts"), [(code, texts) for code, rows in ONE_VALUE.items() for texts in rows])
+def test_one_value_has_one_reading_in_every_writing(language: str, texts: list[str]) -> None:
+    readings = {written: read(written, language) for written in texts}
+    assert len(set(readings.values())) == 1, readings
+    for reading in readings.values():
+        assert read(reading, language) == reading
+
+
+@pytest.mark.parametrize("language", APART)
+def test_values_stay_apart_in_every_language(language: str) -> None:
+    readings: dict[str, list[str]] = {}
+    for written in APART[language]:
+        readings.setdefault(read(written, language), []).append(written)
+    same = [texts for texts in readings.values() if len(texts) > 1]
+    assert same == [["1", "one"]] * (language == "en")
+
+
+def test_a_thousand_with_a_narrow_space_is_one_number() -> None:
+    assert read("1\u202f234 voix", "fr") == "mille deux cent trente quatre voix"
 
 
 def test_canonical_words_have_neither_accents_nor_fillers() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import itertools
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,7 +15,7 @@ from areca.audio import write
 from areca.errors import InvalidArtifact
 from areca.evaluation.evaluate import RESULTS, question_path
 from areca.evaluation.listening import INLINE_BYTES, Example, Player, listening_page
-from areca.evaluation.metrics import wilson
+from areca.evaluation.metrics import metrics, wilson
 from areca.evaluation.report import CEILING, SCORES, SPEED, tables, write_report
 from areca.evaluation.results import ResultRow, write_results
 from areca.types import Audio
@@ -30,6 +31,8 @@ def rows_of(
     source: str = "human",
     language: str = "fr",
     judge: str | None = "ear",
+    text_language: str = "en",
+    words: str = "13a",
 ) -> list[ResultRow]:
     """The rows of one example of ``s2st``, its ceiling and its times; of ``ast`` where there is no judge."""
     answer, truth = ("two p m" if right else "five"), ("2 pm" if heard else "nine")
@@ -38,7 +41,7 @@ def rows_of(
         "task": "s2st" if judge else "ast",
         "field": "target.audio" if judge else "target.text",
         "language": language,
-        "text_language": "en",
+        "text_language": text_language,
         "source": source,
         "judge": judge,
         "audio": f"audio/s2st/{source}-{language}-{number}.flac" if judge else None,
@@ -52,8 +55,8 @@ def rows_of(
             value=value,
             hypothesis=hypothesis,
             reference=reference,
-            normaliser="spoken-values/1",
-            signature=f"{metric}|v",
+            normaliser="spoken-values/2",
+            signature=metrics(words)[metric].signature if metric in METRICS else "wall clock",
         )
 
     rows = [row("output", metric, float(right), answer) for metric in METRICS]
@@ -116,9 +119,44 @@ def test_speed_is_the_ratio_of_the_sums() -> None:
 
 def test_notes_name_the_reader_and_every_signature() -> None:
     notes = "\n".join(tables(rows_of(1, right=True))[0].notes)
-    assert "`spoken-values/1`" in notes
-    assert all(f"`{metric}|v`" in notes for metric in METRICS)
-    assert "compute_s" not in notes
+    assert "`spoken-values/2`" in notes
+    assert all(f"`{metric.signature}`" in notes for metric in metrics().values())
+    assert "compute_s" not in notes and "Single examples" not in notes
+
+
+def test_notes_say_where_examples_were_scored_by_another_version() -> None:
+    rows = [dataclasses.replace(r, signature=r.signature.replace("jiwer:", "jiwer:0.")) for r in rows_of(1, right=True)]
+    notes = tables(rows)[0].notes
+    assert any("Single examples were scored under: `wer|" in note and "jiwer:0." in note for note in notes)
+    assert any(metrics()["wer"].signature in note for note in notes)
+
+
+def test_columns_are_matched_by_name_whatever_order_metrics_come_in() -> None:
+    rows = [r for n in range(4) for r in rows_of(n, right=n < 3, judge=None)]
+    wanted = cells(rows)
+    assert cells(rows[::-1]) == wanted
+    [without] = cells([r for r in rows if r.metric != "wer"]).values()
+    [cell] = wanted.values()
+    assert without == cell | {"WER %": ""}
+    [stranger] = cells([*rows, *(dataclasses.replace(r, metric="comet") for r in rows if r.metric == "bleu")]).values()
+    assert stranger == cell
+
+
+def zh_rows(words: str) -> list[ResultRow]:
+    rows = [r for n in range(3) for r in rows_of(n, right=True, judge=None)]
+    texts = {"hypothesis": "今天天气非常好我们去公园吧", "reference": "今天天气非常好我们回家里吧"}
+    chinese = rows_of(1, right=False, judge=None, language="zh", text_language="zh", words=words)
+    return rows + [dataclasses.replace(r, **texts, normaliser="basic/1") for r in chinese]
+
+
+def test_languages_without_spaces_have_their_own_words_and_no_pooled_bleu() -> None:
+    found = {key[4]: cell for key, cell in cells(zh_rows("char")).items()}
+    assert float(found["zh"]["BLEU"].split()[0]) > 40  # 3 of 13 characters are wrong
+    assert found["all"]["BLEU"] == "" and found["all"]["CER %"] != ""
+    notes = "\n".join(tables(zh_rows("char"))[0].notes)
+    assert "Chinese (zh): written without spaces" in notes and "CER is the figure to read" in notes
+    assert "BLEU is left empty" in notes and "tok:char" in notes and "tok:13a" in notes
+    assert "CER is the figure" not in "\n".join(tables(rows_of(1, right=True))[0].notes)
 
 
 def test_markdown_has_as_many_cells_in_every_line() -> None:
@@ -179,9 +217,9 @@ def test_large_recordings_stay_files_and_text_is_escaped(tmp_path: Path) -> None
 
 
 def test_results_read_by_another_version_are_refused(tmp_path: Path) -> None:
-    text = "\n".join(line for line in _lines(rows_of(1, right=True))).replace("spoken-values/1", "spoken-values/0")
+    text = "\n".join(line for line in _lines(rows_of(1, right=True))).replace("spoken-values/2", "spoken-values/0")
     (tmp_path / RESULTS).write_text(text)
-    with pytest.raises(InvalidArtifact, match="results read by spoken-values/0, this areca has spoken-values/1"):
+    with pytest.raises(InvalidArtifact, match="results read by spoken-values/0, this areca has spoken-values/2"):
         write_report(tmp_path)
 
 

@@ -14,6 +14,7 @@ import yaml
 
 from areca.errors import InvalidConfig
 from areca.evaluation.comparison import comparison
+from areca.evaluation.metrics import metrics
 from areca.evaluation.results import ResultRow
 from areca.study import merged, read_study
 from areca.testing.corpus import write_corpus
@@ -98,17 +99,20 @@ def test_the_studies_that_areca_brings_are_whole(path: Path) -> None:
     assert len({(cell.label, cell.seed) for cell in cells}) == len(cells) >= 6
 
 
-def scored(task: str, hypothesis: str, reference: str, id: str = "1") -> ResultRow:
-    return ResultRow(
-        id=id, task=task, field="source.text", of="output", metric="exact", value=float(hypothesis == reference),
-        hypothesis=hypothesis, reference=reference, normaliser="basic/1", signature="exact", judge=None, language="fr",
-        text_language="fr", source="human", audio=None,
-    )  # fmt: skip
+def scored(hypothesis: str, reference: str, id: str = "1", language: str = "fr", words: str = "13a") -> list[ResultRow]:
+    return [
+        ResultRow(
+            id=id, task="asr", field="source.text", of="output", metric=name, value=metric.item(hypothesis, reference),
+            hypothesis=hypothesis, reference=reference, normaliser="basic/1", signature=metric.signature, judge=None,
+            language=language, text_language=language, source="human", audio=None,
+        )
+        for name, metric in metrics(words).items()
+    ]  # fmt: skip
 
 
 def test_the_table_pools_the_seeds_and_shows_each() -> None:
-    right, wrong = scored("asr", "a b c d", "a b c d"), scored("asr", "a b c e", "a b c d", "2")
-    table = comparison({"one": {0: [right, wrong], 1: [right, right]}, "other": {0: [wrong], 1: [wrong]}})
+    right, wrong = scored("a b c d", "a b c d"), scored("a b c e", "a b c d", "2")
+    table = comparison({"one": {0: right + wrong, 1: right + right}, "other": {0: wrong, 1: wrong}})
     lines = [dict(zip(table.header, row, strict=True)) for row in table.rows]
     assert [(line["cell"], line["n"]) for line in lines] == [("one", "4"), ("other", "2")]
     assert lines[0]["exact %"].startswith("75.0 [") and lines[0]["exact %"].endswith("(50.0 100.0)")
@@ -116,8 +120,17 @@ def test_the_table_pools_the_seeds_and_shows_each() -> None:
     assert lines[1]["BLEU"].endswith("(59.5 59.5)")
 
 
+def test_bleu_of_unlike_tokenizers_is_never_pooled() -> None:
+    rows = scored("a b c d", "a b c d") + scored("你好世界", "你好世界", "2", "zh", "char")
+    [line] = [
+        dict(zip(table.header, row, strict=True)) for table in [comparison({"one": {0: rows}})] for row in table.rows
+    ]
+    assert line["BLEU"] == "" and line["n"] == "2"
+    assert line["exact %"].startswith("100.0 [") and line["CER %"].startswith("0.0 [")
+
+
 def test_a_question_that_returns_under_each_seed_counts_once_for_the_interval() -> None:
-    half = [scored("asr", "a" if i % 2 else "b", "a", str(i)) for i in range(100)]
+    half = [row for i in range(100) for row in scored("a" if i % 2 else "b", "a", str(i))]
     once, thrice = (comparison({"cell": dict.fromkeys(seeds, half)}).rows[0] for seeds in ((0,), (0, 1, 2)))
     low, high = (float(x) for x in thrice[6].split("[")[1].split("]")[0].split(", "))
     assert high - low == pytest.approx(19.2, abs=2.5)  # 2 * 1.96 * sqrt(0.25 / 100), not / 300

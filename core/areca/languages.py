@@ -1,10 +1,15 @@
-"""Names of languages as the prompts spell them: English, as Unicode CLDR has them. Imports nothing."""
+"""Names of languages as the prompts spell them: English, as Unicode CLDR has them. Imports nothing heavy."""
 
 from __future__ import annotations
 
+import functools
+import re
+import warnings
+from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
-from areca.errors import InvalidConfig, suggest
+from areca.errors import ArecaWarning, InvalidConfig, nearest, quote
 
 _TABLE = """
 aa Afar; ab Abkhazian; ae Avestan; af Afrikaans; ak Akan; am Amharic; an Aragonese; ar Arabic; as Assamese;
@@ -35,29 +40,166 @@ wa Walloon; wo Wolof; xh Xhosa; yi Yiddish; yo Yoruba; yue Cantonese; za Zhuang;
 LANGUAGES = MappingProxyType(
     {code: name for code, _, name in (entry.strip().partition(" ") for entry in _TABLE.split(";"))}
 )
-"""ISO 639 code to English name: every two-letter code, and the three-letter ones of FLEURS."""
+"""ISO 639 code to English name: every two-letter code, and the three-letter ones of FLEURS. Prompts never change."""
 
 _CODES = {name.casefold(): code for code, name in LANGUAGES.items()}
+_TAG = re.compile(r"([a-z]{2,3})(-[a-z]{4})?(-[a-z]{2}|-[0-9]{3})?")
+"""Language, script and region, as ``zh-hant-tw``."""
+_NO_LANGUAGE = re.compile(r"und|mul|mis|zxx|q[a-t][a-z]")
+"""Undetermined, several, uncoded, none, and what is left to private use."""
+_MISTAKEN = re.compile(r"ae|ba|bo|br|ch|co|cr|dz|ee|ie|in|kg|kr|kw|la|sa|se|si|tn|tw|ug|ve|za")
+"""Codes of rarely recorded languages that are better known as those of countries, which speak other languages."""
+_LONGEST_NAME = 80
 
 
 def language_code(language: str) -> str:
-    """Return the ISO code of a language given as code (``"fr"``, ``"fr-CA"``) or English name (``"French"``).
+    """Return the shortest ISO 639 code of a language; a dialect that stands for its macrolanguage has the latter's.
+
+    A code that is better known as that of a country, as ``"kr"``, gives an `ArecaWarning`.
+
+    Args:
+        language: an ISO 639-1, 639-2 or 639-3 code (``"fr"``, ``"fre"``, ``"fra"``), a BCP-47 tag (``"pt-BR"``,
+            ``"zh_CN"``), its English name (``"French"``) or its own (``"français"``).
 
     Raises:
         InvalidConfig: neither a code nor a name that is known; the nearest is suggested.
     """
-    wanted = language.strip().casefold()
-    code = _CODES.get(wanted, wanted.replace("_", "-").partition("-")[0])
-    if code not in LANGUAGES:
-        hint = suggest(language.strip().title(), LANGUAGES.values())
-        raise InvalidConfig(f"language {language!r}: expected a code as 'fr' or an English name as 'French'{hint}")
+    code, doubt = _resolve(language)
+    if doubt:
+        warnings.warn(f"language {quote(language)} {doubt}", ArecaWarning, stacklevel=2)
     return code
 
 
 def language_name(language: str) -> str:
-    """Return the English name of a language given as code or name.
+    """Return the English name of a language given as `language_code` takes it.
 
     Raises:
         InvalidConfig: as `language_code`.
     """
-    return LANGUAGES[language_code(language)]
+    return _english(language_code(language))
+
+
+def known_code(language: str | None) -> str | None:
+    """Return the code of a language, or `language` itself where it is unknown: for data that is only grouped by it."""
+    try:
+        return language and _resolve(language)[0]
+    except InvalidConfig:
+        return language
+
+
+@functools.lru_cache(maxsize=10_000)
+def _resolve(language: str) -> tuple[str, str]:
+    """Return the code of `language`, and what may be wrong with it."""
+    name = " ".join(language.split())
+    tag = name.casefold().replace("_", "-")
+    if name.casefold() in _CODES:
+        return _CODES[name.casefold()], ""
+    parts = _TAG.fullmatch(tag)
+    if parts and parts[1] in LANGUAGES:
+        return parts[1], _doubt_country(tag, parts[1])
+    if not 0 < len(name) <= _LONGEST_NAME:
+        raise InvalidConfig(f"language {quote(language)}: expected a code as 'fr' or a name as 'French'")
+    if code := _by_tag(tag):
+        return code, _doubt_country(tag, code)
+    if code := _by_name(name):
+        return code, _doubt_name(name, code)
+    raise InvalidConfig(f"language {quote(language)}: expected a code as 'fr' or a name as 'French'{_suggest(name)}")
+
+
+def _by_tag(tag: str) -> str | None:
+    import langcodes
+
+    try:
+        found = langcodes.Language.get(tag)
+        if not found.is_valid() or _NO_LANGUAGE.fullmatch(found.language or "und"):
+            return None
+        forms = [langcodes.Language.get(langcodes.standardize_tag(tag, macro=macro)) for macro in (False, True)]
+    except langcodes.LanguageTagError:
+        return None
+    codes = [str(form.language) for form in forms]
+    return next((code for code in codes if code in LANGUAGES), codes[0])
+
+
+def _by_name(name: str) -> str | None:
+    """Return the code of a language by exactly its English name or the one that it calls itself."""
+    from language_data.names import name_to_code
+
+    if code := _named(name, "en"):
+        return _by_tag(code)
+    code = name_to_code("language", name)  # in any language, and nearly: "anglais", "Frensh"
+    return _by_tag(code) if code and _named(name, code.partition("-")[0]) == code else None
+
+
+def _named(name: str, language: str) -> str | None:
+    """Return the tag of what is called `name` in `language`, a code; langcodes' own look-up also takes "Thailand"."""
+    from language_data.names import get_trie_value, normalize_name
+
+    key, names = normalize_name(name), _names_in(language)
+    return str(get_trie_value(names, key)) if key in names else None
+
+
+@functools.lru_cache(maxsize=100)
+def _names_in(language: str) -> Any:
+    from language_data.names import load_trie
+    from language_data.util import data_filename
+
+    path = data_filename(f"trie/{language}/name_to_language.marisa")
+    return load_trie(path) if Path(path).is_file() else {}
+
+
+@functools.lru_cache(maxsize=10_000)
+def _english(code: str) -> str:
+    if code in LANGUAGES:
+        return LANGUAGES[code]
+    import langcodes
+
+    return str(langcodes.Language.get(code).language_name("en"))
+
+
+def _own_name(code: str) -> str:
+    import langcodes
+
+    return str(langcodes.Language.get(code).autonym())
+
+
+def _doubt_country(tag: str, code: str) -> str:
+    """Say that `tag` may be meant as a country: ``"kr"``, ``"se-SE"``, ``"usa"``."""
+    first, *others = tag.split("-")
+    alone = others in ([], [first])
+    alpha3 = len(first) == 3 and code not in LANGUAGES
+    spoken = _spoken_in(first) if alone and (alpha3 or _MISTAKEN.fullmatch(first)) else None
+    if spoken is None or spoken[1] == code:
+        return ""
+    country, language = spoken
+    return (
+        f"is {_english(code)}; if the country {country} is meant, write {language!r} ({_english(language)}), "
+        f"else {_english(code)!r} to silence this"
+    )
+
+
+def _doubt_name(name: str, code: str) -> str:
+    sure = code in LANGUAGES or name.casefold() in (_english(code).casefold(), _own_name(code).casefold())
+    return "" if sure else f"is read as {_english(code)} ({code})"
+
+
+def _spoken_in(country: str) -> tuple[str, str] | None:
+    """Return the name of a country, given by its ISO 3166 code, and the language most spoken there."""
+    from babel.core import get_global
+    from langcodes import Language
+
+    territory = get_global("territory_aliases").get(country.upper(), [country.upper()])[0]
+    place = Language.make(territory=territory)
+    if len(territory) != 2 or not place.is_valid() or place.maximize().language == "und":
+        return None
+    language = place.maximize().language
+    return place.territory_name("en"), language if language in LANGUAGES else "en"
+
+
+def _suggest(name: str) -> str:
+    if len(name) in (2, 3) and (spoken := _spoken_in(name)):
+        country, language = spoken
+        return f"; {name!r} is the country {country}: did you mean {language!r} ({_english(language)})?"
+    names = {str(key): str(key).title() for key, code in _names_in("en").items() if code.decode() in LANGUAGES}
+    names |= {n.casefold(): n for code in LANGUAGES for n in (_own_name(code), LANGUAGES[code])}
+    close = nearest(name.casefold(), names)
+    return f"; did you mean {names[close]!r}?" if close else ""

@@ -37,6 +37,9 @@ def evaluate(
     language: Annotated[list[str] | None, typer.Option("--language", "-l", help="take this source language")] = None,
     limit: Annotated[int | None, typer.Option(help="rows of each source and language, at most", min=1)] = None,
     normaliser: Annotated[str | None, typer.Option(help="how texts are read: basic, spoken-values")] = None,
+    bleu_tokenize: Annotated[
+        str | None, typer.Option(help="words of BLEU: auto (by language), 13a, intl, char, zh, ja-mecab, ko-mecab")
+    ] = None,
     decoding: common.HowDecoded = None,
     batch: Annotated[int | None, typer.Option(help="questions answered at once", min=1)] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="results' folder (else results/NAME)")] = None,
@@ -58,6 +61,7 @@ def evaluate(
         "languages": language,
         "limit": limit,
         "normaliser": normaliser,
+        "bleu_tokenize": bleu_tokenize,
         "decoding": common.decoding(decoding),
         "batch": batch,
     }

@@ -16,6 +16,7 @@ from areca.evaluation.journal import Journal
 from areca.evaluation.options import EvaluationConfig
 from areca.generation.decoding import Decoding
 from areca.interfaces import Progress, no_progress
+from areca.languages import known_code, language_code
 from areca.manifest import Manifest, Utterance
 from areca.questions import Result, Sound
 from areca.tasks import Task
@@ -81,17 +82,19 @@ def choose(
 
     Raises:
         InvalidManifest: there are none.
+        InvalidConfig: a language that is none.
     """
+    codes = {language_code(language) for language in languages}
     rows = [
         row
         for row in manifest.select(split=split).rows
-        if (not sources or row.source in sources) and (not languages or row.language in languages)
+        if (not sources or row.source in sources) and (not codes or known_code(row.language) in codes)
     ]
     if not rows:
         raise InvalidManifest(f"{manifest.root}: split {split!r} has no row of {sources or 'any source'}, {languages}")
     groups: dict[Any, list[Utterance]] = {}
     for row in rows:
-        groups.setdefault((row.source, row.language), []).append(row)
+        groups.setdefault((row.source, known_code(row.language)), []).append(row)
     chosen = {row.id for group in groups.values() for row in sorted(group, key=lambda r: _draw(seed, r.id))[:limit]}
     return [row for row in rows if row.id in chosen]
 

@@ -92,7 +92,7 @@ def evaluate(
         with stage(f"judge {judge.name}") as progress:
             hear(judge, clips, heard, config.batch, progress)
     _keep_questions(manifest, plan, directory)
-    score = Scoring(normaliser, judges, answers, heard)
+    score = Scoring(normaliser, judges, answers, heard, config.bleu_tokenize)
     write_results(
         directory / RESULTS, (r for part in plan for row in part.rows for r in score(part.task, part.name, row))
     )

@@ -16,7 +16,6 @@ from areca.config import RunConfig, read_config
 from areca.errors import InvalidConfig
 from areca.evaluation.evaluate import Stage, evaluate
 from areca.evaluation.judging import judge_part, open_judge
-from areca.evaluation.normalize import find_normaliser
 from areca.evaluation.options import EvaluationConfig
 from areca.fitting import Workshop
 from areca.manifest import Manifest
@@ -63,7 +62,6 @@ def evaluation_of(run: RunConfig, options: Mapping[str, Any] = MappingProxyType(
         InvalidConfig, UnknownComponent, MissingDependency: a wrong option, or a judge or normaliser that is not there.
     """
     config = build(EvaluationConfig, {**run.evaluation, **options}, "evaluation")
-    find_normaliser(config.normaliser)
     for wanted in config.judges:
         judge_part(run.registry, wanted).entry.target()
     return config

@@ -5,10 +5,13 @@ Texts are compared as given: read both with an `areca.evaluation.normalize.Norma
 
 from __future__ import annotations
 
+import functools
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -114,6 +117,11 @@ def _bootstrap(counts: _Floats, score: Callable[[_Floats], float], seed: int) ->
     return Estimate(score(counts.sum(axis=0)), float(low), float(high), n)
 
 
+def _rate(sums: _Floats) -> float:
+    """Return errors by length. Of empty references each insertion counts 1, as jiwer has it: never infinite."""
+    return float(sums[0] / (sums[1] or 1.0))
+
+
 def _divide(sums: _Floats) -> float:
     return float(sums[0] / sums[1]) if sums[1] else (math.inf if sums[0] else 0.0)
 
@@ -143,7 +151,7 @@ def _share(name: str, count: Callable[[str, str], tuple[int, int]], signature: s
     def counts(pairs: Pairs) -> _Floats:
         return np.array([count(answer, reference) for answer, reference in pairs], dtype=np.float64)
 
-    return Metric(name, lambda a, r: _divide(counts([(a, r)])[0]), counts, _divide, signature)
+    return Metric(name, lambda a, r: _rate(counts([(a, r)])[0]), counts, _rate, signature)
 
 
 def _sacrebleu(name: str, metric: Any, sentence: Any) -> Metric:
@@ -166,13 +174,22 @@ def _require_items(n: int) -> None:
         raise InvalidConfig("nothing to score: expected at least one answer")
 
 
-def metrics() -> Mapping[str, Metric]:
-    """Return the metrics by name: ``exact`` and the error rates as shares, ``bleu`` and ``chrf`` from 0 to 100."""
+@functools.cache
+def metrics(bleu_tokenize: str = "13a") -> Mapping[str, Metric]:
+    """Return the metrics by name: ``exact`` and the error rates as shares, ``bleu`` and ``chrf`` from 0 to 100.
+
+    Of an empty reference the error rates count each insertion as 1, so they are 0 where the answer is empty, too;
+    ``bleu`` and ``chrf`` are 0 where either is empty.
+
+    Args:
+        bleu_tokenize: sacrebleu's name of what ``bleu`` takes for words, see `areca.evaluation.tokenize`.
+    """
     from sacrebleu.metrics.bleu import BLEU
     from sacrebleu.metrics.chrf import CHRF
 
-    bleu, chrf = BLEU(force=True), CHRF()
-    sentence = BLEU(force=True, effective_order=True)  # most answers here are too short for 4-grams
+    bleu, chrf = BLEU(force=True, tokenize=bleu_tokenize), CHRF()
+    # most answers here are too short for 4-grams
+    sentence = BLEU(force=True, tokenize=bleu_tokenize, effective_order=True)
     jiwer = f"jiwer:{metadata.version('jiwer')}"
     found = (
         _share(EXACT, lambda a, r: (a == r, 1), "exact|interval:wilson"),
@@ -181,7 +198,13 @@ def metrics() -> Mapping[str, Metric]:
         _sacrebleu("bleu", bleu, sentence),
         _sacrebleu("chrf", chrf, chrf),
     )
-    return {metric.name: metric for metric in found}
+    return MappingProxyType({metric.name: metric for metric in found})
+
+
+def tokenizer_in(signature: str) -> str:
+    """Return the name of the tokenizer that a signature states; metrics that have none are the same under each."""
+    stated = re.search(r"\|tok:([^|]+)", signature)
+    return stated[1] if stated else "13a"
 
 
 def _signature(metric: Any) -> str:

@@ -47,7 +47,7 @@ NORMALISERS: Mapping[str, Normaliser] = {
     n.name: n
     for n in (
         Normaliser("basic", 1, read_basic, "open text: lowercase words without punctuation"),
-        Normaliser("spoken-values", 1, read_values, "numbers, dates and times read as values, written as words"),
+        Normaliser("spoken-values", 2, read_values, "numbers, dates and times read as values, written as words"),
     )
 }
 

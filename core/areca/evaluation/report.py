@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from areca.errors import InvalidArtifact
 from areca.evaluation.evaluate import EXAMPLES, IDENTITY, RESULTS, question_path
 from areca.evaluation.listening import Example, Player, listening_page
-from areca.evaluation.metrics import Estimate, metrics, ratio
+from areca.evaluation.metrics import Estimate, Metric, metrics, ratio, tokenizer_in
 from areca.evaluation.normalize import find_normaliser
 from areca.evaluation.results import COMPUTE, OUTPUT, SPEECH, TRUTH, ResultRow, read_results
+from areca.evaluation.tokenize import UNSEGMENTED
 from areca.generation.decoding import Decoding
+from areca.languages import language_name
 
 ALL = "all"
-SCORES = ("task", "output", "judge", "source", "language", "n", "exact %", "WER %", "CER %", "BLEU", "chrF")
+COLUMNS = MappingProxyType({"exact": "exact %", "wer": "WER %", "cer": "CER %", "bleu": "BLEU", "chrf": "chrF"})
+"""Metric -> the header of its column."""
+SCORES = ("task", "output", "judge", "source", "language", "n", *COLUMNS.values())
 CEILING = ("ceiling %", "of ceiling %")
 SPEED = ("task", "source", "language", "n", "compute s / s of speech", "mean s of speech")
 SHARES = ("exact", "wer", "cer")
@@ -76,25 +82,47 @@ def _cells(rows: Iterable[ResultRow], key: Callable[[ResultRow], tuple[Any, ...]
 
 
 def _scores(rows: Sequence[ResultRow]) -> Table:
-    of_output = [row for row in rows if row.of == OUTPUT and row.metric == "exact"]
+    of_output = [row for row in rows if row.of == OUTPUT and row.metric in COLUMNS]
     truths = {(row.task, row.field, row.judge, row.id): row.value for row in rows if _is_exact_truth(row)}
     cells = _cells(of_output, lambda row: (row.task, row.field, row.judge or ""))
     judged = bool(truths)
-    lines: list[tuple[str, ...]] = [
-        (*map(str, key), str(len(group)), *_corpus(group), *(_ceiling(group, truths) if judged else ()))
-        for key, group in cells.items()
-    ]
+    lines: list[tuple[str, ...]] = []
+    for key, group in cells.items():
+        of_metric = by_metric(group)
+        scores = (corpus(of_metric.get(name, ())) for name in COLUMNS)
+        ceiling = _ceiling(of_metric.get("exact", ()), truths) if judged else ()
+        lines.append((*map(str, key), str(max(map(len, of_metric.values()))), *scores, *ceiling))
     return Table("Scores", SCORES + CEILING * judged, lines, _notes(rows, judged))
+
+
+def by_metric(rows: Iterable[ResultRow]) -> dict[str, list[ResultRow]]:
+    """Return `rows` by the name of their metric."""
+    groups: dict[str, list[ResultRow]] = {}
+    for row in rows:
+        groups.setdefault(row.metric, []).append(row)
+    return groups
+
+
+def metric_of(rows: Sequence[ResultRow]) -> Metric | None:
+    """Return the metric under which `rows`, all of one name, were scored; None where they are of several, or none."""
+    kinds = {(row.metric, tokenizer_in(row.signature)) for row in rows}
+    if len(kinds) != 1:
+        return None
+    [(name, tokenizer)] = kinds
+    return metrics(tokenizer).get(name)
+
+
+def corpus(rows: Sequence[ResultRow]) -> str:
+    """Return the score of answers together, of one metric; nothing where they were not scored in one way."""
+    metric = metric_of(rows)
+    if metric is None:
+        return ""
+    pairs = [(read_as(row, row.hypothesis), read_as(row, row.reference)) for row in rows]
+    return show(metric.corpus(pairs), 100.0 if metric.name in SHARES else 1.0)
 
 
 def _is_exact_truth(row: ResultRow) -> bool:
     return row.of == TRUTH and row.metric == "exact"
-
-
-def _corpus(group: Sequence[ResultRow]) -> Iterable[str]:
-    pairs = [(read_as(row, row.hypothesis), read_as(row, row.reference)) for row in group]
-    for metric in metrics().values():
-        yield show(metric.corpus(pairs), 100.0 if metric.name in SHARES else 1.0)
 
 
 def read_as(row: ResultRow, text: str) -> str:
@@ -103,22 +131,29 @@ def read_as(row: ResultRow, text: str) -> str:
     Raises:
         InvalidArtifact: `row` was read by another version of the normaliser.
     """
-    name, _, version = row.normaliser.partition("/")
+    return _read(row.normaliser, text, row.text_language or "")
+
+
+@functools.lru_cache(maxsize=200_000)
+def _read(signature: str, text: str, language: str) -> str:
+    name, _, version = signature.partition("/")
     normaliser = find_normaliser(name)
     if str(normaliser.version) != version:
         raise InvalidArtifact(
-            f"results read by {row.normaliser}, this areca has {normaliser.signature}: give the `areca evaluate` that "
+            f"results read by {signature}, this areca has {normaliser.signature}: give the `areca evaluate` that "
             "made them again (nothing is answered twice)"
         )
-    return normaliser(text, row.text_language or "")
+    return normaliser(text, language)
 
 
 def _ceiling(group: Sequence[ResultRow], truths: dict[Any, float]) -> tuple[str, str]:
     keys = [(row.task, row.field, row.judge, row.id) for row in group]
-    if not all(key in truths for key in keys):
+    if not keys or not all(key in truths for key in keys):
         return "", ""
     of_truth = [truths[key] for key in keys]
     share = sum(of_truth) / len(of_truth)
+    if not share:
+        return "0.0", ""
     return f"{100 * share:.1f}", show(ratio([row.value for row in group], of_truth), 100.0)
 
 
@@ -130,8 +165,26 @@ def _notes(rows: Sequence[ResultRow], judged: bool) -> tuple[str, ...]:
     ]
     if judged:
         notes.append("Ceiling: exact matches of the same judge on the true recordings of the same examples.")
-    signatures = dict.fromkeys(f"`{row.signature}`" for row in scored)
-    return (*notes, "Signatures: " + ", ".join(signatures) + ".")
+    return (*notes, *_of_scripts(scored), *_signatures(scored))
+
+
+def _of_scripts(rows: Sequence[ResultRow]) -> Iterable[str]:
+    unsegmented = sorted({row.text_language for row in rows if row.text_language} & UNSEGMENTED)
+    if unsegmented:
+        yield (
+            f"{', '.join(f'{language_name(code)} ({code})' for code in unsegmented)}: written without spaces between "
+            "words, so CER is the figure to read; WER takes what is between two spaces for a word: a sentence, often."
+        )
+    if len({tokenizer_in(row.signature) for row in rows if row.metric == "bleu"}) > 1:
+        yield "BLEU is left empty where languages come together whose words are told apart differently: see each."
+
+
+def _signatures(rows: Sequence[ResultRow]) -> Iterable[str]:
+    stated = dict.fromkeys((row.metric, row.signature) for row in rows if row.metric in COLUMNS)
+    used = [metrics(tokenizer_in(signature))[name].signature for name, signature in stated]
+    yield "Signatures: " + ", ".join(f"`{signature}`" for signature in dict.fromkeys(used)) + "."
+    if others := [signature for _, signature in stated if signature not in used]:
+        yield "Single examples were scored under: " + ", ".join(f"`{signature}`" for signature in others) + "."
 
 
 def _speed(rows: Sequence[ResultRow]) -> Table:

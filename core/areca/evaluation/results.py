@@ -14,7 +14,9 @@ from areca.evaluation.journal import Journal
 from areca.evaluation.judging import Heard, OpenJudge
 from areca.evaluation.metrics import metrics
 from areca.evaluation.normalize import Normaliser
+from areca.evaluation.tokenize import BleuTokenize, bleu_tokenizer
 from areca.files import replacing
+from areca.languages import known_code
 from areca.manifest import Utterance
 from areca.tasks import Field, Task
 
@@ -67,8 +69,8 @@ def spoken_fields(task: Task) -> list[Field]:
 
 
 def language_of(row: Utterance, field: Field) -> str | None:
-    """Return the language of an output."""
-    return row.target_language if field.path.startswith("target.") else row.language
+    """Return the language of an output, as code where it is known: judges and normalisers know codes."""
+    return known_code(row.target_language if field.path.startswith("target.") else row.language)
 
 
 def truth_of(row: Utterance, field: Field) -> str:
@@ -87,9 +89,10 @@ class Scoring:
         judges: Sequence[OpenJudge],
         answers: Journal[Answer],
         heard: Journal[Heard],
+        bleu_tokenize: BleuTokenize = "auto",
     ) -> None:
         self._normaliser, self._judges, self._answers, self._heard = normaliser, judges, answers, heard
-        self._metrics = metrics()
+        self._bleu_tokenize = bleu_tokenize
 
     def __call__(self, task: Task, name: str, row: Utterance) -> Iterator[ResultRow]:
         """Yield the rows of every output field under every metric, and for speech under every judge."""
@@ -99,7 +102,7 @@ class Scoring:
                 "id": row.id,
                 "task": name,
                 "field": field.path,
-                "language": row.language,
+                "language": known_code(row.language),
                 "text_language": language_of(row, field),
                 "source": row.source,
                 "reference": _reference(row, field),
@@ -123,7 +126,7 @@ class Scoring:
     ) -> Iterator[ResultRow]:
         texts = (hypothesis, common["reference"])
         read_texts = [self._normaliser(text, common["text_language"] or "") for text in texts]
-        for metric in self._metrics.values():
+        for metric in metrics(bleu_tokenizer(self._bleu_tokenize, common["text_language"])).values():
             yield ResultRow(
                 **common,
                 of=of,
@@ -162,7 +165,7 @@ def write_results(path: Path, rows: Iterable[ResultRow]) -> None:
     """Write rows as JSON Lines; the file appears whole or not at all."""
     with replacing(path) as draft, draft.open("w", encoding="utf-8", newline="\n") as file:
         for row in rows:
-            file.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
+            file.write(json.dumps(asdict(row), ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_results(path: Path) -> list[ResultRow]:

@@ -9,7 +9,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 LARGEST_NUMBER = 9_999
+LARGEST_ORDINAL = 999
 DAYS = 31
+_SWISS = {7: "septante", 8: "huitante", 9: "nonante"}
+_ENDINGS = {
+    "de": (("$", "nrsm"),),
+    "es": (("o$", ("a", "os", "as")),),
+    "fr": (("premier$", ("premiere", "premiers", "premieres")), ("eme$", ("emes",))),
+    "it": (("o$", "aie"),),
+}
+"""By language: how ordinals end in other genders, numbers and cases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +32,11 @@ class Language:
         halves: whether hours are said by the 12-hour clock, with "a m" and "p m".
         zero: what is said before one-digit minutes, the first being the one written; () where nothing is.
         respell: patterns and replacements that bring spellings of one number together.
+        decimal: the mark before a fraction in digits; the other one of "," and "." is between thousands.
+        point: words for it; the first is the one written.
+        suffix: pattern of what makes digits an ordinal, without accents.
+        before: words before a time whose minutes are behind a full stop, as "at 2.35".
+        minus, percent: what the signs are said as.
     """
 
     joins: frozenset[str]
@@ -31,6 +45,12 @@ class Language:
     halves: bool = False
     zero: tuple[str, ...] = ()
     respell: tuple[tuple[str, str], ...] = ()
+    decimal: str = ","
+    point: tuple[str, ...] = ()
+    suffix: str = ""
+    before: tuple[str, ...] = ()
+    minus: str = "minus"
+    percent: str = "percent"
 
 
 LANGUAGES: Mapping[str, Language] = {
@@ -41,6 +61,10 @@ LANGUAGES: Mapping[str, Language] = {
         halves=True,
         zero=("oh", "o"),
         respell=(("^a(?=hundred|thousand)", "one"),),
+        decimal=".",
+        point=("point",),
+        suffix="st|nd|rd|th",
+        before=("at",),
     ),
     "es": Language(
         frozenset({"y"}),
@@ -48,25 +72,44 @@ LANGUAGES: Mapping[str, Language] = {
         ("horas", "hora"),
         halves=True,
         zero=("cero",),
-        respell=(("^una?$", "uno"), ("un$", "uno")),
+        respell=(("^una?$", "uno"), ("un$", "uno"), ("cientas", "cientos")),
+        point=("coma", "punto"),
+        suffix=r"\.?(?:[oa]s?|er[oa]?|d[oa]|t[oa]|m[oa]|v[oa]|n[oa])",
+        before=("la", "las"),
+        minus="menos",
+        percent="por ciento",
     ),
     "fr": Language(
         frozenset({"et"}),
         frozenset({"le", "la", "a", "du"}),
         ("heures", "heure", "h"),
-        respell=(("une$", "un"), ("cents", "cent")),
+        respell=(("une$", "un"), ("cents", "cent"), ("vingts", "vingt"), ("octante", "huitante")),
+        point=("virgule", "point"),
+        suffix="ers?|eres?|re|n?de?s?|i?emes?|es?",
+        before=("a",),
+        minus="moins",
+        percent="pour cent",
     ),
     "de": Language(
         frozenset(),
         frozenset({"der", "den", "dem", "am", "um"}),
         ("uhr",),
-        respell=(("eins?(?=hundert|tausend)", ""), ("^eine?$", "eins")),
+        respell=(("eins?(?=hundert|tausend)", ""), ("^eine?$", "eins"), ("zwo(?!lf)", "zwei")),
+        point=("komma", "punkt"),
+        suffix="s?te[nrsm]?",
+        before=("um", "ab", "bis"),
+        percent="prozent",
     ),
     "it": Language(
         frozenset(),
         frozenset({"il", "lo", "le", "la", "e", "di", "del", "alle"}),
         ("ore", "ora"),
         respell=(("oo", "o"), ("dicott", "diciott"), ("^una?$", "uno")),
+        point=("virgola", "punto"),
+        suffix="[oa]",
+        before=("alle", "ore"),
+        minus="meno",
+        percent="per cento",
     ),
 }
 """Languages that can be read, by ISO 639-1 code."""
@@ -90,9 +133,9 @@ class Lexicon:
 
 
 def fold(text: str) -> str:
-    """Return `text` in lower case without accents; "ß" is "ss"."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(c for c in decomposed if not unicodedata.combining(c))
+    """Return `text` in lower case without accents; "ß" is "ss". Figures like "½" and "²" stay, apart from digits."""
+    spaced = "".join(f" {c} " if unicodedata.category(c) == "No" else unicodedata.normalize("NFKD", c) for c in text)
+    return "".join(c for c in spaced.casefold() if not unicodedata.combining(c))
 
 
 @functools.lru_cache(maxsize=50_000)
@@ -127,14 +170,22 @@ def _spoken_numbers(code: str) -> Iterator[tuple[int, str]]:
     if code == "de":
         for n in range(1100, 2000):
             yield n, _together(say(n, code, "year"))
+    if code == "fr":  # of Belgium and Switzerland
+        for n in (n for n in range(LARGEST_NUMBER + 1) if n % 100 // 10 in _SWISS):
+            hundreds, unit = (say(m, code) if m else "" for m in (n - n % 100, n % 10))
+            yield n, _together(f"{hundreds} {_SWISS[n % 100 // 10]} {unit}")
 
 
 def _spoken_ordinals(code: str) -> Iterator[tuple[int, str]]:
-    for n in range(1, DAYS + 1):
+    for n in range(1, LARGEST_ORDINAL + 1):
         said = _together(say(n, code, "ordinal"))
         yield n, said
-        if code == "de":
-            yield from ((n, said + ending) for ending in "nrs")
+        for pattern, endings in _ENDINGS.get(code, ()):
+            yield from ((n, re.sub(pattern, ending, said)) for ending in endings)
+    if code == "fr":
+        yield from ((2, said) for said in ("second", "seconde"))
+    if code == "es":
+        yield from ((n, say(n, code, "ordinal")[:-1]) for n in (1, 3))
 
 
 def _together(words: str) -> str:

