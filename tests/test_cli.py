@@ -69,6 +69,8 @@ def test_list_of_a_kind_and_as_json(shop: Any) -> None:
     assert {row["kind"] for row in rows.values()} == {"tokenizer"}
     assert rows["good:good/gadget"]["version"] == "2.5"
     assert rows["good:good/gadget"]["health"] == "ok"
+    assert rows["good:good/gadget"]["license"] == "not stated"
+    assert rows["areca:units/usm-v2"]["license"] == "Apache-2.0"
     assert rows["needy:needy/needy"]["missing"] == ["no_engine"]
     broken = {"plugin": "raises", "distribution": "bad", "version": "1.0", "error": "RuntimeError: boom"}
     assert broken in listed["broken"]
@@ -90,7 +92,8 @@ def test_show_says_all_there_is(shop: Any) -> None:
     ):
         assert line in done.stdout
     assert "  needs     tokenizer: a tokenizer, by its role or as {name: ...}" in shop.areca("show", "dedup").stdout
-    assert "weights: CC-BY-NC-4.0" in shop.areca("show", "encodec").stdout
+    assert "licence   Apache-2.0; weights: CC-BY-NC-4.0" in shop.areca("show", "encodec").stdout
+    assert "  licence   not stated\n" in shop.areca("show", "gadget").stdout  # nobody states one in its author's place
 
 
 def test_unknown_name_is_an_error_on_stderr(shop: Any) -> None:

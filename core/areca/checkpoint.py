@@ -222,7 +222,7 @@ def _origin(part: Part, artifact: Artifact | None) -> dict[str, Any]:
         "distribution": provider.distribution,
         "version": provider.version,
         "commit": commit_of(provider.distribution),
-        "license": part.entry.component.license,
+        "license": part.entry.component.stated_license,
         "weights_license": part.entry.component.weights_license,
         "weights": artifact.fingerprint if artifact else None,
         "contents": _contents(part),

@@ -57,7 +57,7 @@ class Component:
         reads: earlier revisions whose fitted files this one loads and uses as they did: only fitting has changed.
         extra: pip extra of its distribution that brings what ``requires`` names.
         paper: URL of the paper it implements.
-        license: SPDX expression of the code.
+        license: SPDX expression of the code; None: not stated, and nobody states one in its place.
         weights_license: SPDX expression of the weights it loads, if any.
         check: option values, and needs, under which the conformance kit can make it in seconds.
 
@@ -79,7 +79,7 @@ class Component:
     reads: frozenset[int] = frozenset()
     extra: str | None = None
     paper: str | None = None
-    license: str = "Apache-2.0"
+    license: str | None = None
     weights_license: str | None = None
     check: Mapping[str, Any] = field(default_factory=dict)
 
@@ -98,6 +98,11 @@ class Component:
         if unknown := set(self.tags).union(*self.needs_tags.values()) - set(TAGS):
             raise ValueError(f"tags of {self.name!r}: {sorted(unknown)} unknown; there are {sorted(TAGS)}")
         self._check_needs()
+
+    @property
+    def stated_license(self) -> str:
+        """The licence of the code as it is shown: an SPDX expression, or ``"not stated"``."""
+        return self.license or "not stated"
 
     def _check_needs(self) -> None:
         taken = {"name", *(f.name for f in fields(self.config))}

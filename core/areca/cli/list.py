@@ -58,6 +58,7 @@ def _row(entry: Entry) -> dict[str, Any]:
         "version": provider.version,
         "summary": component.summary,
         "tags": sorted(component.tags),
+        "license": component.stated_license,
         "missing": list(entry.missing()),
         "health": common.health(entry),
     }

@@ -26,7 +26,7 @@ def _facts(entry: Entry) -> Iterator[str]:
     if component.paper:
         yield f"  paper     {component.paper}"
     weights = f"; weights: {component.weights_license}" if component.weights_license else ""
-    yield f"  licence   {component.license}{weights}"
+    yield f"  licence   {component.stated_license}{weights}"
     for tag in sorted(component.tags):
         yield f"  tag       {tag}: {TAGS[tag]}"
     for need, kind in component.needs.items():

@@ -78,6 +78,7 @@ def areca_components() -> Iterable[Component]:
         spec="areca_decoder:spec",
         target="areca_decoder.model:Decoder",
         summary="small Llama-type decoder with a subword text tokenizer trained on the recipe's own text",
+        license="Apache-2.0",
         requires=("torch", "transformers", "tokenizers"),
         tags=frozenset({"fit", "resume"}),
         check={

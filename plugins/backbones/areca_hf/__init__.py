@@ -130,6 +130,7 @@ def areca_components() -> Iterable[Component]:
         spec="areca_hf:spec",
         target="areca_hf.model:HFBackbone",
         summary="any causal LM of transformers: hub id, directory, GGUF file, or from scratch by its config",
+        license="Apache-2.0",
         requires=("torch", "transformers"),
         paper="https://arxiv.org/abs/1910.03771",
     )

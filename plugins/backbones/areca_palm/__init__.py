@@ -114,6 +114,7 @@ def areca_components() -> Iterable[Component]:
         spec="areca_palm:spec",
         target="areca_palm.model:Palm",
         summary="PaLM: parallel block, SwiGLU, multi-query attention, tied embeddings; nano, 128M, 1B, 8B",
+        license="Apache-2.0",
         requires=("torch", "transformers", "tokenizers"),
         tags=frozenset({"fit", "resume"}),
         check={

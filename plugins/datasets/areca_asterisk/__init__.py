@@ -64,6 +64,7 @@ def areca_components() -> Iterable[Component]:
             spec="areca_asterisk:spec",
             target="areca_asterisk.dataset:Asterisk",
             summary="2,660 telephone prompts by one professional voice a language, parallel in en, es, fr, it, ru",
+            license="Apache-2.0",
             requires=("av",),
             tags=frozenset({"fit", "resume"}),
             extra="formats",

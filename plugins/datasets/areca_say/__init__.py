@@ -114,6 +114,7 @@ def areca_components() -> Iterable[Component]:
             spec="areca_say:spec",
             target="areca_say.dataset:Say",
             summary="spoken numbers, dates and times in en, es, fr, de, it, with the English translation",
+            license="Apache-2.0",
             requires=("num2words", "babel", "av"),  # espeak-ng is asked for where it speaks: people need none
             tags=frozenset({"fit", "resume"}),
             extra="synthetic",

@@ -86,6 +86,7 @@ def _component(name: str, config: type[Config], summary: str) -> Component:
         spec="areca_speech:spec",
         target="areca_speech.task:SpeechTask",
         summary=summary,
+        license="Apache-2.0",
         paper=_PAPER,
     )
 

@@ -124,6 +124,7 @@ def _row(config: type[CodecConfig], target: str, summary: str, paper: str, weigh
         spec="areca_codecs:spec",
         target=f"areca_codecs.model:{target}",
         summary=summary,
+        license="Apache-2.0",
         requires=("torch", "transformers"),
         tags=frozenset({"decode"}),
         paper=paper,

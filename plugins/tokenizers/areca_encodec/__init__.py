@@ -81,6 +81,7 @@ def areca_components() -> Iterable[Component]:
         spec="areca_encodec:spec",
         target="areca_encodec.model:EncodecTokenizer",
         summary="EnCodec 24 kHz: 2 to 32 residual codebooks of 1024 at 75 Hz, and back to audio",
+        license="Apache-2.0",
         requires=("torch", "torchaudio", "encodec"),
         tags=frozenset({"decode"}),
         extra="encodec",

@@ -75,6 +75,7 @@ def areca_components() -> Iterable[Component]:
         spec="areca_lyra:spec",
         target="areca_lyra.model:LyraTokenizer",
         summary="Lyra v2, a SoundStream: 1 to 46 residual codebooks of 16 at 50 Hz, and back to audio",
+        license="Apache-2.0",
         requires=("torch", "ai_edge_litert"),
         tags=frozenset({"decode"}),
         extra="lyra",

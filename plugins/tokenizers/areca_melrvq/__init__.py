@@ -53,6 +53,7 @@ def areca_components() -> Iterable[Component]:
         spec="areca_melrvq:spec",
         target="areca_melrvq.model:MelRvq",
         summary="residual k-means over log-mel frames, decoded by Griffin-Lim",
+        license="Apache-2.0",
         requires=("torch", "safetensors"),
         tags=frozenset({"fit", "resume", "decode"}),
         revision=3,

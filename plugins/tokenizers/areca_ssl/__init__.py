@@ -116,6 +116,7 @@ def _component(name: str, config: type[SslConfig], summary: str, paper: str, wei
         spec="areca_ssl:spec",
         target="areca_ssl.model:SslUnits",
         summary=summary,
+        license="Apache-2.0",
         requires=("torch", "transformers", "huggingface_hub", "safetensors"),
         tags=frozenset({"fit", "resume", "features"}),
         revision=3,

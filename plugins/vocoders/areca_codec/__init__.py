@@ -33,6 +33,7 @@ def areca_components() -> Iterable[Component]:
         spec="areca_codec:spec",
         target="areca_codec.model:Codec",
         summary="decodes the tokens of a codec that the language model writes itself",
+        license="Apache-2.0",
         needs={"tokenizer": Kind.TOKENIZER},
         needs_tags={"tokenizer": frozenset({"decode"})},
         requires=("torch",),

@@ -95,6 +95,7 @@ def areca_components() -> Iterable[Component]:
         spec="areca_unitmel:spec",
         target="areca_unitmel.model:UnitMel",
         summary="speech units to log-mel by a convolutional net, then Griffin-Lim; one voice, that of its data",
+        license="Apache-2.0",
         needs={"tokenizer": Kind.TOKENIZER},
         requires=("torch", "safetensors"),
         tags=frozenset({"fit", "resume"}),

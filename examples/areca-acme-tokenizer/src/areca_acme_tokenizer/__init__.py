@@ -44,6 +44,7 @@ def areca_components() -> Iterable[Component]:
         spec="areca_acme_tokenizer:spec",
         target="areca_acme_tokenizer.mulaw:Mulaw",
         summary="companded samples as tokens, and back to audio",
+        license="Apache-2.0",
         requires=("torch",),
         tags=frozenset({"decode"}),
         paper="https://www.itu.int/rec/T-REC-G.711",
