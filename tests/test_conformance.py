@@ -117,3 +117,9 @@ def test_every_check_has_a_wrong_component() -> None:
         ("tokenizer" if name in shared else kind, name) for kind, name in own
     }
     assert {(kind, f"check_{check}") for kind, check in MESSAGES} == wanted
+
+
+def test_every_component_that_areca_brings_states_its_licence() -> None:
+    components = [e.component for e in Registry.discover().entries() if e.provider.distribution == "areca"]
+    assert len(components) > 15
+    assert {c.name: c.license for c in components if c.license != "Apache-2.0"} == {}

@@ -248,9 +248,3 @@ print(json.dumps(resolve(registry, Kind.TOKENIZER, {"name": "my-codec"}, role="s
     code.write_text(code.read_text() + "# as the paper has it\n")
     keys.append(key())
     assert [keys.index(k) for k in keys] == [0, 0, 0, 3, 4, 5, 6]
-
-
-def test_every_component_that_areca_brings_states_its_licence() -> None:
-    components = [e.component for e in Registry.discover().entries() if e.provider.distribution == "areca"]
-    assert len(components) > 15
-    assert {c.name: c.license for c in components if c.license != "Apache-2.0"} == {}

@@ -14,6 +14,10 @@ class ArecaWarning(UserWarning):
     """Base of every warning given on purpose."""
 
 
+class TextLost(ArecaWarning):
+    """A text of which the LM's text tokenizer cannot spell every letter."""
+
+
 class UnknownComponent(ArecaError, LookupError):
     """No installed plugin provides a component of that name."""
 

@@ -108,13 +108,14 @@ def _resolve(language: str) -> tuple[str, str]:
 
 def _by_tag(tag: str) -> str | None:
     import langcodes
+    from langcodes.tag_parser import LanguageTagError
 
     try:
         found = langcodes.Language.get(tag)
         if not found.is_valid() or _NO_LANGUAGE.fullmatch(found.language or "und"):
             return None
         forms = [langcodes.Language.get(langcodes.standardize_tag(tag, macro=macro)) for macro in (False, True)]
-    except langcodes.LanguageTagError:
+    except LanguageTagError:
         return None
     codes = [str(form.language) for form in forms]
     return next((code for code in codes if code in LANGUAGES), codes[0])
@@ -189,9 +190,9 @@ def _spoken_in(country: str) -> tuple[str, str] | None:
 
     territory = get_global("territory_aliases").get(country.upper(), [country.upper()])[0]
     place = Language.make(territory=territory)
-    if len(territory) != 2 or not place.is_valid() or place.maximize().language == "und":
+    if len(territory) != 2 or not place.is_valid():
         return None
-    language = place.maximize().language
+    language = place.maximize().language or "und"
     return place.territory_name("en"), language if language in LANGUAGES else "en"
 
 

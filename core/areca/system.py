@@ -20,6 +20,7 @@ from areca.generation.batch import Asked, Batch
 from areca.generation.decoding import Decoding
 from areca.generation.generate import Generated
 from areca.lm.model import SpeechLM
+from areca.lm.spelling import warn_of_texts
 from areca.parts import Part, resolve
 from areca.questions import Question, Result, Sound, check_texts, input_kind, languages_of, read_sound
 from areca.specs import TokenizerSpec
@@ -164,6 +165,8 @@ class System:
         """
         wanted = self.task(task)
         asked = Asked(wanted, languages_of(wanted, source, target), decoding or Decoding())
+        texts = check_texts(items) if input_kind(wanted) == "text" else []
+        warn_of_texts(self.lm.text_tokenizer, [wanted.header(asked.languages), *texts])
         voice_prompt = self._voice(wanted, voice)
         name = task.replace(",", "+").replace(" ", "")
         starts = range(0, len(items), batch)

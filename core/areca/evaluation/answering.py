@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
 from areca.audio import write
-from areca.errors import InvalidConfig, InvalidManifest
+from areca.errors import InvalidConfig, InvalidManifest, TextLost
 from areca.evaluation.journal import Journal
 from areca.evaluation.options import EvaluationConfig
 from areca.generation.decoding import Decoding
@@ -126,19 +128,37 @@ def answer_rows(
     field = system.task(name).inputs[0].path
     done = len(rows) - len(left)
     warm = False
-    for (source, target), group in groups.items():
-        for start in range(0, len(group), config.batch):
-            some = group[start : start + config.batch]
-            items = [_question(manifest, row, field) for row in some]
-            if not warm:
-                system.answer(name, items[:1], source=source, target=target, decoding=config.decoding, batch=1)
-                warm = True
-            results = system.answer(
-                name, items, source=source, target=target, decoding=config.decoding, batch=len(items)
-            )
-            journal.add([_keep(directory, name, row, r) for row, r in zip(some, results, strict=True)])
-            done += len(some)
-            progress(done, len(rows), name)
+    with _one_warning(TextLost):
+        for (source, target), group in groups.items():
+            for start in range(0, len(group), config.batch):
+                some = group[start : start + config.batch]
+                items = [_question(manifest, row, field) for row in some]
+                if not warm:
+                    system.answer(name, items[:1], source=source, target=target, decoding=config.decoding, batch=1)
+                    warm = True
+                results = system.answer(
+                    name, items, source=source, target=target, decoding=config.decoding, batch=len(items)
+                )
+                journal.add([_keep(directory, name, row, r) for row, r in zip(some, results, strict=True)])
+                done += len(some)
+                progress(done, len(rows), name)
+
+
+@contextmanager
+def _one_warning(category: type[Warning]) -> Iterator[None]:
+    """Show the first warning of `category` only: every batch would have one of its own."""
+    show: Any = warnings.showwarning
+    shown = False
+
+    def once(message: Warning | str, kind: type[Warning], *where: Any, **more: Any) -> None:
+        nonlocal shown
+        if not (shown and issubclass(kind, category)):
+            show(message, kind, *where, **more)
+        shown = shown or issubclass(kind, category)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = once
+        yield
 
 
 def _question(manifest: Manifest, row: Utterance, field: str) -> Sound:

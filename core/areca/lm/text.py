@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +11,10 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from areca.errors import IncompatibleParts, InvalidArtifact
+from areca.errors import IncompatibleParts, InvalidArtifact, quote
+
+_MOST_WORDS = 500_000
+"""Words that are remembered as spelt, at most."""
 
 
 class TextTokenizer:
@@ -23,6 +26,7 @@ class TextTokenizer:
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
         self.files = dict(sorted(files.items()))
+        self._spelt: set[str] = set()
 
     @classmethod
     def of(cls, tokenizer: Any) -> TextTokenizer:
@@ -78,9 +82,50 @@ class TextTokenizer:
         return backend
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of `text`, without special tokens whatever it says."""
-        return list(self.backend.encode(text, add_special_tokens=False).ids)
+        """Return the ids of `text`, without special tokens whatever it says.
+
+        Raises:
+            IncompatibleParts: the tokenizer has no token for a part of it, and none for the unknown.
+        """
+        try:
+            return list(self.backend.encode(text, add_special_tokens=False).ids)
+        except Exception as e:  # tokenizers has no errors of its own
+            raise IncompatibleParts(f"the text tokenizer of the backbone cannot encode {quote(text)}: {e}") from e
+
+    def misspelt(self, texts: Iterable[str]) -> dict[str, str]:
+        """Return what encoding and decoding makes of those of `texts` that it changes.
+
+        White space, and what the tokenizer's own normaliser changes (case, accents, width), do not count.
+        """
+        distinct = list(dict.fromkeys(texts))
+        # Most words come often: each is tried once, and a text only where one of its words was changed.
+        words = {word for text in distinct for word in text.split()} - self._spelt
+        wrong = set(self._changed(sorted(words)))
+        if len(self._spelt) > _MOST_WORDS:
+            self._spelt.clear()
+        self._spelt |= words - wrong
+        return self._changed([text for text in distinct if not wrong.isdisjoint(text.split())]) if wrong else {}
+
+    def _changed(self, texts: Sequence[str]) -> dict[str, str]:
+        try:
+            ids = [encoded.ids for encoded in self.backend.encode_batch_fast(texts, add_special_tokens=False)]
+        except Exception:  # one of them has no ids at all: `encode` says which
+            ids = [self.encode(text) for text in texts]
+        decoded = self.backend.decode_batch(ids, skip_special_tokens=True)
+        pairs = zip(texts, decoded, strict=True)
+        return {text: other for text, other in pairs if text != other and not self._reads_alike(text, other)}
+
+    def _reads_alike(self, text: str, decoded: str) -> bool:
+        if _letters(text) == _letters(decoded):
+            return True
+        normaliser = self.backend.normalizer
+        return normaliser is not None and _letters(normaliser.normalize_str(text)) == _letters(decoded)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of `ids`; special tokens and ids without a token stand for nothing."""
         return str(self.backend.decode(list(ids), skip_special_tokens=True))
+
+
+def _letters(text: str) -> str:
+    """Return `text` without white space, which SentencePiece writes as "▁"."""
+    return "".join(text.split()).replace("▁", "")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from areca.errors import InvalidCodes, InvalidConfig, InvalidManifest
 from areca.files import replacing
 from areca.interfaces import Progress, no_progress
+from areca.lm.spelling import check_headers, warn_of_rows
 from areca.manifest import Manifest, Utterance
 from areca.tasks import Task, values_of
 from areca.types import Codes
@@ -67,6 +68,19 @@ def _values(row: Utterance, tables: Tables) -> dict[str, str | Codes]:
     return values_of(row, {column: table[row.id] for column, table in tables.items()})
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What a task's examples lack.
+
+    Args:
+        too_long: rows that are left out as too long.
+        text_lost: rows of whose text the LM's text tokenizer cannot spell everything; they are kept without it.
+    """
+
+    too_long: int
+    text_lost: int
+
+
 class Examples:
     """The examples of every task, one task after the other.
 
@@ -101,7 +115,8 @@ def write_examples(
     *,
     longest: int,
     progress: Progress = no_progress,
-) -> list[int]:
+    check_text: bool = True,
+) -> list[LeftOut]:
     """Encode each row for each task whose fields it has; the file appears whole or not at all.
 
     Args:
@@ -111,19 +126,26 @@ def write_examples(
         tasks: in the order in which examples lie in the file.
         longest: examples of more ids are left out.
         progress: told how many rows of all tasks are done.
+        check_text: whether rows whose text the LM's text tokenizer cannot spell are counted, with a warning a task.
 
     Returns:
-        For each task, how many examples were left out as too long.
+        For each task, what its examples lack.
 
     Raises:
         InvalidManifest: no row has the fields that a task needs.
         InvalidConfig: a row's language is unknown to a task that names it; the message names file and row.
         InvalidCodes: a row's codes do not fit the LM; the message names the row.
+        IncompatibleParts: the text tokenizer cannot spell a task's header, or takes it for another's.
     """
     left_out = []
+    rows_of = [_rows_for(manifest, task) for task in tasks]
+    headers: dict[str, str] = {}
+    for task, rows in zip(tasks, rows_of, strict=True):
+        headers = {**_headers(manifest, task, rows), **headers}
+    check_headers(lm.text_tokenizer, dict(sorted(headers.items())))
     with replacing(path) as draft, pa.OSFile(str(draft), "wb") as file, pa.ipc.new_file(file, _SCHEMA) as writer:
-        for number, task in enumerate(tasks):
-            rows = _rows_for(manifest, task)
+        for number, (task, rows) in enumerate(zip(tasks, rows_of, strict=True)):
+            lost = warn_of_rows(lm.text_tokenizer, task.name, task.task, rows) if check_text else 0
             kept, block = 0, []
             for done, row in enumerate(rows, start=1):
                 found = task.encode(lm, row)
@@ -139,14 +161,13 @@ def write_examples(
                     )
             if not kept:
                 raise InvalidManifest(f"task {task.name}: all {len(rows)} examples are longer than {longest} ids")
-            left_out.append(len(rows) - kept)
+            left_out.append(LeftOut(too_long=len(rows) - kept, text_lost=lost))
     return left_out
 
 
 def _rows_for(manifest: Manifest, task: TaskRows) -> list[Utterance]:
     missing = {row.id: task.task.fields_missing(row) for row in manifest.rows}
     if rows := [row for row in manifest.rows if not missing[row.id]]:
-        _check_languages(manifest, task, rows)
         return rows
     row = manifest.rows[0]
     raise InvalidManifest(
@@ -155,13 +176,16 @@ def _rows_for(manifest: Manifest, task: TaskRows) -> list[Utterance]:
     )
 
 
-def _check_languages(manifest: Manifest, task: TaskRows, rows: Sequence[Utterance]) -> None:
+def _headers(manifest: Manifest, task: TaskRows, rows: Sequence[Utterance]) -> dict[str, str]:
+    """Return the headers of a task's prompts, each with the task's name."""
     # Not refused on reading: only prompts need a language's name, and tokenizers are fitted to speech of any.
+    found = {}
     for row in rows:
         try:
-            task.task.header(values_of(row, {}))
+            found[task.task.header(values_of(row, {}))] = task.name
         except InvalidConfig as e:
             raise InvalidConfig(f"{manifest.path or manifest.root}: row {row.id!r}, task {task.name}: {e}") from e
+    return found
 
 
 def collate(examples: Examples, rows: Sequence[NDArray[np.int64]], pad: int) -> dict[str, torch.Tensor]:

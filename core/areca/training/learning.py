@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,15 +59,17 @@ def _examples(pipeline: Pipeline, path: Path, lm: SpeechLM, split: str, tasks: l
         manifest = pipeline.data().select(split=split)
         with pipeline.progress(f"examples of {split}"):
             progress = pipeline.shop.progress
-            left_out = write_examples(path, lm, manifest, tasks, longest=longest, progress=progress)
-        write_json(told, left_out)
+            left_out = write_examples(
+                path, lm, manifest, tasks, longest=longest, progress=progress, check_text=split == "train"
+            )
+        write_json(told, [asdict(of_task) for of_task in left_out])
     return Examples(path, len(tasks))
 
 
 def _summary(pipeline: Pipeline, lm: SpeechLM, work: Path, tasks: list[TaskRows], examples: Examples) -> dict[str, Any]:
     left_out = json.loads((work / "train.json").read_text(encoding="utf-8"))
     rows = [
-        {"task": task.name, "weight": task.weight, "examples": size, "too_long": left}
+        {"task": task.name, "weight": task.weight, "examples": size, **left}
         for task, size, left in zip(tasks, examples.sizes, left_out, strict=True)
     ]
     return {"tasks": rows, "validation_loss": _validation(pipeline, lm, work)}
