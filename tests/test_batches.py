@@ -17,7 +17,7 @@ from areca.specs import Stream
 from areca.tasks import Field, Task
 from areca.testing.tiny import tiny_backbone
 from areca.training.batches import Batches, Mixture, bucket, pack
-from areca.training.examples import Examples, TaskRows, collate, write_examples
+from areca.training.examples import Examples, LeftOut, TaskRows, collate, write_examples
 from areca.types import Codes
 
 ASR = Task("ASR", (Field("source.audio"),), (Field("source.text"),))
@@ -43,7 +43,7 @@ def examples(lm: SpeechLM, tmp_path_factory: pytest.TempPathFactory) -> Examples
     manifest, codes = corpus()
     tasks = [TaskRows("asr", ASR, 1.0, codes, {}), TaskRows("tts", TTS, 1.0, {}, codes)]
     path = tmp_path_factory.mktemp("examples") / "train.arrow"
-    assert write_examples(path, lm, manifest, tasks, longest=100) == [0, 0]
+    assert write_examples(path, lm, manifest, tasks, longest=100) == [LeftOut(0, 0)] * 2
     return Examples(path, 2)
 
 
@@ -122,7 +122,7 @@ def test_too_long_examples_are_counted(lm: SpeechLM, tmp_path: Path) -> None:
     lengths = [len(task.encode(lm, row).ids) for row in manifest.rows]
     longest = sorted(lengths)[20]
     left = write_examples(tmp_path / "x.arrow", lm, manifest, [task], longest=longest)
-    assert left == [sum(n > longest for n in lengths)]
+    assert left == [LeftOut(sum(n > longest for n in lengths), 0)]
     assert Examples(tmp_path / "x.arrow", 1).lengths.max() <= longest
 
 

@@ -154,6 +154,7 @@ def test_validation_loss_is_recorded(pipeline: Pipeline, checkpoint: Path) -> No
     assert all(0 < loss < 10 for loss in summary["validation_loss"])
     assert pipeline.validation_loss() == dict(zip(("asr", "asr+ast"), summary["validation_loss"], strict=True))
     assert [task["examples"] for task in summary["tasks"]] == [24, 24]
+    assert [(task["too_long"], task["text_lost"]) for task in summary["tasks"]] == [(0, 0)] * 2
 
 
 def test_validation_loss_is_recorded_for_the_tasks_that_have_rows(checkpoint: Path, root: Path) -> None:

@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerFast
 
 import areca
 from areca.config import parse_config
-from areca.errors import IncompatibleParts, TextLost
+from areca.errors import ArecaWarning, IncompatibleParts, TextLost
 from areca.evaluation.answering import answer_rows, answers_journal
 from areca.evaluation.options import EvaluationConfig
 from areca.interfaces import Backbone
@@ -157,6 +157,14 @@ def test_a_header_that_loses_letters_is_refused_before_training(tmp_path: Path) 
     assert written(lowercasing, tmp_path, rows("un")) == [LeftOut(0, 0)]
 
 
+def test_a_country_taken_for_a_language_warns_once_a_task_and_its_name_does_not(tmp_path: Path) -> None:
+    lm = speech_lm(tokenizer(), tmp_path)
+    with pytest.warns(ArecaWarning, match="'kr' is Kanuri; if the country South Korea is meant, write 'ko'") as caught:
+        written(lm, tmp_path, rows("un", "deux", language="kr"))
+    assert len(caught) == 1
+    assert written(lm, tmp_path, rows("un", "deux", language="Kanuri")) == [LeftOut(0, 0)]
+
+
 def test_headers_that_become_the_same_are_refused(tmp_path: Path) -> None:
     lm = speech_lm(tokenizer(LETTERS, normalizers.Lowercase()), tmp_path)
     twin = dataclasses.replace(MT, tag="mt")
@@ -201,6 +209,9 @@ def system(root: Path) -> System:
         ("mt", 1, 0),
         ("asr", 1, 0),
     ]
+    parts = json.loads((directory / "provenance.json").read_text())["parts"]
+    assert parts["backbone"]["license"] == "not stated"  # the plugin states none
+    assert parts["speech"]["license"] == "Apache-2.0"
     return areca.load(directory, plugins=[str(root / "letters.py")])
 
 
@@ -213,6 +224,10 @@ def test_questions_that_lose_letters_warn(system: System, root: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         system.run("mt", text="un ete", source="French", target="English")
+        system.run("mt", text="un", source="Kanuri", target="English")
+    with pytest.warns(ArecaWarning, match="'kr' is Kanuri") as caught:
+        system.run("mt", text="un", source="kr", target="English")
+    assert len(caught) == 1
 
 
 def test_an_evaluation_warns_once_a_task(system: System, tmp_path: Path) -> None:

@@ -71,12 +71,12 @@ def language_code(language: str) -> str:
 
 
 def language_name(language: str) -> str:
-    """Return the English name of a language given as `language_code` takes it.
+    """Return the English name of a language given as `language_code` takes it; gives no warning.
 
     Raises:
         InvalidConfig: as `language_code`.
     """
-    return _english(language_code(language))
+    return _english(_resolve(language)[0])
 
 
 def known_code(language: str | None) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,15 +147,16 @@ def answer_rows(
 @contextmanager
 def _one_warning(category: type[Warning]) -> Iterator[None]:
     """Show the first warning of `category` only: every batch would have one of its own."""
-    show: Any = warnings.showwarning
+    show: Callable[..., None] = warnings.showwarning
     shown = False
 
-    def once(message: Warning | str, kind: type[Warning], *where: Any, **more: Any) -> None:
+    def show_once(message: Any, kind: type[Warning], *where: Any, **more: Any) -> None:
         nonlocal shown
         if not (shown and issubclass(kind, category)):
             show(message, kind, *where, **more)
         shown = shown or issubclass(kind, category)
 
+    once: Any = show_once
     with warnings.catch_warnings():
         warnings.showwarning = once
         yield

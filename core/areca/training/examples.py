@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from areca.errors import InvalidCodes, InvalidConfig, InvalidManifest
 from areca.files import replacing
 from areca.interfaces import Progress, no_progress
+from areca.languages import language_code
 from areca.lm.spelling import check_headers, warn_of_rows
 from areca.manifest import Manifest, Utterance
 from areca.tasks import Task, values_of
@@ -179,12 +180,16 @@ def _rows_for(manifest: Manifest, task: TaskRows) -> list[Utterance]:
 def _headers(manifest: Manifest, task: TaskRows, rows: Sequence[Utterance]) -> dict[str, str]:
     """Return the headers of a task's prompts, each with the task's name."""
     # Not refused on reading: only prompts need a language's name, and tokenizers are fitted to speech of any.
-    found = {}
+    found, languages = {}, set[str]()
     for row in rows:
+        values = values_of(row, {})
         try:
-            found[task.task.header(values_of(row, {}))] = task.name
+            found[task.task.header(values)] = task.name
         except InvalidConfig as e:
             raise InvalidConfig(f"{manifest.path or manifest.root}: row {row.id!r}, task {task.name}: {e}") from e
+        languages |= {str(values[f"{side}.language"]) for side in task.task.languages}
+    for language in sorted(languages):
+        language_code(language)  # warns of one that is a country's
     return found
 
 
