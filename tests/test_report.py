@@ -14,7 +14,7 @@ import torch
 from areca.audio import write
 from areca.errors import InvalidArtifact
 from areca.evaluation.evaluate import RESULTS, question_path
-from areca.evaluation.listening import INLINE_BYTES, Example, Player, listening_page
+from areca.evaluation.listening import INLINE_BYTES, Example, Line, Player, listening_page
 from areca.evaluation.metrics import metrics, wilson
 from areca.evaluation.report import CEILING, SCORES, SPEED, tables, write_report
 from areca.evaluation.results import ResultRow, write_results
@@ -207,13 +207,14 @@ def test_a_report_is_written_and_can_be_heard(tmp_path: Path) -> None:
 
 def test_large_recordings_stay_files_and_text_is_escaped(tmp_path: Path) -> None:
     (tmp_path / "a b.wav").write_bytes(b"x" * (INLINE_BYTES + 1))
-    example = Example("<1> & more", (Player("a", Path("a b.wav"), ("<i>",)), Player("gone", Path("no.wav"), ())))
+    example = Example("<1> & more", (Player("a", Path("a b.wav"), (Line("<i>"),)), Player("gone", Path("no.wav"), ())))
     text = listening_page("T", [("<t>", ("a&b",), [("<c>",)], ("<n>",))], [example], tmp_path, "<intro>")
     page = _Page(text)
     assert page.sources == ["a%20b.wav"]
     for said in ("<1> & more", "<i>", "<t>", "a&b", "<c>", "<n>", "<intro>"):
         assert said in page.text
     assert "gone" not in page.text
+    assert "not decodable, length unknown" in page.text
 
 
 def test_results_read_by_another_version_are_refused(tmp_path: Path) -> None:

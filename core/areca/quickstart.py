@@ -88,16 +88,20 @@ def _row(row: Any, result: Any) -> tuple[str, ...]:
 
 def _write(folder: Path, manifest: Any, results: Sequence[Any], rows: Sequence[tuple[str, ...]], source: str) -> Path:
     from areca.audio import write
-    from areca.evaluation.listening import Example, Player, listening_page
+    from areca.evaluation.listening import Example, Line, Player, listening_page
+    from areca.evaluation.normalize import find_normaliser
 
+    reads = find_normaliser("spoken-values")
     examples = []
     for number, (row, result) in enumerate(zip(manifest.rows, results, strict=True), start=1):
         heard, spoken = f"{number}-french.wav", f"{number}-english.wav"
         write(folder / heard, manifest.audio(row))
         write(folder / spoken, result.audio)
-        lines = tuple(text for text in (result.translation,) if text)
-        players = (Player("French", Path(heard), (row.text,)), Player("English", Path(spoken), lines))
-        examples.append(Example(f"{number}. {row.target_text}", players))
+        translation = result.translation
+        good = None if translation is None else reads(translation, "en") == reads(row.target_text, "en")
+        said = () if translation is None else (Line(translation),)
+        players = (Player("French", Path(heard), (Line(row.text),)), Player("English", Path(spoken), said))
+        examples.append(Example(f"{number}. {row.target_text}", players, good))
     intro = f"Input: {SOURCES[source]}. Output: the model that areca ships."
     page = listening_page("French to English", [("What came of it", HEADER, rows, ())], examples, folder, intro)
     (folder / "index.html").write_text(page, encoding="utf-8")

@@ -13,7 +13,7 @@ from typing import Any
 
 from areca.errors import InvalidArtifact
 from areca.evaluation.evaluate import EXAMPLES, IDENTITY, RESULTS, question_path
-from areca.evaluation.listening import Example, Player, listening_page
+from areca.evaluation.listening import Example, Line, Player, listening_page
 from areca.evaluation.metrics import Estimate, Metric, metrics, ratio, tokenizer_in
 from areca.evaluation.normalize import find_normaliser
 from areca.evaluation.results import COMPUTE, OUTPUT, SPEECH, TRUTH, ResultRow, read_results
@@ -245,7 +245,8 @@ def examples(rows: Sequence[ResultRow]) -> list[Example]:
 
 def _example(audio: str, heard: Sequence[ResultRow]) -> Example:
     first = heard[0]
-    lines = [f"wanted: {first.reference}", *(f"{row.judge} heard: {row.hypothesis}" for row in heard)]
-    players = (Player("question", Path(question_path(first.id)), ()), Player("answer", Path(audio), tuple(lines)))
+    lines = [Line(f"{row.judge} heard: {row.hypothesis}", row.value == 1.0) for row in heard]
+    wanted = Line(f"wanted: {first.reference}")
+    players = (Player("question", Path(question_path(first.id)), ()), Player("answer", Path(audio), (wanted, *lines)))
     title = f"{first.task}, {first.source}, {first.language}: {first.id}"
     return Example(title, players, all(row.value == 1.0 for row in heard))
