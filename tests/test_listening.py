@@ -52,7 +52,8 @@ class Browser:
         command = ["bash", "-c", shell, CHROMIUM or "", *FLAGS, f"--user-data-dir={profile}", "about:blank"]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self._process = subprocess.Popen(command, pass_fds=(theirs_in, theirs_out), **quiet)  # type: ignore[call-overload]
-        os.close(theirs_in), os.close(theirs_out)
+        os.close(theirs_in)
+        os.close(theirs_out)
         self._out, self._in = os.fdopen(ours_out, "wb", buffering=0), os.fdopen(ours_in, "rb")
         self._numbers, self._session = itertools.count(1), None
         [page] = [t for t in self("Target.getTargets")["targetInfos"] if t["type"] == "page"]
