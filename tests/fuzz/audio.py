@@ -23,7 +23,7 @@ WRITES = False
 _WAV = ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM", "GSM610")
 _AV = (
     *("m4a:aac", "mp4:aac", "mka:libopus", "mka:flac", "mka:pcm_s16le", "mka:aac", "webm:libopus", "ogg:libopus"),
-    *("g722:g722", "gsm:gsm", "wma:wmav2", "ac3:ac3", "tta:tta", "wv:wavpack", "caf:alac", "ts:aac", "avi:pcm_s16le"),
+    *("g722:g722", "wma:wmav2", "ac3:ac3", "tta:tta", "wv:wavpack", "caf:alac", "ts:aac", "avi:pcm_s16le"),
     *("amr:libopencore_amrnb", "mov:pcm_s16le", "mp2:mp2", "aac:aac", "mp3:libmp3lame", "flac:flac", "nut:mp2"),
 )
 _OTHER = {
@@ -45,9 +45,11 @@ def prepare(folder: Path) -> None:
     mono = 0.3 * np.sin(2 * np.pi * 300 * time_s) * np.hanning(6400)
     for number, (kind, subtype) in enumerate(_soundfile_forms()):
         with contextlib.suppress(soundfile.LibsndfileError, ValueError, TypeError):
-            samples = mono if number % 2 else np.stack([mono, -0.5 * mono], 1)
+            simple = subtype in ("GSM610", "OPUS") or number % 2
+            samples = mono if simple else np.stack([mono, -0.5 * mono], 1)
             path = folder / f"{kind.lower()}-{subtype.lower()}.{'aif' if kind == 'AIFF' else kind.lower()}"
-            soundfile.write(path, samples, 16_000 if number % 3 else 44_100, subtype=subtype, format=kind)
+            soundfile.write(path, samples, 16_000 if simple else 44_100, subtype=subtype, format=kind)
+    soundfile.write(folder / "raw.gsm", mono[::2], 8000, format="RAW", subtype="GSM610")
     for form in _AV:
         with contextlib.suppress(ImportError, ValueError, OSError):  # PyAV's errors are ValueErrors or OSErrors
             suffix, codec = form.split(":")
@@ -67,7 +69,8 @@ def _soundfile_forms() -> list[tuple[str, str]]:
 def _write_av(path: Path, codec: str, mono: np.ndarray[Any, Any]) -> None:
     import av
 
-    rate = {"libopus": 48_000, "gsm": 8000, "libopencore_amrnb": 8000}.get(codec, 16_000)
+    rates = {"libopus": 48_000, "ac3": 48_000, "wmav2": 44_100, "libopencore_amrnb": 8000}
+    rate = rates.get(codec, 16_000)
     with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
         stream: Any = container.add_stream(codec, rate=rate, layout="mono")
         resampler = av.AudioResampler(stream.format.name, "mono", rate, frame_size=stream.frame_size or 320)
