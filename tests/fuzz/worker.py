@@ -43,7 +43,8 @@ class Room:
         self.current = root / "current"
         for name, variable in (("home", "HOME"), ("tmp", "TMPDIR"), ("store", "ARECA_HOME")):
             os.environ[variable] = str(self.root / name)
-        os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(root / "hypothesis")
+        for name, variable in (("hypothesis", "HYPOTHESIS_STORAGE_DIRECTORY"), ("torch", "TORCHINDUCTOR_CACHE_DIR")):
+            os.environ[variable] = str(root / name)
 
     def furnish(self, input_folder: Path) -> Path:
         """Make everything anew, and return the folder that the input's files are in."""
