@@ -66,7 +66,7 @@ def strategy(draw: st.DrawFn, folder: Path) -> Input:
     missing: list[str] = []
     for _ in range(draw(st.sampled_from((1, 1, 1, 2)))):
         name = draw(st.sampled_from(names))
-        content = changed.get(name, (folder / name).read_bytes())
+        content = (folder / name).read_bytes()
         kind = draw(st.sampled_from(("structure",) * 8 + ("bytes", "bytes", "added", "missing")))
         if kind == "missing":
             missing.append(name)
