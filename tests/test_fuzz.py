@@ -20,7 +20,7 @@ FAULTS = {
     "prints": "failed a traceback on the screen",
     "crashes": "failed killed by SIGSEGV",
     "hangs": "failed hangs",
-    "eats": r"failed more than 0.5 GB of memory",
+    "eats": r"failed more than 0.25 GB of memory",
     "writes": "failed changes room/outside",
     "strays": f"failed writes to {re.escape(str(ROOT))}/tests/fuzz/stray",
     "leaves": "failed changes room/tmp",
@@ -37,7 +37,7 @@ def test_every_planted_fault_is_found(tmp_path: Path) -> None:
     for fault in FAULTS:
         (tmp_path / fault / "files").mkdir(parents=True)
         (tmp_path / fault / "input.json").write_text(json.dumps({"target": "planted", "arguments": fault}))
-    done = fuzz("--hang", 2, "--memory", 0.5, "--replay", *(tmp_path / fault for fault in FAULTS))
+    done = fuzz("--hang", 8, "--memory", 0.25, "--replay", *(tmp_path / fault for fault in FAULTS))
     assert done.returncode == 1, done.stderr
     for line, (fault, expected) in zip(done.stdout.splitlines(), FAULTS.items(), strict=True):
         assert re.fullmatch(re.escape(f"{tmp_path / fault}: ") + expected, line), line

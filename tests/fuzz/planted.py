@@ -48,7 +48,7 @@ def run(folder: Path, fault: Any) -> None:
         case "hangs":
             time.sleep(60)
         case "eats":
-            sys.stdout.write(str(len(bytearray(600_000_000))))
+            sys.stdout.write(str(len(bytearray(300_000_000))))
         case "writes":
             (folder.parent / "outside" / "victim.wav").write_bytes(b"lost")
         case "strays":
