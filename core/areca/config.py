@@ -14,6 +14,7 @@ from areca.evaluation.options import EvaluationConfig
 from areca.lm.orders import codes_per_frame
 from areca.options import build
 from areca.parts import Part, resolve
+from areca.plain_yaml import read_yaml
 from areca.registry import Registry
 from areca.specs import ROLE, Stream, TaskSpec, TokenizerSpec, VocoderSpec, check_chain
 from areca.training.options import TrainingConfig
@@ -126,32 +127,6 @@ def read_config(path: Path, overrides: Sequence[str] = (), *, plugins: Sequence[
     build(TrainingConfig, run.training, "training")  # a misspelt option is said before any work
     build(EvaluationConfig, run.evaluation, "evaluation")
     return run
-
-
-def read_yaml(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Return what a YAML file says, with ``key=value`` pairs over it.
-
-    Raises:
-        InvalidConfig: no such file, no mapping in it, or a pair that is none.
-    """
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
-
-    if not path.is_file():
-        raise InvalidConfig(f"{path}: no such file")
-    for pair in overrides:
-        if "=" not in pair:
-            raise InvalidConfig(f"override {pair!r}: expected key=value, as training.steps=100")
-    try:
-        written = OmegaConf.load(path)
-        if not OmegaConf.is_dict(written):
-            raise InvalidConfig(f"{path}: expected a mapping like 'tokenizer: {{name: ...}}', got another YAML value")
-        values = OmegaConf.to_container(OmegaConf.merge(written, OmegaConf.from_dotlist(list(overrides))), resolve=True)
-    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as e:
-        raise InvalidConfig(f"{path}: {e}") from e
-    assert isinstance(values, dict)
-    return {str(k): v for k, v in values.items()}
 
 
 def parse_config(

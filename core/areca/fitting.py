@@ -42,7 +42,7 @@ class Workshop:
         self.store, self.data, self.seed = store, data, seed
         self.device, self.dtype, self.progress = torch.device(device), dtype, progress
         self._artifacts = dict(artifacts or {})
-        self._instances: dict[int, Any] = {}
+        self._instances: dict[str, list[tuple[Part, Any]]] = {}
 
     def recipe(self, part: Part) -> dict[str, Any]:
         """Return the preimage of the part's key under this run's data and seed."""
@@ -73,15 +73,17 @@ class Workshop:
         )
 
     def instance(self, part: Part) -> Any:
-        """Return the loaded part, with what it needs."""
-        if id(part) not in self._instances:
-            needs = {name: self.instance(need) for name, need in part.needs.items()}
-            artifact = self.artifact(part)
-            files = artifact.directory if artifact else None
-            self._instances[id(part)] = part.entry.target().load(
-                part.config, needs, files, device=self.device, dtype=self.dtype
-            )
-        return self._instances[id(part)]
+        """Return the loaded part, with what it needs: one instance for all parts that are equal."""
+        alike = self._instances.setdefault(part.entry.qualified, [])
+        for known, loaded in alike:  # by value: a part that was freed leaves its id to another one
+            if known == part:
+                return loaded
+        needs = {name: self.instance(need) for name, need in part.needs.items()}
+        artifact = self.artifact(part)
+        files = artifact.directory if artifact else None
+        loaded = part.entry.target().load(part.config, needs, files, device=self.device, dtype=self.dtype)
+        alike.append((part, loaded))
+        return loaded
 
     def fingerprint(self, part: Part) -> str:
         """Return what the part, as made, is known by: its own files, or its options and the fingerprints it needs."""

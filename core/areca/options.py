@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from areca.errors import InvalidConfig, suggest
+from areca.errors import InvalidConfig, quote, suggest
+from areca.plain_yaml import parse_yaml
+from areca.references import check_no_references
 
 T = TypeVar("T")
 
@@ -50,14 +52,15 @@ def build(cls: type[T], values: Mapping[str, Any], where: str, *, root: Path | N
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    check_no_references(values, where)
     hints = get_type_hints(cls)
     known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
     if not isinstance(values, Mapping):
-        raise InvalidConfig(f"{where}: expected {{option: value}}, got {values!r}")
+        raise InvalidConfig(f"{where}: expected {{option: value}}, got {quote(values)}")
     for name in values:
         if name not in known:
             hint = f"{suggest(str(name), known)}\n  options: {', '.join(known) or 'none'}"
-            raise InvalidConfig(f"{where}: no option is called {name!r}{hint}")
+            raise InvalidConfig(f"{where}: no option is called {quote(name)}{hint}")
     values = {name: _group(hints.get(name), value, f"{where}: {name}", root) for name, value in values.items()}
     try:
         merged = OmegaConf.merge(OmegaConf.structured(cls), OmegaConf.create(dict(values)))
@@ -83,14 +86,9 @@ def read_mapping(text: str, where: str) -> Mapping[str, Any]:
     Raises:
         InvalidConfig: it is none.
     """
-    import yaml
-
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as e:
-        raise InvalidConfig(f"{where} {text!r}: no YAML: {e}") from e
+    value = parse_yaml(text, f"{where} {quote(text)}")
     if not isinstance(value, Mapping):
-        raise InvalidConfig(f"{where} {text!r}: expected {{name: value}}")
+        raise InvalidConfig(f"{where} {quote(text)}: expected {{name: value}}")
     return value
 
 
@@ -105,7 +103,7 @@ def _explain(cls: type[Any], values: Mapping[str, Any], where: str, error: Excep
     wrong = [o for o in describe(cls) if o.name == key or (not key and _refused(cls, o.name, values))]
     if not wrong:
         return f"{where}: {str(error).splitlines()[0]}"
-    return f"{where}: option {wrong[0].name!r} is {values.get(wrong[0].name)!r}, expected {wrong[0].type}"
+    return f"{where}: option {wrong[0].name!r} is {quote(values.get(wrong[0].name))}, expected {wrong[0].type}"
 
 
 def _refused(cls: type[Any], name: str, values: Mapping[str, Any]) -> bool:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from areca.config import RunConfig, parse_config, read_yaml
+from areca.config import RunConfig, parse_config
 from areca.errors import InvalidConfig
 from areca.options import build
+from areca.plain_yaml import read_yaml
 
 
 @dataclass(frozen=True, slots=True)

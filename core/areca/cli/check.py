@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from areca.cli import common
-from areca.errors import InvalidConfig
 
 
 def check(
@@ -21,20 +20,15 @@ def check(
     kind: common.OfKind = None,
 ) -> None:
     """Run the conformance kit on a component; exit code 1 if a check fails."""
-    from omegaconf import OmegaConf
-
+    from areca.plain_yaml import read_pairs
     from areca.testing import Skipped, Subject, run
 
-    for pair in options or ():
-        if "=" not in pair:
-            raise InvalidConfig(f"option {pair!r}: expected option=value, as steps=2")
     registry = common.registry()
     entry = common.find(registry, name, kind)
-    given = OmegaConf.to_container(OmegaConf.from_dotlist(list(options or ())))
-    assert isinstance(given, dict)
+    given = read_pairs(options or (), what="option", example="steps=2")
     counts = {"pass": 0, "fail": 0, "skip": 0}
     with tempfile.TemporaryDirectory() as directory:
-        subject = Subject(entry, Path(directory), registry=registry, options={str(k): v for k, v in given.items()})
+        subject = Subject(entry, Path(directory), registry=registry, options=given)
         with contextlib.suppress(Skipped):
             _ = subject.part  # what is wrong with the options themselves is said once
         for outcome in run(subject):

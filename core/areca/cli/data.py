@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +14,7 @@ from areca.cli import common
 from areca.component import Kind
 from areca.errors import InvalidConfig
 from areca.parts import Part, resolve
+from areca.plain_yaml import read_pairs
 
 if TYPE_CHECKING:
     from areca.manifest import Manifest
@@ -38,24 +38,18 @@ def data(
     if name.endswith(".jsonl"):
         _check(Path(name), None if output is None else Path(output), skip_bad=skip_bad)
         return
-    part = resolve(common.registry(), Kind.DATASET, {"name": name, **_values(options or ())}, role="data")
+    part = resolve(
+        common.registry(),
+        Kind.DATASET,
+        {"name": name, **read_pairs(options or (), what="option", example="count=100")},
+        role="data",
+    )
     if output is not None:
         _require_free(Path(output))
     manifest = _make(part, _whole(seed))
     if output is not None:
         shutil.copytree(manifest.root, output, copy_function=_place)
     _summarize(manifest, Path(output) if output is not None else manifest.root)
-
-
-def _values(options: Sequence[str]) -> dict[str, Any]:
-    from omegaconf import OmegaConf
-
-    for option in options:
-        if "=" not in option:
-            raise InvalidConfig(f"{option!r}: expected option=value, as count=100")
-    values = OmegaConf.to_container(OmegaConf.from_dotlist(list(options)))
-    assert isinstance(values, dict)
-    return {str(key): value for key, value in values.items()}
 
 
 def _whole(seed: str) -> int:
