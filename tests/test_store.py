@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -213,9 +215,9 @@ def test_changed_metadata_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidArtifact, match="fingerprint does not belong to its key and files"):
         Artifact.open(made.directory)
     (made.directory / META).write_text("{")
-    with pytest.raises(InvalidArtifact, match=r"artifact\.json: cannot be read"):
+    with pytest.raises(InvalidArtifact, match=r"artifact\.json: expected JSON"):
         Artifact.open(made.directory)
-    with pytest.raises(InvalidArtifact, match="no artifact"):
+    with pytest.raises(InvalidArtifact, match="not an artifact"):
         Artifact.open(tmp_path)
 
 
@@ -270,3 +272,53 @@ def test_what_a_process_is_making_is_not_removed(tmp_path: Path) -> None:
     assert not store.busy(partial)
     store.remove(partial)
     assert store.unfinished() == []
+
+
+def _as_link(path: Path, kept: Path) -> None:
+    path.rename(kept)
+    path.symlink_to(kept)
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda made, kept: _as_link(made / META, kept), "expected a regular file, got a symbolic link"),
+        (
+            lambda made, kept: ((made / META).unlink(), os.mkfifo(made / META)),
+            "got a named pipe",
+        ),
+        (lambda made, kept: ((made / META).unlink(), (made / META).mkdir()), "expected a regular file, got a folder"),
+        (lambda made, kept: ((made / META).unlink(), (made / META).symlink_to("/dev/zero")), "got a symbolic link"),
+        (lambda made, kept: (made / META).write_text("[" * 200_000), "at most 50 levels"),
+        (lambda made, kept: (made / META).write_text("[" * 60 + "]" * 60), "at most 50 levels"),
+        (lambda made, kept: (made / META).write_text('{"a": NaN}'), "expected finite numbers"),
+        (lambda made, kept: (made / META).write_text('{"a": 1, "a": 2}'), "the key 'a' is there twice"),
+        (lambda made, kept: (made / META).write_text('{"files": [], "key": 3}'), "expected 'label', a str"),
+        (lambda made, kept: (made / META).write_bytes(b"\xff"), "expected JSON"),
+        (lambda made, kept: os.truncate(made / META, 17 << 20), "expected at most 16,777,216 bytes"),
+        (lambda made, kept: _as_link(made / "sub", kept), "holds no symbolic links"),
+        (lambda made, kept: _as_link(made / "a.txt", kept), "holds no symbolic links"),
+        (lambda made, kept: os.mkfifo(made / "pipe"), "this is a pipe, socket or device"),
+        (lambda made, kept: _as_link(made, kept), "a folder, this is a symbolic link"),
+        (lambda made, kept: shutil.rmtree(made / "sub"), "files added or missing"),
+    ],
+)
+def test_what_a_stranger_put_in_an_artifacts_place_is_one_line(damage: Any, says: str, tmp_path: Path) -> None:
+    made = Store(tmp_path / "store").make(RECIPE, write, label="x").directory
+    damage(made, tmp_path / "kept")
+    with pytest.raises(InvalidArtifact, match=says) as caught:
+        Store(tmp_path / "store").make(RECIPE, never, label="x")
+    assert f"areca store rm {KEY[:12]}" in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 2
+    Store(tmp_path / "store").remove(made)  # what the message says to type
+    assert Store(tmp_path / "store").make(RECIPE, write, label="x").directory == made
+
+
+def test_an_artifact_under_another_key_is_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    other = store.make({"another": 1}, write, label="other")
+    shutil.copytree(other.directory, tmp_path / KEY)
+    with pytest.raises(InvalidArtifact, match=f"holds the artifact of another key, '{other.key}'"):
+        store.find(KEY)
+    with pytest.raises(InvalidArtifact, match="another key"):
+        store.artifacts()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -18,11 +20,15 @@ import yaml
 
 from areca.component import Kind
 from areca.config import RunConfig, parse_config
-from areca.errors import BrokenPlugin, InvalidArtifact, UnknownComponent
+from areca.errors import BrokenPlugin, InvalidArtifact, InvalidConfig, UnknownComponent, quote
+from areca.files import creating, write_json, write_text
 from areca.options import content_hash
 from areca.parts import Part
+from areca.plain import read_json, read_regular
+from areca.plain_yaml import LONGEST_YAML, parse_yaml
+from areca.references import check_no_references
 from areca.resolved import resolved
-from areca.store import Artifact, key_of
+from areca.store import Artifact, copy_artifact, key_of
 
 CONFIG = "config.yaml"
 LM = "lm"
@@ -84,10 +90,10 @@ def write_checkpoint(
         data_key: key of the training data.
     """
     text = yaml.safe_dump(resolved(run), sort_keys=False, allow_unicode=True)
-    (directory / CONFIG).write_text(text, encoding="utf-8")
+    write_text(directory / CONFIG, text)
     shutil.copytree(lm.directory / LM, directory / LM)
     for role, artifact in fitted.items():
-        shutil.copytree(artifact.directory, directory / PARTS / role)
+        copy_artifact(artifact, directory / PARTS / role)
     provenance = {
         "name": run.name,
         "seed": run.seed,
@@ -96,7 +102,7 @@ def write_checkpoint(
         "parts": {role: _origin(part, fitted.get(role)) for role, part in run.parts.items()},
         "areca": {"version": metadata.version("areca"), "commit": commit_of("areca")},
     }
-    (directory / PROVENANCE).write_text(json.dumps(provenance, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(directory / PROVENANCE, provenance)
     run.registry.hook.areca_checkpoint_saving(directory=directory)
 
 
@@ -109,35 +115,77 @@ def open_checkpoint(directory: Path, *, plugins: tuple[str, ...] = ()) -> Checkp
 
     Raises:
         InvalidArtifact: it is no checkpoint, or a file is not the one that was made.
-            or a part was made by a revision of its component that this one does not read, or with other files.
+            Or a part was made by a revision of its component that this one does not read, or with other files.
         UnknownComponent: a part's component is not installed.
     """
     if not (directory / CONFIG).is_file():
         raise InvalidArtifact(f"{directory}: no checkpoint ({CONFIG} is missing); `areca train RUN.YAML` makes one")
     artifact = Artifact.open(directory)
-    try:
-        source = yaml.safe_load((directory / CONFIG).read_text(encoding="utf-8"))
-        provenance = json.loads((directory / PROVENANCE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as e:
-        raise InvalidArtifact(f"{directory}: config or provenance cannot be read: {e}") from e
+    source = read_source(directory)
     try:
         # Where the data came from and what scored it need not be installed to use what was learnt.
         needed = {k: v for k, v in source.items() if k not in ("data", "evaluation")}
         run = parse_config(needed, root=directory.resolve(), plugins=plugins, trusted=False)
     except (UnknownComponent, BrokenPlugin) as e:
         raise type(e)(f"{directory}: {e}{_own_plugins(source)}") from e
+    provenance = _read_provenance(directory, run)
     _check_revisions(directory, run, provenance)
     _check_paths(directory, run, provenance)
-    parts = {role: Artifact.open(directory / PARTS / role, verify=False) for role in held_parts(run)}
+    parts = {role: _open_part(directory, artifact, role, provenance) for role in held_parts(run)}
     return Checkpoint(directory, artifact, run, parts, provenance)
+
+
+def _open_part(directory: Path, checkpoint: Artifact, role: str, provenance: Mapping[str, Any]) -> Artifact:
+    """Return a fitted part's artifact, whose files are the checkpoint's verified ones and whose maker is named."""
+    part = Artifact.open(directory / PARTS / role, verify=False)
+    held = {f"{PARTS}/{role}/{name}": sha for name, sha in part.files.items()}
+    if part.fingerprint != provenance["parts"][role]["weights"] or not held.items() <= checkpoint.files.items():
+        raise InvalidArtifact(f"{directory}: its {role} is not the part that {PROVENANCE} names")
+    return part
+
+
+def read_source(directory: Path) -> dict[str, Any]:
+    """Return what a checkpoint's ``config.yaml`` says, as plain values.
+
+    Raises:
+        InvalidArtifact: it is missing, not YAML of plain values, or refers to values elsewhere.
+    """
+    path = directory / CONFIG
+    try:
+        source = parse_yaml(read_regular(path, most=LONGEST_YAML), str(path), InvalidArtifact)
+        check_no_references(source, str(path))
+    except (FileNotFoundError, InvalidConfig) as e:
+        raise InvalidArtifact(str(e)) from e
+    if not isinstance(source, dict):
+        raise InvalidArtifact(f"{path}: expected a mapping like 'tokenizer: {{name: ...}}', got {quote(source)}")
+    return source
+
+
+def _read_provenance(directory: Path, run: RunConfig) -> dict[str, Any]:
+    """Return ``provenance.json`` with an entry of the right form for the LM and for every part of `run`."""
+    path = directory / PROVENANCE
+    try:
+        found = read_json(path)
+    except FileNotFoundError:
+        raise InvalidArtifact(f"{path}: is missing") from None
+    lm, parts = found.get("lm"), found.get("parts")
+    if not isinstance(lm, dict) or not isinstance(lm.get("fingerprint"), str):
+        raise InvalidArtifact(f"{path}: expected {{lm: {{fingerprint: ...}}}}, got {quote(lm)}")
+    for role in run.parts:
+        part = parts.get(role) if isinstance(parts, dict) else None
+        if not isinstance(part, dict) or not isinstance(part.get("revision"), int) or "weights" not in part:
+            raise InvalidArtifact(f"{path}: expected revision and weights of the part {role!r}, got {quote(part)}")
+        if not isinstance(part.get("contents", {}), dict):
+            raise InvalidArtifact(f"{path}: expected contents of {role!r} by option, got {quote(part['contents'])}")
+    return found
 
 
 def _check_revisions(directory: Path, run: RunConfig, provenance: Mapping[str, Any]) -> None:
     for role, part in run.parts.items():
-        made = provenance.get("parts", {}).get(role, {})
+        made = provenance["parts"][role]
         component = part.entry.component
         known = {component.revision, *component.reads}
-        if component.kind is not Kind.BACKBONE and made.get("revision", component.revision) not in known:
+        if component.kind is not Kind.BACKBONE and made["revision"] not in known:
             raise InvalidArtifact(
                 f"{directory}: its {role} was made by revision {made['revision']} of {part.entry.qualified}, and "
                 f"{part.entry.provider.distribution} {part.entry.provider.version} has revision {component.revision}, "
@@ -149,21 +197,26 @@ def _check_revisions(directory: Path, run: RunConfig, provenance: Mapping[str, A
 def _check_paths(directory: Path, run: RunConfig, provenance: Mapping[str, Any]) -> None:
     """Refuse parts that read files of the user's own, by an option of type `Path`, if they are not what they were."""
     for role, part in run.parts.items():
-        contents = provenance.get("parts", {}).get(role, {}).get("contents", {})
-        for option, content in contents.items():
-            if (now := content_hash(path := getattr(part.config, option))) != content:
+        made = provenance["parts"][role].get("contents", {})
+        for option, path in _paths(part).items():
+            content = made.get(option)
+            if content != (now := content_hash(path)):
                 raise InvalidArtifact(
                     f"{directory}: its {role} was made with {option}: {path} when that held something else (sha256 "
-                    f"{content[:12]}, now {now[:12]}): put those files back, or train it again"
+                    f"{str(content)[:12]}, now {now[:12]}): put those files back, or train it again"
                 )
 
 
 def _contents(part: Part) -> dict[str, str]:
-    """Return the hashes of what the part's options of type `Path` name; a backbone's weights are in the LM."""
+    return {name: content_hash(path) for name, path in _paths(part).items()}
+
+
+def _paths(part: Part) -> dict[str, Path]:
+    """Return the part's options of type `Path` that are given; a backbone's weights are in the LM."""
     if part.entry.component.kind is Kind.BACKBONE:
         return {}
     values = {f.name: getattr(part.config, f.name) for f in dataclasses.fields(part.config)}
-    return {name: content_hash(value) for name, value in values.items() if isinstance(value, Path)}
+    return {name: value for name, value in values.items() if isinstance(value, Path)}
 
 
 def export(source: Path, target: Path, *, replace: bool = False) -> None:
@@ -176,21 +229,17 @@ def export(source: Path, target: Path, *, replace: bool = False) -> None:
 
     Raises:
         InvalidArtifact: no checkpoint, a damaged one, or `target` exists.
+        StorageError: the disk refuses.
     """
     if not (source / CONFIG).is_file():
         raise InvalidArtifact(f"{source}: no checkpoint ({CONFIG} is missing)")
     Artifact.open(source)
-    replaceable = replace and (target / CONFIG).is_file()
-    if target.exists() and not replaceable:
+    replaceable = replace and (target / CONFIG).is_file() and not target.is_symlink()
+    if os.path.lexists(target) and not replaceable:
         hint = "" if replace else ", or give --replace if it holds a checkpoint"
         raise InvalidArtifact(f"{target}: exists already; name a folder that does not{hint}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(target.name + ".partial")
-    shutil.rmtree(draft, ignore_errors=True)
-    shutil.copytree(source, draft)
-    if target.exists():
-        shutil.rmtree(target)
-    draft.replace(target)
+    with creating(target, replace=replace) as draft:
+        shutil.copytree(source, draft, dirs_exist_ok=True)
 
 
 def commit_of(distribution: str) -> str | None:
@@ -230,10 +279,10 @@ def _origin(part: Part, artifact: Artifact | None) -> dict[str, Any]:
 
 
 def _own_plugins(source: Mapping[str, Any]) -> str:
-    names = source.get("plugins") or ()
-    if not names:
+    names = source.get("plugins")
+    if not names or not isinstance(names, list):
         return ""
-    shown = " ".join(f"-p {name}" for name in names)
+    shown = " ".join(f"-p {shlex.quote(str(name))}" for name in names)
     return (
         f"\n  it was made with plugins of its own, which a checkpoint never runs; if you trust them: areca {shown} ..."
     )

@@ -210,7 +210,7 @@ def _made_key(path: Path) -> str | None:
     from areca.store import Artifact
 
     artifact = Artifact.open(path.parent, verify=False)
-    hashes = json.loads(meta.read_text(encoding="utf-8"))["files"]
+    hashes = artifact.files
     own = f"to use what is there as data of your own: remove {meta}"
     if path.name not in hashes:
         raise InvalidArtifact(f"{path}: is no part of the artifact that {path.parent} is\n  {own}")

@@ -43,13 +43,16 @@ def read_regular(
         raise
     except OSError as e:
         raise error(f"{path}: cannot be read: {e.strerror or e}") from e
-    with open(descriptor, "rb") as f:
+    try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise error(f"{path}: expected a regular file, got a {_kind(found.st_mode)}")
         if found.st_size > most:
             raise error(f"{path}: expected at most {most:,} bytes, got {found.st_size:,}")
-        return f.read(most)
+        with open(descriptor, "rb", closefd=False) as f:
+            return f.read(most)
+    finally:
+        os.close(descriptor)
 
 
 def _kind(mode: int) -> str:

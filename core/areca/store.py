@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -14,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from areca.errors import InvalidArtifact
+from areca.errors import QUOTED, InvalidArtifact, quote
 from areca.files import remove_drafts, sync, write_json
 from areca.options import file_hash
+from areca.plain import read_json
 
 if TYPE_CHECKING:
     import filelock
@@ -27,6 +29,7 @@ WORK = "work" + PARTIAL
 """Folder of a build's own for what an interrupted one goes on from: no part of the artifact."""
 _SYNCING = 16  # files at once: a disk waits for each, a file system for all of them together
 REMOVED = ".removed" + PARTIAL
+_KEY = re.compile("[0-9a-f]{64}")
 
 
 def key_of(recipe: Mapping[str, Any]) -> str:
@@ -45,6 +48,7 @@ class Artifact:
         fingerprint: what it became: the hash of key and files.
         recipe: what the key was made of.
         label: what a person calls it.
+        files: sha256 of each file, by its name from `directory`.
     """
 
     directory: Path
@@ -52,27 +56,33 @@ class Artifact:
     fingerprint: str
     recipe: Mapping[str, Any]
     label: str
+    files: Mapping[str, str]
 
     @classmethod
     def open(cls, directory: Path, *, verify: bool = True) -> Artifact:
         """Read an artifact back; with `verify` every file's hash is checked.
 
         Raises:
-            InvalidArtifact: it is no artifact, or a file is missing, changed or not its own.
+            InvalidArtifact: it is not an artifact; its ``artifact.json`` is a link, a pipe or a device, too large, or
+                damaged; a file is missing, changed or not its own.
         """
         try:
-            meta = json.loads((directory / META).read_text(encoding="utf-8"))
-            artifact = cls(directory, meta["key"], meta["fingerprint"], meta["recipe"], meta["label"])
-            files = {str(name): str(sha) for name, sha in meta["files"].items()}
-        except FileNotFoundError:
-            raise InvalidArtifact(f"{directory}: no artifact ({META} is missing)") from None
-        except (ValueError, KeyError, TypeError, AttributeError) as e:
-            raise InvalidArtifact(f"{directory / META}: cannot be read: {e!r}") from e
+            meta = read_json(directory / META)
+        except (FileNotFoundError, NotADirectoryError):
+            raise InvalidArtifact(f"{directory}: not an artifact ({META} is missing)") from None
+        for name, kind in _META_TYPES.items():
+            if not isinstance(meta.get(name), kind):
+                raise InvalidArtifact(f"{directory / META}: expected {name!r}, a {kind.__name__}")
+        files = {name: str(sha) for name, sha in meta["files"].items()}
+        artifact = cls(directory, meta["key"], meta["fingerprint"], meta["recipe"], meta["label"], files)
         if artifact.fingerprint != _fingerprint(artifact.key, files):
             raise InvalidArtifact(f"{directory / META}: fingerprint does not belong to its key and files")
         if verify:
             _verify(directory, files)
         return artifact
+
+
+_META_TYPES = {"label": str, "key": str, "fingerprint": str, "recipe": dict, "files": dict}
 
 
 def _fingerprint(key: str, files: Mapping[str, str]) -> str:
@@ -82,7 +92,8 @@ def _fingerprint(key: str, files: Mapping[str, str]) -> str:
 def _verify(directory: Path, files: Mapping[str, str]) -> None:
     found = set(_files(directory))
     if changed := sorted(found.symmetric_difference(files)):
-        raise InvalidArtifact(f"{directory}: files added or missing: {', '.join(changed[:5])}")
+        names = ", ".join(name if name.isprintable() and len(name) < QUOTED else quote(name) for name in changed[:5])
+        raise InvalidArtifact(f"{directory}: files added or missing: {names}")
     for name, expected in files.items():
         if (actual := file_hash(directory / name)) != expected:
             raise InvalidArtifact(
@@ -99,6 +110,18 @@ def _files(directory: Path, *beside: str) -> Iterator[str]:
             raise InvalidArtifact(f"{path}: an artifact holds no symbolic links")
         if path.is_file():
             yield name.as_posix()
+        elif not path.is_dir():
+            raise InvalidArtifact(f"{path}: an artifact holds files and folders, this is a pipe, socket or device")
+
+
+def copy_artifact(artifact: Artifact, directory: Path) -> None:
+    """Copy an artifact's folder, without when and how fast it was made: copies of equal artifacts are equal."""
+    shutil.copytree(artifact.directory, directory)
+    meta = read_json(directory / META)
+    write_json(directory / META, {name: value for name, value in meta.items() if name not in _OF_THE_CLOCK})
+
+
+_OF_THE_CLOCK = ("created", "took_s")
 
 
 def seal(directory: Path, key: str, recipe: Mapping[str, Any], label: str, *, took_s: float | None = None) -> Artifact:
@@ -127,7 +150,7 @@ def seal(directory: Path, key: str, recipe: Mapping[str, Any], label: str, *, to
         "took_s": took_s,
     }
     write_json(directory / META, meta)
-    return Artifact(directory, key, fingerprint, recipe, label)
+    return Artifact(directory, key, fingerprint, recipe, label, files)
 
 
 def _hashed_on_disk(path: Path) -> str:
@@ -150,12 +173,20 @@ class Store:
         Raises:
             InvalidArtifact: it is there but its files are not those that were made.
         """
-        if key not in self._verified and (self.root / key / META).is_file():
+        if key not in self._verified and os.path.lexists(self.root / key):
             try:
-                self._verified[key] = Artifact.open(self.root / key)
+                self._verified[key] = self._open(self.root / key, verify=True)
             except InvalidArtifact as e:
                 raise InvalidArtifact(f"{e}\n  to make it again, first: areca store rm {key[:12]}") from e
         return self._verified.get(key)
+
+    def _open(self, directory: Path, *, verify: bool = False) -> Artifact:
+        if directory.is_symlink():
+            raise InvalidArtifact(f"{directory}: an artifact in the store is a folder, this is a symbolic link")
+        artifact = Artifact.open(directory, verify=verify)
+        if artifact.key != directory.name:
+            raise InvalidArtifact(f"{directory}: holds the artifact of another key, {quote(artifact.key)}")
+        return artifact
 
     def make(
         self, recipe: Mapping[str, Any], build: Callable[[Path], None], *, label: str, resume: bool = False
@@ -202,7 +233,7 @@ class Store:
 
     def directories(self) -> list[Path]:
         """Return the folders of finished artifacts, sorted by key."""
-        return sorted(p.parent for p in self.root.glob(f"*/{META}") if not p.parent.name.endswith(PARTIAL))
+        return sorted(p for p in self.root.glob("*") if _KEY.fullmatch(p.name))
 
     def artifacts(self) -> list[Artifact]:
         """Return every finished artifact, sorted by label and key; files are not verified.
@@ -210,7 +241,7 @@ class Store:
         Raises:
             InvalidArtifact: an ``artifact.json`` cannot be read.
         """
-        found = [Artifact.open(directory, verify=False) for directory in self.directories()]
+        found = [self._open(directory) for directory in self.directories()]
         return sorted(found, key=lambda a: (a.label, a.key))
 
     def unfinished(self) -> list[Path]:
@@ -242,7 +273,10 @@ class Store:
                     if trash.exists():
                         shutil.rmtree(trash)
                     path.replace(trash)  # killed halfway, it must not be taken for an artifact or resumed
-                shutil.rmtree(trash)
+                if trash.is_symlink():
+                    trash.unlink()
+                else:
+                    shutil.rmtree(trash)
         except filelock.Timeout:
             raise InvalidArtifact(f"{path}: a process is making it; stop that first") from None
         self._verified.pop(_key(path), None)

@@ -14,7 +14,7 @@ import torch
 from areca.audio import conform
 from areca.checkpoint import Checkpoint, open_checkpoint
 from areca.component import Kind
-from areca.errors import ArecaError, ArecaWarning, InvalidConfig
+from areca.errors import ArecaError, ArecaWarning, InvalidArtifact, InvalidConfig, quote
 from areca.fitting import Workshop
 from areca.generation.batch import Asked, Batch
 from areca.generation.decoding import Decoding
@@ -45,6 +45,7 @@ class System:
         self.checkpoint, self.run_config = checkpoint, checkpoint.run
         self.lm = SpeechLM.load(checkpoint.lm, device)
         self.lm.model.eval()
+        _check_streams(checkpoint, self.lm)
         self._shop = Workshop(Store(), seed=self.run_config.seed, device=device, artifacts=checkpoint.parts)
         self._task_parts = {part.name: part for mix in self.run_config.tasks for part in reversed(mix.parts)}
 
@@ -241,6 +242,17 @@ def load(path: str | Path | None = None, *, device: torch.device | str = "cpu", 
     if path is None and not NANO.is_dir():
         raise ArecaError(f"this areca ships no checkpoint ({NANO} is missing): name one, or make it with `make nano`")
     return System(open_checkpoint(Path(path or NANO), plugins=tuple(plugins)), device)
+
+
+def _check_streams(checkpoint: Checkpoint, lm: SpeechLM) -> None:
+    """Refuse an LM whose layout is of other audio than the run's tokenizers make."""
+    run = checkpoint.run
+    for role, form in ((run.lm.reads, lm.reads), (run.lm.writes, lm.writes)):
+        if (form.role, form.streams, form.pattern) != (role, run.streams(role), run.lm.pattern):
+            raise InvalidArtifact(
+                f"{checkpoint.directory}: its tokenizer {role!r} makes {' + '.join(map(str, run.streams(role)))}, "
+                f"the LM was made for {quote(' + '.join(map(str, form.streams)))} of {quote(form.role)}"
+            )
 
 
 def _texts(task: Task, answer: Generated) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from areca.cli import common
 from areca.errors import InvalidArtifact, InvalidConfig
+from areca.plain import read_json
 from areca.store import META, PARTIAL, Artifact, Store
 
 store = typer.Typer(add_completion=False, no_args_is_help=True, help="List and remove what was made (in ARECA_HOME).")
@@ -32,9 +32,10 @@ def _row(directory: Path) -> list[str]:
         artifact = Artifact.open(directory, verify=False)
     except InvalidArtifact:
         return ["(damaged)", key, _size(directory), "", ""]
-    meta = json.loads((directory / META).read_text(encoding="utf-8"))
-    took = "" if meta.get("took_s") is None else f"{meta['took_s']:.0f} s"
-    return [artifact.label, key, _size(directory), meta.get("created", ""), took]
+    meta = read_json(directory / META)
+    took_s = meta.get("took_s")
+    took = f"{took_s:.0f} s" if isinstance(took_s, (int, float)) else ""
+    return [artifact.label, key, _size(directory), str(meta.get("created", "")), took]
 
 
 def _size(directory: Path) -> str:

@@ -8,12 +8,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import yaml
-
-from areca.checkpoint import CONFIG
+from areca.checkpoint import read_source
 from areca.component import Kind
 from areca.config import RunConfig, read_config
-from areca.errors import InvalidConfig
+from areca.errors import InvalidConfig, quote
 from areca.evaluation.evaluate import Stage, evaluate
 from areca.evaluation.judging import judge_part, open_judge
 from areca.evaluation.options import EvaluationConfig
@@ -120,8 +118,10 @@ def _recipe(path: Path | None, plugins: Sequence[str]) -> RunConfig | None:
 
 def _own(system: System, data: Path | None, stage: Stage) -> tuple[Mapping[str, Any], Manifest]:
     """Return the options that a checkpoint's own YAML says, and `data` or else the data that it says."""
-    source = yaml.safe_load((system.checkpoint.directory / CONFIG).read_text(encoding="utf-8"))
+    source = read_source(system.checkpoint.directory)
     said = source.get("evaluation") or {}
+    if not isinstance(said, Mapping):
+        raise InvalidConfig(f"evaluation: expected {{option: value}}, got {quote(said)}")
     if data is not None:
         return said, Manifest.read(data)
     part = source.get("data")

@@ -6,9 +6,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tokenizers import AddedToken
-from transformers import AutoTokenizer
 
 from areca.errors import IncompatibleParts
+from areca.hub import fast_tokenizer
 from areca.lm.text import TextTokenizer
 from areca.lm.vocabulary import Control, Vocabulary
 
@@ -32,7 +32,7 @@ def write_tokenizer(text: TextTokenizer, vocabulary: Vocabulary, directory: Path
     """
     with TemporaryDirectory() as folder:
         text.write(Path(folder))
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = fast_tokenizer(Path(folder))
     names = token_names(vocabulary, text.size)
     tokenizer.add_tokens([AddedToken(name, special=True, normalized=False) for name in names])
     if tokenizer.convert_tokens_to_ids(names) != list(range(text.size, vocabulary.size)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,9 @@ from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
 
-from areca.errors import InvalidArtifact, InvalidConfig
+from areca.errors import InvalidArtifact, InvalidConfig, quote
+from areca.files import write_json
+from areca.hub import load_pretrained
 from areca.interfaces import Backbone
 from areca.lm.adapters import add_adapters, merged_state
 from areca.lm.export import write_tokenizer
@@ -24,6 +25,7 @@ from areca.lm.patterns import AudioFormat
 from areca.lm.rows import Init, extend_rows, open_new_rows, row_parameters, train_new_rows_alone
 from areca.lm.text import TextTokenizer
 from areca.lm.vocabulary import Control, Vocabulary
+from areca.plain import read_json
 from areca.specs import Stream
 from areca.tasks import Segment, Task, TextSegment, Values
 
@@ -207,7 +209,7 @@ class SpeechLM:
         write_tokenizer(self.text_tokenizer, self.vocabulary, directory)
         self.text_tokenizer.write(directory / _TEXT_TOKENIZER)
         layout = {"reads": self.reads.to_json(), "writes": self.writes.to_json(), **self.vocabulary.to_json()}
-        (directory / _LAYOUT).write_text(json.dumps(layout, indent=1) + "\n")
+        write_json(directory / _LAYOUT, layout)
 
     @classmethod
     def load(cls, directory: Path, device: torch.device | str = "cpu") -> SpeechLM:
@@ -216,17 +218,21 @@ class SpeechLM:
         Raises:
             InvalidArtifact: a file is missing, or the text tokenizer or the model is not the layout's.
         """
-        layout = _read_json(directory / _LAYOUT)
+        layout = _read_layout(directory / _LAYOUT)
         vocabulary = Vocabulary.from_json(layout)
         text = TextTokenizer.read(directory / _TEXT_TOKENIZER)
         if text.hash != vocabulary.text_hash:
             raise InvalidArtifact(
-                f"{directory}: the vocabulary was laid out for text tokenizer {vocabulary.text_hash}, "
+                f"{directory}: the vocabulary was laid out for text tokenizer {quote(vocabulary.text_hash)}, "
                 f"but the one in {_TEXT_TOKENIZER} is {text.hash}"
             )
-        reads, writes = (AudioFormat.from_json(vocabulary, layout.get(name, {})) for name in ("reads", "writes"))
-        with _quiet():
-            model: Any = AutoModelForCausalLM.from_pretrained(directory, dtype="auto", local_files_only=True)
+        if text.size > vocabulary.text_size:  # what a user writes would become a control or audio
+            raise InvalidArtifact(
+                f"{directory}: the text tokenizer has ids up to {text.size - 1}, the vocabulary's text ends at "
+                f"{vocabulary.text_size - 1}"
+            )
+        reads, writes = (AudioFormat.from_json(vocabulary, layout.get(name)) for name in ("reads", "writes"))
+        model = load_pretrained(AutoModelForCausalLM, directory, own=True, error=InvalidArtifact)
         model.to(torch.device(device))
         rows = int(model.get_input_embeddings().weight.shape[0])
         if rows != vocabulary.size:
@@ -265,11 +271,8 @@ def _quiet() -> Iterator[None]:
             enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_layout(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text())
-    except (OSError, ValueError) as e:
-        raise InvalidArtifact(f"{path}: expected JSON; {e}") from e
-    if not isinstance(value, dict):
-        raise InvalidArtifact(f"{path}: expected a JSON object, got {type(value).__name__}")
-    return value
+        return read_json(path)
+    except FileNotFoundError:
+        raise InvalidArtifact(f"{path}: is missing") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -115,7 +114,7 @@ class AudioFormat:
         return {"role": self.role, "pattern": self.pattern, "streams": [asdict(stream) for stream in self.streams]}
 
     @classmethod
-    def from_json(cls, vocabulary: Vocabulary, values: Mapping[str, Any]) -> AudioFormat:
+    def from_json(cls, vocabulary: Vocabulary, values: Any) -> AudioFormat:
         """Read what `to_json` wrote.
 
         Raises:
@@ -124,8 +123,8 @@ class AudioFormat:
         try:
             streams = tuple(Stream(**stream) for stream in values["streams"])
             return cls(vocabulary, values["role"], streams, values["pattern"])
-        except (KeyError, TypeError) as e:
-            raise InvalidArtifact(f"audio format: expected role, pattern and streams; {e!r}") from e
+        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as e:
+            raise InvalidArtifact(f"audio format: expected role, pattern and streams; {type(e).__name__}: {e}") from e
 
     def grammar(self, max_frames: int) -> Grammar:
         """Return the rules for the ids of a segment of 1 to `max_frames` frames."""

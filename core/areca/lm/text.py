@@ -12,7 +12,13 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from areca.errors import IncompatibleParts, InvalidArtifact, quote
+from areca.hub import guarded
+from areca.plain import read_regular
 
+_TOKENIZER = "tokenizer.json"
+_LONGEST = 256 << 20
+"""Bytes of one of its files, at most; the largest of the field have some 40 MB."""
+_MOST_FILES = 100
 _MOST_WORDS = 500_000
 """Words that are remembered as spelt, at most."""
 
@@ -46,12 +52,17 @@ class TextTokenizer:
         """Read one back from its files.
 
         Raises:
-            InvalidArtifact: `directory` has no ``tokenizer.json``.
+            InvalidArtifact: `directory` has no ``tokenizer.json`` or a damaged one, or files that are no tokenizer's.
         """
-        if not (directory / "tokenizer.json").is_file():
-            raise InvalidArtifact(f"{directory}: expected a text tokenizer, found no tokenizer.json")
-        paths = sorted(p for p in directory.rglob("*") if p.is_file())
-        return cls({p.relative_to(directory).as_posix(): p.read_bytes() for p in paths})
+        paths = sorted(p for p in directory.rglob("*") if p.is_symlink() or not p.is_dir())
+        if len(paths) > _MOST_FILES:
+            raise InvalidArtifact(f"{directory}: expected the files of a text tokenizer, found {len(paths)}")
+        files = {p.relative_to(directory).as_posix(): read_regular(p, most=_LONGEST) for p in paths}
+        if _TOKENIZER not in files:
+            raise InvalidArtifact(f"{directory}: expected a text tokenizer, found no {_TOKENIZER}")
+        read = cls(files)
+        guarded(str(directory / _TOKENIZER), lambda: read.size, InvalidArtifact)
+        return read
 
     def write(self, directory: Path) -> None:
         """Write the files again, byte for byte."""
@@ -70,12 +81,12 @@ class TextTokenizer:
     @cached_property
     def size(self) -> int:
         """One more than its highest id, added tokens included."""
-        return 1 + max(self.backend.get_vocab().values())
+        return 1 + max(self.backend.get_vocab().values(), default=-1)
 
     @cached_property
     def backend(self) -> Tokenizer:
         """The tokenizer itself, set to encode everything as plain text."""
-        backend = Tokenizer.from_str(self.files["tokenizer.json"].decode())
+        backend = Tokenizer.from_str(self.files[_TOKENIZER].decode())
         backend.encode_special_tokens = True  # "<s>" that the user wrote is four characters, no special token
         backend.no_truncation()
         backend.no_padding()

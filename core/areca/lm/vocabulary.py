@@ -6,6 +6,7 @@ import enum
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -45,8 +46,8 @@ class Vocabulary:
     streams: tuple[tuple[str, int], ...]
 
     def __post_init__(self) -> None:
-        names = [name for name, _ in self.streams]
-        if twice := sorted({n for n in names if names.count(n) > 1}):
+        counts = Counter(name for name, _ in self.streams)
+        if twice := sorted(name for name, count in counts.items() if count > 1):
             raise InvalidConfig(f"streams {twice} are in the vocabulary already; give the new tokenizer another role")
         for name, size in (("text", self.text_size), *self.streams):
             if name != "text" and not _STREAM.fullmatch(name):

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM
 
+from areca.errors import InvalidArtifact
+from areca.hub import fast_tokenizer, load_pretrained
 from areca.interfaces import Backbone, Job
 from areca_decoder.options import TextOptions
 from areca_decoder.pretraining import pretrain
@@ -47,6 +49,10 @@ def learn_and_save(model: Any, tokenizer: Any, data: Manifest, config: TextOptio
 
 
 def load_saved(files: Path, device: torch.device, dtype: torch.dtype) -> Backbone:
-    """Return what `learn_and_save` wrote: the model in eval mode, in `dtype`, on `device`, and its text tokenizer."""
-    model: Any = AutoModelForCausalLM.from_pretrained(files, dtype=dtype, use_safetensors=True)
-    return Backbone(model=model.to(device).eval(), tokenizer=PreTrainedTokenizerFast.from_pretrained(files))
+    """Return what `learn_and_save` wrote: the model in eval mode, in `dtype`, on `device`, and its text tokenizer.
+
+    Raises:
+        InvalidArtifact: the files are damaged, or not those of one model.
+    """
+    model = load_pretrained(AutoModelForCausalLM, files, dtype=dtype, own=True, error=InvalidArtifact)
+    return Backbone(model=model.to(device).eval(), tokenizer=fast_tokenizer(files, error=InvalidArtifact))

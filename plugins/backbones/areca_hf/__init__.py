@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +9,14 @@ from typing import Any, Literal
 
 from areca import Component, Kind, hookimpl, run_seed, runtime
 from areca.errors import InvalidConfig
+from areca.plain import read_json
 from areca.specs import BackboneSpec, Spec
+from areca.weights import HUB_ID, stored_tensors
 
 ARECA_PLUGIN_API = 1
 
 UNKNOWN_FAMILY = "unknown"
 """The family of a model whose config is not on this machine, or lies inside a GGUF file."""
-
-HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
-"""As ``org/name``; a path has a dot or slash in front, or more slashes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,26 +94,15 @@ def _check_path(path: Path, weights: str) -> None:
 
 
 def _model_type(file: Path) -> str:
-    try:
-        return str(json.loads(file.read_text(encoding="utf-8"))["model_type"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InvalidConfig(f"backbone hf: {file} is not a transformers config: no `model_type` in it") from error
+    found = read_json(file, links=True, infinity=True, error=InvalidConfig).get("model_type")
+    if not isinstance(found, str):
+        raise InvalidConfig(f"backbone hf: {file} is not a transformers config: no `model_type` in it")
+    return found
 
 
 def _parameters(directory: Path) -> int | None:
-    """Count the elements of every tensor by the headers of the safetensors files (8 bytes of length, then JSON)."""
-    total = 0
-    for file in sorted(directory.glob("*.safetensors")):
-        try:
-            with file.open("rb") as stream:
-                size = int.from_bytes(stream.read(8), "little")
-                header = json.loads(stream.read(size) if size < file.stat().st_size else b"")
-            total += sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InvalidConfig(
-                f"backbone hf: {file} is no safetensors file; if it is a pointer of git-lfs: git lfs pull"
-            ) from error
-    return total or None
+    """Count the elements of every tensor by the headers of the safetensors files."""
+    return sum(tensor.elements for tensor in stored_tensors(directory, error=InvalidConfig).values()) or None
 
 
 @hookimpl

@@ -13,11 +13,11 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from areca.errors import ArecaError, InvalidConfig, MissingDependency
+from areca.hub import fast_tokenizer, guarded, load_pretrained, named_tokenizer, read_model_config, snapshot
 from areca.interfaces import Backbone
+from areca.plain import read_json
 from areca_hf import HFConfig, spec
-from areca_hf.hub import snapshot
 from areca_hf.stated import check_stated, stated
-from areca_hf.text import fast_tokenizer, guarded, named_tokenizer
 
 log = logging.getLogger(__name__)
 _models: Any = AutoModelForCausalLM  # its methods are annotated in part only
@@ -62,7 +62,7 @@ class HFBackbone:
         # transformers draws from the global generator, also for weights that loading then overwrites.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.init_seed)
-            model = guarded(found.source, lambda: _model(config, found, dtype))
+            model = _model(config, found, dtype)
         return Backbone(model=model.to(device).eval(), tokenizer=_text_tokenizer(config, found))
 
     @staticmethod
@@ -81,7 +81,7 @@ class HFBackbone:
         except ArecaError as error:
             hint = "state it in the recipe: backbone: {name: hf, architecture: {model_type: ..., hidden_size: ...}}"
             raise ArecaError(f"{error}\n  a dry run needs its architecture alone: {hint}") from error
-        return guarded(found.source, lambda: _config_of(found))
+        return _config_of(found)
 
 
 def _find(config: HFConfig, *, weights: bool) -> _Files:
@@ -97,7 +97,14 @@ def _find(config: HFConfig, *, weights: bool) -> _Files:
 
 
 def _config_of(found: _Files) -> Any:
-    return AutoConfig.from_pretrained(found.where, trust_remote_code=False, **found.options)
+    if found.is_gguf:
+        return guarded(
+            found.source, lambda: AutoConfig.from_pretrained(found.where, trust_remote_code=False, **found.options)
+        )
+    if found.where.is_file():  # a config alone, for weights from scratch
+        read_json(found.where, links=True, infinity=True, error=InvalidConfig)
+        return guarded(found.source, lambda: AutoConfig.from_pretrained(found.where, trust_remote_code=False))
+    return read_model_config(found.where, found.source)
 
 
 def _model(config: HFConfig, found: _Files, dtype: torch.dtype) -> Any:
@@ -107,17 +114,17 @@ def _model(config: HFConfig, found: _Files, dtype: torch.dtype) -> Any:
     if config.model is not None:
         setattr(architecture, SOURCE, found.source)
     if config.weights == "scratch":
-        return _models.from_config(architecture, dtype=dtype, trust_remote_code=False)
-    model = _pretrained(architecture, found, dtype)
-    return _plain(model, architecture, dtype) if found.is_gguf else model
+        return guarded(found.source, lambda: _models.from_config(architecture, dtype=dtype, trust_remote_code=False))
+    if found.is_gguf:
+        return guarded(found.source, lambda: _from_gguf(architecture, found, dtype))
+    return load_pretrained(_models, found.where, source=found.source, config=architecture, dtype=dtype)
 
 
-def _pretrained(architecture: Any, found: _Files, dtype: torch.dtype) -> Any:
+def _from_gguf(architecture: Any, found: _Files, dtype: torch.dtype) -> Any:
     model, report = _models.from_pretrained(
         found.where,
         config=architecture,
         dtype=dtype,
-        use_safetensors=None if found.is_gguf else True,
         trust_remote_code=False,
         output_loading_info=True,
         **found.options,
@@ -127,7 +134,7 @@ def _pretrained(architecture: Any, found: _Files, dtype: torch.dtype) -> Any:
             f"{found.source}: the weights lack {len(missing)} tensor(s) of a causal language model, as {missing[0]!r}; "
             f"give a model with its language-modelling head, or set `weights: scratch`"
         )
-    return model
+    return _plain(model, architecture, dtype)
 
 
 def _plain(model: Any, architecture: Any, dtype: torch.dtype) -> Any:

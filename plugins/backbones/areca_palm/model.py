@@ -109,7 +109,7 @@ def _text_tokenizer(config: PalmConfig, data: Manifest) -> Any:
     rows = resolved(config).vocabulary_size
     if config.own_tokenizer:
         return own_tokenizer(data, config, rows)
-    from areca_hf.text import named_tokenizer
+    from areca.hub import named_tokenizer
 
     tokenizer = named_tokenizer(config.text_tokenizer, config.text_tokenizer_revision, config.text_tokenizer_path)
     size = 1 + max(tokenizer.get_vocab().values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from areca.errors import InvalidConfig, suggest
+from areca.plain import read_json
 
 CONFIG_FILE = "config.json"
 
@@ -96,12 +96,12 @@ def read(family: str, directory: Path) -> Facts:
     """
     where = f"tokenizer {family}: path: {directory / CONFIG_FILE}"
     try:
-        config = json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8"))
-        found = config["model_type"]
+        config = read_json(directory / CONFIG_FILE, links=True, infinity=True, error=InvalidConfig)
     except OSError as error:
         raise InvalidConfig(f"{where} cannot be read; give a directory in the hub's layout") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InvalidConfig(f"{where}: not a transformers configuration: no `model_type` in it") from error
+    found = config.get("model_type")
+    if not isinstance(found, str):
+        raise InvalidConfig(f"{where}: not a transformers configuration: no `model_type` in it")
     if found != family:
         others = f"; use `name: {found}`" if found in PUBLISHED else ""
         raise InvalidConfig(f"{where}: expected model_type {family!r}, got {found!r}{others}")

@@ -8,16 +8,13 @@ from typing import Any
 
 import torch
 
-from areca.errors import ArecaError, InvalidConfig
+from areca.errors import InvalidConfig
+from areca.hub import load_pretrained, snapshot
 from areca_codecs import AnyConfig
 from areca_codecs.figures import CONFIG_FILE, Facts, facts, read
-from areca_hf.hub import snapshot
-from areca_hf.text import UNUSABLE
 
 TRIAL_FRAMES = 16
 """Frames of silence that a loaded model is tried on."""
-
-_UNUSABLE = (*UNUSABLE, TypeError, AttributeError)
 
 
 def find(config: AnyConfig) -> tuple[Path, str]:
@@ -47,25 +44,13 @@ def load_model(model_class: Any, directory: Path, source: str, dtype: torch.dtyp
         InvalidConfig: the weights lack a tensor of the model that config.json describes, or have codebooks beyond it.
         ArecaError: transformers cannot load what is there.
     """
-    try:
-        # It draws from the global generator, also for weights that loading then overwrites.
-        with torch.random.fork_rng(devices=[]):
-            model, report = model_class.from_pretrained(
-                directory, dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
-            )
-    except _UNUSABLE as error:
-        raise ArecaError(f"{source}: transformers cannot load it: {_line(error)}") from error
-    if missing := sorted(report["missing_keys"]):
-        raise InvalidConfig(
-            f"{source}: the weights lack {len(missing)} tensor(s) of the model that {CONFIG_FILE} describes, "
-            f"as {missing[0]!r}; give the directory whose files belong together"
-        )
-    if beyond := sorted(key for key in report["unexpected_keys"] if key.startswith("quantizer.")):
-        raise InvalidConfig(
-            f"{source}: the weights have codebooks that {CONFIG_FILE} does not, as {beyond[0]!r}; "
-            f"correct the file and choose fewer streams by option"
-        )
-    return model
+    return load_pretrained(
+        model_class,
+        directory,
+        source=source,
+        dtype=dtype,
+        left_over=lambda name: not name.startswith("quantizer."),
+    )
 
 
 @torch.inference_mode()
@@ -93,7 +78,7 @@ def verify(
     try:
         codes = encode(torch.zeros(1, 1, length))
         samples = decode(codes).shape[-1]
-    except _UNUSABLE as error:
+    except Exception as error:  # a config that the model does not bear out fails in any way
         raise InvalidConfig(f"{says}; the model cannot run so: {_line(error)}") from error
     expected, got = (streams, TRIAL_FRAMES), tuple(codes.shape[1:])
     if got != expected:

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 from encodec.model import ROOT_URL, EncodecModel
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from areca.batching import by_size
 from areca.errors import InvalidConfig, MissingWeights
 from areca.types import Audio, Codes, require_audio, stacked_codes
+from areca.weights import read_header
 from areca_encodec import FRAME_RATE_HZ, SAMPLE_RATE_HZ, EncodecConfig, spec
 
 CHECKPOINT_URL = f"{ROOT_URL}encodec_24khz-d7cc33bc.th"
@@ -141,9 +141,12 @@ def _downloaded() -> Any:
 def _read(file: Path) -> Any:
     try:
         if file.suffix == ".safetensors":
+            read_header(file, error=InvalidConfig)
             return load_file(file)
         return torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
+    except InvalidConfig:
+        raise
+    except Exception as error:  # a damaged archive of torch fails in any way
         raise InvalidConfig(
             f"{file}: expected a state dict of EnCodec 24 kHz, got a file that cannot be read"
         ) from error

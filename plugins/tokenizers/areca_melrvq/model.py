@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch.nn import functional
 
 from areca.errors import InvalidManifest
 from areca.interfaces import Job
 from areca.manifest import Manifest
 from areca.mel import LOG_FLOOR, SPEECH, frames_of, invert, log_mel
+from areca.tensors import read_tensors
 from areca.types import Audio, Codes, require_audio, stacked_codes
 from areca_melrvq import SAMPLE_RATE_HZ, MelRvqConfig, spec
 from areca_melrvq.quantizer import fit_levels, quantize, reconstruct
@@ -72,7 +73,10 @@ class MelRvq:
     ) -> MelRvq:
         """Read the codebooks from `files`; computing is in float32 whatever `dtype` says."""
         assert files is not None, "a component with tag fit is loaded from its artifact"
-        return MelRvq(config, {name: x.to(device) for name, x in load_file(files / _CODEBOOKS).items()})
+        bands = (SPEECH.mels,)
+        shapes = {"codebooks": (config.levels, config.clusters, None), "mean": bands, "deviation": bands}
+        tensors = read_tensors(files / _CODEBOOKS, shapes)
+        return MelRvq(config, {name: x.to(device) for name, x in tensors.items()})
 
     def encode(self, audios: list[Audio]) -> list[Codes]:
         """Return the streams of each audio; a begun code covers silence behind the end.

@@ -10,7 +10,7 @@ from typing import Literal
 from areca import Component, Kind, hookimpl, runtime
 from areca.errors import InvalidConfig
 from areca.specs import Spec, Stream, TokenizerSpec
-from areca_hf import HUB_ID
+from areca.weights import HUB_ID
 
 ARECA_PLUGIN_API = 1
 SAMPLE_RATE_HZ = 16_000

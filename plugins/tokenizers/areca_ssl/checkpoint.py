@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModel
+from transformers import AutoModel
 
 from areca.errors import ArecaError, InvalidConfig
-from areca_hf.hub import snapshot
-from areca_hf.text import guarded
+from areca.hub import guarded, load_pretrained, read_model_config, snapshot
+from areca.weights import stored_tensors
 from areca_ssl import SAMPLE_RATE_HZ, SslConfig
 
 _UNUSED = "masked_spec_embed"
 """The vector that masks frames in pretraining: checkpoints lack it at times, and encoding never reads it."""
+
+_ENCODER = re.compile(r"(\w+\.)?(encoder|feature_extractor|feature_projection)\.")
+"""What an encoder's weights are called; heads for pretraining or recognition may lie beside them."""
 
 
 def snapshot_of(config: SslConfig) -> Path:
@@ -44,34 +48,26 @@ def pretrained(config: SslConfig, families: tuple[str, ...], extractor: Any) -> 
     """
     where = config.path or snapshot_of(config)
     source = str(config.path or f"{config.model}@{where.name}")
-    architecture = guarded(source, lambda: AutoConfig.from_pretrained(where, trust_remote_code=False))
+    architecture = read_model_config(where, source)
     _check(config, architecture, families, source)
-    if not any(where.glob("*.safetensors")):
+    if not stored_tensors(where, error=InvalidConfig):
         raise ArecaError(
             f"{source}: has no *.safetensors, and pickled weights are never read; give a `revision` that has them (the "
             f"hub's converter proposes them as refs/pr/N), or convert it with save_pretrained and give its `path`"
         )
-    features = guarded(source, lambda: extractor.from_pretrained(where))
+    features = guarded(source, lambda: extractor.from_pretrained(where, local_files_only=True))
     if features.sampling_rate != SAMPLE_RATE_HZ:
         raise InvalidConfig(f"{source}: expected an encoder of {SAMPLE_RATE_HZ} Hz, got {features.sampling_rate} Hz")
-    # transformers draws from the global generator, also for weights that loading then overwrites.
-    with torch.random.fork_rng(devices=[]):
-        model, report = guarded(
-            source,
-            lambda: AutoModel.from_pretrained(
-                where,
-                dtype=torch.float32,
-                use_safetensors=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-            ),
-        )
-    if missing := sorted(name for name in report["missing_keys"] if not name.endswith(_UNUSED)):
-        raise InvalidConfig(
-            f"{source}: the weights lack {len(missing)} tensor(s) of the encoder, as {missing[0]!r}; "
-            f"give a complete checkpoint of {type(model).__name__}"
-        )
-    return model.eval().requires_grad_(False), features
+    model = load_pretrained(
+        AutoModel,
+        where,
+        source=source,
+        config=architecture,
+        dtype=torch.float32,
+        lacking=lambda name: name.endswith(_UNUSED),
+        left_over=lambda name: not _ENCODER.match(name),
+    )
+    return model.requires_grad_(False), features
 
 
 def _check(config: SslConfig, architecture: Any, families: tuple[str, ...], source: str) -> None:

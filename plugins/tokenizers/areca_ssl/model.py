@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file
 
 from areca.errors import InvalidConfig
 from areca.interfaces import Job
 from areca.manifest import Manifest
 from areca.resume import write_tensors
+from areca.tensors import read_tensors
 from areca.types import Audio, Codes, require_audio
+from areca.weights import read_header
 from areca_ssl import SAMPLE_RATE_HZ, SslConfig, W2vBertConfig, WhisperConfig
 from areca_ssl.checkpoint import snapshot_of
 from areca_ssl.fbank import FbankEncoder
@@ -81,7 +81,9 @@ class SslUnits:
         assert files is not None, "a component with tag fit is loaded from its artifact"
         pinned = SslUnits.pinned(config)  # a commit in the cache needs no second question to the hub
         _check_commit(config, pinned, files)
-        codebook = {name: x.to(device) for name, x in load_file(files / _CODEBOOK).items()}
+        scale = {"mean": (None,), "deviation": (None,)} if config.normalise else {}
+        codebook = read_tensors(files / _CODEBOOK, {"centroids": (config.clusters, None), **scale})
+        codebook = {name: x.to(device) for name, x in codebook.items()}
         return SslUnits(config, open_encoder(pinned, device), codebook)
 
     @staticmethod
@@ -130,8 +132,7 @@ def open_encoder(config: SslConfig, device: torch.device) -> Encoder:
 
 def _check_commit(config: SslConfig, pinned: SslConfig, files: Path) -> None:
     """Raise InvalidConfig if the hub's branch has moved since the centroids were fitted."""
-    with safe_open(files / _CODEBOOK, "pt") as codebook:
-        fitted = (codebook.metadata() or {}).get("commit")
+    fitted = read_header(files / _CODEBOOK).metadata.get("commit")
     if fitted and fitted != pinned.revision:
         raise InvalidConfig(
             f"{config.model}: its units were fitted on commit {fitted}, and revision {config.revision!r} is now "

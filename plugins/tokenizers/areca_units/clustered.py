@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
 from areca.interfaces import Job
 from areca.manifest import Manifest
 from areca.resume import write_tensors
+from areca.tensors import read_tensors
 from areca.types import Audio, Codes
 from areca_units.kmeans import assign
 from areca_units.options import KmeansConfig
@@ -54,7 +54,8 @@ class Clustered:
     ) -> Clustered:
         """Wrap the loaded need ``tokenizer`` with the centroids in `files`; assigning is in float32."""
         assert files is not None, "a component with tag fit is loaded from its artifact"
-        return Clustered(needs["tokenizer"], load_file(files / _CODEBOOK)["centroids"].to(device))
+        centroids = read_tensors(files / _CODEBOOK, {"centroids": (config.clusters, None)})
+        return Clustered(needs["tokenizer"], centroids["centroids"].to(device))
 
     def encode(self, audios: list[Audio]) -> list[Codes]:
         """Return one stream of units for each audio.

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from areca.batching import by_size
 from areca.interfaces import Job
 from areca.manifest import Manifest
 from areca.resume import write_tensors
+from areca.tensors import read_module, read_tensors
 from areca.types import Audio, Codes, require_audio
 from areca_units import SAMPLE_RATE_HZ
 from areca_units.features import MEL, mel_of, normalise, padded, rounded
@@ -84,16 +84,12 @@ class EncoderUnits(ABC):
     ) -> Self:
         """Read encoder and centroids from `files`; computing is in float32 whatever `dtype` says."""
         assert files is not None, "a component with tag fit is loaded from its artifact"
-        centroids = load_file(files / _CODEBOOK)["centroids"].to(device)
+        centroids = read_tensors(files / _CODEBOOK, {"centroids": (None, None)})["centroids"].to(device)
         return cls(config, cls._read(config, files, device), centroids)
 
     @classmethod
     def _read(cls, config: EncoderConfig, files: Path, device: torch.device) -> nn.Module:
-        with torch.device("meta"):  # nothing is drawn for weights that are read
-            model = cls.empty(config, files)
-        weights = {name: x.float().to(device) for name, x in load_file(files / _ENCODER).items()}
-        model.load_state_dict(weights, assign=True)
-        return model.eval()
+        return read_module(files / _ENCODER, lambda: cls.empty(config, files)).to(device).eval()
 
     def encode(self, audios: list[Audio]) -> list[Codes]:
         """Return one stream of units at 25 Hz for each audio.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from areca.errors import InvalidArtifact
+
 _BLOCK = 1_024
 """Rows assigned at once: the distances of a block to some hundred centroids stay in cache."""
 _BATCH = 2_048
@@ -52,7 +54,12 @@ def assign(points: torch.Tensor, centroids: torch.Tensor) -> tuple[torch.Tensor,
 
     Returns:
         int64 ``[N]`` in ``[0, K)``, and float32 ``[N]``.
+
+    Raises:
+        InvalidArtifact: the centroids are of other features.
     """
+    if points.shape[1] != centroids.shape[1]:
+        raise InvalidArtifact(f"centroids of {centroids.shape[1]} dimensions, features of {points.shape[1]}")
     half_norms = centroids.square().sum(1) / 2
     scores, nearest = [], []
     for block in torch.split(points, _BLOCK):

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch.nn import functional
 from torchaudio.functional import compute_deltas, create_dct
 
 from areca.interfaces import Job
 from areca.manifest import Manifest
+from areca.tensors import read_tensors
 from areca.types import Audio, Codes, require_audio
 from areca_units import SAMPLE_RATE_HZ
 from areca_units.features import MEL, mel_of, normalise
@@ -60,7 +61,9 @@ class MfccKmeans:
     ) -> MfccKmeans:
         """Read the centroids from `files`; computing is in float32 whatever `dtype` says."""
         assert files is not None, "a component with tag fit is loaded from its artifact"
-        return MfccKmeans(config, load_file(files / _CODEBOOK)["centroids"].to(device))
+        shape = (config.clusters, 3 * config.coefficients)
+        centroids = read_tensors(files / _CODEBOOK, {"centroids": shape})["centroids"]
+        return MfccKmeans(config, centroids.to(device))
 
     def encode(self, audios: list[Audio]) -> list[Codes]:
         """Return one stream of units at 25 Hz for each audio.

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import torch
 
+from areca.errors import InvalidArtifact, quote
 from areca.interfaces import Job
 from areca.manifest import Manifest
+from areca.plain import read_json
 from areca.resume import STATE
 from areca.types import Audio
 from areca_units.best_rq import train_best_rq
@@ -50,7 +52,10 @@ class UsmV2(EncoderUnits):
     @classmethod
     def empty(cls, config: UsmV2Config, files: Path) -> CtcModel:
         """Return a model with the alphabet's outputs."""
-        return CtcModel(config, Alphabet(json.loads((files / _ALPHABET).read_text(encoding="utf-8"))["symbols"]))
+        symbols = read_json(files / _ALPHABET).get("symbols")
+        if not isinstance(symbols, str) or not symbols:
+            raise InvalidArtifact(f"{files / _ALPHABET}: expected {{symbols: ...}}, got {quote(symbols)}")
+        return CtcModel(config, Alphabet(symbols))
 
     def clustered(self) -> Compute:
         """Return the computation of what the bottleneck quantises, of the posteriors, or of a layer."""

@@ -8,27 +8,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file
 
-from areca.errors import ArecaError
+from areca.errors import ArecaError, InvalidArtifact, quote
 from areca.interfaces import Job
 from areca.manifest import Manifest
 from areca.mel import LOG_FLOOR, invert
+from areca.plain import parse_json
 from areca.resume import write_tensors
 from areca.specs import Stream, TokenizerSpec
+from areca.tensors import read_module
 from areca.types import Audio, Codes, VoicePrompt, require_codes
+from areca.weights import read_header
 from areca_unitmel import MEL_RATE_HZ, SAMPLE_RATE_HZ, UnitMelConfig, unit_rate_hz
 from areca_unitmel.corpus import prepared
 from areca_unitmel.network import Shape, Voice
 from areca_unitmel.training import train
 
 _VOICE = "voice.safetensors"
+_MOST = 1 << 20
+"""Units, channels or layers of a voice, at most."""
 
 
 class UnitMel:
@@ -61,11 +64,8 @@ class UnitMel:
     ) -> UnitMel:
         """Read the nets from `files`; computing is in float32 whatever `dtype` says."""
         assert files is not None, "a component with tag fit is loaded from its artifact"
-        with safe_open(files / _VOICE, "pt") as f:
-            shape = Shape(**json.loads(f.metadata()["shape"]))
-        with torch.device("meta"):  # weights drawn at random would move the global generator
-            voice = Voice(shape)
-        voice.load_state_dict({name: x.float() for name, x in load_file(files / _VOICE).items()}, assign=True)
+        shape = _stored_shape(files / _VOICE)
+        voice = read_module(files / _VOICE, lambda: Voice(shape))
         return UnitMel(config, shape, voice.to(device).eval())
 
     def synthesize(
@@ -102,6 +102,20 @@ class UnitMel:
         if self.voice.duration is not None:
             return units.repeat_interleave(self.voice.duration.predict(units))
         return units
+
+
+def _stored_shape(path: Path) -> Shape:
+    """Return the shape that a voice's file states.
+
+    Raises:
+        InvalidArtifact: it states none, or one that cannot be.
+    """
+    stated = parse_json(read_header(path).metadata.get("shape", "null"), f"{path}: shape")
+    names = [field.name for field in fields(Shape)]
+    sizes = list(stated.values()) if isinstance(stated, dict) and sorted(stated) == sorted(names) else []
+    if not sizes or any(type(n) is not int or not 0 <= n < _MOST for n in sizes if n is not None):
+        raise InvalidArtifact(f"{path}: expected a shape of {', '.join(names)}, got {quote(stated)}")
+    return Shape(**stated)
 
 
 def _shape(config: UnitMelConfig, tokenizer: Any) -> Shape:
