@@ -268,6 +268,51 @@ def test_export_is_a_copy(checkpoint: Path, copy: Path, tmp_path: Path) -> None:
     assert (tmp_path / "mine" / "notes.txt").read_text() == "dear"
 
 
+def test_an_export_touches_nothing_of_the_users(checkpoint: Path, tmp_path: Path) -> None:
+    for name in ("mine.partial", ".mine.draft", "mine.draft"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "notes.txt").write_text("dear")
+    export(checkpoint, tmp_path / "mine")
+    assert {p.name for p in tmp_path.iterdir()} == {"mine", "mine.partial", ".mine.draft", "mine.draft"}
+    assert [p.read_text() for p in sorted(tmp_path.glob("*/notes.txt"))] == ["dear"] * 3
+    assert content(tmp_path / "mine") == content(checkpoint)
+    (tmp_path / "link").symlink_to(tmp_path / "mine")
+    with pytest.raises(InvalidArtifact, match="exists already"):
+        export(checkpoint, tmp_path / "link", replace=True)
+
+
+def test_the_fingerprint_does_not_depend_on_the_clock(
+    checkpoint: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("areca.store.time.strftime", lambda *_: "1999-12-31T23:59:59Z")
+    monkeypatch.setattr("areca.store.time.monotonic", iter(range(0, 10**9, 77)).__next__)
+    again = Pipeline(parse_config(RUN, root=root), Store(tmp_path)).checkpoint()
+    assert again.fingerprint == Artifact.open(checkpoint).fingerprint
+    assert content(again.directory).keys() == content(checkpoint).keys()
+    assert json.loads((again.directory / "artifact.json").read_text())["created"] == "1999-12-31T23:59:59Z"
+    part = json.loads((again.directory / "parts/speech/artifact.json").read_text())
+    assert {"created", "took_s"}.isdisjoint(part)
+    assert Artifact.open(again.directory / "parts" / "speech").fingerprint == part["fingerprint"]
+
+
+def test_a_part_that_is_not_the_one_named_is_refused(copy: Path) -> None:
+    part = copy / "parts" / "speech"
+    data = bytearray((part / "codebook.safetensors").read_bytes())
+    data[-1] ^= 1
+    (part / "codebook.safetensors").write_bytes(data)
+    reseal(copy)
+    with pytest.raises(InvalidArtifact, match=r"its speech is not the part that provenance\.json names"):
+        open_checkpoint(copy)
+
+
+def test_a_checkpoint_takes_nothing_from_outside(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "s3cret")
+    for name in ("${oc.env:SECRET}", "${seed}"):
+        reseal(copy, name=name)
+        with pytest.raises(InvalidArtifact, match=r"config\.yaml: expected a value, got .*takes nothing from outside"):
+            open_checkpoint(copy)
+
+
 def test_a_damaged_checkpoint_is_not_exported(copy: Path, tmp_path: Path) -> None:
     (copy / "lm" / "config.json").write_text("{}")
     with pytest.raises(InvalidArtifact, match="changed since"):

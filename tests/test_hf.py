@@ -280,7 +280,7 @@ def test_pickled_weights_are_not_read(llama, tmp_path):
     torch.save(
         LlamaForCausalLM(LlamaConfig.from_pretrained(llama)).state_dict(), tmp_path / "pickled" / "pytorch_model.bin"
     )
-    with pytest.raises(ArecaError, match="pickled: has no .*pickled weights are never read"):
+    with pytest.raises(ArecaError, match=r"pickled: has no .*pickled weights are never read"):
         load(path=tmp_path / "pickled")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -223,7 +224,12 @@ def _check_sizes(
 
     def describe() -> Any:
         build = getattr(model_class, "from_config", None) or model_class._from_config
-        with torch.random.fork_rng(devices=[]), torch.device("meta"), bounded_building(len(stored)):
+        with (
+            torch.random.fork_rng(devices=[]),
+            torch.device("meta"),
+            bounded_building(len(stored)),
+            warnings.catch_warnings(action="ignore"),  # of torch, about sizes that are refused below
+        ):
             return build(copy.deepcopy(config))
 
     model = guarded(source, describe, error)

@@ -124,7 +124,8 @@ class AudioFormat:
             streams = tuple(Stream(**stream) for stream in values["streams"])
             return cls(vocabulary, values["role"], streams, values["pattern"])
         except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as e:
-            raise InvalidArtifact(f"audio format: expected role, pattern and streams; {type(e).__name__}: {e}") from e
+            reason = f"{type(e).__name__}: {str(e).partition(chr(10))[0][:200]}"
+            raise InvalidArtifact(f"audio format: expected role, pattern and streams; {reason}") from e
 
     def grammar(self, max_frames: int) -> Grammar:
         """Return the rules for the ids of a segment of 1 to `max_frames` frames."""

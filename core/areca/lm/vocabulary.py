@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from areca.errors import InvalidArtifact, InvalidConfig, suggest
+from areca.errors import InvalidArtifact, InvalidConfig, quote, suggest
 from areca.specs import ROLE, Stream
 
 _STREAM = re.compile(rf"{ROLE.pattern}/(0|[1-9][0-9]*)")
@@ -48,12 +48,14 @@ class Vocabulary:
     def __post_init__(self) -> None:
         counts = Counter(name for name, _ in self.streams)
         if twice := sorted(name for name, count in counts.items() if count > 1):
-            raise InvalidConfig(f"streams {twice} are in the vocabulary already; give the new tokenizer another role")
+            raise InvalidConfig(
+                f"streams {quote(twice)} are in the vocabulary already; give the new tokenizer another role"
+            )
         for name, size in (("text", self.text_size), *self.streams):
             if name != "text" and not _STREAM.fullmatch(name):
-                raise InvalidConfig(f"stream {name!r}: expected 'role/k' as 'speech/0', the role an identifier")
+                raise InvalidConfig(f"stream {quote(name)}: expected 'role/k' as 'speech/0', the role an identifier")
             if size < 1:
-                raise InvalidConfig(f"{name}: expected at least one id, got {size}")
+                raise InvalidConfig(f"{name[:80]}: expected at least one id, got {quote(size)}")
 
     @classmethod
     def make(cls, text_size: int, text_hash: str, roles: Mapping[str, tuple[Stream, ...]]) -> Vocabulary:
@@ -101,7 +103,7 @@ class Vocabulary:
         """
         if stream not in self._spans:
             known = ", ".join(self._spans) or "none"
-            raise InvalidConfig(f"no stream {stream!r}{suggest(stream, self._spans)}\n  streams: {known}")
+            raise InvalidConfig(f"no stream {quote(stream)}{suggest(stream, self._spans)}\n  streams: {known}")
         return self._spans[stream]
 
     @cached_property
@@ -132,7 +134,10 @@ class Vocabulary:
             vocabulary = cls(int(values["text_size"]), str(values["text_hash"]), streams)
             stored = values["hash"]
         except (KeyError, TypeError, ValueError) as e:
-            raise InvalidArtifact(f"vocabulary: expected text_size, text_hash, streams and hash; {e!r}") from e
+            reason = f"{type(e).__name__}: {quote(str(e))}"
+            raise InvalidArtifact(f"vocabulary: expected text_size, text_hash, streams and hash; {reason}") from e
         if stored != vocabulary.hash or values.get("controls") != vocabulary.to_json()["controls"]:
-            raise InvalidArtifact(f"vocabulary: stored hash {stored}, but the layout beside it has {vocabulary.hash}")
+            raise InvalidArtifact(
+                f"vocabulary: stored hash {quote(stored)}, but the layout beside it has {vocabulary.hash}"
+            )
         return vocabulary
