@@ -112,7 +112,7 @@ def _quiet() -> Iterator[None]:
     """Keep transformers' reports and progress bars off the screen: the caller shows progress and says what is wrong."""
     verbosity = transformers_logging.get_verbosity()
     shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield

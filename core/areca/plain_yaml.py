@@ -41,7 +41,7 @@ class _Loader(yaml.SafeLoader):
         """Compose a node; too deep a one is an error before Python's own limit, and so are too many."""
         self.depth, self.nodes = self.depth + 1, self.nodes + 1
         if self.depth > DEEPEST or self.nodes > MOST_NODES:
-            raise _Refused(_MOST, self.peek_event().start_mark)
+            raise _Refused(_MOST, self.peek_event().start_mark)  # type: ignore[no-untyped-call]
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node

@@ -113,8 +113,8 @@ def bounded_building(tensors: int) -> Iterator[None]:
                 raise TooLarge(f"far more layers than a file of {tensors} tensors fills")
 
     hooks = [
-        registration.register_module_parameter_registration_hook(count),  # type: ignore[no-untyped-call]
-        registration.register_module_module_registration_hook(count),  # type: ignore[no-untyped-call]
+        registration.register_module_parameter_registration_hook(count),
+        registration.register_module_module_registration_hook(count),
     ]
     try:
         yield
