@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import yaml
 import areca
 from areca.checkpoint import export, open_checkpoint, write_checkpoint
 from areca.config import parse_config
-from areca.errors import InvalidArtifact, InvalidConfig, UnknownComponent
+from areca.errors import ArecaWarning, InvalidArtifact, InvalidConfig, UnknownComponent
 from areca.pipeline import Pipeline, locate
 from areca.resolved import resolved
 from areca.store import Artifact, Store, seal
@@ -250,6 +251,18 @@ def test_a_component_that_is_not_installed_is_named_with_what_to_type(copy: Path
     reseal(copy, plugins=["./my_codec.py"], tokenizers={"speech": {"name": "my-codec"}})
     with pytest.raises(UnknownComponent, match=r"no tokenizer is called 'my-codec'[\s\S]*areca -p \./my_codec\.py"):
         areca.load(copy)
+
+
+def test_every_call_of_a_task_returns_that_task(checkpoint: Path) -> None:
+    """Parts are made and freed at each call: what is kept for one must not be returned for another."""
+    system = areca.load(checkpoint)
+    tags = {"mt": "MT", "tts": "TTS", "s2st": "S2ST", "asr": "ASR", "asr+mt": "ASR MT", "ast": "AST"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ArecaWarning)
+        made = [(name, system.task(name)) for _ in range(1000 // len(tags) + 1) for name in tags]
+    assert len(made) >= 1000
+    assert [(name, task.tag) for name, task in made if task.tag != tags[name]] == []
+    assert {len({id(task) for name, task in made if name == one}) for one in ("mt", "tts", "asr")} == {1}
 
 
 def test_export_is_a_copy(checkpoint: Path, copy: Path, tmp_path: Path) -> None:

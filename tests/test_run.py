@@ -212,18 +212,6 @@ def test_a_voice_reaches_the_vocoder_that_takes_one(voiced: tuple[Path, Path], f
         speaking.run("s2st", french[0], source="fr", target="en", voice="none.wav")
 
 
-def test_every_call_of_a_task_returns_that_task(checkpoint: Path) -> None:
-    """Parts are made and freed at each call: what is kept for one must not be returned for another."""
-    system = areca.load(checkpoint)
-    tags = {"ast": "AST", "mt": "MT", "asr+ast": "ASR AST", "tts": "TTS", "asr": "ASR", "s2st": "S2ST"}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ArecaWarning)
-        made = [(name, system.task(name)) for _ in range(1000 // len(tags) + 1) for name in tags]
-    assert len(made) >= 1000
-    assert [(name, task.tag) for name, task in made if task.tag != tags[name]] == []
-    assert {len({id(task) for name, task in made if name == one}) for one in ("ast", "tts", "mt")} == {1}
-
-
 def test_a_task_that_it_was_not_trained_for_warns(system: System, french: list[Path]) -> None:
     with pytest.warns(ArecaWarning, match="'ast' is none that this checkpoint was trained for: asr, s2st"):
         system.run("ast", french[0], source="fr", target="en")

@@ -33,6 +33,8 @@ _WEIGHTS = ("*.safetensors",)
 _NOT_FOR_TRANSFORMERS = ("*/*", "consolidated*")
 _TOKENIZER = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _LONGEST_TOKENIZER = 256 << 20
+_LONGEST_REASON = 400
+"""Characters of what transformers says, at most: it names the missing file at the end of a long line."""
 _SLACK = 1 << 24
 """Elements that a model may have beyond four times those of its files: buffers that are computed."""
 
@@ -104,7 +106,7 @@ def guarded(source: str, load: Callable[[], T], error: type[ArecaError] = ArecaE
 
 def _reason(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
-    return " ".join(lines[0].split())[:200] if lines else type(error).__name__
+    return " ".join(lines[0].split())[:_LONGEST_REASON] if lines else type(error).__name__
 
 
 @contextlib.contextmanager
