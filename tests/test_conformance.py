@@ -18,10 +18,8 @@ KINDS = (Kind.TOKENIZER, Kind.BACKBONE, Kind.VOCODER, Kind.TASK)
 
 MESSAGES = {
     ("judge", "summary"): "ends with a full stop",
-    ("judge", "revision"): "revision is 0, expected 1, 2, 3",
     ("judge", "options_documented"): r"options without a doc.*gain",
     ("judge", "config_round_trip"): r"gain=2.0.*became.*gain=4.0",
-    ("judge", "spec_type"): r"returned TaskSpec.*expected a JudgeSpec",
     ("judge", "target"): "areca_wrong_parts:Nothing has no load",
     ("judge", "import_is_light"): "areca_wrong_heavy_import imports numpy",
     ("judge", "spec_is_light"): "heavy_judge_spec imports numpy",
@@ -83,12 +81,12 @@ def test_wrong_component_fails_exactly_its_check(directory: Path, kind: str, che
 @pytest.mark.parametrize(
     ("kind", "name", "passed"),
     [
-        ("judge", "good", 9),
-        ("tokenizer", "good", 21),
-        ("backbone", "good", 14),
-        ("vocoder", "good", 13),
-        ("vocoder", "good-voice", 14),
-        ("task", "good", 13),
+        ("judge", "good", 7),
+        ("tokenizer", "good", 19),
+        ("backbone", "good", 12),
+        ("vocoder", "good", 11),
+        ("vocoder", "good-voice", 12),
+        ("task", "good", 11),
     ],
 )
 def test_good_component_passes(directory: Path, kind: str, name: str, passed: int) -> None:

@@ -100,7 +100,7 @@ def test_broken_plugins_hide_nothing_and_declare_nothing(survey: dict[str, Any])
         ("no_hook", "declares no component: implement the hook areca_components"),
         ("unmarked_hook", "has areca_components but does not implement it: mark it with @areca.hookimpl"),
         ("nothing", "declares no component: implement the hook areca_components"),
-        ("no_component", "declares 'gadget', which is no areca.Component"),
+        ("no_component", "declares 'gadget', which is not an areca.Component"),
         ("twice", "declares tokenizer 'x' twice"),
         ("old_api", "speaks plugin API 0, this areca speaks 1: its module needs 'ARECA_PLUGIN_API = 1'"),
         ("no_api", "states no plugin API, this areca speaks 1: its module needs 'ARECA_PLUGIN_API = 1'"),
@@ -130,7 +130,7 @@ def test_unknown_name_says_where_it_is_known(survey: dict[str, Any]) -> None:
 def test_one_name_twice_is_ambiguous_and_the_names_offered_resolve(survey: dict[str, Any]) -> None:
     message = survey["found"]["twin"]
     assert message.startswith("AmbiguousComponent: 2 plugins provide tokenizer 'twin'; write one of\n")
-    offered = [line.split()[0] for line in message.splitlines()[1:]]
+    offered = [line.split()[0] for line in message.splitlines()[1:-1]]
     assert offered == ["twin-a:twin_a/twin", "twin-b:twin_b/twin"]
     assert [survey["found"][name] for name in offered] == offered
     assert survey["found"]["twin_a/twin"] == "twin-a:twin_a/twin"
@@ -210,11 +210,11 @@ print(json.dumps({
     )
     assert found["part"] == [5, "Model", "local:my_codec/my-codec"]
     assert found["file"] == found["module"] == found["both"] == ["local:my_codec/my-codec"]
-    assert "plugin './your_codec.py' cannot be used: FileNotFoundError('there is no file " in found["no file"]
+    assert "plugin './your_codec.py' cannot be used: FileNotFoundError: there is no file " in found["no file"]
     assert "plugin 'your_codec' cannot be used: ModuleNotFoundError" in found["no module"]
     assert found["bad"].startswith("BrokenPlugin: plugin 'bad_codec.py' cannot be used")
     assert "component name 'My'" in found["bad"]
-    assert "a module called 'json' is there already: rename the file" in found["taken"]
+    assert "another module is called 'json': rename the file" in found["taken"]
 
 
 def test_research_code_that_was_changed_is_another_part(world: Any, plugin_code: str) -> None:

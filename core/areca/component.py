@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+import unicodedata
+from collections.abc import Callable, Mapping, Set
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_type_hints
+
+from areca.errors import quote
 
 PLUGIN_API = 1
 """The plugin API this areca speaks; a plugin module states its own as ``ARECA_PLUGIN_API``."""
@@ -25,6 +28,8 @@ _REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 COMPONENT_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 """A public name: lowercase words joined by ``-``."""
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
+_UNPRINTABLE = ("Cc", "Cs")
+"""Unicode categories that break a line of a table or cannot be printed: controls, halves of surrogate pairs."""
 
 
 class Kind(enum.StrEnum):
@@ -85,14 +90,13 @@ class Component:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not COMPONENT_NAME.fullmatch(self.name):
-            raise ValueError(f"component name {self.name!r}: expected lowercase words joined by '-', like 'my-codec'")
-        for label, reference in (("spec", self.spec), ("target", self.target)):
-            if not _REFERENCE.fullmatch(reference):
-                raise ValueError(f"{label} {reference!r} of {self.name!r}: expected 'package.module:name'")
-        if not (isinstance(self.config, type) and is_dataclass(self.config)):
-            raise TypeError(f"config of {self.name!r}: expected a dataclass type, got {self.config!r}")
-        if not self.config.__dataclass_params__.frozen:  # type: ignore[attr-defined]
-            raise TypeError(f"config of {self.name!r}: {self.config.__name__} must be @dataclass(frozen=True)")
+            raise ValueError(
+                f"component name {quote(self.name)}: expected lowercase words joined by '-', like 'my-codec'"
+            )
+        for name, (is_right, expected) in _RULES.items():
+            if not is_right(value := getattr(self, name)):
+                raise TypeError(f"{name} of {self.name!r} is {quote(value)}, expected {expected}")
+        self._check_config()
         if wrong := sorted(n for n in self.reads if not 1 <= n < self.revision):
             raise ValueError(f"reads of {self.name!r}: {wrong} are no revisions before {self.revision}")
         if unknown := set(self.tags).union(*self.needs_tags.values()) - set(TAGS):
@@ -104,15 +108,82 @@ class Component:
         """The licence of the code as it is shown: an SPDX expression, or ``"not stated"``."""
         return self.license or "not stated"
 
+    def _check_config(self) -> None:
+        if not (isinstance(self.config, type) and is_dataclass(self.config)):
+            raise TypeError(f"config of {self.name!r}: expected a dataclass type, got {quote(self.config)}")
+        if not self.config.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+            raise TypeError(f"config of {self.name!r}: {self.config.__name__} must be @dataclass(frozen=True)")
+        try:
+            get_type_hints(self.config)
+        except Exception as e:  # an annotation is an expression of its author's: anything can happen
+            raise TypeError(f"config of {self.name!r}: the type of a field cannot be resolved: {e}") from e
+        for f in fields(self.config):
+            if f.default_factory is not MISSING:
+                f.default_factory()  # what fails here would fail in `areca show`
+
     def _check_needs(self) -> None:
         taken = {"name", *(f.name for f in fields(self.config))}
         for need in self.needs:
             if not _IDENTIFIER.fullmatch(need):
-                raise ValueError(f"need {need!r} of {self.name!r}: expected an identifier like 'semantic'")
+                raise ValueError(f"need {quote(need)} of {self.name!r}: expected an identifier like 'semantic'")
             if need in taken:
                 raise ValueError(f"need {need!r} of {self.name!r} is also an option's name: rename one")
         if extra := sorted(set(self.needs_tags) - set(self.needs)):
             raise ValueError(f"needs_tags of {self.name!r}: {extra} are none of its needs ({', '.join(self.needs)})")
+
+
+def _is_line(value: Any) -> bool:
+    return isinstance(value, str) and not any(unicodedata.category(c) in _UNPRINTABLE for c in value)
+
+
+def _is_line_or_none(value: Any) -> bool:
+    return value is None or _is_line(value)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_reference(value: Any) -> bool:
+    return isinstance(value, str) and _REFERENCE.fullmatch(value) is not None
+
+
+def _is_set_of(item: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, Set) and all(map(item, value))
+
+
+def _is_mapping_to(item: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    def check(value: Any) -> bool:
+        return isinstance(value, Mapping) and all(_is_line(k) and item(v) for k, v in value.items())
+
+    return check
+
+
+def _are_modules(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(name, str) and name.isidentifier() for name in value)
+
+
+_LINE = "one line of text"
+_RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = MappingProxyType(
+    {
+        "kind": (lambda value: isinstance(value, Kind), f"one of {', '.join(f'Kind.{kind.name}' for kind in Kind)}"),
+        "spec": (_is_reference, "'package.module:name'"),
+        "target": (_is_reference, "'package.module:name'"),
+        "summary": (_is_line, _LINE),
+        "needs": (_is_mapping_to(lambda kind: isinstance(kind, Kind)), "{'semantic': Kind.TOKENIZER}"),
+        "needs_tags": (_is_mapping_to(_is_set_of(_is_line)), "{'semantic': frozenset({'decode'})}"),
+        "requires": (_are_modules, "a tuple of top-level modules, as ('torch',)"),
+        "tags": (_is_set_of(_is_line), "a set, as frozenset({'decode'})"),
+        "revision": (_is_whole, "a whole number, 1 or more"),
+        "reads": (_is_set_of(lambda n: isinstance(n, int)), "a set of earlier revisions, as frozenset({1})"),
+        "extra": (_is_line_or_none, f"{_LINE} or None"),
+        "paper": (_is_line_or_none, f"{_LINE} or None"),
+        "license": (_is_line_or_none, f"{_LINE} or None"),
+        "weights_license": (_is_line_or_none, f"{_LINE} or None"),
+        "check": (_is_mapping_to(lambda _: True), "options that the conformance kit gives, as {'size': 8}"),
+    }
+)
+"""What each field of a `Component` has to be; names and configs have rules of their own."""
 
 
 def runtime(default: Any) -> Any:

@@ -59,6 +59,7 @@ class _Layout:
     name: str = "run"
     seed: int = 0
     plugins: tuple[str, ...] = ()
+    override: tuple[str, ...] = ()
     data: Any = None
     tokenizer: Any = None
     tokenizers: Any = None
@@ -138,15 +139,16 @@ def parse_config(
         source: the YAML's content.
         root: folder that relative paths start from.
         plugins: files or modules to load first; where `source` is not trusted, from the working directory.
-        trusted: whether the plugins that `source` names may run. A checkpoint is data: its own never do.
+        trusted: whether the plugins that `source` names may run, and take names from others (``override:``). A
+            checkpoint is data: its own never do.
 
     Raises:
         InvalidConfig, UnknownComponent, IncompatibleParts: what is wrong, and what to type.
     """
     layout = build(_Layout, source, "run")
-    own = layout.plugins if trusted else ()
+    own, override = (layout.plugins, layout.override) if trusted else ((), ())
     # What the caller names is meant from the working directory: a checkpoint's folder may hold a module of that name.
-    registry = Registry.discover((*plugins, *own), root=root if trusted else Path.cwd())
+    registry = Registry.discover((*plugins, *own), root=root if trusted else Path.cwd(), override=override)
     tokenizers = _tokenizers(registry, layout, root)
     part = partial(resolve, registry, roles=tokenizers, root=root, seed=layout.seed)
     vocoder = None if layout.vocoder is None else part(Kind.VOCODER, layout.vocoder, role="vocoder")

@@ -12,13 +12,18 @@ import os
 import sys
 import sysconfig
 import time
+import traceback
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
 from areca import hookspecs
 from areca.errors import BrokenPlugin, suggest
 from areca.options import file_hash
+
+_LONGEST_REASON = 400
+"""Characters of a plugin's own error message that are shown: one broken plugin must not bury the others."""
 
 
 @contextlib.contextmanager
@@ -30,6 +35,61 @@ def traced(what: str, unless: bool = False) -> Iterator[None]:
     finally:
         if os.environ.get("ARECA_TRACE") and not unless:
             print(f"areca: {what} loaded in {(time.perf_counter() - start_s) * 1e3:.1f} ms", file=sys.stderr)
+
+
+def entry_points(group: str) -> tuple[list[metadata.EntryPoint], list[tuple[tuple[str, str], Exception]]]:
+    """Return a group's entry points, and the distributions (name, version) whose metadata cannot be read, and why."""
+    try:
+        return list(metadata.entry_points(group=group)), []
+    except Exception:  # one unreadable entry_points.txt: the others are read one by one, which is slower
+        pass
+    found: dict[str, list[metadata.EntryPoint]] = {}
+    unreadable: list[tuple[tuple[str, str], Exception]] = []
+    for dist in metadata.distributions():
+        name = dist.name or "unknown"
+        try:
+            found.setdefault(name, [point for point in dist.entry_points if point.group == group])
+        except Exception as e:
+            unreadable.append(((name, dist.version or "0"), e))
+    return [point for points in found.values() for point in points], unreadable
+
+
+def what_happened(error: BaseException) -> str:
+    """Return ``"ValueError: what it says"`` on one line, whatever the error is: a stranger's may not print itself."""
+    try:
+        said = " ".join(str(error).split())
+    except Exception as e:
+        said = f"its message cannot be read ({type(e).__name__})"
+    short = said if len(said) <= _LONGEST_REASON else f"{said[:_LONGEST_REASON]} ..."
+    return f"{type(error).__name__}: {short}"
+
+
+def where(name: str, root: Path, error: BaseException) -> str:
+    """Return the file, and if it is known the line, of a user's own plugin that `error` comes from.
+
+    Args:
+        name: of the plugin, as `import_local` takes it.
+        root: as of `import_local`.
+        error: what importing or asking it raised.
+
+    Returns:
+        ``"/home/me/my_codec.py: line 3: "``; ``""`` where there is no such plugin.
+    """
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}: line {error.lineno}: "
+    path = _own_file(name, root)
+    if path is None:
+        return ""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).parent == path.parent]
+    return f"{frames[-1].filename}: line {frames[-1].lineno}: " if frames else f"{path}: "
+
+
+def _own_file(name: str, root: Path) -> Path | None:
+    path = (root / name).resolve()
+    if not name.endswith(".py"):
+        places = _places(name.partition(".")[0])
+        path = next((p / "__init__.py" if p.is_dir() else p for p in places), path)
+    return path if path.is_file() else None
 
 
 def import_local(name: str, root: Path) -> ModuleType:
@@ -55,7 +115,7 @@ def _import_file(path: Path) -> ModuleType:
     if there is not None and getattr(there, "__file__", None) == str(path):
         return there
     if there is not None:
-        raise ImportError(f"a module called {path.stem!r} is there already: rename the file")
+        raise ImportError(f"another module is called {path.stem!r}: rename the file")
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     spec = importlib.util.spec_from_file_location(path.stem, path)
@@ -95,7 +155,7 @@ def _places(top: str) -> list[Path]:
     """Return the folders of a top-level package, or the file of a module; empty: it is built in, or not there."""
     try:
         spec = importlib.util.find_spec(top)
-    except ValueError:  # __main__ of a script has none
+    except (ValueError, ImportError):  # __main__ of a script has none
         return []
     if spec is None:
         return []
@@ -137,18 +197,28 @@ def check_hooks(plugin: ModuleType) -> None:
         BrokenPlugin: a hook that does not exist, or one that is not marked as implemented.
     """
     hooks = [name for name in vars(hookspecs) if name.startswith("areca_")]
-    for name, value in vars(plugin).items():
+    for name, value in list(vars(plugin).items()):
         marked = getattr(value, "areca_impl", None)
+        marked = marked if isinstance(marked, dict) else None  # objects that answer to any name are no hooks
         hook = (marked or {}).get("specname") or name
         if marked and hook not in hooks:
-            raise BrokenPlugin(f"it implements a hook that does not exist: {hook!r}{suggest(hook, hooks)}")
+            raise BrokenPlugin(
+                f"{_line_of(value)}it implements a hook that does not exist: {hook!r}{suggest(hook, hooks)}"
+            )
         if name in hooks and not marked:
-            raise BrokenPlugin(f"it has {name} but does not implement it: mark it with @areca.hookimpl")
+            raise BrokenPlugin(
+                f"{_line_of(value)}it has {name} but does not implement it: mark it with @areca.hookimpl"
+            )
+
+
+def _line_of(function: object) -> str:
+    code = getattr(function, "__code__", None)
+    return "" if code is None else f"line {code.co_firstlineno}: "
 
 
 def is_installed(module: str) -> bool:
     """Return whether `module` can be found, without importing it."""
     try:
         return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError):
+    except Exception:  # a finder of somebody's, or a module without a spec
         return False

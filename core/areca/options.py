@@ -152,7 +152,7 @@ def _docs(cls: type[Any]) -> dict[str, str]:
             continue
         try:
             node = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
-        except (OSError, TypeError, SyntaxError):  # made at run time: there is no source to read
+        except Exception:  # made at run time, or a stranger's: there is no source to read
             continue
         body = node.body if isinstance(node, ast.ClassDef) else []
         for item, after in itertools.pairwise(body):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from areca.errors import IncompatibleParts
+from areca.component import Kind
+from areca.errors import IncompatibleParts, quote
 
 ROLE = re.compile(r"[a-z][a-z0-9_]*")
 """How a run calls a tokenizer: its streams in the vocabulary are ``role/0``, ``role/1`` ..."""
@@ -28,16 +30,34 @@ class Stream:
     frame_rate_hz: float | None
 
     def __post_init__(self) -> None:
-        if not _STREAM_NAME.fullmatch(self.name):
+        if not isinstance(self.name, str) or not _STREAM_NAME.fullmatch(self.name):
             raise ValueError(f"stream name {self.name!r}: expected lowercase letters, digits and '-'")
-        if self.size < 1:
-            raise ValueError(f"stream {self.name!r}: size must be at least 1, got {self.size}")
-        if self.frame_rate_hz is not None and not self.frame_rate_hz > 0:
-            raise ValueError(f"stream {self.name!r}: frame_rate_hz must be positive, got {self.frame_rate_hz}")
+        if not isinstance(self.size, int) or self.size < 1:
+            raise ValueError(f"stream {self.name!r}: size must be at least 1, got {self.size!r}")
+        rate = self.frame_rate_hz
+        if rate is not None and not (isinstance(rate, (int, float)) and rate > 0):
+            raise ValueError(f"stream {self.name!r}: frame_rate_hz must be positive, got {rate!r}")
 
     def __str__(self) -> str:
         rate = "variable rate" if self.frame_rate_hz is None else f"{self.frame_rate_hz:g} Hz"
         return f"{self.name}[{self.size}] at {rate}"
+
+
+def _check_streams(streams: object) -> None:
+    if not isinstance(streams, tuple) or not streams or not all(isinstance(s, Stream) for s in streams):
+        raise ValueError(f"streams is {quote(streams)}, expected a tuple of areca.specs.Stream")
+
+
+def _check_counts(**values: object) -> None:
+    for name, value in values.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{name} is {quote(value)}, expected a whole number, 1 or more")
+
+
+def _check_texts(**values: object) -> None:
+    for name, value in values.items():
+        if not isinstance(value, tuple) or not all(isinstance(text, str) for text in value):
+            raise ValueError(f"{name} is {quote(value)}, expected a tuple of texts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +71,10 @@ class TokenizerSpec:
     sample_rate_hz: int
     channels: int = 1
     base_rate_hz: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_streams(self.streams)
+        _check_counts(sample_rate_hz=self.sample_rate_hz, channels=self.channels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +92,10 @@ class VocoderSpec:
     streams: tuple[Stream, ...]
     sample_rate_hz: int
 
+    def __post_init__(self) -> None:
+        _check_streams(self.streams)
+        _check_counts(sample_rate_hz=self.sample_rate_hz)
+
 
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
@@ -75,6 +103,9 @@ class TaskSpec:
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _check_texts(inputs=self.inputs, outputs=self.outputs)
 
 
 def check_chain(links: Sequence[tuple[str, TaskSpec]]) -> None:
@@ -104,6 +135,10 @@ class DatasetSpec:
     languages: tuple[str, ...]
     sample_rate_hz: int
 
+    def __post_init__(self) -> None:
+        _check_texts(languages=self.languages)
+        _check_counts(sample_rate_hz=self.sample_rate_hz)
+
 
 @dataclass(frozen=True, slots=True)
 class JudgeSpec:
@@ -112,5 +147,21 @@ class JudgeSpec:
     languages: tuple[str, ...]
     sample_rate_hz: int
 
+    def __post_init__(self) -> None:
+        _check_texts(languages=self.languages)
+        _check_counts(sample_rate_hz=self.sample_rate_hz)
+
 
 Spec = TokenizerSpec | BackboneSpec | VocoderSpec | TaskSpec | DatasetSpec | JudgeSpec
+
+SPECS: Mapping[Kind, type[Spec]] = MappingProxyType(
+    {
+        Kind.TOKENIZER: TokenizerSpec,
+        Kind.BACKBONE: BackboneSpec,
+        Kind.VOCODER: VocoderSpec,
+        Kind.TASK: TaskSpec,
+        Kind.DATASET: DatasetSpec,
+        Kind.JUDGE: JudgeSpec,
+    }
+)
+"""What a component of each kind says of itself."""

@@ -83,10 +83,8 @@ def areca_components() -> Iterable[Component]:
     fit, everything = frozenset({"fit"}), frozenset({"fit", "resume", "features", "decode"})
     yield _row(Kind.JUDGE, "good", "Judge")
     yield _row(Kind.JUDGE, "summary", "Judge", summary="This is a sentence.")
-    yield _row(Kind.JUDGE, "revision", "Judge", revision=0)
     yield _row(Kind.JUDGE, "options-documented", "Judge", config=BareConfig)
     yield _row(Kind.JUDGE, "config-round-trip", "Judge", config=RestlessConfig)
-    yield _row(Kind.JUDGE, "spec-type", "Judge", spec="areca_wrong:task_spec")
     yield _row(Kind.JUDGE, "spec-is-light", "Judge", spec="areca_wrong:heavy_judge_spec")
     yield _row(Kind.JUDGE, "target", "Nothing")
 

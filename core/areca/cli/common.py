@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from areca.component import Kind
-from areca.errors import AmbiguousComponent, InvalidConfig, UnknownComponent, suggest
+from areca.errors import AmbiguousComponent, InvalidConfig, UnknownComponent, quote, suggest
 from areca.options import read_mapping
 from areca.registry import Entry, Registry
 
@@ -103,11 +103,14 @@ def decoding(text: str | None) -> Mapping[str, Any] | None:
 
 
 def as_yaml(value: Any) -> str:
-    """Return an option's value as YAML on one line."""
+    """Return an option's value as YAML on one line; what YAML cannot say, as Python shows it."""
     import yaml
 
     plain = list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
-    return yaml.safe_dump(plain, default_flow_style=True, width=10_000).removesuffix("...\n").strip()
+    try:
+        return yaml.safe_dump(plain, default_flow_style=True, width=10_000).removesuffix("...\n").strip()
+    except yaml.YAMLError:
+        return quote(value)
 
 
 def quantity(value: float, unit: str) -> str:

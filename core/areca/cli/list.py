@@ -22,7 +22,7 @@ def list_(
         print(json.dumps(_as_json(registry, entries), indent=1, ensure_ascii=False))
         return
     rows = [[e.component.kind, shortest_name(registry, e), e.component.summary, common.health(e)] for e in entries]
-    rows += [["plugin", str(b.provider), "", f"broken: {type(b.error).__name__}: {b.error}"] for b in registry.broken]
+    rows += [["plugin", str(b.provider), "", f"broken: {b.reason}"] for b in registry.broken]
     common.print_table(("kind", "name", "summary", "health"), rows)
 
 
@@ -40,7 +40,7 @@ def _as_json(registry: Registry, entries: tuple[Entry, ...]) -> dict[str, Any]:
                 "plugin": b.provider.plugin,
                 "distribution": b.provider.distribution,
                 "version": b.provider.version,
-                "error": f"{type(b.error).__name__}: {b.error}",
+                "error": b.reason,
             }
             for b in registry.broken
         ],

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from areca import specs
 from areca.component import Kind
 from areca.options import build, describe
 from areca.registry import LOCAL
@@ -24,14 +23,6 @@ HEAVY = ("torch", "torchaudio", "transformers", "numpy", "jax", "tensorflow")
 """What a light half does not import."""
 LONGEST_SUMMARY = 100
 """Characters of a summary that fit a line of ``areca list``."""
-_SPECS: dict[Kind, type[Any]] = {
-    Kind.TOKENIZER: specs.TokenizerSpec,
-    Kind.BACKBONE: specs.BackboneSpec,
-    Kind.VOCODER: specs.VocoderSpec,
-    Kind.TASK: specs.TaskSpec,
-    Kind.DATASET: specs.DatasetSpec,
-    Kind.JUDGE: specs.JudgeSpec,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +63,6 @@ def check_summary(subject: Subject) -> None:
     assert not summary.endswith("."), f"summary {summary!r} ends with a full stop"
 
 
-def check_revision(subject: Subject) -> None:
-    """The revision is a positive whole number."""
-    revision = subject.component.revision
-    assert type(revision) is int and revision >= 1, f"revision is {revision!r}, expected 1, 2, 3 ..."
-
-
 def check_options_documented(subject: Subject) -> None:
     """Each option has a doc: a string literal below its field."""
     bare = [o.name for o in describe(subject.component.config) if not o.doc]
@@ -94,12 +79,6 @@ def check_config_round_trip(subject: Subject) -> None:
     text = yaml.safe_dump({name: str(v) if isinstance(v, Path) else v for name, v in values.items()})
     again = build(type(config), yaml.safe_load(text), "from YAML")
     assert again == config, f"written to YAML and read back, the config is another: {config} became {again}"
-
-
-def check_spec_type(subject: Subject) -> None:
-    """The spec is of the kind's own type."""
-    expected, spec = _SPECS[subject.component.kind], subject.part.spec
-    assert type(spec) is expected, f"spec returned {spec!r}, expected a {expected.__name__}"
 
 
 def check_target(subject: Subject) -> None:
