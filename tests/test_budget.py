@@ -14,7 +14,7 @@ from areca.cli import common
 from areca.cli.train import train
 from areca.cli.validate import validate
 from areca.config import RunConfig, parse_config, read_config
-from areca.errors import ArecaError, InvalidConfig
+from areca.errors import ArecaError, InvalidConfig, InvalidManifest
 from areca.lm.adapters import RANK
 from areca.options import build
 from areca.training.options import TrainingConfig
@@ -55,9 +55,19 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
+def _manifest(folder: Path) -> Path:
+    path = folder / "own.jsonl"
+    path.write_text('{"id": "1", "text": "x"}\n', encoding="utf-8")
+    return path
+
+
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
 def test_every_recipe_is_valid_and_runs_dry(path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    validate(path)
+    given = [f"data={_manifest(home.parent)}"] if isinstance(data := read_config(path).data, Path) else []
+    if given:
+        with pytest.raises(InvalidManifest, match=f"^{data}: no such manifest"):
+            validate(path)
+    validate(path, given)
     assert "is valid" in capsys.readouterr().out
     train(path, dry_run=True)
     printed = capsys.readouterr().out

@@ -134,7 +134,7 @@ BAD: list[tuple[Any, Callable[[Path], None], str]] = [
     ({"id": "x", "audio": "q/../../secret.wav"}, link_out, "leads out of the manifest's folder"),
     ({"id": "x", "audio": "link.wav"}, link_out, "'link.wav' leads out of the manifest's folder"),
     ({"id": "x", "audio": "folder/a.wav"}, link_folder_out, "'folder/a.wav' leads out of the manifest's folder"),
-    ({"id": "x", "audio": "/etc/passwd"}, nothing, "'/etc/passwd': expected one relative to"),
+    ({"id": "x", "audio": "/etc/passwd"}, nothing, "audio: /etc/passwd: not audio"),
     ({"id": "x", "audio": "."}, nothing, "leads out of the manifest's folder|expected a file"),
     ({"id": "x", "audio": "a\0.wav"}, nothing, "expected one relative to"),
     ({"id": "x", "audoi": "a.wav"}, nothing, "unknown column 'audoi'; did you mean 'audio'"),
@@ -154,8 +154,8 @@ BAD: list[tuple[Any, Callable[[Path], None], str]] = [
     ({"id": "x", "audio": "a.wav", "offset_s": 0.5, "duration_s": 0.6}, nothing, "duration_s is 1.1, but the audio"),
     ('{"id": "x", "offset_s": NaN}', nothing, "not JSON .NaN is no JSON number"),
     ('{"id": "x", "offset_s": 1e999}', nothing, "offset_s is inf, expected 0 or more"),
-    (f'{{"id": "x", "offset_s": 1{"0" * 400}}}', nothing, r"offset_s is 10+\.\.\.0+, expected 0 or more seconds"),
-    (f'{{"id": "x", "duration_s": 1{"0" * 400}}}', nothing, r"duration_s is 10+\.\.\.0+, expected more than 0"),
+    (f'{{"id": "x", "offset_s": 1{"0" * 400}}}', nothing, r"offset_s is 10+ \.\.\. 0+, expected 0 or more seconds"),
+    (f'{{"id": "x", "duration_s": 1{"0" * 400}}}', nothing, r"duration_s is 10+ \.\.\. 0+, expected more than 0"),
     ('{"id": "x", "extra": {"n": [0, -1e999]}}', nothing, r"extra\.n\[1\] is -inf, expected a number"),
     ('{"id": "x", "extra": {"a": [{"b": "\\ud800"}]}}', nothing, r"extra\.a\[0\]\.b is '\\ud800': half of a surrogate"),
     ('{"id": "x", "extra": {"a": {"\\udfff": 1}}}', nothing, r"a name in extra\.a is '\\udfff': half of a surrogate"),
@@ -316,7 +316,7 @@ def test_byte_order_mark_and_windows_lines(root: Path) -> None:
 
 
 def test_nothing_usable(root: Path) -> None:
-    with pytest.raises(InvalidManifest, match="no usable row"):
+    with pytest.raises(InvalidManifest, match="an empty file, expected a manifest"):
         Manifest.read(lines(root))
     with pytest.raises(InvalidManifest, match=r"no usable row\n.*:1: column 'id' is missing"):
         Manifest.read(lines(root, {}), skip_bad=True)

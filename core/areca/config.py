@@ -71,6 +71,14 @@ class _Layout:
     evaluation: Any = None
 
 
+@dataclass(frozen=True, slots=True)
+class _ManifestLayout:
+    """The keys of ``data:`` where it is a manifest of the user's own."""
+
+    manifest: str
+    root: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
     """A run: what it is made of, and how it is trained.
@@ -78,6 +86,7 @@ class RunConfig:
     Args:
         source: the YAML's content with overrides applied, as plain values; enough to make this again.
         data: a dataset part, or the path of a manifest, or None.
+        data_root: folder that the manifest's relative paths start from; None: the manifest's own.
         plugins: files or modules that were loaded for it, its own and those named beside it.
         tokenizers: parts by role.
         training, evaluation: option values, checked by the rooms that own them.
@@ -89,6 +98,7 @@ class RunConfig:
     source: Mapping[str, Any]
     plugins: tuple[str, ...]
     data: Part | Path | None
+    data_root: Path | None
     tokenizers: Mapping[str, Part]
     backbone: Part
     vocoder: Part | None
@@ -151,6 +161,7 @@ def parse_config(
     registry = Registry.discover((*plugins, *own), root=root if trusted else Path.cwd(), override=override)
     tokenizers = _tokenizers(registry, layout, root)
     part = partial(resolve, registry, roles=tokenizers, root=root, seed=layout.seed)
+    data, data_root = _data(registry, layout.data, root)
     vocoder = None if layout.vocoder is None else part(Kind.VOCODER, layout.vocoder, role="vocoder")
     run = RunConfig(
         name=layout.name,
@@ -158,7 +169,8 @@ def parse_config(
         registry=registry,
         source=source,
         plugins=(*plugins, *(str(root / name) if name.endswith(".py") else name for name in own)),
-        data=_data(registry, layout.data, root),
+        data=data,
+        data_root=data_root,
         tokenizers=tokenizers,
         backbone=part(Kind.BACKBONE, layout.backbone, role="backbone"),
         vocoder=vocoder,
@@ -194,12 +206,18 @@ def _tokenizers(registry: Registry, layout: _Layout, root: Path) -> dict[str, Pa
     return parts
 
 
-def _data(registry: Registry, value: Any, root: Path) -> Part | Path | None:
+def _data(registry: Registry, value: Any, root: Path) -> tuple[Part | Path | None, Path | None]:
+    """Return what ``data:`` says, and the root of its paths where it gives one."""
     if value is None:
-        return None
+        return None, None
     if isinstance(value, str):
-        return root / value
-    return resolve(registry, Kind.DATASET, value, role="data", root=root)
+        if value in (e.component.name for e in registry.entries(Kind.DATASET)) and not (root / value).exists():
+            raise InvalidConfig(f"data: {value!r} is a dataset: write 'data: {{name: {value}}}'")
+        return root / value, None
+    if isinstance(value, Mapping) and "manifest" in value:
+        given = build(_ManifestLayout, value, "data")
+        return root / given.manifest, None if given.root is None else root / given.root
+    return resolve(registry, Kind.DATASET, value, role="data", root=root), None
 
 
 def _tasks(registry: Registry, values: Any) -> tuple[TaskMix, ...]:

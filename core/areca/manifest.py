@@ -1,56 +1,31 @@
-"""Manifests: JSON Lines, one utterance a row, paths relative to the file; every row is checked on reading."""
+"""Manifests: JSON Lines, one utterance a row; every row is checked on reading."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import hashlib
+import itertools
 import json
 import shlex
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from areca.audio import read as read_audio
-from areca.errors import InvalidArtifact, InvalidAudio, InvalidManifest, MissingDependency
+from areca.errors import InvalidArtifact, InvalidAudio, InvalidManifest, MissingDependency, quote
 from areca.files import replacing
-from areca.manifest_rows import Depth, Files, parse
+from areca.foreign import require_manifest
+from areca.manifest_columns import Utterance, parse
+from areca.manifest_lines import lines_of, plain_name
+from areca.manifest_rows import Depth, Files
 from areca.types import Audio
 
+__all__ = ["Manifest", "Utterance", "good_rows_path", "write_manifest"]
 _MADE = "artifact.json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Utterance:
-    """One row of a manifest.
-
-    Args:
-        id: unique in the manifest.
-        audio: path of the recording, relative to the manifest's folder.
-        text: what it says.
-        language: ISO 639-1 code, as ``"fr"``.
-        speaker: who says it.
-        split: ``"train"``, ``"validation"``, ``"test"`` or another name.
-        source: where it comes from, as ``"human"``.
-        offset_s, duration_s: the part of the recording that is meant, in seconds; None: to the end.
-        target_audio, target_text, target_language: the translated side, where there is one.
-        extra: anything more, open to tasks as ``extra.<name>``.
-    """
-
-    id: str
-    audio: str | None = None
-    text: str | None = None
-    language: str | None = None
-    speaker: str | None = None
-    split: str = "train"
-    source: str | None = None
-    offset_s: float = 0.0
-    duration_s: float | None = None
-    target_audio: str | None = None
-    target_text: str | None = None
-    target_language: str | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
+_LOOKED_AT = 20
+"""Bad rows in a row that are looked at before leaving bad rows out is no advice any more."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +34,8 @@ class Manifest:
 
     Args:
         rows: the utterances, in the order of the file.
-        root: the manifest's folder; no path leads out of it.
+        root: where relative paths start from, and what they do not lead out of: the manifest's folder, or another that
+            was named.
         skipped: messages about rows that were left out (``skip_bad``).
         made_key: key of the artifact that the manifest is part of, and of what was selected from it; None where it
             is no artifact: `key` then follows from the rows and the files.
@@ -73,41 +49,47 @@ class Manifest:
     path: Path | None = None
 
     @classmethod
-    def read(cls, path: str | Path, *, skip_bad: bool = False, depth: Depth | None = None) -> Manifest:
+    def read(
+        cls, path: str | Path, *, skip_bad: bool = False, depth: Depth | None = None, root: Path | None = None
+    ) -> Manifest:
         """Read and check a manifest.
 
         Args:
-            path: the ``.jsonl`` file.
+            path: the ``.jsonl`` file, or one compressed by gzip.
             skip_bad: leave bad rows out and say so in `skipped`, instead of raising at the first.
             depth: how far files are looked into: ``"decode"`` finds NaN and damage behind the header, ``"header"``
                 missing, shortened and over-long files, ``"path"`` missing ones. None: ``"decode"``, and ``"path"``
                 for an artifact, whose files are known by their hashes.
+            root: where relative paths start from; None: the manifest's folder.
 
         Raises:
-            InvalidManifest: a bad row, named by file and line, or no good one at all.
+            InvalidManifest: something else than a manifest, and how to make one of it; a bad row, named by file and
+                line; no good one at all; a `root` for an artifact.
             InvalidArtifact: an artifact whose manifest was changed, or outside the store any of its files.
         """
         path = Path(path)
-        if not path.is_file():
-            raise InvalidManifest(f"{path}: no such manifest; expected a JSON Lines file")
+        require_manifest(path)
         made_key = _made_key(path)
+        if root is not None and made_key is not None:
+            raise InvalidManifest(f"{path}: is part of an artifact, whose files are in its folder: leave out `root:`")
         depth = depth or ("decode" if made_key is None else "path")
+        files = Files(root or path.parent, own=made_key is None)
         good: list[Utterance] = []
         skipped: list[str] = []
-        for row in _checked(path, depth):
+        for row in (rows := _checked(path, files, depth)):
             if isinstance(row, Utterance):
                 good.append(row)
             elif skip_bad:
                 skipped.append(str(row))
             elif made_key is None:
-                raise InvalidManifest(f"{row}\n  to leave bad rows out: {_leaving_out(path)}")
+                raise InvalidManifest(f"{row}\n  {_way_out(path, root, itertools.chain(good[:1], rows))}")
             else:
                 raise row
         if not good:
             raise InvalidManifest("\n".join([f"{path}: no usable row", *skipped[:5]]))
         if skipped and made_key is not None:
             made_key = _hash([made_key, [row.id for row in good]])
-        return cls(tuple(good), path.parent, tuple(skipped), made_key, path)
+        return cls(tuple(good), root or path.parent, tuple(skipped), made_key, path)
 
     @functools.cached_property
     def key(self) -> str:
@@ -154,22 +136,22 @@ class Manifest:
         """Return the path of one of the manifest's files.
 
         Raises:
-            InvalidManifest: it is absolute, or leads out of the folder.
+            InvalidManifest: it leads out of the folder, or is absolute in an artifact.
         """
         return Path(self._files.resolve(relative))
 
     @functools.cached_property
     def _files(self) -> Files:
-        return Files(self.root)
+        return Files(self.root, own=self.made_key is None)
 
     def _read(self, row: Utterance, column: str, offset_s: float, duration_s: float | None) -> Audio:
         relative = getattr(row, column)
         if relative is None:
-            raise InvalidManifest(f"{self.root}: row {row.id!r} has no {column}")
+            raise InvalidManifest(f"{self.root}: row {quote(row.id)} has no {column}")
         try:
             return read_audio(self.resolve(relative), offset_s=offset_s, duration_s=duration_s)
         except (InvalidAudio, MissingDependency) as error:
-            raise type(error)(f"row {row.id!r}: {error}") from error
+            raise type(error)(f"row {quote(row.id)}: {error}") from error
 
 
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
@@ -193,9 +175,23 @@ def _hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def _leaving_out(path: Path) -> str:
-    good = path.with_stem(f"{path.stem}-good")
-    return shlex.join(["areca", "data", str(path), "--skip-bad", "-o", str(good)])
+def good_rows_path(path: Path) -> Path:
+    """Return where the good rows of the manifest `path` go unless another file is named: beside it, uncompressed."""
+    return path.with_name(f"{plain_name(path)}-good.jsonl")
+
+
+def _way_out(path: Path, root: Path | None, rows: Iterable[Utterance | InvalidManifest]) -> str:
+    """Say what to do about a bad row, given those behind it (and a good one before it)."""
+    looked_at = list(itertools.islice(rows, _LOOKED_AT - 1))
+    if any(isinstance(row, Utterance) for row in looked_at):
+        where = [] if root is None else [f"root={root}"]
+        line = shlex.join(["areca", "data", str(path), *where, "--skip-bad", "-o", str(good_rows_path(path))])
+        return f"to leave bad rows out: {line}"
+    bad = len(looked_at) + 1
+    rows_are = (
+        "its only row is" if bad == 1 else f"its first {bad} rows are" if bad == _LOOKED_AT else f"all {bad} rows are"
+    )
+    return f"{rows_are} bad: mend how the file is written; leaving bad rows out would leave nothing"
 
 
 def _made_key(path: Path) -> str | None:
@@ -225,23 +221,17 @@ def _made_key(path: Path) -> str | None:
     return artifact.key
 
 
-def _checked(path: Path, depth: Depth) -> Iterator[Utterance | InvalidManifest]:
+def _checked(path: Path, files: Files, depth: Depth) -> Iterator[Utterance | InvalidManifest]:
     """Yield each row, or what is wrong with it, as long as the file lasts."""
-    files = Files(path.parent)
-    lines: dict[str, int] = {}
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if number == 1:
-                line = line.removeprefix(b"\xef\xbb\xbf")
-            if not line.strip():
-                continue
-            try:
-                row = parse(line, Utterance)
-                if row.id in lines:
-                    raise InvalidManifest(f"id {row.id!r} is taken by line {lines[row.id]}")
-                files.check(row, depth)
-            except InvalidManifest as error:
-                yield InvalidManifest(f"{path}:{number}: {error}")
-            else:
-                lines[row.id] = number
-                yield row
+    numbers: dict[str, int] = {}
+    for number, line in lines_of(path):
+        try:
+            row = parse(line)
+            if row.id in numbers:
+                raise InvalidManifest(f"id {quote(row.id)} is taken by line {numbers[row.id]}")
+            files.check(row, depth)
+        except InvalidManifest as error:
+            yield InvalidManifest(f"{path}:{number}: {error}")
+        else:
+            numbers[row.id] = number
+            yield row

@@ -110,7 +110,7 @@ class Pipeline:
                     ).instance(self.run.data)
             else:
                 assert self.run.data is not None
-                self.shop.data = Manifest.read(self.run.data)
+                self.shop.data = Manifest.read(self.run.data, root=self.run.data_root)
         assert self.shop.data is not None
         return self.shop.data
 

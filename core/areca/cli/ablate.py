@@ -57,15 +57,15 @@ def _pipelines(cells: list[Cell], device: str) -> list[tuple[Cell, Pipeline]]:
     from areca.store import Store
 
     store = Store()
-    manifests: dict[Path, Manifest] = {}
+    manifests: dict[tuple[Path, Path | None], Manifest] = {}
     made = []
     for cell in cells:
         evaluation_of(cell.run)
         data = cell.run.data
-        known = manifests.get(data) if isinstance(data, Path) else None
+        known = manifests.get((data, cell.run.data_root)) if isinstance(data, Path) else None
         pipeline = Pipeline(cell.run, store, device=device, stage=common.progress, manifest=known)
         if isinstance(data, Path) and data.is_file():
-            manifests[data] = pipeline.data()
+            manifests[data, cell.run.data_root] = pipeline.data()
         made.append((cell, pipeline))
     return made
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from areca.cli import common
 from areca.component import Kind
-from areca.errors import InvalidConfig
+from areca.errors import InvalidConfig, quote
 from areca.parts import Part, resolve
 from areca.plain_yaml import read_pairs
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from areca.manifest import Manifest
 
 _AUDIO = (".flac", ".wav")
+_MANIFEST = (".jsonl", ".jsonl.gz")
 _OUTPUT = "folder to put the dataset in; of a manifest: another one beside it, to put its good rows in"
 
 
@@ -35,21 +37,27 @@ def data(
     `areca data say languages=[fr] count=100 -o say-fr` makes one, `areca data say-fr/manifest.jsonl` checks it,
     `areca data own/manifest.jsonl --skip-bad -o own/good.jsonl` writes a manifest of the good rows of one.
     """
-    if name.endswith(".jsonl"):
-        _check(Path(name), None if output is None else Path(output), skip_bad=skip_bad)
+    given = read_pairs(options or (), what="option", example="count=100")
+    if name.endswith(_MANIFEST):
+        root = _root_of(given)
+        _check(Path(name), None if output is None else Path(output), skip_bad=skip_bad, root=root)
         return
-    part = resolve(
-        common.registry(),
-        Kind.DATASET,
-        {"name": name, **read_pairs(options or (), what="option", example="count=100")},
-        role="data",
-    )
+    part = resolve(common.registry(), Kind.DATASET, {"name": name, **given}, role="data")
     if output is not None:
         _require_free(Path(output))
     manifest = _make(part, _whole(seed))
     if output is not None:
         shutil.copytree(manifest.root, output, copy_function=_place)
     _summarize(manifest, Path(output) if output is not None else manifest.root)
+
+
+def _root_of(values: Mapping[str, Any]) -> Path | None:
+    """Return the folder that the paths of a user's own manifest start from, where it is given."""
+    if others := sorted(set(values) - {"root"}):
+        raise InvalidConfig(
+            f"option {quote(others[0])}: a manifest has none but root=FOLDER, where its paths start from"
+        )
+    return Path(str(values["root"])) if "root" in values else None
 
 
 def _whole(seed: str) -> int:
@@ -84,12 +92,12 @@ def _place(source: str, target: str) -> str:
     return str(shutil.copy2(source, target))
 
 
-def _check(path: Path, output: Path | None, *, skip_bad: bool) -> None:
+def _check(path: Path, output: Path | None, *, skip_bad: bool, root: Path | None) -> None:
     from areca.manifest import Manifest, write_manifest
 
     if output is not None:
         _require_beside(path, output)
-    manifest = Manifest.read(path, skip_bad=skip_bad, depth="decode")
+    manifest = Manifest.read(path, skip_bad=skip_bad, depth="decode", root=root)
     for message in manifest.skipped:
         print(message)
     if manifest.skipped or output is not None:
@@ -101,10 +109,11 @@ def _check(path: Path, output: Path | None, *, skip_bad: bool) -> None:
 
 
 def _require_beside(path: Path, output: Path) -> None:
+    from areca.manifest import good_rows_path
     from areca.store import META
 
-    if output.suffix != path.suffix or os.path.realpath(output.parent) != os.path.realpath(path.parent):
-        example = path.with_stem(f"{path.stem}-good")
+    if output.suffix != ".jsonl" or os.path.realpath(output.parent) != os.path.realpath(path.parent):
+        example = good_rows_path(path)
         raise InvalidConfig(
             f"-o {output}: a manifest's paths start from its folder; write it beside {path}, as: -o {example}"
         )

@@ -11,6 +11,7 @@ import typer
 from areca import specs
 from areca.cli import common
 from areca.config import read_config
+from areca.manifest_survey import survey
 from areca.parts import Part
 
 
@@ -18,7 +19,10 @@ def validate(
     path: Annotated[Path, typer.Argument(metavar="RUN.YAML", help="the run")],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="win over the file")] = None,
 ) -> None:
-    """Check a run's YAML by specs alone: names, options, and whether the parts fit each other."""
+    """Check a run's YAML by specs alone: names, options, whether the parts fit each other, and what the data is.
+
+    Of a manifest the first rows are read; no recording is opened.
+    """
     run = read_config(path, overrides or (), plugins=common.plugins())
     parts = dict(run.parts)
     if isinstance(run.data, Part):
@@ -29,6 +33,8 @@ def validate(
         for role, part in [*parts.items(), *tasks]
     ]
     common.print_table(("role", "kind", "name", "what it is", "health"), rows)
+    if isinstance(run.data, Path):
+        print(f"\ndata: {run.data}, {survey(run.data, run.data_root)}")
     print(f"\nrun {run.name!r} is valid: the LM reads {run.lm.reads!r} and writes {run.lm.writes!r}")
 
 

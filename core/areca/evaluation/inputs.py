@@ -101,7 +101,9 @@ def open_inputs(
         said, manifest = _own(system, data, stage)
         config = build(EvaluationConfig, {**said, **options}, "evaluation")
     else:
-        manifest = pipeline.data() if pipeline and data is None else _data_of(asked.data, asked.seed, stage)
+        manifest = (
+            pipeline.data() if pipeline and data is None else _data_of(asked.data, asked.seed, stage, asked.data_root)
+        )
     held = system.run_config
     registry = held.registry if asked is None else asked.registry
     return Inputs(held.name, system, manifest, config, registry, system.checkpoint.identity)
@@ -125,7 +127,7 @@ def _own(system: System, data: Path | None, stage: Stage) -> tuple[Mapping[str, 
     if data is not None:
         return said, Manifest.read(data)
     part = source.get("data")
-    if isinstance(part, Mapping):
+    if isinstance(part, Mapping) and "manifest" not in part:
         run: RunConfig = system.run_config
         return said, _data_of(resolve(run.registry, Kind.DATASET, part, role="data"), run.seed, stage)
     raise InvalidConfig(
@@ -134,11 +136,11 @@ def _own(system: System, data: Path | None, stage: Stage) -> tuple[Mapping[str, 
     )
 
 
-def _data_of(data: Part | Path | None, seed: int, stage: Stage) -> Manifest:
+def _data_of(data: Part | Path | None, seed: int, stage: Stage, root: Path | None = None) -> Manifest:
     if data is None:
         raise InvalidConfig("the run's YAML has no 'data:'; name a manifest: areca evaluate CHECKPOINT manifest.jsonl")
     if isinstance(data, Path):
-        return Manifest.read(data)
+        return Manifest.read(data, root=root)
     with stage(f"data {data.name}") as progress:
         manifest: Manifest = Workshop(Store(), seed=seed, progress=progress).instance(data)
     return manifest
