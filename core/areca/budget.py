@@ -83,11 +83,9 @@ def budget(run: RunConfig, training: TrainingConfig) -> Budget:
         MissingDependency: ``lm.train: lora`` without peft.
     """
     config = architecture_of(run.backbone)
-    model = _on_meta(config, run.backbone)
-    text_parameters, text_size = _count(model), int(model.get_input_embeddings().weight.shape[0])
-    vocabulary = Vocabulary.make(text_size, "", run.lm_streams)
-    first = extend_rows(model, vocabulary.size, init="zero", seed=0)
-    choose_trained(model, first, run.lm.train, seed=0)
+    text = _on_meta(config, run.backbone)
+    text_parameters, text_size = _count(text), _rows(text)
+    model, vocabulary = extended_on_meta(run)
     trained = [p for p in model.parameters() if p.requires_grad]
     length = training.packing_tokens or min(training.longest_tokens, _context(config))
     return Budget(
@@ -101,6 +99,19 @@ def budget(run: RunConfig, training: TrainingConfig) -> Budget:
         length=length,
         memory=_memory(model, trained, training.optimizer),
     )
+
+
+def extended_on_meta(run: RunConfig) -> tuple[Any, Vocabulary]:
+    """Return the run's LM on torch's meta device, with its new rows and adapters, and what its ids mean.
+
+    Raises:
+        ArecaError, MissingDependency: as of `budget`.
+    """
+    model = _on_meta(architecture_of(run.backbone), run.backbone)
+    vocabulary = Vocabulary.make(_rows(model), "", run.lm_streams)
+    first = extend_rows(model, vocabulary.size, init="zero", seed=0)
+    choose_trained(model, first, run.lm.train, seed=0)
+    return model, vocabulary
 
 
 def architecture_of(part: Part) -> Any:
@@ -170,6 +181,10 @@ def _on_meta(config: Any, part: Part) -> Any:
     except (ValueError, TypeError, AttributeError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ArecaError(f"backbone {part.name!r}: transformers cannot build its architecture: {reason}") from error
+
+
+def _rows(model: Any) -> int:
+    return int(model.get_input_embeddings().weight.shape[0])
 
 
 def _count(model: Any) -> int:

@@ -43,6 +43,28 @@ def no_progress(done: int, total: int, message: str = "") -> None:
     """Ignore progress."""
 
 
+def report_quota(
+    progress: Progress, have: float, wanted: float, seen: int, there: int, *, unit: str, doing: str
+) -> None:
+    """Report a pass over recordings that ends when it has `wanted` units or at the last recording.
+
+    What is counted is what will end the pass, as far as the recordings seen so far tell: the total is always done.
+
+    Args:
+        progress: told.
+        have: units so far.
+        wanted: units that are enough.
+        seen: recordings so far.
+        there: recordings in all.
+        unit: what is wanted, as ``"frames"``.
+        doing: what happens to it, as ``"to cluster"``.
+    """
+    if have * there >= wanted * seen:
+        progress(min(round(have), round(wanted)), round(wanted), f"{unit} {doing}")
+    else:
+        progress(seen, there, f"recordings {doing}")
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """What core gives to a `fit`.

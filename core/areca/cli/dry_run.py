@@ -1,15 +1,22 @@
-"""What ``areca train --dry-run`` prints behind the steps: parameters, memory, arithmetic."""
+"""What ``areca train --dry-run`` prints behind the steps: parameters, memory, arithmetic, time."""
 
 from __future__ import annotations
+
+import sys
+from datetime import timedelta
+
+import torch
 
 from areca.budget import Budget, budget
 from areca.cli import common
 from areca.config import RunConfig
+from areca.errors import ArecaError
 from areca.training.options import TrainingConfig
+from areca.training.pace import measure_pace
 
 
-def print_budget(run: RunConfig, training: TrainingConfig) -> None:
-    """Print what training `run` would take.
+def print_budget(run: RunConfig, training: TrainingConfig, device: torch.device | str = "cpu") -> None:
+    """Print what training `run` on `device` would take; some steps of it are timed.
 
     Raises:
         ArecaError: the backbone cannot say its architecture without weights.
@@ -21,6 +28,7 @@ def print_budget(run: RunConfig, training: TrainingConfig) -> None:
     common.print_table(("memory", "bytes", "of"), _memory(training, cost))
     print()
     common.print_table(("compute", "FLOPs", "of"), _compute(training, cost))
+    print("\n" + _time(run, training, cost, device))
     print(
         f"\nnothing was made. On top of the memory come the activations of {training.tokens_at_once:,} tokens "
         "(training.micro_batch_tokens, training.checkpoint_activations), and the other parts of the run."
@@ -52,3 +60,19 @@ def _compute(training: TrainingConfig, cost: Budget) -> list[tuple[str, str, str
         ("a step", common.quantity(cost.flops * batch, ""), f"of {batch:,} tokens"),
         ("the run", common.quantity(cost.flops * batch * training.steps, ""), f"of {training.steps:,} steps"),
     ]
+
+
+def _time(run: RunConfig, training: TrainingConfig, cost: Budget, device: torch.device | str) -> str:
+    print("timing some steps ...", file=sys.stderr, flush=True)
+    try:
+        pace = measure_pace(run, training, cost, device)
+    except ArecaError as error:
+        return f"time: not measured: {error}"
+    whole = timedelta(seconds=round(pace.step_s * training.steps))
+    where = f"{pace.device}, {pace.threads} threads" if pace.device == "cpu" else pace.device
+    return (
+        f"time: about {pace.step_s:.3g} s a step, {whole} for {training.steps:,} steps of at most "
+        f"{training.batch_tokens:,} tokens. Measured here ({where}) in {pace.passes} passes, forward and backward, of "
+        f"{pace.rows} x {pace.length} random tokens through this architecture, and a step of its optimizer. Data, "
+        "fitted parts and tokens come on top."
+    )

@@ -42,7 +42,7 @@ def train(
     if dry_run:
         from areca.cli.dry_run import print_budget
 
-        print_budget(run, pipeline.training)
+        print_budget(run, pipeline.training, pipeline.device)
         return
     print("Ctrl-C is safe: the same command goes on from there.\n", flush=True)
     directory = pipeline.checkpoint().directory

@@ -126,7 +126,7 @@ def write_examples(
         manifest: the rows.
         tasks: in the order in which examples lie in the file.
         longest: examples of more ids are left out.
-        progress: told how many rows of all tasks are done.
+        progress: told how many examples of all tasks are done.
         check_text: whether rows whose text the LM's text tokenizer cannot spell are counted, with a warning a task.
 
     Returns:
@@ -140,6 +140,7 @@ def write_examples(
     """
     left_out = []
     rows_of = [_rows_for(manifest, task) for task in tasks]
+    total, before = sum(map(len, rows_of)), 0
     headers: dict[str, str] = {}
     for task, rows in zip(tasks, rows_of, strict=True):
         headers = {**_headers(manifest, task, rows), **headers}
@@ -157,9 +158,8 @@ def write_examples(
                 if len(block) == _BLOCK or done == len(rows):
                     writer.write_table(pa.Table.from_pylist(block, schema=_SCHEMA))
                     block = []
-                    progress(
-                        number * len(manifest.rows) + done, len(tasks) * len(manifest.rows), f"examples of {task.name}"
-                    )
+                    progress(before + done, total, f"examples of {task.name}")
+            before += len(rows)
             if not kept:
                 raise InvalidManifest(f"task {task.name}: all {len(rows)} examples are longer than {longest} ids")
             left_out.append(LeftOut(too_long=len(rows) - kept, text_lost=lost))

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from areca.audio import conform
 from areca.errors import InvalidManifest
-from areca.interfaces import Job
+from areca.interfaces import Job, report_quota
 from areca.manifest import Manifest, Utterance
 from areca.resume import kept
 from areca.specs import TokenizerSpec
@@ -73,12 +73,13 @@ def sample_features(
     def compute(audios: list[Audio]) -> dict[str, torch.Tensor]:
         return {"features": torch.cat([x.cpu() for x in encode([conform(a, SAMPLE_RATE_HZ, 1) for a in audios])])}
 
+    found = recordings(data)
     features: list[torch.Tensor] = []
-    have = 0
-    for made in passed(data, recordings(data), compute, seed=job.seed, at_once=_CHUNK, folder=job.work / "frames"):
+    have = seen = 0
+    for made in passed(data, found, compute, seed=job.seed, at_once=_CHUNK, folder=job.work / "frames"):
         features.append(made["features"])
-        have += len(made["features"])
-        job.progress(min(have, frames), frames, "frames to cluster")
+        have, seen = have + len(made["features"]), min(seen + _CHUNK, len(found))
+        report_quota(job.progress, have, frames, seen, len(found), unit="frames", doing="to cluster")
         if have >= frames:
             break
     return torch.cat(features)[:frames]

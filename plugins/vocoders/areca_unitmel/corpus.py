@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from areca.audio import conform
 from areca.errors import InvalidManifest
-from areca.interfaces import Job
+from areca.interfaces import Job, report_quota
 from areca.manifest import Manifest
 from areca.mel import SPEECH, log_mel
 from areca.specs import TokenizerSpec
@@ -57,11 +57,14 @@ def prepared(config: UnitMelConfig, tokenizer: Any, data: Manifest, job: Job) ->
 
     found = recordings(config, data)
     clips: list[Clip] = []
-    seconds = 0.0
+    seconds, seen = 0.0, 0
     for made in passed(data, found, compute, seed=job.seed, at_once=_CHUNK, folder=job.work / "clips"):
         clips += _clips(made)
         seconds += float(made["seconds"].sum())
-        job.progress(min(round(seconds), round(config.speech_s)), round(config.speech_s), "seconds of speech encoded")
+        seen = min(seen + _CHUNK, len(found))
+        report_quota(
+            job.progress, seconds, config.speech_s, seen, len(found), unit="seconds of speech", doing="encoded"
+        )
         if seconds >= config.speech_s:
             break
     return clips
