@@ -8,10 +8,12 @@ export OMP_NUM_THREADS ?= 2
 .PHONY: quickstart test test-slow check fuzz nano nano-eval bench clean
 
 $(READY): pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet -e '.[dev]'
-	touch $@
+	@echo "1/2 making a virtual environment in $(VENV): some seconds"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --upgrade pip
+	@echo "2/2 installing areca and what it needs; torch is the largest: usually 2 to 10 minutes"
+	@$(BIN)/pip install --progress-bar on -e '.[dev]'
+	@touch $@
 
 quickstart: $(READY)  ## translate French speech to English speech with the shipped model
 	$(BIN)/python -m areca.quickstart

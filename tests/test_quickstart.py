@@ -32,7 +32,10 @@ def test_without_recordings_it_says_why_and_translates_synthetic_speech(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     quickstart.main()
-    printed = capsys.readouterr().out.splitlines()
+    said = capsys.readouterr()
+    printed, told = said.out.splitlines(), said.err.splitlines()
+    assert told[:2] == ["loading the model that areca ships ...", "looking for French speech to translate ..."]
+    assert told[-1].startswith("translating: 1/1 ")
     assert printed[1] == f"Input: {quickstart.SOURCES['synthetic']}."
     assert printed[2].startswith(f"human: {tmp_path}: neither ") and f"{ARCHIVES}=DIR" in printed[2]
     folder = tmp_path / "quickstart"
@@ -86,7 +89,7 @@ def test_where_nothing_speaks_it_says_what_is_needed(
         quickstart.main()
     said = capsys.readouterr()
     assert (exit.value.code, said.out) == (1, "")
-    first, human, synthetic = said.err.splitlines()
+    first, human, synthetic = said.err.splitlines()[-3:]
     assert first == "error: no French speech to translate can be had:"
     assert human.startswith("  human: ") and f"{ARCHIVES}=DIR" in human
     assert synthetic == "  synthetic: synthetic speech needs espeak-ng: pip install 'areca[synthetic]'"

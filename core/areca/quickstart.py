@@ -42,14 +42,21 @@ def main() -> None:
 
 
 def _translate(folder: Path) -> None:
+    print("loading the model that areca ships ...", file=sys.stderr, flush=True)
     system = areca.load()
+    print("looking for French speech to translate ...", file=sys.stderr, flush=True)
     source, manifest, refusals = _recordings()
     print("\n".join(["", f"Input: {SOURCES[source]}.", *refusals, ""]))
     task = _CHAIN if _CHAIN in system.tasks else _DIRECT
     paths = [manifest.resolve(row.audio) for row in manifest.rows]
     ask = {"source": "French", "target": "English", "batch": 1}
-    system.run(task, audio=paths[0], **ask)  # a first answer loads the parts, and is no measure
-    results = system.run(task, audio=paths, **ask)
+    with progress("translating") as told:
+        told(0, len(paths), "the first answer loads the parts")
+        system.run(task, audio=paths[0], **ask)  # so it is no measure
+        results = []
+        for done, path in enumerate(paths, start=1):
+            results += [system.run(task, audio=path, **ask)]
+            told(done, len(paths), results[-1].translation or "")
     folder.mkdir(exist_ok=True)
     rows = [_row(row, result) for row, result in zip(manifest.rows, results, strict=True)]
     print_table(HEADER, rows)

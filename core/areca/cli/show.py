@@ -30,7 +30,9 @@ def _facts(entry: Entry) -> Iterator[str]:
     for tag in sorted(component.tags):
         yield f"  tag       {tag}: {TAGS[tag]}"
     for need, kind in component.needs.items():
-        yield f"  needs     {need}: a {kind}, by its role or as {{name: ...}}"
+        tags = sorted(component.needs_tags.get(need, ()))
+        able = f" with the tag {' and '.join(tags)}" if tags else ""
+        yield f"  needs     {need}: a {kind}{able}, by its role or as {{name: ...}}"
 
 
 def _options(entry: Entry) -> Iterator[str]:

@@ -1,0 +1,112 @@
+"""What the README and the pages for newcomers say works as it is written."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+import areca.interfaces
+from areca import audio
+from areca.cli.app import app
+from areca.component import Kind
+from areca.interfaces import Decoder, Featured, Judge, Tokenizer, Vocoder
+from areca.manifest import Manifest, Utterance
+from areca.specs import SPECS
+from areca.tasks import Task
+
+REPO = Path(__file__).parent.parent
+README = (REPO / "README.md").read_text(encoding="utf-8")
+PLUGINS = (REPO / "docs" / "plugins.md").read_text(encoding="utf-8")
+DATA = (REPO / "docs" / "data.md").read_text(encoding="utf-8")
+PROTOCOLS = (Tokenizer, Featured, Decoder, Vocoder, Judge)
+
+
+def test_the_commands_that_run_the_shipped_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands = re.findall(r"^areca run .*$", README, flags=re.MULTILINE)
+    assert len(commands) == 2
+    (tmp_path / "examples").symlink_to(REPO / "examples")
+    monkeypatch.chdir(tmp_path)
+    for command in commands:
+        arguments = shlex.split(command, comments=True)
+        with pytest.raises((SystemExit, typer.Exit)) as ended:
+            app(arguments[1:])
+        assert getattr(ended.value, "code", 0) in (0, None)
+    printed = capsys.readouterr().out
+    assert "four hundred twenty three" in printed
+    assert audio.read(tmp_path / "out.wav").seconds > 0.3
+    last = printed[printed.index("[\n") if "[\n" in printed else printed.rindex('{"') :]
+    assert "quatre cent vingt trois" in json.dumps(json.loads(last), ensure_ascii=False)
+
+
+def test_the_sample_says_where_it_comes_from() -> None:
+    heard = audio.read(REPO / "examples" / "in.wav")
+    assert (heard.sample_rate_hz, heard.channels) == (16_000, 1) and heard.seconds == pytest.approx(1.23, abs=0.01)
+    for page in ("examples/README.md", "NOTICE"):
+        assert "in.wav" in (REPO / page).read_text(encoding="utf-8")
+
+
+def test_the_readme_says_where_the_hugging_face_folder_is() -> None:
+    assert 'AutoModelForCausalLM.from_pretrained("my-model/lm")' in README
+
+
+def test_every_kind_has_its_methods_in_the_page_on_plugins() -> None:
+    section = PLUGINS[PLUGINS.index("## What each kind does") : PLUGINS.index("## The rules of the door")]
+    for kind in Kind:
+        fields = inspect.signature(SPECS[kind]).parameters
+        shown = ", ".join(n if p.default is p.empty else f"{n}={p.default}" for n, p in fields.items())
+        assert f"| `{kind}` | `{SPECS[kind].__name__}({shown})` |" in section
+    protocols = [c for c in vars(areca.interfaces).values() if getattr(c, "_is_protocol", False)]
+    assert {p.__name__ for p in protocols if p.__module__ == "areca.interfaces"} == {
+        *(p.__name__ for p in PROTOCOLS),
+        "Progress",
+    }
+    written = _methods(section)
+    for protocol in PROTOCOLS:
+        for name, function in vars(protocol).items():
+            if not name.startswith("_") and inspect.isfunction(function):
+                assert written[name] == list(inspect.signature(function).parameters), name
+    for name in ("header", "prompt", "target", "parse", "fields_missing"):
+        parameters = list(inspect.signature(getattr(Task, name)).parameters)[1:]
+        assert f"`{name}({', '.join(parameters)})`" in section
+
+
+def _methods(section: str) -> dict[str, list[str]]:
+    """Return the parameters of every method in the section's first block of Python, by name."""
+    block = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)[0]
+    functions = [node for node in ast.walk(ast.parse(block)) if isinstance(node, ast.FunctionDef)]
+    return {f.name: [a.arg for a in (*f.args.args, *f.args.kwonlyargs)] for f in functions}
+
+
+def test_the_page_on_data_names_every_column() -> None:
+    first = {name for row in re.findall(r"^\| (`[a-z_`, ]+`) \|", DATA, flags=re.MULTILINE) for name in row.split(", ")}
+    assert {name.strip("`") for name in first} >= set(Utterance.__dataclass_fields__)
+
+
+def test_the_script_of_the_page_on_data_makes_a_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.tsv").write_text("client_id\tpath\tsentence\nx\ta.wav\tquatre cent vingt-trois\n")
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "a.wav").write_bytes((REPO / "examples" / "in.wav").read_bytes())
+    scope: dict[str, Any] = {}
+    exec(re.findall(r"```python\n(.*?)```", DATA, flags=re.DOTALL)[0], scope)
+    [row] = Manifest.read(tmp_path / "own.jsonl").rows
+    assert (row.text, row.language) == ("quatre cent vingt-trois", "fr")
+    [example] = re.findall(r"```json\n(.*?)```", DATA, flags=re.DOTALL)
+    assert Utterance(**json.loads(example)).id == "a1"
+
+
+def test_show_names_the_tags_that_a_need_must_have(capsys: pytest.CaptureFixture[str]) -> None:
+    from areca.cli.show import show
+
+    show("codec")
+    assert "needs     tokenizer: a tokenizer with the tag decode, by its role" in capsys.readouterr().out
