@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from areca.component import Kind
-from areca.errors import IncompatibleParts, InvalidConfig, suggest
+from areca.errors import IncompatibleParts, InvalidConfig, clipped, quote, suggest
 from areca.evaluation.options import EvaluationConfig
 from areca.lm.orders import codes_per_frame
 from areca.options import build
@@ -185,7 +186,7 @@ def parse_config(
 
 def _options(where: str, values: Any) -> Mapping[str, Any]:
     if values is not None and not isinstance(values, Mapping):
-        raise InvalidConfig(f"{where}: expected {{option: value}}, got {values!r}")
+        raise InvalidConfig(f"{where}: expected {{option: value}}, got {quote(values)}")
     return values or {}
 
 
@@ -194,13 +195,13 @@ def _tokenizers(registry: Registry, layout: _Layout, root: Path) -> dict[str, Pa
         raise InvalidConfig("run: give either 'tokenizer: {name: ...}' or 'tokenizers: {role: {name: ...}, ...}'")
     values = {"speech": layout.tokenizer} if layout.tokenizers is None else layout.tokenizers
     if not isinstance(values, Mapping) or not values:
-        raise InvalidConfig(f"tokenizers: expected {{role: {{name: ...}}}}, got {values!r}")
+        raise InvalidConfig(f"tokenizers: expected {{role: {{name: ...}}}}, got {quote(values)}")
     parts: dict[str, Part] = {}
     for role, value in values.items():
         if not ROLE.fullmatch(str(role)) or role in _TAKEN:
             raise InvalidConfig(
                 f"tokenizers: expected roles of lowercase letters, digits and '_' other than {', '.join(_TAKEN)}; "
-                f"got {role!r}"
+                f"got {quote(role)}"
             )
         parts[role] = resolve(registry, Kind.TOKENIZER, value, role=str(role), roles=parts, root=root, seed=layout.seed)
     return parts
@@ -211,7 +212,7 @@ def _data(registry: Registry, value: Any, root: Path) -> tuple[Part | Path | Non
     if value is None:
         return None, None
     if isinstance(value, str):
-        if value in (e.component.name for e in registry.entries(Kind.DATASET)) and not (root / value).exists():
+        if value in (e.component.name for e in registry.entries(Kind.DATASET)) and not os.path.exists(root / value):
             raise InvalidConfig(f"data: {value!r} is a dataset: write 'data: {{name: {value}}}'")
         return root / value, None
     if isinstance(value, Mapping) and "manifest" in value:
@@ -231,13 +232,15 @@ def _task(registry: Registry, value: Any) -> TaskMix:
         value = {"name": value}
     weight = value.get("weight", 1.0)
     if not isinstance(weight, (int, float)) or not 0 < weight < float("inf"):
-        raise InvalidConfig(f"task {value!r}: weight must be a positive number, got {weight!r}")
+        raise InvalidConfig(f"task {quote(value)}: weight must be a positive number, got {quote(weight)}")
     rest = {k: v for k, v in value.items() if k not in ("weight", "chain")}
     if "chain" in value and rest:
-        raise InvalidConfig(f"task {value!r}: a chain takes a weight and nothing else; set options inside the list")
+        raise InvalidConfig(
+            f"task {quote(value)}: a chain takes a weight and nothing else; set options inside the list"
+        )
     links = value.get("chain", [rest])
     if not isinstance(links, Sequence) or isinstance(links, str) or not links:
-        raise InvalidConfig(f"task {value!r}: chain: expected a list of tasks, got {links!r}")
+        raise InvalidConfig(f"task {quote(value)}: chain: expected a list of tasks, got {quote(links)}")
     links = [{"name": x} if isinstance(x, str) else x for x in links]
     return TaskMix(tuple(resolve(registry, Kind.TASK, x, role="task") for x in links), float(weight))
 
@@ -251,9 +254,9 @@ def check_fit(run: RunConfig) -> None:
     """
     for what, role in (("lm.reads", run.lm.reads), ("lm.writes", run.lm.writes)):
         if role not in run.tokenizers:
-            known = ", ".join(run.tokenizers)
+            known = clipped(", ".join(run.tokenizers))
             raise IncompatibleParts(
-                f"{what}: no tokenizer has the role {role!r}{suggest(role, run.tokenizers)}; roles: {known}"
+                f"{what}: no tokenizer has the role {quote(role)}{suggest(role, run.tokenizers)}; roles: {known}"
             )
     for role, streams in run.lm_streams.items():
         try:

@@ -77,6 +77,12 @@ def quote(value: object) -> str:
     return text if len(text) <= QUOTED else f"{text[:half]} ... {text[-half:]}"
 
 
+def clipped(message: object, most: int = 300) -> str:
+    """Return a library's or a plugin's message, cut behind `most` characters: it may quote all of a user's text."""
+    text = str(message)
+    return text if len(text) <= most else f"{text[:most]} ..."
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the nearest of `known`, or ``""``."""
     close = nearest(name, known)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from areca.errors import InvalidManifest, quote
+from areca.errors import InvalidManifest, clipped, quote
 from areca.manifest_lines import head_of, wrong_encoding
 
 EXAMPLE = '{"id": "a1", "audio": "clips/a1.wav", "text": "bonjour", "language": "fr", "split": "train"}'
@@ -80,13 +80,13 @@ def require_manifest(path: Path) -> None:
         StorageError: it cannot be read.
     """
     if found := _found(path):
-        raise InvalidManifest(f"{path}: {found}")
+        raise InvalidManifest(f"{clipped(path, 300)}: {found}")
 
 
 def _found(path: Path) -> str | None:
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path's own, it takes a name that is too long
         what, hint = _folder(path)
-    elif path.is_file():
+    elif os.path.isfile(path):
         head = head_of(path)
         if wrong := wrong_encoding(path, head):
             return wrong

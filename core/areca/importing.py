@@ -19,11 +19,8 @@ from pathlib import Path
 from types import ModuleType
 
 from areca import hookspecs
-from areca.errors import BrokenPlugin, suggest
+from areca.errors import BrokenPlugin, clipped, suggest
 from areca.options import file_hash
-
-_LONGEST_REASON = 400
-"""Characters of a plugin's own error message that are shown: one broken plugin must not bury the others."""
 
 
 @contextlib.contextmanager
@@ -60,8 +57,7 @@ def what_happened(error: BaseException) -> str:
         said = " ".join(str(error).split())
     except Exception as e:
         said = f"its message cannot be read ({type(e).__name__})"
-    short = said if len(said) <= _LONGEST_REASON else f"{said[:_LONGEST_REASON]} ..."
-    return f"{type(error).__name__}: {short}"
+    return f"{type(error).__name__}: {clipped(said)}"
 
 
 def where(name: str, root: Path, error: BaseException) -> str:
@@ -89,7 +85,7 @@ def _own_file(name: str, root: Path) -> Path | None:
     if not name.endswith(".py"):
         places = _places(name.partition(".")[0])
         path = next((p / "__init__.py" if p.is_dir() else p for p in places), path)
-    return path if path.is_file() else None
+    return path if os.path.isfile(path) else None  # unlike Path's own, it takes a name that is too long
 
 
 def import_local(name: str, root: Path) -> ModuleType:
@@ -116,7 +112,7 @@ def _import_file(path: Path) -> ModuleType:
         return there
     if there is not None:
         raise ImportError(f"another module is called {path.stem!r}: rename the file")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise FileNotFoundError(f"there is no file {path}")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None  # the name ends with .py

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from areca.audio import read as read_audio
-from areca.errors import InvalidArtifact, InvalidAudio, InvalidManifest, MissingDependency, quote
+from areca.errors import InvalidArtifact, InvalidAudio, InvalidManifest, MissingDependency, clipped, quote
 from areca.files import replacing
 from areca.foreign import require_manifest
 from areca.manifest_columns import Utterance, parse
@@ -114,7 +114,7 @@ class Manifest:
         chosen = tuple(row for row in self.rows if all(getattr(row, k) == v for k, v in wanted.items()))
         if not chosen:
             there = {k: sorted({str(getattr(row, k)) for row in self.rows}) for k in wanted}
-            raise InvalidManifest(f"{self.root}: no row with {wanted}; there are {there}")
+            raise InvalidManifest(f"{self.root}: no row with {clipped(wanted)}; there are {clipped(there)}")
         made_key = None if self.made_key is None else _hash([self.made_key, wanted])
         return dataclasses.replace(self, rows=chosen, made_key=made_key)
 

@@ -17,7 +17,7 @@ LONGEST_LINE = 16 * 2**20
 """Bytes that a line may have: a file without line ends must not fill the memory."""
 _GZIP = b"\x1f\x8b"
 _MARKS = ((b"\xff\xfe\0\0", "UTF-32"), (b"\0\0\xfe\xff", "UTF-32"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
-_ZEROS = {
+_ZEROS: dict[tuple[bool, ...], str] = {
     (False, True, True, True): "UTF-32LE",
     (True, True, True, False): "UTF-32BE",
     (False, True, False, True): "UTF-16LE",

@@ -12,6 +12,10 @@ from pathlib import Path
 
 from areca.errors import InvalidManifest, quote
 
+_LONGEST_NAME = 255
+"""Bytes of a file's name: file systems have this limit, and refuse with an error of their own."""
+_LONGEST_PATH = 4000
+
 
 class Paths:
     """The paths of one manifest.
@@ -33,6 +37,8 @@ class Paths:
         """
         if "\0" in path or (os.path.isabs(path) and not self._own):
             raise InvalidManifest(f"path {quote(path)}: expected one relative to the manifest's folder {self._root}")
+        if any(len(os.fsencode(name)) > _LONGEST_NAME for name in path.split(os.sep)) or len(path) > _LONGEST_PATH:
+            raise InvalidManifest(f"path {quote(path)}: names of more than {_LONGEST_NAME} bytes are no file's")
         if os.path.isabs(path):
             return os.path.realpath(path)
         directory, name = os.path.split(path)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from areca.errors import InvalidConfig, quote, suggest
+from areca.errors import InvalidConfig, clipped, quote, suggest
 from areca.plain_yaml import parse_yaml
 from areca.references import check_no_references
 
@@ -71,7 +71,7 @@ def build(cls: type[T], values: Mapping[str, Any], where: str, *, root: Path | N
     except OmegaConfBaseException as e:
         raise InvalidConfig(_explain(cls, values, where, e)) from e
     except (ValueError, TypeError) as e:  # the dataclass's own __post_init__
-        raise InvalidConfig(f"{where}: {e}") from e
+        raise InvalidConfig(f"{where}: {clipped(e)}") from e
 
 
 def _group(hint: Any, value: Any, where: str, root: Path | None) -> Any:
@@ -102,7 +102,7 @@ def _explain(cls: type[Any], values: Mapping[str, Any], where: str, error: Excep
     key = str(getattr(error, "full_key", None) or "").partition("[")[0]
     wrong = [o for o in describe(cls) if o.name == key or (not key and _refused(cls, o.name, values))]
     if not wrong:
-        return f"{where}: {str(error).splitlines()[0]}"
+        return f"{where}: {clipped(str(error).splitlines()[0])}"
     return f"{where}: option {wrong[0].name!r} is {quote(values.get(wrong[0].name))}, expected {wrong[0].type}"
 
 

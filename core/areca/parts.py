@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from areca.component import Kind
-from areca.errors import ArecaError, IncompatibleParts, InvalidConfig, suggest
+from areca.errors import ArecaError, IncompatibleParts, InvalidConfig, clipped, quote, suggest
 from areca.options import build, canonical
 from areca.registry import LOCAL, Entry, Registry
 from areca.specs import Spec
@@ -110,10 +110,10 @@ def resolve(
         UnknownComponent, AmbiguousComponent: the name does not find one component.
         IncompatibleParts: a need lacks a tag, or the component's spec refuses what it needs.
     """
-    where = f"{kind} {role!r}" if role != kind else str(kind)
+    where = f"{kind} {quote(role)}" if role != kind else str(kind)
     if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
         names = ", ".join(e.component.name for e in registry.entries(kind))
-        raise InvalidConfig(f"{where}: expected '{{name: ...}}', got {value!r}\n  installed: {names or 'none'}")
+        raise InvalidConfig(f"{where}: expected '{{name: ...}}', got {quote(value)}\n  installed: {names or 'none'}")
     entry = registry.find(kind, value["name"])
     where = f"{kind} {entry.component.name!r}"
     needs = {
@@ -142,14 +142,14 @@ def _need(
     if value is None and len(mine) == 1:  # there is nothing to choose
         return next(iter(mine.values()))
     if value is None:
-        known = f"a role ({', '.join(mine)}) or " if mine else ""
+        known = f"a role ({clipped(', '.join(mine))}) or " if mine else ""
         raise InvalidConfig(f"{where} needs {need!r}: give {known}a {kind} as {{name: ...}}")
     if not isinstance(value, str):
         return resolve(registry, kind, value, role=role, roles=roles, root=root, seed=seed)
     if value not in mine:
-        roles_known = ", ".join(mine) or "none"
+        roles_known = clipped(", ".join(mine)) or "none"
         raise InvalidConfig(
-            f"{where}, {need}: no {kind} has the role {value!r}{suggest(value, mine)}\n  roles: {roles_known}"
+            f"{where}, {need}: no {kind} has the role {quote(value)}{suggest(value, mine)}\n  roles: {roles_known}"
         )
     return mine[value]
 

@@ -14,7 +14,7 @@ import torch
 
 from areca.checkpoint import held_parts, write_checkpoint
 from areca.config import RunConfig, TaskMix, read_config
-from areca.errors import InvalidArtifact, InvalidConfig, suggest
+from areca.errors import InvalidArtifact, InvalidConfig, quote, suggest
 from areca.fitting import Workshop
 from areca.interfaces import Progress, no_progress
 from areca.manifest import Manifest
@@ -157,7 +157,7 @@ class Pipeline:
             if not found:
                 known = sorted({*fitted, *(str(part.entry.component.kind) for part in fitted.values())})
                 raise InvalidConfig(
-                    f"run {self.run.name!r}: nothing is fitted as {word!r}{suggest(word, known)}; "
+                    f"run {quote(self.run.name)}: nothing is fitted as {quote(word)}{suggest(word, known)}; "
                     f"what is: {', '.join(known) or 'nothing'}"
                 )
             chosen |= dict.fromkeys(found)
@@ -203,7 +203,9 @@ class Pipeline:
         """
         if found := self.store.find(key_of(self._checkpoint_recipe())):
             return found.directory
-        raise InvalidArtifact(f"run {self.run.name!r} has no checkpoint in {self.store.root} yet: areca train makes it")
+        raise InvalidArtifact(
+            f"run {quote(self.run.name)} has no checkpoint in {self.store.root} yet: areca train makes it"
+        )
 
     def task(self, mix: TaskMix) -> Task:
         """Return a task of the mixture, a chain as one."""

@@ -212,7 +212,7 @@ class Registry:
             raise
         except BaseException as e:  # research code: anything can happen
             said = str(e) if isinstance(e, BrokenPlugin) else what_happened(e)
-            raise BrokenPlugin(f"plugin {name!r} cannot be used: {where(name, root, e)}{said}") from e
+            raise BrokenPlugin(f"plugin {quote(name)} cannot be used: {where(name, root, e)}{said}") from e
 
     def _let_override(self, names: tuple[str, ...]) -> None:
         known = {n for e in self._entries for n in (e.provider.plugin, str(e.provider), *e.names[1:])}

@@ -31,7 +31,7 @@ class Stream:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _STREAM_NAME.fullmatch(self.name):
-            raise ValueError(f"stream name {self.name!r}: expected lowercase letters, digits and '-'")
+            raise ValueError(f"stream name {quote(self.name)}: expected lowercase letters, digits and '-'")
         if not isinstance(self.size, int) or self.size < 1:
             raise ValueError(f"stream {self.name!r}: size must be at least 1, got {self.size!r}")
         rate = self.frame_rate_hz

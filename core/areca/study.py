@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from areca.config import RunConfig, parse_config
-from areca.errors import InvalidConfig
+from areca.errors import InvalidConfig, quote
 from areca.options import build
 from areca.plain_yaml import read_yaml
 
@@ -68,9 +68,13 @@ def read_study(path: Path, *, plugins: Sequence[str] = ()) -> list[Cell]:
     ]
     for one, other in itertools.combinations(cells, 2):
         if one.label != other.label and one.folder == other.folder:
-            raise InvalidConfig(f"study {path}: {one.label!r} and {other.label!r} have one folder; rename a value")
+            raise InvalidConfig(
+                f"study {path}: {quote(one.label)} and {quote(other.label)} have one folder; rename a value"
+            )
         if one.run.source == other.run.source:
-            raise InvalidConfig(f"study {path}: {one.label!r} and {other.label!r} are the same run; change one of them")
+            raise InvalidConfig(
+                f"study {path}: {quote(one.label)} and {quote(other.label)} are the same run; change one of them"
+            )
     return cells
 
 
@@ -85,7 +89,7 @@ def _combinations(axes: Mapping[str, Any], where: str) -> Iterator[tuple[str, di
 
 def _changes(value: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise InvalidConfig(f"{where}: expected a mapping, got {value!r}")
+        raise InvalidConfig(f"{where}: expected a mapping, got {quote(value)}")
     return value
 
 

@@ -94,7 +94,7 @@ class System:
         tasks = [self._shop.instance(self._task_part(n)) for n in names]
         if "+".join(names) not in self.tasks:
             warnings.warn(
-                f"task {name!r} is none that this checkpoint was trained for: {', '.join(self.tasks)}",
+                f"task {quote(name)} is none that this checkpoint was trained for: {', '.join(self.tasks)}",
                 ArecaWarning,
                 stacklevel=2,
             )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from areca.errors import InvalidCodes, InvalidConfig
+from areca.errors import InvalidCodes, InvalidConfig, quote
 from areca.languages import LANGUAGES, language_code, language_name
 from areca.specs import TaskSpec, check_chain
 from areca.types import Codes
@@ -68,7 +68,7 @@ class Field:
 
     def __post_init__(self) -> None:
         if not _PATH.fullmatch(self.path):
-            raise InvalidConfig(f"field {self.path!r}: expected source or target .audio or .text, or extra.<name>")
+            raise InvalidConfig(f"field {quote(self.path)}: expected source or target .audio or .text, or extra.<name>")
 
     @property
     def kind(self) -> SegmentKind:
@@ -126,13 +126,15 @@ class Task:
     def __post_init__(self) -> None:
         paths = [field.path for field in self.outputs]
         if not paths or len(set(paths)) != len(paths):
-            raise InvalidConfig(f"task {self.tag!r}: expected outputs that are all different, got {paths}")
+            raise InvalidConfig(f"task {quote(self.tag)}: expected outputs that are all different, got {paths}")
         if any(side not in _SIDES for side in self.languages):
-            raise InvalidConfig(f"task {self.tag!r}: languages are of {_SIDES}, got {self.languages}")
+            raise InvalidConfig(f"task {quote(self.tag)}: languages are of {_SIDES}, got {quote(self.languages)}")
         try:
             self.header({f"{side}.language": "en" for side in _SIDES})
         except (KeyError, IndexError, ValueError) as e:
-            raise InvalidConfig(f"task {self.tag!r}: format {self.format!r} cannot be filled in: {e!r}") from e
+            raise InvalidConfig(
+                f"task {quote(self.tag)}: format {quote(self.format)} cannot be filled in: {quote(e)}"
+            ) from e
 
     def header(self, values: Values) -> str:
         """Return the prompt's first segment, as ``"[AST French English]"``.

@@ -66,7 +66,9 @@ def to_kind(name: str | None) -> Kind | None:
         InvalidConfig: there is no such kind.
     """
     if name is not None and name not in map(str, Kind):
-        raise InvalidConfig(f"no kind is called {name!r}{suggest(name, map(str, Kind))}; there are {', '.join(Kind)}")
+        raise InvalidConfig(
+            f"no kind is called {quote(name)}{suggest(name, map(str, Kind))}; there are {', '.join(Kind)}"
+        )
     return None if name is None else Kind(name)
 
 
@@ -85,7 +87,7 @@ def find(registry: Registry, name: str, kind: str | None) -> Entry:
     if kinds:
         raise AmbiguousComponent(f"{name!r} is a {' and a '.join(kinds)}: add --kind {' or --kind '.join(kinds)}")
     names = [e.component.name for e in registry.entries()]
-    lines = [f"no component is called {name!r}{suggest(name, names)}", "  `areca list` shows what is installed"]
+    lines = [f"no component is called {quote(name)}{suggest(name, names)}", "  `areca list` shows what is installed"]
     raise UnknownComponent("\n".join([*lines, *(f"  broken: {b}" for b in registry.broken)]))
 
 

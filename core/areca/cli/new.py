@@ -11,7 +11,7 @@ import typer
 
 from areca.cli import common
 from areca.component import COMPONENT_NAME, Kind
-from areca.errors import InvalidConfig
+from areca.errors import InvalidConfig, quote
 
 _KINDS = (Kind.TOKENIZER, Kind.BACKBONE, Kind.VOCODER, Kind.TASK)
 
@@ -26,7 +26,7 @@ def new(
     if wanted not in _KINDS:
         raise InvalidConfig(f"`areca new` makes a {', a '.join(_KINDS)}, not a {kind}")
     if not COMPONENT_NAME.fullmatch(name):
-        raise InvalidConfig(f"name {name!r}: expected lowercase words joined by '-', like 'my-codec'")
+        raise InvalidConfig(f"name {quote(name)}: expected lowercase words joined by '-', like 'my-codec'")
     folder = Path(output or f"areca-{name}")
     if folder.exists():
         raise InvalidConfig(f"{folder}: exists already; name a folder that does not")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from areca.cli import common
-from areca.errors import InvalidArtifact, InvalidConfig
+from areca.errors import InvalidArtifact, InvalidConfig, quote
 from areca.plain import read_json
 from areca.store import META, PARTIAL, Artifact, Store
 
@@ -56,9 +56,11 @@ def rm(
 def _find(root: Store, prefix: str) -> Path:
     found = [p for p in (*root.directories(), *root.unfinished()) if prefix and p.name.startswith(prefix)]
     if not found:
-        raise InvalidConfig(f"nothing in {root.root} has a key that begins with {prefix!r}: see `areca store ls`")
+        raise InvalidConfig(f"nothing in {root.root} has a key that begins with {quote(prefix)}: see `areca store ls`")
     if len(found) > 1:
-        raise InvalidConfig(f"{len(found)} keys begin with {prefix!r}: {', '.join(p.name[:_SHORT] for p in found)}")
+        raise InvalidConfig(
+            f"{len(found)} keys begin with {quote(prefix)}: {', '.join(p.name[:_SHORT] for p in found)}"
+        )
     return found[0]
 
 
