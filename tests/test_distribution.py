@@ -79,13 +79,13 @@ def test_it_appears_after_installation(environment: Environment) -> None:
 def test_it_passes_the_conformance_kit_on_the_command_line(environment: Environment) -> None:
     done = environment.run("areca", "check", "acme-mulaw", "levels=64")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[-1] == "areca-acme-tokenizer:acme/acme-mulaw: 18 passed, 0 failed, 3 skipped"
+    assert done.stdout.splitlines()[-1] == "areca-acme-tokenizer:acme/acme-mulaw: 16 passed, 0 failed, 3 skipped"
 
 
 def test_it_passes_the_conformance_kit_in_pytest(environment: Environment) -> None:
     done = environment.run("pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLE))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "28 passed, 3 skipped" in done.stdout  # of which 10 are of the law's own numbers
+    assert "26 passed, 3 skipped" in done.stdout  # of which 10 are of the law's own numbers
 
 
 def test_it_is_part_of_a_run(environment: Environment) -> None:
@@ -110,7 +110,7 @@ def test_two_distributions_with_one_name_are_ambiguous_and_the_names_offered_res
     refused = environment.run("areca", "show", "acme-mulaw")
     assert refused.returncode == 1
     assert refused.stderr.startswith("error: 2 plugins provide tokenizer 'acme-mulaw'; write one of\n")
-    offered = [line.split()[0] for line in refused.stderr.splitlines()[1:]]
+    offered = [line.split()[0] for line in refused.stderr.splitlines()[1:-1]]
     assert offered == ["areca-acme-tokenizer:acme/acme-mulaw", "areca-apex-tokenizer:apex/acme-mulaw"]
     for name in offered:
         shown = environment.run("areca", "show", name)
