@@ -5,51 +5,49 @@ from __future__ import annotations
 import contextlib
 import errno
 import glob
+import hashlib
 import itertools
 import json
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from areca.errors import StorageError
+from areca.faults import advice, storage_fault
 
 DRAFT = ".draft"
 """End of the name of an unfinished file or folder: ``.NAME.PID.N.draft``, beside what it is to become."""
 _NAME = 40  # characters of the name that a draft repeats: file systems limit a name to 255 bytes
 _numbers = itertools.count()
-_ADVICE = {
-    errno.ENOSPC: "free some space, or choose another place",
-    errno.EDQUOT: "free some of your quota, or choose another place",
-    errno.EROFS: "choose a place that can be written",
-    errno.EACCES: "choose a place that you may write to",
-    errno.EPERM: "choose a place that you may write to",
-    errno.ENOTDIR: "a folder of that name is a file: choose another place",
-    errno.ENAMETOOLONG: "choose a shorter name",
-}
+NAME_BYTES = 255
+"""Bytes of a file's name, at most."""
+_FICLONE = 0x4004_9409  # of Linux: share the blocks of another file (btrfs, XFS)
+_BLOCK = 1 << 20
+_SYNCING = 16  # files at once: a disk waits for each, a file system for all of them together
 
 
 @contextlib.contextmanager
 def explained(path: Path, action: str = "written") -> Iterator[None]:
-    """Turn an `OSError` of the block into one line with path, reason and what to do.
+    """Turn an error of the disk in the block, whatever library meets it, into one line: path, reason, what to do.
 
     Args:
         path: what is read or written, for the message.
         action: what could not be done to it.
 
     Raises:
-        StorageError: the block raised an `OSError`.
+        StorageError: the disk refused.
     """
     try:
         yield
-    except StorageError:
-        raise
-    except OSError as error:
-        other = "" if error.filename is None or DRAFT in str(error.filename) else f"{error.filename}: "
-        reason = other + (error.strerror or str(error) or type(error).__name__)
-        advice = f": {_ADVICE[error.errno]}" if error.errno in _ADVICE else ""
-        raise StorageError(f"{path}: cannot be {action} ({reason}){advice}") from error
+    except Exception as error:
+        if (fault := storage_fault(error)) is None:
+            raise
+        there = fault.filename is None or DRAFT in str(fault.filename) or str(fault.filename) == str(path)
+        reason = ("" if there else f"{fault.filename}: ") + (fault.strerror or str(fault) or type(fault).__name__)
+        raise StorageError(f"{path}: cannot be {action} ({reason}){advice(fault)}") from error
 
 
 @contextlib.contextmanager
@@ -141,10 +139,9 @@ def sync(path: Path) -> None:
 
 def sync_tree(folder: Path) -> None:
     """Wait until all files and folders below `folder`, and itself, are on the disk."""
-    for directory, _, names in os.walk(folder):
-        for name in names:
-            sync(Path(directory, name))
-        sync(Path(directory))
+    places = [Path(directory, name) for directory, _, names in os.walk(folder) for name in (*names, ".")]
+    with ThreadPoolExecutor(_SYNCING) as pool:
+        list(pool.map(sync, places))
 
 
 def remove_drafts(folder: Path) -> None:
@@ -154,18 +151,107 @@ def remove_drafts(folder: Path) -> None:
 
 
 def probe(folder: Path) -> None:
-    """Check that a file can be written in `folder`, which is made if it does not exist.
+    """Check that a file can be written in `folder`, or that the folder can be made; leave nothing behind.
 
     Raises:
         StorageError: it cannot.
     """
     with explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        test = _draft(folder / "probe")
+        test = _draft(_nearest(folder) / "probe")
         try:
             test.write_bytes(b"\0")
+            sync(test)  # a full or a remote disk may refuse only now
         finally:
             _remove(test)
+
+
+def _nearest(folder: Path) -> Path:
+    """Return the folder, or the nearest of those around it that exists."""
+    for path in (folder, *folder.absolute().parents):
+        try:
+            path.stat()
+        except FileNotFoundError:
+            continue
+        return path
+    return folder
+
+
+def fitting_name(stem: str, suffix: str) -> str:
+    """Return ``stem + suffix`` as a file's name: a stem that is too long for a disk is cut, and a hash tells it apart.
+
+    Args:
+        stem: any text without a path separator.
+        suffix: ends the name.
+    """
+    room = NAME_BYTES - len(os.fsencode(suffix))
+    content = stem.encode("utf-8", "surrogateescape")
+    if len(content) <= room:
+        return stem + suffix
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    return content[: room - 17].decode("utf-8", "ignore") + "-" + digest + suffix
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy a folder into the existing folder `target`: content shares space where the disk can, but is never one file.
+
+    What is changed in the copy does not change the source. Permissions and times are those of a new file.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    with explained(target):
+        for directory, folders, names in os.walk(source):
+            place = target / os.path.relpath(directory, source)
+            for name in folders:
+                (place / name).mkdir()
+            for name in names:
+                _copy(Path(directory, name), place / name)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with source.open("rb") as read, target.open("xb") as write:
+        if not _share(read.fileno(), write.fileno()):
+            shutil.copyfileobj(read, write, _BLOCK)
+
+
+def _share(source: int, target: int) -> bool:
+    """Let an empty file share the blocks of another, until one of them is written to, where the disk can."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        return False
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+    except OSError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def locked(path: Path, refusal: str) -> Iterator[None]:
+    """Hold the lock file `path`, which stays behind, empty; never wait for it.
+
+    Args:
+        path: the lock file; its folder exists.
+        refusal: what is wrong and what to do when another process holds it.
+
+    Raises:
+        StorageError: another process holds it, or the disk refuses.
+    """
+    import filelock
+
+    lock = filelock.FileLock(path, timeout=0)
+    with explained(path, "locked"):
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            raise StorageError(refusal) from None
+        except NotImplementedError as error:
+            raise OSError(errno.ENOLCK, str(error)) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _remove(path: Path) -> None:

@@ -11,8 +11,12 @@ from __future__ import annotations
 def main() -> None:
     """Run the command line on ``sys.argv`` and exit with its code.
 
-    The code is 1 after an error, 2 after a command that cannot be understood, 130 after Ctrl-C.
+    The code is 1 after an error, 2 after a command that cannot be understood, 130 after Ctrl-C, 141 where the reader of
+    a pipe has left.
     """
     from areca.cli.app import app
+    from areca.cli.reporting import reported, open_output
 
-    app(prog_name="areca")
+    open_output()
+    with reported():  # the help is printed before a verb is invoked
+        app(prog_name="areca")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -15,7 +14,8 @@ from typer.core import TyperCommand, TyperGroup
 
 import areca
 from areca.cli import common
-from areca.errors import ArecaError, ArecaWarning
+from areca.cli.reporting import reported
+from areca.errors import ArecaWarning
 
 VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -84,14 +84,9 @@ class _Verbs(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), reported():
                 warnings.showwarning = _show_warning(warnings.showwarning)
                 return super().invoke(ctx)
-        except ArecaError as e:
-            if os.environ.get("ARECA_DEBUG"):
-                raise
-            print(f"error: {e}", file=sys.stderr)
-            raise typer.Exit(1) from e
         except KeyboardInterrupt as e:
             print("\ninterrupted; what was finished is kept: run the same command again to go on", file=sys.stderr)
             raise typer.Exit(130) from e

@@ -1,0 +1,95 @@
+"""Errors as lines on the screen, with exit codes; and what happens where the screen itself cannot be written to."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+from areca.errors import ArecaError
+from areca.faults import describe
+
+FAILED, NO_READER = 1, 141
+"""Exit codes: after an error; after the reader of a pipe has left, as of programs that SIGPIPE ends."""
+
+
+class OutputRefused(OSError):
+    """Standard output cannot be written to."""
+
+
+class _Output(io.FileIO):
+    """Standard output, whose errors tell that they are its own, whoever prints."""
+
+    def write(self, data: Any, /) -> int | None:
+        try:
+            return super().write(data)
+        except OSError as error:
+            raise OutputRefused(error.errno, error.strerror, "standard output") from error
+
+
+def open_output() -> None:
+    """Let standard output take every character, as an escape where its encoding lacks it, and know its errors."""
+    old = sys.stdout
+    if not isinstance(old, io.TextIOWrapper):
+        return
+    raw = old.buffer.raw if isinstance(old.buffer, io.BufferedWriter) else old.buffer
+    if type(raw) is not io.FileIO:  # a console of Windows, or somebody's own: only its characters are seen to
+        old.reconfigure(errors="backslashreplace")
+        return
+    old.flush()
+    output = _Output(raw.fileno(), "w", closefd=False)
+    sys.stdout = io.TextIOWrapper(
+        output if old.write_through else io.BufferedWriter(output),  # type: ignore[arg-type]
+        encoding=old.encoding,
+        errors="backslashreplace",
+        line_buffering=old.line_buffering,
+        write_through=old.write_through,
+    )
+
+
+@contextlib.contextmanager
+def reported() -> Iterator[None]:
+    """Report errors of areca and of the machine as one line, and exit; ``ARECA_DEBUG=1`` shows their tracebacks.
+
+    What was printed is on its way when the block ends. Where the reader of a pipe has left, nothing is reported.
+
+    Raises:
+        SystemExit: with the exit code.
+    """
+    try:
+        try:
+            yield
+        except SystemExit:
+            sys.stdout.flush()
+            raise
+        sys.stdout.flush()
+    except OutputRefused as error:
+        drop_output()
+        if error.errno == errno.EPIPE:
+            raise SystemExit(NO_READER) from error
+        _leave(error, str(describe(error)))
+    except ArecaError as error:
+        _leave(error, str(error))
+    except Exception as error:
+        if (line := describe(error)) is None:
+            raise
+        _leave(error, f"{line} (ARECA_DEBUG=1 shows where)")
+
+
+def _leave(error: Exception, line: str) -> NoReturn:
+    if os.environ.get("ARECA_DEBUG"):
+        raise error
+    print(f"error: {line}", file=sys.stderr)
+    raise SystemExit(FAILED) from error
+
+
+def drop_output() -> None:
+    """Throw away what is and will be printed: the interpreter would complain about it at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
