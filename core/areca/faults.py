@@ -16,7 +16,7 @@ ADVICE = {
     errno.EACCES: "change its permissions, or choose another place",
     errno.EPERM: "change its permissions, or choose another place",
     errno.ENOTDIR: "a folder of that name is a file: choose another place",
-    errno.EEXIST: "a folder of that name is a file: choose another place",
+    errno.EEXIST: "something of that name is there already: choose another place",
     errno.EISDIR: "a file of that name is a folder: choose another name",
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.EMFILE: "raise `ulimit -n`",
@@ -24,6 +24,8 @@ ADVICE = {
     errno.ENOLCK: "choose a place whose file system has locks",
 }
 """What to do about an error of a file system, by its number."""
+_ELSE = (TimeoutError, ConnectionError, ChildProcessError)
+"""Errors that are not of a disk: of a lock, a network, another process."""
 _NUMBER = re.compile(r"\((?:os error) (\d+)\)|\[errno (\d+)\]")  # of safetensors, of Arrow
 _AT = re.compile(r'at path "([^"]+)"')
 _UNFINISHED = re.compile(r"inline_container|PytorchStreamWriter|^\d+ requested and \d+ written$")  # torch, NumPy
@@ -50,17 +52,25 @@ def storage_fault(error: BaseException) -> OSError | None:
         return OSError(errno.ENOSPC, "it could not be written in full")
     if type(error).__name__ == "LibsndfileError" and text.endswith("System error."):
         return OSError(None, text)
-    return error if isinstance(error, OSError) else None
+    return error if isinstance(error, OSError) and error.errno is not None and not isinstance(error, _ELSE) else None
+
+
+def full(fault: OSError) -> bool:
+    """Return whether a disk has no room, or none that may be used."""
+    return fault.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 def describe(error: BaseException) -> str | None:
     """Return one line for an error that comes from the machine; None: it comes from elsewhere."""
-    if (fault := storage_fault(error)) is not None:
+    fault = storage_fault(error) or (error if isinstance(error, OSError) else None)
+    if fault is not None:
         where = f"{fault.filename}: " if fault.filename is not None else ""
         reason = fault.strerror or " ".join(str(fault).split()) or type(fault).__name__
         return where + reason + advice(fault)
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))):
-        return f"not enough memory ({_first_line(error)}): take smaller batches or shorter recordings, or a smaller model"
+        return (
+            f"not enough memory ({_first_line(error)}): take smaller batches or shorter recordings, or a smaller model"
+        )
     if isinstance(error, RecursionError):
         return "something in the input is nested too deeply to be read"
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -12,11 +13,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from areca.errors import QUOTED, InvalidArtifact, quote
-from areca.files import remove_drafts, sync, write_json
+from areca.errors import QUOTED, InvalidArtifact, StorageError, quote
+from areca.faults import advice, full, storage_fault
+from areca.files import explained, remove_drafts, sync, write_json
 from areca.options import file_hash
 from areca.plain import read_json
 
@@ -30,6 +33,7 @@ WORK = "work" + PARTIAL
 _SYNCING = 16  # files at once: a disk waits for each, a file system for all of them together
 REMOVED = ".removed" + PARTIAL
 _KEY = re.compile("[0-9a-f]{64}")
+_ELSEWHERE = "\n  to keep what is made elsewhere: ARECA_HOME=/a/folder/of/yours areca ..."
 
 
 def key_of(recipe: Mapping[str, Any]) -> str:
@@ -163,9 +167,22 @@ class Store:
 
     def __init__(self, root: Path | None = None) -> None:
         """Use `root`; None: ``$ARECA_HOME``, or ``~/.cache/areca``."""
-        home = os.environ.get("ARECA_HOME")
-        self.root = root or (Path(home) if home else Path.home() / ".cache" / "areca")
+        self._root = root
         self._verified: dict[str, Artifact] = {}
+
+    @cached_property
+    def root(self) -> Path:
+        """The folder.
+
+        Raises:
+            StorageError: nothing says where it is.
+        """
+        if home := os.environ.get("ARECA_HOME"):
+            return self._root or Path(home)
+        try:
+            return self._root or Path.home() / ".cache" / "areca"
+        except RuntimeError as error:
+            raise StorageError(f"no home folder to keep what is made in{_ELSEWHERE}") from error
 
     def find(self, key: str) -> Artifact | None:
         """Return the verified artifact of `key`, or None if it was not made yet.
@@ -198,10 +215,17 @@ class Store:
 
         Raises:
             InvalidArtifact: it is there but its files are not those that were made.
+            StorageError: the disk refuses.
         """
         key = key_of(recipe)
         if made := self.find(key):
             return made
+        with self._explained():
+            return self._make(key, recipe, build, label, resume)
+
+    def _make(
+        self, key: str, recipe: Mapping[str, Any], build: Callable[[Path], None], label: str, resume: bool
+    ) -> Artifact:
         self.root.mkdir(parents=True, exist_ok=True)
         with self._lock(self.root / key):
             if made := self.find(key):  # another process made it while this one waited
@@ -218,6 +242,22 @@ class Store:
             partial.replace(self.root / key)
             sync(self.root)
         return self._remember(Artifact.open(self.root / key, verify=False))
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say what to type where the disk of this folder refuses; errors about other files are left as they are."""
+        try:
+            yield
+        except StorageError as error:
+            if _ELSEWHERE in str(error) or str(self.root) not in str(error):
+                raise
+            raise StorageError(f"{error}{_ELSEWHERE}") from error
+        except Exception as error:
+            fault = storage_fault(error)
+            if fault is None or not (str(self.root) in str(fault.filename) or (fault.filename is None and full(fault))):
+                raise
+            where = self.root if fault.filename is None else fault.filename
+            raise StorageError(f"{where}: cannot be written ({fault.strerror}){advice(fault)}{_ELSEWHERE}") from error
 
     def _discard(self, work: Path, key: str) -> None:
         if work.exists():
@@ -267,19 +307,22 @@ class Store:
         import filelock
 
         try:
-            with self._lock(path, timeout_s=0):
-                trash = self.root / (_key(path) + REMOVED)
-                if trash != path:
-                    if trash.exists():
-                        shutil.rmtree(trash)
-                    path.replace(trash)  # killed halfway, it must not be taken for an artifact or resumed
-                if trash.is_symlink():
-                    trash.unlink()
-                else:
-                    shutil.rmtree(trash)
+            with self._lock(path, timeout_s=0), explained(path, "removed"):
+                self._remove(path)
         except filelock.Timeout:
             raise InvalidArtifact(f"{path}: a process is making it; stop that first") from None
         self._verified.pop(_key(path), None)
+
+    def _remove(self, path: Path) -> None:
+        trash = self.root / (_key(path) + REMOVED)
+        if trash != path:
+            if trash.exists():
+                shutil.rmtree(trash)
+            path.replace(trash)  # killed halfway, it must not be taken for an artifact or resumed
+        if trash.is_symlink():
+            trash.unlink()
+        else:
+            shutil.rmtree(trash)
 
     def _lock(self, path: Path, timeout_s: float = -1) -> filelock.BaseFileLock:
         import filelock

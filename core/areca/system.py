@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,7 @@ class System:
         decoding: Decoding | None = None,
         batch: int = 8,
         seed: int = 0,
+        deliver: Callable[[Result], None] = lambda _: None,
     ) -> list[Result]:
         """Answer questions. All of them are read before the first is answered: a bad one costs no answers.
 
@@ -159,6 +160,7 @@ class System:
             decoding: how answers are chosen; None: greedily.
             batch: questions answered at once.
             seed: of sampling and of the vocoder.
+            deliver: is given each answer as soon as its batch is answered: a later failure does not cost it.
 
         Raises:
             InvalidConfig: a language that the task needs is missing, or a voice is given where none is taken.
@@ -172,11 +174,12 @@ class System:
         name = task.replace(",", "+").replace(" ", "")
         starts = range(0, len(items), batch)
         batches = [self._ready(asked, items[start : start + batch]) for start in starts]
-        return [
-            result
-            for start, ready in zip(starts, batches, strict=True)
-            for result in self._answer(asked, name, ready, voice_prompt, seed + start)
-        ]
+        results = []
+        for start, ready in zip(starts, batches, strict=True):
+            for result in self._answer(asked, name, ready, voice_prompt, seed + start):
+                deliver(result)
+                results.append(result)
+        return results
 
     def _ready(self, asked: Asked, items: Sequence[Sound]) -> tuple[Batch, float]:
         """Return a batch, and the seconds that it took to make it."""

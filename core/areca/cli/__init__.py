@@ -15,7 +15,7 @@ def main() -> None:
     a pipe has left.
     """
     from areca.cli.app import app
-    from areca.cli.reporting import reported, open_output
+    from areca.cli.reporting import open_output, reported
 
     open_output()
     with reported():  # the help is printed before a verb is invoked

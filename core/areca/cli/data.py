@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,14 +12,14 @@ import typer
 
 from areca.cli import common
 from areca.component import Kind
-from areca.errors import InvalidConfig, quote
+from areca.errors import InvalidArtifact, InvalidConfig, quote
 from areca.parts import Part, resolve
 from areca.plain_yaml import read_pairs
 
 if TYPE_CHECKING:
     from areca.manifest import Manifest
+    from areca.store import Artifact
 
-_AUDIO = (".flac", ".wav")
 _MANIFEST = (".jsonl", ".jsonl.gz")
 _OUTPUT = "folder to put the dataset in; of a manifest: another one beside it, to put its good rows in"
 
@@ -43,12 +42,50 @@ def data(
         _check(Path(name), None if output is None else Path(output), skip_bad=skip_bad, root=root)
         return
     part = resolve(common.registry(), Kind.DATASET, {"name": name, **given}, role="data")
-    if output is not None:
-        _require_free(Path(output))
-    manifest = _make(part, _whole(seed))
-    if output is not None:
-        shutil.copytree(manifest.root, output, copy_function=_place)
-    _summarize(manifest, Path(output) if output is not None else manifest.root)
+    if output is None:
+        manifest = _make(part, _whole(seed))
+        _summarize(manifest, manifest.root)
+    else:
+        _summarize(_put(part, _whole(seed), Path(output)), Path(output))
+
+
+def _put(part: Part, seed: int, folder: Path) -> Manifest:
+    """Make the dataset and copy it into `folder`, unless it is there, whole and unchanged."""
+    from areca.files import copy_folder, creating, probe
+    from areca.store import META, Artifact
+
+    if os.path.lexists(folder):
+        found = _held(folder)
+        if found is None or found.key != part.key(None, seed):
+            raise InvalidConfig(f"{folder}: exists already; name another, or remove it")
+        print(f"{folder} holds this dataset already\n")
+        return _load(part, folder)
+    probe(folder)
+    manifest = _make(part, seed)
+    with creating(folder) as draft:
+        copy_folder(manifest.root, draft)
+        if (draft / META).is_file():
+            Artifact.open(draft)  # what is about to appear is what was made
+    return manifest
+
+
+def _held(folder: Path) -> Artifact | None:
+    """Return the artifact that a folder holds, its files verified; None: it is no artifact's, or a changed one's."""
+    from areca.store import Artifact
+
+    try:
+        return Artifact.open(folder)
+    except InvalidArtifact:
+        return None
+
+
+def _load(part: Part, folder: Path) -> Manifest:
+    import torch
+
+    manifest: Manifest = part.entry.target().load(
+        part.config, {}, folder, device=torch.device("cpu"), dtype=torch.float32
+    )
+    return manifest
 
 
 def _root_of(values: Mapping[str, Any]) -> Path | None:
@@ -81,22 +118,13 @@ def _make(part: Part, seed: int) -> Manifest:
     return manifest
 
 
-def _place(source: str, target: str) -> str:
-    # Audio is shared with the store where the file system can; a manifest may be written to by its new owner.
-    if Path(source).suffix in _AUDIO:
-        try:
-            os.link(source, target)
-            return target
-        except OSError:
-            pass
-    return str(shutil.copy2(source, target))
-
-
 def _check(path: Path, output: Path | None, *, skip_bad: bool, root: Path | None) -> None:
+    from areca.files import probe
     from areca.manifest import Manifest, write_manifest
 
     if output is not None:
         _require_beside(path, output)
+        probe(output.parent)
     manifest = Manifest.read(path, skip_bad=skip_bad, depth="decode", root=root)
     for message in manifest.skipped:
         print(message)

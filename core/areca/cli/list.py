@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 import typer
 
 from areca.cli import common
+from areca.cli.reporting import as_json as to_json
 from areca.registry import Entry, Registry
 
 
@@ -19,7 +19,7 @@ def list_(
     registry = common.registry()
     entries = registry.entries(common.to_kind(kind))
     if as_json:
-        print(json.dumps(_as_json(registry, entries), indent=1, ensure_ascii=False))
+        print(to_json(_as_json(registry, entries)))
         return
     rows = [[e.component.kind, shortest_name(registry, e), e.component.summary, common.health(e)] for e in entries]
     rows += [["plugin", str(b.provider), "", f"broken: {b.reason}"] for b in registry.broken]

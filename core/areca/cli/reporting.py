@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ class OutputRefused(OSError):
 class _Output(io.FileIO):
     """Standard output, whose errors tell that they are its own, whoever prints."""
 
-    def write(self, data: Any, /) -> int | None:
+    def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
         except OSError as error:
@@ -43,7 +44,7 @@ def open_output() -> None:
     old.flush()
     output = _Output(raw.fileno(), "w", closefd=False)
     sys.stdout = io.TextIOWrapper(
-        output if old.write_through else io.BufferedWriter(output),  # type: ignore[arg-type]
+        output if old.write_through else io.BufferedWriter(output),
         encoding=old.encoding,
         errors="backslashreplace",
         line_buffering=old.line_buffering,
@@ -85,6 +86,12 @@ def _leave(error: Exception, line: str) -> NoReturn:
         raise error
     print(f"error: {line}", file=sys.stderr)
     raise SystemExit(FAILED) from error
+
+
+def as_json(value: Any) -> str:
+    """Return `value` as JSON that standard output can encode."""
+    whole = (sys.stdout.encoding or "").lower().startswith("utf")
+    return json.dumps(value, ensure_ascii=not whole, indent=1)
 
 
 def drop_output() -> None:

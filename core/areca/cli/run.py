@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from areca.cli import common
+from areca.cli.delivery import Delivery
 from areca.cli.quiet import quiet
 from areca.errors import InvalidConfig
+from areca.files import probe
 from areca.generation.decoding import Decoding
 from areca.options import build
-
-if TYPE_CHECKING:
-    from areca.questions import Result
 
 
 def run(
@@ -56,14 +54,20 @@ def run(
     items: list[Any] = recordings or list(text or ())
     kind = "audio" if recordings else "text"
     task = task or system.fullest_task(kind)
-    results = system.run(task, **{kind: items}, source=source, target=target, voice=voice, decoding=how, batch=batch)
-    paths = _write(results, items, output)
-    if as_json:
-        rows = [_row(result, path) for result, path in zip(results, paths, strict=True)]
-        print(json.dumps(rows, ensure_ascii=False, indent=1))
-    else:
-        for result, path in zip(results, paths, strict=True):
-            _show(result, path)
+    delivery = Delivery(items, output, as_json=as_json)
+    if "audio" in system.task(task).answer_kinds:
+        delivery.probe()
+    with delivery:
+        system.run(
+            task,
+            **{kind: items},
+            source=source,
+            target=target,
+            voice=voice,
+            decoding=how,
+            batch=batch,
+            deliver=delivery.add,
+        )
 
 
 def _split(inputs: Sequence[str]) -> tuple[Path | None, list[Path]]:
@@ -88,48 +92,12 @@ def _check(recordings: Sequence[Path], texts: Sequence[str], output: Path | None
             raise InvalidConfig(f"{path}: no such recording" + ("" if path.suffix else " or checkpoint"))
     if output is not None and output.suffix and len(recordings) + len(texts) > 1:
         raise InvalidConfig(f"--output {output}: one file for {len(recordings) + len(texts)} answers; name a folder")
-    if output is not None and output.suffix:
+    if output is None:
+        return
+    if output.suffix:
         from areca.audio import require_writable  # heavy, and only this needs it before the checkpoint is read
 
         require_writable(output)
-
-
-def _write(results: Sequence[Result], items: Sequence[Any], output: Path | None) -> list[Path | None]:
-    from areca import audio
-
-    paths: list[Path | None] = []
-    for number, (result, item) in enumerate(zip(results, items, strict=True)):
-        if result.audio is None:
-            paths.append(None)
-            continue
-        stem = item.stem if isinstance(item, Path) else f"text-{number + 1}"
-        name = f"{stem}.{result.task}.wav"
-        path = output if output is not None and output.suffix else (output or Path()) / name
-        if path in paths:
-            path = path.with_name(f"{stem}-{number + 1}.{result.task}.wav")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        audio.write(path, result.audio)
-        paths.append(path)
-    return paths
-
-
-def _row(result: Result, path: Path | None) -> dict[str, Any]:
-    return {
-        "input": result.name,
-        "task": result.task,
-        "texts": dict(result.texts),
-        "audio": None if path is None else str(path),
-        "audio_seconds": None if result.audio is None else round(result.audio.seconds, 3),
-        "cut": result.cut,
-        "seconds": round(result.seconds, 3),
-    }
-
-
-def _show(result: Result, path: Path | None) -> None:
-    print(result.name)
-    for field, text in result.texts.items():
-        print(f"  {field:<12} {text}")
-    if path is not None and result.audio is not None:
-        print(f"  {'speech':<12} {path} ({result.audio.seconds:.1f} s, made in {result.seconds:.1f} s)")
-    if result.cut:
-        print("  the answer reached its limit and was cut")
+        if output.is_dir():
+            raise InvalidConfig(f"--output {output}: a folder of that name is there; name a file, or another folder")
+    probe(output.parent if output.suffix else output)

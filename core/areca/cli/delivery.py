@@ -1,0 +1,166 @@
+"""Answers on their way to the user: speech into files, texts to the screen; what cannot go there is kept elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from areca import files
+from areca.cli.reporting import FAILED, NO_READER, as_json, drop_output
+from areca.errors import StorageError
+from areca.faults import describe
+
+if TYPE_CHECKING:
+    from areca.questions import Result
+    from areca.types import Audio
+
+ANSWERS = "areca-answers"
+"""Start of the names of what answers are kept in that could not be delivered."""
+
+
+class Delivery:
+    """Delivers answers as they come; as a context it ends with the JSON, and with what must be kept elsewhere.
+
+    Speech that cannot be written where it should goes into a new folder for temporary files. When standard output
+    cannot be written to, speech still is, and all texts go into a JSON file at the end. Where the reader of a pipe has
+    left, which is no failure, only the speech goes on.
+
+    Args:
+        items: the questions, in the order of their answers: recordings' paths, or texts.
+        output: a file or folder for speech; None: the working directory.
+        as_json: print the answers as JSON, at the end, instead of each as it comes.
+    """
+
+    def __init__(self, items: Sequence[Any], output: Path | None, *, as_json: bool) -> None:
+        self._items, self._output, self._as_json = items, output, as_json
+        self._rows: list[dict[str, Any]] = []
+        self._paths: set[Path] = set()
+        self._refused: OSError | None = None
+        self._failed = False
+        self._elsewhere: Path | None = None
+
+    def probe(self) -> None:
+        """Check that speech can be written.
+
+        Raises:
+            StorageError: it cannot; the message says what to type.
+        """
+        try:
+            files.probe(self._folder)
+        except StorageError as error:
+            raise StorageError(f"{error}\n  to put speech elsewhere: -o FOLDER") from error
+
+    @property
+    def _folder(self) -> Path:
+        output = self._output or Path()
+        return output.parent if output.suffix else output
+
+    def __enter__(self) -> Delivery:
+        return self
+
+    def add(self, result: Result) -> None:
+        """Write the answer's speech and print its text."""
+        item, number = self._items[len(self._rows)], len(self._rows) + 1
+        path = None if result.audio is None else self._write(result.audio, self._path(result.task, item, number))
+        self._rows.append(_row(result, path))
+        if not self._as_json:
+            self._print("\n".join(_lines(result, path)))
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._as_json and (self._rows or error is None):
+            self._print(as_json(self._rows))
+        if self._refused is not None:
+            drop_output()
+        if self._refused is not None and self._refused.errno != errno.EPIPE:
+            self._failed = True
+            self._keep_texts(str(describe(self._refused)))
+        if error is None and self._failed:
+            raise SystemExit(FAILED)
+        if error is None and self._refused is not None:
+            raise SystemExit(NO_READER)
+
+    def _print(self, text: str) -> None:
+        if self._refused is not None:
+            return
+        try:
+            print(text, flush=True)
+        except OSError as error:
+            self._refused = error
+
+    def _keep_texts(self, reason: str) -> None:
+        name = f"{ANSWERS}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.json"
+        content = json.dumps(self._rows, indent=1) + "\n"  # ASCII: a name of a file may be no text of UTF-8
+        for folder in self._places():
+            with contextlib.suppress(OSError):
+                files.write_text(folder / name, content)
+                print(f"error: {reason}\n  the answers are in {folder / name}", file=sys.stderr)
+                return
+        print(f"error: {reason}\n  the answers: {content}", file=sys.stderr)
+
+    def _places(self) -> Iterator[Path]:
+        yield self._folder
+        yield Path()
+        with contextlib.suppress(OSError):  # there is none
+            yield Path(tempfile.gettempdir())
+
+    def _write(self, sound: Audio, path: Path) -> Path | None:
+        """Write speech to `path`, or elsewhere; return where it is."""
+        from areca import audio
+
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            audio.write(path, sound)
+        except OSError as error:
+            self._failed, reason = True, describe(error) or str(error)
+        else:
+            return path
+        try:
+            self._elsewhere = self._elsewhere or Path(tempfile.mkdtemp(prefix=f"{ANSWERS}-"))
+            audio.write(self._elsewhere / path.name, sound)
+        except OSError:
+            print(f"error: {reason}; its speech is lost, there is no room for temporary files either", file=sys.stderr)
+            return None
+        print(f"error: {reason}\n  the answer is in {self._elsewhere / path.name}", file=sys.stderr)
+        return self._elsewhere / path.name
+
+    def _path(self, task: str, item: Any, number: int) -> Path:
+        """Return a path of its own for the answer to a question."""
+        if self._output is not None and self._output.suffix:
+            return self._output
+        stem = item.stem if isinstance(item, Path) else f"text-{number}"
+        path = self._folder / files.fitting_name(stem, f".{task}.wav")
+        if path in self._paths:
+            path = self._folder / files.fitting_name(stem, f"-{number}.{task}.wav")
+        self._paths.add(path)
+        return path
+
+
+def _row(result: Result, path: Path | None) -> dict[str, Any]:
+    return {
+        "input": result.name,
+        "task": result.task,
+        "texts": dict(result.texts),
+        "audio": None if path is None else str(path),
+        "audio_seconds": None if result.audio is None else round(result.audio.seconds, 3),
+        "cut": result.cut,
+        "seconds": round(result.seconds, 3),
+    }
+
+
+def _lines(result: Result, path: Path | None) -> Iterator[str]:
+    yield result.name
+    for field, text in result.texts.items():
+        yield f"  {field:<12} {text}"
+    if path is not None and result.audio is not None:
+        yield f"  {'speech':<12} {path} ({result.audio.seconds:.1f} s, made in {result.seconds:.1f} s)"
+    if result.cut:
+        yield "  the answer reached its limit and was cut"
