@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
+import random
 import subprocess
 import sys
 import time
@@ -16,9 +18,10 @@ import pytest
 import torch
 
 from areca.audio import read, write
-from areca.errors import InvalidArtifact, InvalidConfig, InvalidManifest
-from areca.evaluation.answering import choose
+from areca.errors import ArecaWarning, InvalidArtifact, InvalidConfig, InvalidManifest, StorageError
+from areca.evaluation.answering import answers_journal, choose
 from areca.evaluation.evaluate import evaluate, question_path
+from areca.evaluation.folder import read_identity
 from areca.evaluation.journal import Journal
 from areca.evaluation.judging import OpenJudge
 from areca.evaluation.options import EvaluationConfig
@@ -26,7 +29,7 @@ from areca.evaluation.report import write_report
 from areca.evaluation.results import ResultRow, read_results
 from areca.generation.decoding import Decoding
 from areca.manifest import Manifest, Utterance, write_manifest
-from areca.options import build
+from areca.options import build, file_hash
 from areca.questions import Result, Sound
 from areca.specs import JudgeSpec
 from areca.tasks import Field, Task, chain
@@ -39,6 +42,15 @@ S2ST = Task("S2ST", (Field("source.audio"),), (Field("target.audio"),), ("source
 TASKS = {"asr": ASR, "ast": AST, "s2st": S2ST, "asr+s2st": chain([ASR, S2ST])}
 WORDS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight"}
 UN = {1: "un", 2: "deux", 3: "trois", 4: "quatre", 5: "cinq", 6: "six", 7: "sept", 8: "huit"}
+
+SLOW = (
+    f"import importlib.util, sys; spec = importlib.util.spec_from_file_location('tones', {__file__!r});"
+    "tones = importlib.util.module_from_spec(spec); sys.modules['tones'] = tones; spec.loader.exec_module(tones);"
+    "from pathlib import Path; m = tones.Manifest.read(Path(sys.argv[1]) / 'manifest.jsonl');"
+    "print('ready', flush=True);"
+    "tones.run(m, Path(sys.argv[2]), tones.ToneSystem(pause_s=0.05), tasks=['asr', 's2st'])"
+)
+"""Evaluates slowly; its arguments are the manifest's folder and the evaluation's."""
 
 
 def tone(value: int, octave: int = 1) -> Audio:
@@ -246,14 +258,7 @@ def test_what_was_answered_is_not_asked_again(manifest: Manifest, tmp_path: Path
 
 def test_killed_at_any_moment_it_goes_on(manifest: Manifest, tmp_path: Path) -> None:
     directory = tmp_path / "killed"
-    code = (
-        f"import importlib.util, sys; spec = importlib.util.spec_from_file_location('tones', {__file__!r});"
-        "tones = importlib.util.module_from_spec(spec); sys.modules['tones'] = tones; spec.loader.exec_module(tones);"
-        "from pathlib import Path; m = tones.Manifest.read(Path(sys.argv[1]) / 'manifest.jsonl');"
-        "print('ready', flush=True);"
-        "tones.run(m, Path(sys.argv[2]), tones.ToneSystem(pause_s=0.05), tasks=['asr', 's2st'])"
-    )
-    command = [sys.executable, "-c", code, str(manifest.root), str(directory)]
+    command = [sys.executable, "-c", SLOW, str(manifest.root), str(directory)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert process.stdout is not None and process.stdout.readline() == b"ready\n"
     time.sleep(0.3)
@@ -263,6 +268,113 @@ def test_killed_at_any_moment_it_goes_on(manifest: Manifest, tmp_path: Path) -> 
         path.write_bytes(path.read_bytes() + b'{"task": "asr", "id": "hum')
     rows, _, _ = run(manifest, directory, tasks=["asr", "s2st"])
     assert rows == run(manifest, tmp_path / "undisturbed", tasks=["asr", "s2st"])[0]
+
+
+def test_what_a_disk_changed_is_done_again(manifest: Manifest, tmp_path: Path) -> None:
+    """Whatever byte of the folder is flipped, the results are those of an undisturbed evaluation, or it is refused."""
+    tasks = ["asr", "s2st"]
+    run(manifest, tmp_path / "a", tasks=tasks)
+    expected = (tmp_path / "a" / "results.jsonl").read_bytes()
+    rng = random.Random(0)
+    files = [p for p in (tmp_path / "a").rglob("*") if p.is_file() and p.name != ".lock"]
+    spoken = [p for p in files if p.parent.name == "s2st"]
+    logs = [p for p in files if p.name in ("answers.jsonl", "heard.jsonl")]
+    assert len(spoken) == 16 and len(logs) == 2
+    for path in [*logs * 6, *rng.sample(spoken, 4)]:
+        content = bytearray(path.read_bytes())
+        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        path.write_bytes(content)
+        with pytest.warns(ArecaWarning, match="again"):
+            run(manifest, tmp_path / "a", tasks=tasks)
+        assert (tmp_path / "a" / "results.jsonl").read_bytes() == expected, path
+    spoken[0].unlink()
+    with pytest.warns(ArecaWarning, match=f"{spoken[0].name}: missing; row .* is answered again"):
+        _, system, _ = run(manifest, tmp_path / "a", tasks=tasks)
+    assert len(system.answered) == 1 + 1  # one to warm up
+    assert (tmp_path / "a" / "results.jsonl").read_bytes() == expected
+
+
+def test_speech_that_is_answered_anew_is_judged_anew(manifest: Manifest, tmp_path: Path) -> None:
+    """What a judge heard in a damaged recording must not stand for the recording that takes its place."""
+    run(manifest, tmp_path, tasks=["s2st"])
+    path = tmp_path / "audio" / "s2st" / "human%2F1.flac"
+    write(path, tone(7, 2))
+    row = next(row for row in answers_journal(tmp_path / "answers.jsonl") if row.id == "human/1")
+    answers_journal(tmp_path / "answers.jsonl").add([dataclasses.replace(row, audio_sha256=file_hash(path))])
+    (tmp_path / "heard.jsonl").unlink()
+    heard = [r.hypothesis for r in run(manifest, tmp_path, tasks=["s2st"])[0] if r.id == "human/1" and r.judge]
+    assert "seven" in heard
+    path.unlink()
+    with pytest.warns(ArecaWarning, match="missing"):
+        heard = [r.hypothesis for r in run(manifest, tmp_path, tasks=["s2st"])[0] if r.id == "human/1" and r.judge]
+    assert set(heard) == {"one"}
+
+
+def test_results_that_were_changed_are_not_reported(manifest: Manifest, tmp_path: Path) -> None:
+    run(manifest, tmp_path, tasks=["asr"])
+    path = tmp_path / "results.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"value": 1.0', b'"value": 0.0', 1))
+    with pytest.raises(
+        InvalidArtifact, match=r"results\.jsonl: changed since it was written .* repeat the `areca eval"
+    ):
+        write_report(tmp_path)
+    run(manifest, tmp_path, tasks=["asr"])
+    assert write_report(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"null", b'"x"', b"{}", b"\xff\xfe", b"[" * 200_000, b'{"system": "tones 1", "judges": {}}'],
+)
+def test_a_damaged_identity_is_one_line(manifest: Manifest, tmp_path: Path, content: bytes) -> None:
+    run(manifest, tmp_path, tasks=["asr"], limit=1)
+    (tmp_path / "evaluation.json").write_bytes(content)
+    for use in (lambda: run(manifest, tmp_path, tasks=["asr"], limit=1), lambda: write_report(tmp_path)):
+        with pytest.raises(InvalidArtifact, match="damaged, or written by another version of areca: name another") as e:
+            use()
+        assert "\n" not in str(e.value) and len(str(e.value)) < 400
+
+
+def test_every_byte_of_an_identity_counts(manifest: Manifest, tmp_path: Path) -> None:
+    run(manifest, tmp_path, tasks=["asr"], limit=1)
+    path = tmp_path / "evaluation.json"
+    whole, said = path.read_bytes(), json.loads(path.read_bytes())
+    for place in range(len(whole)):
+        changed = bytearray(whole)
+        changed[place] ^= 2
+        path.write_bytes(changed)
+        with contextlib.suppress(InvalidArtifact):
+            assert read_identity(tmp_path) == {k: v for k, v in said.items() if k != "sha256"}, place  # white space
+
+
+def test_answers_that_nothing_says_whose_they_are_are_refused(manifest: Manifest, tmp_path: Path) -> None:
+    run(manifest, tmp_path, tasks=["asr"], limit=1)
+    (tmp_path / "evaluation.json").unlink()
+    with pytest.raises(InvalidArtifact, match="missing, so that nothing says whose answers"):
+        run(manifest, tmp_path, tasks=["asr"], limit=1)
+
+
+def test_two_evaluations_into_one_folder(manifest: Manifest, tmp_path: Path) -> None:
+    directory = tmp_path / "one"
+    command = [sys.executable, "-c", SLOW, str(manifest.root), str(directory)]
+    first = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert first.stdout is not None and first.stdout.readline() == b"ready\n"
+    while not (directory / "answers.jsonl").exists():
+        time.sleep(0.01)
+        assert first.poll() is None
+    with pytest.raises(StorageError, match="another process evaluates into this folder: wait until it ends, or name"):
+        run(manifest, directory, tasks=["asr", "s2st"])
+    assert first.poll() is None
+    first.communicate()
+    assert first.returncode == 0
+    assert read_results(directory / "results.jsonl") == run(manifest, tmp_path / "b", tasks=["asr", "s2st"])[0]
+
+
+def test_any_id_makes_a_file(manifest: Manifest, tmp_path: Path) -> None:
+    rows = [dataclasses.replace(manifest.rows[i], id=id_) for i, id_ in enumerate(["é" * 200, "é" * 199 + "e", ".."])]
+    run(Manifest(tuple(rows), manifest.root), tmp_path, tasks=["s2st"])
+    assert len(list((tmp_path / "audio" / "s2st").iterdir())) == 3
+    assert len(list((tmp_path / "audio" / "question").iterdir())) == 3
 
 
 def test_another_task_or_limit_adds_to_what_is_there(manifest: Manifest, tmp_path: Path) -> None:
@@ -355,11 +467,35 @@ def test_a_journal_cut_at_any_byte_loses_its_last_row_alone(tmp_path: Path) -> N
         assert 3 in opened()
 
 
+def test_a_journal_leaves_out_what_a_disk_changed(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+
+    def opened() -> Journal[dict[str, object]]:
+        return Journal(path, dict, dict, lambda row: row["n"])
+
+    opened().add({"n": n, "text": "\u2028 é"} for n in (1, 2, 3))
+    whole = path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    start = len(lines[0])
+    for place in range(start, start + len(lines[1]) - 1):  # every byte of the second line but its end
+        changed = bytearray(whole)
+        changed[place] ^= 1 << place % 8
+        if changed[place] == ord("\n"):
+            continue
+        path.write_bytes(changed)
+        with pytest.warns(ArecaWarning, match=r"log\.jsonl:2: damaged"):
+            journal = opened()
+        assert [n in journal for n in (1, 2, 3)] == [True, False, True], place
+        assert path.read_bytes() == lines[0] + lines[2]
+    opened().add([{"n": 2, "text": "again"}])
+    assert opened()[2] == {"n": 2, "text": "again"}
+
+
 def test_a_journal_of_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
-    path.write_text('{"n": 1}\n[2]\n')
-    with pytest.raises(InvalidArtifact, match=r"log\.jsonl:2: no row of this log"):
-        Journal(path, dict, dict, str)
+    Journal(path, dict, dict, str).add([{"n": 1}])
+    with pytest.raises(InvalidArtifact, match=r"log\.jsonl:1: not a row of this log \(.* unexpected keyword"):
+        Journal(path, lambda m: m, dict, str)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(InvalidArtifact, match="no results there"):

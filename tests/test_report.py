@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import itertools
+import json
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,7 +14,8 @@ import torch
 
 from areca.audio import write
 from areca.errors import InvalidArtifact
-from areca.evaluation.evaluate import RESULTS, question_path
+from areca.evaluation.evaluate import question_path
+from areca.evaluation.folder import RESULTS
 from areca.evaluation.listening import INLINE_BYTES, Example, Line, Player, listening_page
 from areca.evaluation.metrics import metrics, wilson
 from areca.evaluation.report import CEILING, SCORES, SPEED, tables, write_report
@@ -224,11 +226,37 @@ def test_results_read_by_another_version_are_refused(tmp_path: Path) -> None:
         write_report(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"value": "1"}, "value: expected float, got '1'"),
+        ({"value": float("nan")}, "NaN is not a number of JSON"),
+        ({"value": True}, "value: expected float, got True"),
+        ({"id": None}, "id: expected str, got None"),
+        ({"judge": ["x"]}, r"judge: expected str \| None, got \['x'\]"),
+        ({"audio": "../../secret.wav"}, "audio: expected a path below audio/, got '../../secret.wav'"),
+        ({"audio": "/secret.wav"}, "audio: expected a path below audio/"),
+        ({"audio": "audio/../../secret.wav"}, "audio: expected a path below audio/"),
+    ],
+)
+def test_results_are_read_strictly(tmp_path: Path, change: dict[str, object], says: str) -> None:
+    rows = rows_of(1, right=True)
+    write_results(tmp_path / RESULTS, rows)
+    with (tmp_path / RESULTS).open("a") as file:
+        file.write(json.dumps(dataclasses.asdict(rows[0]) | change) + "\n")
+    with pytest.raises(InvalidArtifact, match=rf"results\.jsonl:{len(rows) + 1}: not a result \({says}") as caught:
+        write_report(tmp_path)
+    assert "\n" not in str(caught.value)
+    (tmp_path / RESULTS).write_text("[" * 100_000)
+    with pytest.raises(InvalidArtifact, match=r"results\.jsonl:1: not a result"):
+        write_report(tmp_path)
+
+
 def test_no_results(tmp_path: Path) -> None:
     with pytest.raises(InvalidArtifact, match=r"no results there; make them with: areca evaluate CHECKPOINT -o"):
         write_report(tmp_path)
     (tmp_path / RESULTS).write_text('{"id": "x"}\n')
-    with pytest.raises(InvalidArtifact, match=r"results\.jsonl:1: no result"):
+    with pytest.raises(InvalidArtifact, match=r"results\.jsonl:1: not a result"):
         write_report(tmp_path)
 
 

@@ -9,6 +9,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -171,6 +172,8 @@ def _nearest(folder: Path) -> Path:
         try:
             path.stat()
         except FileNotFoundError:
+            if len(os.fsencode(path.name)) > NAME_BYTES:  # the system says so only of a name in a folder that exists
+                raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG)) from None
             continue
         return path
     return folder
@@ -189,6 +192,11 @@ def fitting_name(stem: str, suffix: str) -> str:
         return stem + suffix
     digest = hashlib.sha256(content).hexdigest()[:16]
     return content[: room - 17].decode("utf-8", "ignore") + "-" + digest + suffix
+
+
+def folder_name(text: str) -> str:
+    """Return the name of a folder for anything that somebody named: no path, and not too long."""
+    return fitting_name(re.sub(r"[/\\\0]|^\.+", "-", text), "")
 
 
 def copy_folder(source: Path, target: Path) -> None:

@@ -10,8 +10,10 @@ from typing import Any
 import areca
 from areca.cli.common import print_table, progress
 from areca.cli.quiet import quiet
+from areca.cli.reporting import open_output, reported
 from areca.component import Kind
 from areca.errors import ArecaError
+from areca.files import probe, write_text
 from areca.parts import resolve
 from areca.registry import Registry
 
@@ -34,14 +36,13 @@ _CHAIN, _DIRECT = "asr+ast+s2st", "s2st"
 def main() -> None:
     """Translate some recordings, print what came of them, and write ``quickstart/index.html``."""
     quiet()
-    try:
+    open_output()
+    with reported():
         _translate(FOLDER)
-    except ArecaError as e:
-        print(f"error: {e}", file=sys.stderr)
-        raise SystemExit(1) from e
 
 
 def _translate(folder: Path) -> None:
+    probe(folder)
     print("loading the model that areca ships ...", file=sys.stderr, flush=True)
     system = areca.load()
     print("looking for French speech to translate ...", file=sys.stderr, flush=True)
@@ -111,7 +112,7 @@ def _write(folder: Path, manifest: Any, results: Sequence[Any], rows: Sequence[t
         examples.append(Example(f"{number}. {row.target_text}", players, good))
     intro = f"Input: {SOURCES[source]}. Output: the model that areca ships."
     page = listening_page("French to English", [("What came of it", HEADER, rows, ())], examples, folder, intro)
-    (folder / "index.html").write_text(page, encoding="utf-8")
+    write_text(folder / "index.html", page)  # last: it is there only when all that it plays is
     return folder / "index.html"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from areca.config import RunConfig, parse_config
 from areca.errors import InvalidConfig, quote
+from areca.files import folder_name
 from areca.options import build
 from areca.plain_yaml import read_yaml
 
@@ -40,8 +41,8 @@ class Cell:
 
     @property
     def folder(self) -> str:
-        """The name of the folder of its results."""
-        return self.label.replace(", ", "+").replace("/", "-")
+        """The name of the folder of its results, whatever its values are called."""
+        return folder_name(self.label.replace(", ", "+"))
 
 
 def read_study(path: Path, *, plugins: Sequence[str] = ()) -> list[Cell]:

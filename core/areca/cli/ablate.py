@@ -9,6 +9,7 @@ import typer
 
 from areca.cli import common
 from areca.cli.quiet import quiet
+from areca.files import locked, probe, write_text
 from areca.study import Cell, read_study
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def ablate(
     given again.
     """
     quiet()
-    from areca.evaluation.evaluate import RESULTS
+    from areca.evaluation.folder import LOCK, RESULTS
 
     cells = read_study(path, plugins=common.plugins())
     directory = output or Path("results") / path.stem
@@ -39,13 +40,19 @@ def ablate(
     common.print_table(("cell", "seed", "to make"), [_plan(*pair, directory) for pair in pipelines])
     if dry_run:
         return
-    for number, (cell, pipeline) in enumerate(pipelines, 1):
-        print(f"\n{number}/{len(cells)}: {cell.label}, seed {cell.seed}", flush=True)
-        known = (_folder(directory, cell) / RESULTS).is_file()
-        _evaluate(pipeline, _folder(directory, cell), device)
-        if not known and number < len(pipelines):
-            _compare(cells, directory)  # what is there so far: a long study says something before it ends
-    table = _compare(cells, directory)
+    probe(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    with locked(
+        directory / LOCK,
+        f"{directory}: another process makes this study: wait until it ends, or name another folder (-o)",
+    ):
+        for number, (cell, pipeline) in enumerate(pipelines, 1):
+            print(f"\n{number}/{len(cells)}: {cell.label}, seed {cell.seed}", flush=True)
+            known = (_folder(directory, cell) / RESULTS).is_file()
+            _evaluate(pipeline, _folder(directory, cell), device)
+            if not known and number < len(pipelines):
+                _compare(cells, directory)  # what is there so far: a long study says something before it ends
+        table = _compare(cells, directory)
     common.print_table(table.header, table.rows)
     print("\n" + "\n".join(table.notes) + f"\nwritten: {directory / TABLE}")
 
@@ -72,7 +79,7 @@ def _pipelines(cells: list[Cell], device: str) -> list[tuple[Cell, Pipeline]]:
 
 def _plan(cell: Cell, pipeline: Pipeline, directory: Path) -> tuple[str, str, str]:
     from areca.errors import InvalidArtifact
-    from areca.evaluation.evaluate import IDENTITY, RESULTS
+    from areca.evaluation.folder import IDENTITY, RESULTS
 
     folder = _folder(directory, cell)
     waiting = [step.label for step in pipeline.steps() if step.state != "there"]
@@ -102,7 +109,7 @@ def _evaluate(pipeline: Pipeline, directory: Path, device: str) -> None:
 def _compare(cells: list[Cell], directory: Path) -> Table:
     """Write the comparison of the cells that have been evaluated."""
     from areca.evaluation.comparison import comparison
-    from areca.evaluation.evaluate import RESULTS
+    from areca.evaluation.folder import RESULTS
     from areca.evaluation.results import ResultRow, read_results
 
     results: dict[str, dict[int, list[ResultRow]]] = {}
@@ -110,5 +117,5 @@ def _compare(cells: list[Cell], directory: Path) -> Table:
         if (path := _folder(directory, cell) / RESULTS).is_file():
             results.setdefault(cell.label, {})[cell.seed] = read_results(path)
     table = comparison(results)
-    (directory / TABLE).write_text(table.markdown(), encoding="utf-8")
+    write_text(directory / TABLE, table.markdown())
     return table

@@ -13,6 +13,8 @@ import typer
 
 import areca
 from areca.cli import common
+from areca.errors import StorageError
+from areca.files import probe
 from areca.registry import Registry
 from areca.store import Store
 
@@ -70,14 +72,15 @@ def _extras() -> None:
 
 
 def _home() -> bool:
-    root = Store().root
+    try:
+        root = Store().root
+        probe(root)
+    except StorageError as error:
+        print(f"\n  broken: {error}: set ARECA_HOME to a folder of yours")
+        return True
     there = next(p for p in (root, *root.absolute().parents) if p.is_dir())
-    free_gb = shutil.disk_usage(there).free / 1e9
-    writable = os.access(there, os.W_OK)
-    print(f"\nwhat is made goes to {root} (ARECA_HOME), {free_gb:.1f} GB free")
-    if not writable:
-        print(f"  broken: {there} cannot be written: set ARECA_HOME to a folder of yours")
-    return not writable
+    print(f"\nwhat is made goes to {root} (ARECA_HOME), {shutil.disk_usage(there).free / 1e9:.1f} GB free")
+    return False
 
 
 def _plugins(registry: Registry) -> None:

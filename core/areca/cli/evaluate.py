@@ -10,6 +10,7 @@ import typer
 from areca.cli import common
 from areca.cli.quiet import quiet
 from areca.errors import InvalidConfig
+from areca.files import folder_name, probe
 
 if TYPE_CHECKING:
     from areca.evaluation.inputs import Inputs
@@ -65,6 +66,7 @@ def evaluate(
         "decoding": common.decoding(decoding),
         "batch": batch,
     }
+    probe(output or RESULTS)
     opened = open_inputs(
         *_split(inputs or []),
         {name: value for name, value in given.items() if value not in (None, [])},
@@ -72,7 +74,7 @@ def evaluate(
         device=device,
         stage=common.progress,
     )
-    directory = output or RESULTS / opened.name
+    directory = output or RESULTS / folder_name(opened.name)
     opened.evaluate(directory, device=device, stage=common.progress)
     _show(directory, opened)
 

@@ -9,6 +9,7 @@ import typer
 
 from areca.cli import common
 from areca.cli.quiet import quiet
+from areca.files import probe
 
 
 def export(
@@ -27,5 +28,6 @@ def export(
     from areca.pipeline import locate
 
     source = locate(checkpoint, plugins=common.plugins())
+    probe(target.parent)
     copy(source, target, replace=replace)
     print(f"{target}: a copy of {source}; {target / 'lm'} loads with transformers alone")

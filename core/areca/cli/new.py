@@ -12,6 +12,7 @@ import typer
 from areca.cli import common
 from areca.component import COMPONENT_NAME, Kind
 from areca.errors import InvalidConfig, quote
+from areca.files import creating, probe
 
 _KINDS = (Kind.TOKENIZER, Kind.BACKBONE, Kind.VOCODER, Kind.TASK)
 
@@ -30,6 +31,7 @@ def new(
     folder = Path(output or f"areca-{name}")
     if folder.exists():
         raise InvalidConfig(f"{folder}: exists already; name a folder that does not")
+    probe(folder)
     write_package(wanted, name, folder)
     print(
         f"{folder} holds a {wanted} that works; make it yours in {folder}/src/areca_{name.replace('-', '_')}/model.py\n"
@@ -38,7 +40,7 @@ def new(
 
 
 def write_package(kind: Kind, name: str, folder: Path) -> None:
-    """Write a plugin package whose one component of `kind` is called `name` into the new folder `folder`."""
+    """Write a plugin package whose one component of `kind` is called `name` into the new folder `folder`, whole."""
     import areca
 
     words = {
@@ -49,17 +51,18 @@ def write_package(kind: Kind, name: str, folder: Path) -> None:
         "Class": "".join(word.capitalize() for word in name.split("-")),
         "areca_version": areca.__version__,
     }
-    source = folder / "src" / words["package"]
+    source = Path("src", words["package"])
     places = {
-        "common/pyproject.toml.txt": folder / "pyproject.toml",
-        "common/README.md.txt": folder / "README.md",
-        "common/test_conformance.py.txt": folder / "tests" / "test_conformance.py",
+        "common/pyproject.toml.txt": Path("pyproject.toml"),
+        "common/README.md.txt": Path("README.md"),
+        "common/test_conformance.py.txt": Path("tests", "test_conformance.py"),
         f"{kind}/light.py.txt": source / "__init__.py",
         f"{kind}/heavy.py.txt": source / "model.py",
     }
     templates = importlib.resources.files("areca.cli") / "templates"
-    for template, path in places.items():
-        text = (templates / template).read_text(encoding="utf-8")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(string.Template(text).substitute(words), encoding="utf-8")
-    (source / "py.typed").touch()
+    with creating(folder) as draft:
+        for template, place in places.items():
+            text = (templates / template).read_text(encoding="utf-8")
+            (draft / place).parent.mkdir(parents=True, exist_ok=True)
+            (draft / place).write_text(string.Template(text).substitute(words), encoding="utf-8")
+        (draft / source / "py.typed").touch()

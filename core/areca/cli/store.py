@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import Annotated
 
@@ -39,7 +40,15 @@ def _row(directory: Path) -> list[str]:
 
 
 def _size(directory: Path) -> str:
-    return f"{sum(p.stat().st_size for p in directory.rglob('*') if p.is_file()) / 1e6:.1f} MB"
+    return f"{sum(map(_bytes, directory.rglob('*'))) / 1e6:.1f} MB"
+
+
+def _bytes(path: Path) -> int:
+    try:
+        status = path.lstat()
+    except FileNotFoundError:  # a process that makes something has just removed it
+        return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
 @store.command()

@@ -10,6 +10,7 @@ import typer
 from areca.cli import common
 from areca.cli.quiet import quiet
 from areca.config import read_config
+from areca.files import probe
 
 
 def train(
@@ -44,13 +45,15 @@ def train(
 
         print_budget(run, pipeline.training, pipeline.device)
         return
+    if output is not None:
+        probe(output)
     print("Ctrl-C is safe: the same command goes on from there.\n", flush=True)
     directory = pipeline.checkpoint().directory
-    if losses := pipeline.validation_loss():
-        print("validation loss: " + ", ".join(f"{name} {loss:.3f}" for name, loss in losses.items()))
     if output is not None:
         export(directory, output)
         directory = output
+    if losses := pipeline.validation_loss():
+        print("validation loss: " + ", ".join(f"{name} {loss:.3f}" for name, loss in losses.items()))
     print(f"checkpoint: {directory}")
     print(f"use it:     areca run {directory} --task {run.tasks[0].name} ... (see areca run --help)")
     print(f"score it:   areca evaluate {directory}")

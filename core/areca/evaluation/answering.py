@@ -10,16 +10,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import quote
 
 from areca.audio import write
-from areca.errors import InvalidConfig, InvalidManifest, TextLost
+from areca.errors import ArecaWarning, InvalidConfig, InvalidManifest, TextLost
+from areca.evaluation.folder import file_name
 from areca.evaluation.journal import Journal
 from areca.evaluation.options import EvaluationConfig
+from areca.files import explained
 from areca.generation.decoding import Decoding
 from areca.interfaces import Progress, no_progress
 from areca.languages import known_code, language_code
 from areca.manifest import Manifest, Utterance
+from areca.options import file_hash
 from areca.questions import Result, Sound
 from areca.tasks import Task
 
@@ -59,6 +61,7 @@ class Answer:
         compute_s: seconds it took; of rows answered together, each its share.
         speech_s: seconds of speech; 0 where there is none.
         cut: whether a segment was ended by its limit.
+        audio_sha256: of the file of the speech; None where there is none.
     """
 
     task: str
@@ -68,11 +71,28 @@ class Answer:
     compute_s: float
     speech_s: float
     cut: bool
+    audio_sha256: str | None
+
+    @property
+    def clip(self) -> str:
+        """What tells its speech from all other recordings that a judge hears, that of another answer to it included."""
+        return f"{self.audio}#{self.audio_sha256}"
 
 
 def answers_journal(path: Path) -> Journal[Answer]:
     """Open the log of answers, by task and row."""
     return Journal(path, Answer, dataclasses.asdict, lambda answer: (answer.task, answer.id))
+
+
+def forget_damaged(journal: Journal[Answer], directory: Path) -> None:
+    """Forget the answers whose speech is missing or changed, with a warning each: they are asked for again."""
+    for answer in [answer for answer in journal if answer.audio is not None]:
+        path = directory / str(answer.audio)
+        found = file_hash(path) if path.is_file() else None
+        if found != answer.audio_sha256:
+            happened = "missing" if found is None else "changed since it was written"
+            warnings.warn(f"{path}: {happened}; row {answer.id!r} is answered again", ArecaWarning, stacklevel=2)
+            journal.forget([(answer.task, answer.id)])
 
 
 def choose(
@@ -177,10 +197,11 @@ def _question(manifest: Manifest, row: Utterance, field: str) -> Sound:
 
 
 def _keep(directory: Path, name: str, row: Utterance, result: Result) -> Answer:
-    path = None
+    path, sha256, speech_s = None, None, 0.0
     if result.audio is not None:
-        path = f"audio/{name}/{quote(row.id, safe='')}.flac"
-        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        path = f"audio/{name}/{file_name(row.id, '.flac')}"
+        with explained(directory / path):
+            (directory / path).parent.mkdir(parents=True, exist_ok=True)
         write(directory / path, result.audio)
-    speech_s = result.audio.seconds if result.audio else 0.0
-    return Answer(name, row.id, dict(result.texts), path, result.seconds, speech_s, result.cut)
+        sha256, speech_s = file_hash(directory / path), result.audio.seconds
+    return Answer(name, row.id, dict(result.texts), path, result.seconds, speech_s, result.cut, sha256)

@@ -2,7 +2,7 @@
 
 An evaluation's folder holds ``evaluation.json`` (what it is of), ``answers.jsonl`` and ``audio/`` (what the system
 answered), ``heard.jsonl`` (what the judges heard) and ``results.jsonl``. The first four only grow, and what is in them
-is not done again; the results follow from them.
+is not done again, unless a disk damaged it; the results follow from them.
 """
 
 from __future__ import annotations
@@ -10,29 +10,26 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 from areca.audio import read, write
-from areca.errors import InvalidArtifact, InvalidConfig
-from areca.evaluation.answering import Answer, System, answer_rows, answers_journal, choose
+from areca.errors import InvalidConfig
+from areca.evaluation.answering import Answer, System, answer_rows, answers_journal, choose, forget_damaged
+from areca.evaluation.folder import ANSWERS, HEARD, RESULTS, claimed, file_name, record_results
 from areca.evaluation.journal import Journal
 from areca.evaluation.judging import Clip, OpenJudge, hear, heard_journal
 from areca.evaluation.normalize import find_normaliser
 from areca.evaluation.options import EvaluationConfig
 from areca.evaluation.results import Scoring, language_of, spoken_fields, truth_of, write_results
-from areca.files import write_json
 from areca.interfaces import Progress, no_progress
 from areca.manifest import Manifest, Utterance
 from areca.tasks import Field, Task
 from areca.types import Audio
 
-IDENTITY, RESULTS = "evaluation.json", "results.jsonl"
 EXAMPLES = 4
 """Recordings of each task, source and language that are kept for listening."""
 Stage = Callable[[str], AbstractContextManager[Progress]]
@@ -64,7 +61,8 @@ def evaluate(
         The path of ``results.jsonl``, written whole or not at all.
 
     Raises:
-        InvalidArtifact: the folder holds an evaluation of something else.
+        InvalidArtifact: the folder holds an evaluation of something else, or a damaged one.
+        StorageError: another process evaluates into the folder, or the disk refuses.
         InvalidConfig, InvalidManifest: there is nothing to evaluate.
     """
     normaliser = find_normaliser(config.normaliser)
@@ -76,26 +74,29 @@ def evaluate(
         raise InvalidConfig(f"no row of split {config.split!r} has what {', '.join(lacking)} need")
     for language in sorted({language_of(u, f) or "" for part in plan for u in part.rows for f in part.task.outputs}):
         normaliser("", language)  # refuses a language that it cannot read, before any work
-    decoding = dataclasses.asdict(config.decoding)
-    _claim(
-        directory,
-        {"system": identity, "data": manifest.key, "decoding": decoding, "batch": config.batch},
-        judges,
-    )
-    answers = answers_journal(directory / "answers.jsonl")
-    for part in plan:
-        with stage(f"answer {part.name}") as progress:
-            answer_rows(system, manifest, part.name, part.rows, answers, directory, config, progress)
-    heard = heard_journal(directory / "heard.jsonl")
-    clips = [clip for part in plan for clip in _clips(part, manifest, answers, directory)]
-    for judge in judges:
-        with stage(f"judge {judge.name}") as progress:
-            hear(judge, clips, heard, config.batch, progress)
-    _keep_questions(manifest, plan, directory)
-    score = Scoring(normaliser, judges, answers, heard, config.bleu_tokenize)
-    write_results(
-        directory / RESULTS, (r for part in plan for row in part.rows for r in score(part.task, part.name, row))
-    )
+    said = {
+        "system": identity,
+        "data": manifest.key,
+        "decoding": dataclasses.asdict(config.decoding),
+        "batch": config.batch,
+    }
+    with claimed(directory, said, {judge.label: json.loads(judge.signature) for judge in judges}):
+        answers = answers_journal(directory / ANSWERS)
+        forget_damaged(answers, directory)
+        for part in plan:
+            with stage(f"answer {part.name}") as progress:
+                answer_rows(system, manifest, part.name, part.rows, answers, directory, config, progress)
+        heard = heard_journal(directory / HEARD)
+        clips = [clip for part in plan for clip in _clips(part, manifest, answers, directory)]
+        for judge in judges:
+            with stage(f"judge {judge.name}") as progress:
+                hear(judge, clips, heard, config.batch, progress)
+        _keep_questions(manifest, plan, directory)
+        score = Scoring(normaliser, judges, answers, heard, config.bleu_tokenize)
+        write_results(
+            directory / RESULTS, (r for part in plan for row in part.rows for r in score(part.task, part.name, row))
+        )
+        record_results(directory)
     return directory / RESULTS
 
 
@@ -112,26 +113,13 @@ def _answerable(task: Task, rows: Sequence[Utterance]) -> list[Utterance]:
     return [row for row in rows if not task.fields_missing(row)]
 
 
-def _claim(directory: Path, identity: Mapping[str, Any], judges: Sequence[OpenJudge]) -> None:
-    """Say what the folder is of, or refuse it; add the judges."""
-    path = directory / IDENTITY
-    directory.mkdir(parents=True, exist_ok=True)
-    said = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {**identity, "judges": {}}
-    if different := [name for name, value in identity.items() if said.get(name) != value]:
-        raise InvalidArtifact(
-            f"{directory}: holds an evaluation with another {' and '.join(different)}; name another folder or remove it"
-        )
-    said["judges"] |= {judge.label: json.loads(judge.signature) for judge in judges}
-    write_json(path, said)
-
-
 def _clips(part: _Part, manifest: Manifest, answers: Journal[Answer], directory: Path) -> Iterator[Clip]:
     for row in part.rows:
         for field in spoken_fields(part.task):
             language = language_of(row, field) or ""
-            path = answers[part.name, row.id].audio
-            if path is not None:
-                yield Clip(path, language, partial(read, directory / path))
+            answer = answers[part.name, row.id]
+            if answer.audio is not None:
+                yield Clip(answer.clip, language, partial(read, directory / answer.audio))
             yield Clip(truth_of(row, field), language, partial(_true_audio, manifest, row, field))
 
 
@@ -141,7 +129,7 @@ def _true_audio(manifest: Manifest, row: Utterance, field: Field) -> Audio:
 
 def question_path(row_id: str) -> str:
     """Return where the recording that a row asks about is kept for listening, if it is, from the results' folder."""
-    return f"audio/question/{quote(row_id, safe='')}.flac"
+    return f"audio/question/{file_name(row_id, '.flac')}"
 
 
 def _keep_questions(manifest: Manifest, plan: Sequence[_Part], directory: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,14 @@ from types import MappingProxyType
 from typing import Any
 
 from areca.errors import InvalidArtifact
-from areca.evaluation.evaluate import EXAMPLES, IDENTITY, RESULTS, question_path
+from areca.evaluation.evaluate import EXAMPLES, question_path
+from areca.evaluation.folder import RESULTS, read_identity
 from areca.evaluation.listening import Example, Line, Player, listening_page
 from areca.evaluation.metrics import Estimate, Metric, metrics, ratio, tokenizer_in
 from areca.evaluation.normalize import find_normaliser
 from areca.evaluation.results import COMPUTE, OUTPUT, SPEECH, TRUTH, ResultRow, read_results
 from areca.evaluation.tokenize import UNSEGMENTED
+from areca.files import write_text
 from areca.generation.decoding import Decoding
 from areca.languages import language_name
 
@@ -211,15 +212,14 @@ def write_report(directory: Path) -> list[Table]:
     """
     rows = read_results(directory / RESULTS)
     made = tables(rows, *_decoded(directory))
-    (directory / "report.md").write_text("\n".join(t.markdown() for t in made), encoding="utf-8")
+    write_text(directory / "report.md", "\n".join(t.markdown() for t in made))
     page = listening_page("Evaluation", [(t.title, t.header, t.rows, t.notes) for t in made], examples(rows), directory)
-    (directory / "index.html").write_text(page, encoding="utf-8")
+    write_text(directory / "index.html", page)
     return made
 
 
 def _decoded(directory: Path) -> tuple[str, ...]:
-    path = directory / IDENTITY
-    said = json.loads(path.read_text(encoding="utf-8")).get("decoding") if path.is_file() else None
+    said = (read_identity(directory) or {}).get("decoding")
     if said is None:
         return ()
     usual = dataclasses.asdict(Decoding())

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from areca.errors import InvalidArtifact
+from areca.errors import InvalidArtifact, quote
 from areca.evaluation.answering import Answer
+from areca.evaluation.folder import check_results
 from areca.evaluation.journal import Journal
 from areca.evaluation.judging import Heard, OpenJudge
 from areca.evaluation.metrics import metrics
 from areca.evaluation.normalize import Normaliser
 from areca.evaluation.tokenize import BleuTokenize, bleu_tokenizer
-from areca.files import replacing
+from areca.files import explained, replacing
 from areca.languages import known_code
 from areca.manifest import Utterance
 from areca.tasks import Field, Task
@@ -111,14 +112,14 @@ class Scoring:
                 yield from self._scores(common, OUTPUT, answer.texts[field.path], None, None)
                 continue
             for judge in self._judges:
-                yield from self._judged(common, judge, answer.audio, truth_of(row, field))
+                yield from self._judged(common, judge, answer, truth_of(row, field))
             yield from _timing(common, answer)
 
-    def _judged(self, common: dict[str, Any], judge: OpenJudge, audio: str | None, truth: str) -> Iterator[ResultRow]:
+    def _judged(self, common: dict[str, Any], judge: OpenJudge, answer: Answer, truth: str) -> Iterator[ResultRow]:
         if not judge.knows(common["text_language"]):
             return
-        said = "" if audio is None else self._heard[judge.label, audio].text
-        yield from self._scores(common, OUTPUT, said, judge.label, audio)
+        said = "" if answer.audio is None else self._heard[judge.label, answer.clip].text
+        yield from self._scores(common, OUTPUT, said, judge.label, answer.audio)
         yield from self._scores(common, TRUTH, self._heard[judge.label, truth].text, judge.label, None)
 
     def _scores(
@@ -172,14 +173,38 @@ def read_results(path: Path) -> list[ResultRow]:
     """Read what `write_results` wrote.
 
     Raises:
-        InvalidArtifact: there is no such file, or a line of it is no result.
+        InvalidArtifact: there is no such file, it is not the one that the evaluation wrote, or a line is not a result.
+        StorageError: it cannot be read.
     """
     if not path.is_file():
         raise InvalidArtifact(f"{path}: no results there; make them with: areca evaluate CHECKPOINT -o {path.parent}")
+    with explained(path, "read"):
+        lines = path.read_bytes().splitlines()  # text would be cut at U+2028, too
+        check_results(path.parent)
     rows = []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):  # text would be cut at U+2028, too
+    for number, line in enumerate(lines, start=1):
         try:
-            rows.append(ResultRow(**json.loads(line)))
-        except (ValueError, TypeError) as e:
-            raise InvalidArtifact(f"{path}:{number}: no result ({e})") from e
+            rows.append(_result(json.loads(line, parse_constant=_no_constant)))
+        except (ValueError, TypeError, RecursionError) as e:
+            raise InvalidArtifact(f"{path}:{number}: not a result ({e})") from e
     return rows
+
+
+_COLUMNS: dict[str, Any] = {"str": str, "float": (int, float), "str | None": (str, type(None))}
+"""The values that a column's annotation allows."""
+
+
+def _result(said: Any) -> ResultRow:
+    row = ResultRow(**said)
+    for column in fields(ResultRow):
+        value = getattr(row, column.name)
+        if not isinstance(value, _COLUMNS[str(column.type)]) or isinstance(value, bool):
+            raise ValueError(f"{column.name}: expected {column.type}, got {quote(value)}")
+    parts = PurePosixPath(row.audio or "audio/").parts
+    if parts[0] != "audio" or ".." in parts:  # the listening page holds what it leads to
+        raise ValueError(f"audio: expected a path below audio/, got {quote(row.audio)}")
+    return row
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number of JSON")
