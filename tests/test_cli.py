@@ -243,7 +243,7 @@ def test_ctrl_c_says_how_to_go_on(world: Any) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()
     assert process.returncode == 130
-    assert err == "\ninterrupted; what was finished is kept: run the same command again to go on\n"
+    assert err == "\ninterrupted: what is finished is kept; the same command resumes from there\n"
 
 
 def test_progress_prints_the_last_line_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:

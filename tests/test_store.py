@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from areca.errors import InvalidArtifact
+from areca.errors import ArecaWarning, InvalidArtifact
 from areca.store import META, WORK, Artifact, Store, key_of, seal
 
 RECIPE = {"component": "tokenizer:x", "config": {"clusters": 8}, "seed": 0}
@@ -135,8 +135,7 @@ def test_two_processes_make_it_once(tmp_path: Path) -> None:
 def test_build_killed_while_it_sealed_is_resumed(tmp_path: Path) -> None:
     partial = tmp_path / f"{KEY}.partial"
     partial.mkdir(parents=True)
-    (partial / f"{META}.partial").write_text("{")
-    (partial / META).write_text("{}")
+    (partial / f".{META}.0.0.draft").write_text("{")
     made = Store(tmp_path).make(RECIPE, write, label="x", resume=True)
     assert Artifact.open(made.directory) == made
 
@@ -176,6 +175,20 @@ def test_killed_between_its_last_file_and_its_name_it_is_not_made_again(tmp_path
         made = Store(root).make(RECIPE, never, label="x")
         assert Artifact.open(made.directory) == made
         assert sorted(p.name for p in made.directory.iterdir()) == ["a.txt", META, "sub"]
+
+
+@pytest.mark.parametrize("name", ["a.txt", META])
+def test_damaged_between_its_last_file_and_its_name_it_is_made_again(name: str, tmp_path: Path) -> None:
+    whole = Store(tmp_path / "whole").make(RECIPE, write, label="x")
+    partial = tmp_path / f"{KEY}.partial"
+    (partial / WORK).mkdir(parents=True)
+    write(partial)
+    seal(partial, KEY, RECIPE, "x")
+    content = (partial / name).read_bytes()
+    (partial / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.warns(ArecaWarning, match=f"{name}.*; it is rebuilt"):
+        made = Store(tmp_path).make(RECIPE, write, label="x", resume=True)
+    assert Artifact.open(made.directory).fingerprint == whole.fingerprint
 
 
 @pytest.mark.parametrize("name", ["a.txt", "sub/b.txt"])

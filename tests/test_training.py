@@ -262,11 +262,12 @@ def test_half_a_state_is_not_used(tmp_path: Path) -> None:
     with pytest.raises(Stop):
         trained(tmp_path / "cut", shown=stop)
     work = tmp_path / "cut" / "work"
-    half = work / "draft" / "checkpoint-15"
+    half = work / ".state-15.0.0.draft" / "checkpoint-15"  # of a process that was killed while it saved
     half.mkdir(parents=True)
     (half / "model.safetensors").write_bytes(b"half of it")
-    assert [p.name for p in work.glob("state-*")] == ["state-10"]
+    assert sorted(p.name for p in work.glob("state-*")) == ["state-10", "state-5"]
     assert weights_hash(trained(tmp_path / "cut")) == whole
+    assert sorted(p.name for p in work.iterdir()) == ["state-20", "state-24"]
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from areca.options import build
 from areca.resume import STATE
 from areca.store import WORK
 from areca.testing.corpus import write_corpus
+from areca.unfinished import newest_state
 from areca_units.best_rq import BestRq, train_best_rq
 from areca_units.features import mel_of, normalise, padded
 from areca_units.masked_units import UsmV1, W2vBertNano
@@ -202,7 +203,8 @@ def learnt(train: Any, model: M, config: MaskedConfig, corpus: Manifest, directo
 
     job = Job(directory, 3, CPU, note)
     train(config, corpus, job)
-    state = load_file(job.work / STATE)
+    _, path = newest_state(job.work) or (0, Path())
+    state = load_file(path / STATE)
     weights = {name.removeprefix("model."): x for name, x in state.items() if name.startswith("model.")}
     model.load_state_dict(weights)
     return model.eval(), *torch.tensor(losses)[[*range(10), *range(-10, 0)]].view(2, 10, -1).mean(1)

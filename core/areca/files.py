@@ -21,6 +21,7 @@ from areca.faults import advice, storage_fault
 
 DRAFT = ".draft"
 """End of the name of an unfinished file or folder: ``.NAME.PID.N.draft``, beside what it is to become."""
+_FOREIGN = re.compile(r"\.tmp[A-Za-z0-9]{6}")
 _NAME = 40  # characters of the name that a draft repeats: file systems limit a name to 255 bytes
 _numbers = itertools.count()
 NAME_BYTES = 255
@@ -75,7 +76,7 @@ def replacing(path: Path, *, wait: bool = True) -> Iterator[Path]:
             if wait:
                 sync(path.parent)
     finally:
-        _remove(draft)
+        remove(draft)
     _remove_stale(path)
 
 
@@ -104,8 +105,8 @@ def creating(path: Path, *, replace: bool = False) -> Iterator[Path]:
             draft.rename(path)
             sync(path.parent)
     finally:
-        _remove(draft)
-    _remove(old)
+        remove(draft)
+    remove(old)
     _remove_stale(path)
 
 
@@ -146,9 +147,13 @@ def sync_tree(folder: Path) -> None:
 
 
 def remove_drafts(folder: Path) -> None:
-    """Remove every draft below `folder`, of whatever process: only for a folder that nobody else writes to."""
-    for path in sorted(folder.rglob(f".*{DRAFT}")):
-        _remove(path)
+    """Remove every draft below `folder`, of whatever process: only for a folder that nobody else writes to.
+
+    safetensors has drafts of its own, ``.tmpXXXXXX``, which a killed process leaves.
+    """
+    for path in sorted(folder.rglob(".*")):
+        if path.name.endswith(DRAFT) or _FOREIGN.fullmatch(path.name):
+            remove(path)
 
 
 def probe(folder: Path) -> None:
@@ -163,7 +168,7 @@ def probe(folder: Path) -> None:
             test.write_bytes(b"\0")
             sync(test)  # a full or a remote disk may refuse only now
         finally:
-            _remove(test)
+            remove(test)
 
 
 def _nearest(folder: Path) -> Path:
@@ -262,8 +267,8 @@ def locked(path: Path, refusal: str) -> Iterator[None]:
         lock.release()
 
 
-def _remove(path: Path) -> None:
-    """Remove a file or folder; what cannot be removed stays and hides no error of the work itself."""
+def remove(path: Path) -> None:
+    """Remove a file or folder, if it is there; what cannot be removed stays and hides no error of the work itself."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -280,7 +285,7 @@ def _remove_stale(path: Path) -> None:
     for other in path.parent.glob(f".{glob.escape(path.name[:_NAME])}.*{DRAFT}"):
         pid = other.name.removesuffix(DRAFT).split(".")[-2]
         if pid.isdecimal() and not _runs(int(pid)):
-            _remove(other)
+            remove(other)
 
 
 def _runs(pid: int) -> bool:

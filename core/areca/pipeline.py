@@ -14,6 +14,7 @@ import torch
 
 from areca.checkpoint import held_parts, write_checkpoint
 from areca.config import RunConfig, TaskMix, read_config
+from areca.devices import usable
 from areca.errors import InvalidArtifact, InvalidConfig, quote, suggest
 from areca.fitting import Workshop
 from areca.interfaces import Progress, no_progress
@@ -72,7 +73,7 @@ class Pipeline:
         manifest: of `run.data`, where that is a path and was read already.
 
     Raises:
-        InvalidConfig: a training option is wrong, or there is no data.
+        InvalidConfig: a training option is wrong, there is no data, or the device cannot be used.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class Pipeline:
             raise InvalidConfig(
                 "run: there is nothing to train from: give 'data: {name: ...}' or 'data: manifest.jsonl'"
             )
-        self.run, self.store, self.device, self.stage = run, store, torch.device(device), stage or _silent
+        self.run, self.store, self.device, self.stage = run, store, usable(device), stage or _silent
         self.training = build(TrainingConfig, run.training, "training")
         self.shop = Workshop(store, data=manifest, seed=run.seed, device=device)
         self._tables: dict[tuple[str, str, Column], TokenTable] = {}

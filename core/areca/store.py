@@ -10,14 +10,15 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from areca.errors import QUOTED, InvalidArtifact, StorageError, quote
+from areca.errors import QUOTED, ArecaWarning, InvalidArtifact, StorageError, quote
 from areca.faults import advice, full, storage_fault
 from areca.files import explained, remove_drafts, sync, write_json
 from areca.options import file_hash
@@ -33,6 +34,7 @@ WORK = "work" + PARTIAL
 _SYNCING = 16  # files at once: a disk waits for each, a file system for all of them together
 REMOVED = ".removed" + PARTIAL
 _KEY = re.compile("[0-9a-f]{64}")
+_MOST_META = 1 << 28  # bytes of an artifact.json: a corpus of two million files is named in it
 _ELSEWHERE = "\n  to keep what is made elsewhere: ARECA_HOME=/a/folder/of/yours areca ..."
 
 
@@ -63,15 +65,15 @@ class Artifact:
     files: Mapping[str, str]
 
     @classmethod
-    def open(cls, directory: Path, *, verify: bool = True) -> Artifact:
-        """Read an artifact back; with `verify` every file's hash is checked.
+    def open(cls, directory: Path, *, verify: bool = True, beside: Sequence[str] = ()) -> Artifact:
+        """Read an artifact back; with `verify` every file's hash is checked, but for the folders `beside` it.
 
         Raises:
             InvalidArtifact: it is not an artifact; its ``artifact.json`` is a link, a pipe or a device, too large, or
                 damaged; a file is missing, changed or not its own.
         """
         try:
-            meta = read_json(directory / META)
+            meta = read_json(directory / META, most=_MOST_META)
         except (FileNotFoundError, NotADirectoryError):
             raise InvalidArtifact(f"{directory}: not an artifact ({META} is missing)") from None
         for name, kind in _META_TYPES.items():
@@ -82,7 +84,7 @@ class Artifact:
         if artifact.fingerprint != _fingerprint(artifact.key, files):
             raise InvalidArtifact(f"{directory / META}: fingerprint does not belong to its key and files")
         if verify:
-            _verify(directory, files)
+            _verify(directory, files, beside)
         return artifact
 
 
@@ -93,8 +95,8 @@ def _fingerprint(key: str, files: Mapping[str, str]) -> str:
     return key_of({"key": key, "files": dict(files)})
 
 
-def _verify(directory: Path, files: Mapping[str, str]) -> None:
-    found = set(_files(directory))
+def _verify(directory: Path, files: Mapping[str, str], beside: Sequence[str]) -> None:
+    found = set(_files(directory, *beside))
     if changed := sorted(found.symmetric_difference(files)):
         names = ", ".join(name if name.isprintable() and len(name) < QUOTED else quote(name) for name in changed[:5])
         raise InvalidArtifact(f"{directory}: files added or missing: {names}")
@@ -121,7 +123,7 @@ def _files(directory: Path, *beside: str) -> Iterator[str]:
 def copy_artifact(artifact: Artifact, directory: Path) -> None:
     """Copy an artifact's folder, without when and how fast it was made: copies of equal artifacts are equal."""
     shutil.copytree(artifact.directory, directory)
-    meta = read_json(directory / META)
+    meta = read_json(directory / META, most=_MOST_META)
     write_json(directory / META, {name: value for name, value in meta.items() if name not in _OF_THE_CLOCK})
 
 
@@ -331,10 +333,14 @@ class Store:
 
 
 def _sealed(directory: Path, key: str) -> bool:
-    """Return whether a build was killed after its last file had been written."""
+    """Return whether a build was killed after its last file had been written; warn if one is damaged since."""
+    if not (directory / META).is_file():
+        return False
     try:
-        return Artifact.open(directory, verify=False).key == key
-    except InvalidArtifact:
+        return Artifact.open(directory, beside=(WORK,)).key == key
+    except InvalidArtifact as e:
+        warnings.warn(f"{e}; it is rebuilt", ArecaWarning, stacklevel=2)
+        (directory / META).unlink()
         return False
 
 

@@ -14,6 +14,7 @@ import torch
 from areca.audio import conform
 from areca.checkpoint import Checkpoint, open_checkpoint
 from areca.component import Kind
+from areca.devices import usable
 from areca.errors import ArecaError, ArecaWarning, InvalidArtifact, InvalidConfig, quote
 from areca.fitting import Workshop
 from areca.generation.batch import Asked, Batch
@@ -244,7 +245,7 @@ def load(path: str | Path | None = None, *, device: torch.device | str = "cpu", 
     """
     if path is None and not NANO.is_dir():
         raise ArecaError(f"this areca ships no checkpoint ({NANO} is missing): name one, or make it with `make nano`")
-    return System(open_checkpoint(Path(path or NANO), plugins=tuple(plugins)), device)
+    return System(open_checkpoint(Path(path or NANO), plugins=tuple(plugins)), usable(device))
 
 
 def _check_streams(checkpoint: Checkpoint, lm: SpeechLM) -> None:

@@ -1,8 +1,9 @@
-"""The codes of a manifest's audio, made once: Arrow shards that a killed run leaves for the next to go on from."""
+"""The codes of a manifest's audio, made once: Arrow shards that a killed run leaves for the next to resume from."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -13,15 +14,16 @@ import pyarrow as pa
 import torch
 
 from areca import audio
-from areca.errors import InvalidArtifact, InvalidManifest
-from areca.files import replacing
+from areca.errors import InvalidManifest
 from areca.fitting import Workshop
 from areca.manifest import Manifest, Utterance
 from areca.parts import Part
 from areca.prefetch import ahead
 from areca.specs import TokenizerSpec
+from areca.store import WORK
 from areca.training.batches import bucket
 from areca.types import Audio, Codes
+from areca.unfinished import intact, seal_of, sealing
 
 Column = Literal["audio", "target_audio"]
 
@@ -108,10 +110,8 @@ def _write(
     workshop: Workshop,
     batch_s: float,
 ) -> None:
-    shards = sorted(directory.glob("*.arrow"))
+    shards = _resumed(directory)
     done = first = sum(_open(shard).num_rows for shard in shards)
-    if done > len(clips):
-        raise InvalidArtifact(f"{directory}: holds {done} clips of {len(clips)}: remove it")
     tokenizer, start_s, seconds = workshop.instance(part), time.monotonic(), 0.0
     assert isinstance(part.spec, TokenizerSpec)
     windows = _windows(_decoded(manifest, column, clips[first:], part.spec))
@@ -124,7 +124,26 @@ def _write(
             speed = seconds / (time.monotonic() - start_s)
             workshop.progress(done + len(codes), len(clips), f"{part.name} {column}, {speed:.0f} x real time")
         done += len(window)
-        _save(directory / f"tokens-{number:06d}.arrow", _table(window, codes))
+        _save(_shard(directory, number), _table(window, codes))
+
+
+def _shard(directory: Path, number: int) -> Path:
+    return directory / f"tokens-{number:06d}.arrow"
+
+
+def _seal_of(shard: Path) -> Path:
+    work = shard.parent / WORK  # it is not part of the artifact
+    work.mkdir(exist_ok=True)
+    return seal_of(work / shard.name)
+
+
+def _resumed(directory: Path) -> list[Path]:
+    """Return the shards that an interrupted run left, up to the first that is missing or damaged; remove the others."""
+    numbered = (_shard(directory, number) for number in itertools.count())
+    shards = list(itertools.takewhile(lambda shard: intact(_seal_of(shard), [shard]), numbered))
+    for path in set(directory.glob("*.arrow")) - set(shards):
+        path.unlink()
+    return shards
 
 
 Window = list[tuple[str, str, Audio]]
@@ -166,7 +185,11 @@ def _table(window: Window, codes: Mapping[int, Codes]) -> pa.Table:
 
 
 def _save(path: Path, table: pa.Table) -> None:
-    with replacing(path) as draft, pa.OSFile(str(draft), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+    with (
+        sealing(path, _seal_of(path)) as draft,
+        pa.OSFile(str(draft), "wb") as file,
+        pa.ipc.new_file(file, table.schema) as writer,
+    ):
         writer.write_table(table)
 
 

@@ -12,11 +12,19 @@ def main() -> None:
     """Run the command line on ``sys.argv`` and exit with its code.
 
     The code is 1 after an error, 2 after a command that cannot be understood, 130 after Ctrl-C, 141 where the reader of
-    a pipe has left.
+    a pipe has left, 143 after SIGTERM.
     """
-    from areca.cli.app import app
-    from areca.cli.reporting import open_output, reported
+    import sys
 
-    open_output()
-    with reported():  # the help is printed before a verb is invoked
-        app(prog_name="areca")
+    from areca.interrupt import Interrupted, raising
+
+    try:
+        with raising():
+            from areca.cli.app import app
+            from areca.cli.reporting import open_output, reported
+
+            open_output()
+            with reported():  # the help is printed before a verb is invoked
+                app(prog_name="areca")
+    except Interrupted as e:  # before or behind the verb's own work
+        sys.exit(e.code)

@@ -23,7 +23,7 @@ TABLE = "study.md"
 def ablate(
     path: Annotated[Path, typer.Argument(metavar="STUDY.YAML", help="the study")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="results' folder (else results/NAME)")] = None,
-    device: Annotated[str, typer.Option(help="where to compute, as cuda")] = "cpu",
+    device: common.Device = "cpu",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be made; make nothing")] = False,
 ) -> None:
     """Train a run under each combination of a study's axes and each seed, evaluate them all, and compare.

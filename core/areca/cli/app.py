@@ -88,8 +88,11 @@ class _Verbs(TyperGroup):
                 warnings.showwarning = _show_warning(warnings.showwarning)
                 return super().invoke(ctx)
         except KeyboardInterrupt as e:
-            print("\ninterrupted; what was finished is kept: run the same command again to go on", file=sys.stderr)
-            raise typer.Exit(130) from e
+            saved = str(e) or "what is finished is kept"
+            print(f"\ninterrupted: {saved}; the same command resumes from there", file=sys.stderr)
+            raise typer.Exit(getattr(e, "code", 130)) from e
+        except EOFError as e:  # click would say no more than "Aborted."
+            raise RuntimeError(f"unexpected end of data: {e}") from e
 
 
 def _verb(name: str) -> Any:

@@ -34,6 +34,19 @@ HowDecoded = Annotated[
     str | None,
     typer.Option("--decoding", help="how answers are chosen: greedy, sample, beam, or '{method: beam, beams: 8}'"),
 ]
+
+
+def _usable(device: str) -> str:
+    from areca.devices import require_alone, usable
+
+    require_alone()
+    if device != "cpu":
+        usable(device)
+    return device
+
+
+Device = Annotated[str, typer.Option("--device", callback=_usable, help="where to compute, as cuda")]
+"""Checked before the verb runs, with all else that would stop it from computing."""
 OfKind = Annotated[str | None, typer.Option("--kind", help=f"one of {', '.join(Kind)}")]
 
 

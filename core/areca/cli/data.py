@@ -12,6 +12,7 @@ import typer
 
 from areca.cli import common
 from areca.component import Kind
+from areca.devices import require_alone
 from areca.errors import InvalidArtifact, InvalidConfig, quote
 from areca.parts import Part, resolve
 from areca.plain_yaml import read_pairs
@@ -36,6 +37,7 @@ def data(
     `areca data say languages=[fr] count=100 -o say-fr` makes one, `areca data say-fr/manifest.jsonl` checks it,
     `areca data own/manifest.jsonl --skip-bad -o own/good.jsonl` writes a manifest of the good rows of one.
     """
+    require_alone()
     given = read_pairs(options or (), what="option", example="count=100")
     if name.endswith(_MANIFEST):
         root = _root_of(given)

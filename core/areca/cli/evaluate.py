@@ -44,7 +44,7 @@ def evaluate(
     decoding: common.HowDecoded = None,
     batch: Annotated[int | None, typer.Option(help="questions answered at once", min=1)] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="results' folder (else results/NAME)")] = None,
-    device: Annotated[str, typer.Option(help="where to compute, as cuda")] = "cpu",
+    device: common.Device = "cpu",
 ) -> None:
     """Score a checkpoint on data it was not trained on: text as it is, speech by judges.
 

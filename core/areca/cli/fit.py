@@ -20,7 +20,7 @@ def fit(
             help="kinds or roles to fit, as backbone (else all); the run; what wins over the file",
         ),
     ],
-    device: Annotated[str, typer.Option(help="where to compute, as cuda")] = "cpu",
+    device: common.Device = "cpu",
 ) -> None:
     """Make a run's data and fit its tokenizers, backbone and vocoder; what is there already is not made again."""
     quiet()

@@ -40,7 +40,7 @@ def run(
     voice: Annotated[Path | None, typer.Option("--voice", help="a recording of the voice to speak in")] = None,
     decoding: common.HowDecoded = None,
     batch: Annotated[int, typer.Option(help="inputs answered at once", min=1)] = 8,
-    device: Annotated[str, typer.Option(help="where to compute, as cuda")] = "cpu",
+    device: common.Device = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="print the answers as JSON")] = False,
 ) -> None:
     """Transcribe, translate or speak with a checkpoint."""

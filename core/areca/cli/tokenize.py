@@ -16,7 +16,7 @@ def tokenize(
     path: Annotated[Path, typer.Argument(metavar="RUN.YAML", help="the run")],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="win over the file")] = None,
     split: Annotated[str, typer.Option(help="split of the data")] = "train",
-    device: Annotated[str, typer.Option(help="where to compute, as cuda")] = "cpu",
+    device: common.Device = "cpu",
 ) -> None:
     """Encode the audio that a run's tasks read or write; makes the data and fits the tokenizers first if need be."""
     quiet()

@@ -19,15 +19,15 @@ def train(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="a new folder to copy the checkpoint to", show_default=False)
     ] = None,
-    device: Annotated[str, typer.Option(help="where to compute, as cuda")] = "cpu",
+    device: common.Device = "cpu",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="say what would be made, and what training would take; make nothing")
     ] = False,
 ) -> None:
     """Make a checkpoint of a run's YAML: data, fitted parts, tokens and the LM.
 
-    What is there already is not made again. A run that was interrupted, even by kill -9, goes on where it was when the
-    same command is given again, and ends with the same weights.
+    Existing artifacts are reused. A run that was interrupted, even by kill -9, resumes where it was when the same
+    command is given again, and ends with the same weights. Ctrl-C and SIGTERM save the training's state first.
     """
     quiet()
     from areca.checkpoint import export
@@ -47,7 +47,7 @@ def train(
         return
     if output is not None:
         probe(output)
-    print("Ctrl-C is safe: the same command goes on from there.\n", flush=True)
+    print("Ctrl-C is safe: the state of a training is saved, and the same command resumes from there.\n", flush=True)
     directory = pipeline.checkpoint().directory
     if output is not None:
         export(directory, output)

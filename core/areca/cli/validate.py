@@ -18,6 +18,7 @@ from areca.parts import Part
 def validate(
     path: Annotated[Path, typer.Argument(metavar="RUN.YAML", help="the run")],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="win over the file")] = None,
+    device: common.Device = "cpu",
 ) -> None:
     """Check a run's YAML by specs alone: names, options, whether the parts fit each other, and what the data is.
 

@@ -17,6 +17,7 @@ from areca.questions import context_of
 from areca.store import WORK
 from areca.training.examples import Examples, TaskRows, write_examples
 from areca.training.train import mean_loss, train
+from areca.unfinished import intact, seal_files, seal_of
 
 if TYPE_CHECKING:
     from areca.pipeline import Pipeline
@@ -25,7 +26,7 @@ SUMMARY = "training.json"
 
 
 def learn(pipeline: Pipeline, directory: Path) -> None:
-    """Train a run's LM into `directory`: ``lm/`` and ``training.json``; goes on from what a killed run left."""
+    """Train a run's LM into `directory`: ``lm/`` and ``training.json``; resumes from what a killed run left."""
     work = directory / WORK
     work.mkdir(exist_ok=True)
     lm, tasks = _new_lm(pipeline), pipeline.task_rows("train")
@@ -54,7 +55,7 @@ def _new_lm(pipeline: Pipeline) -> SpeechLM:
 
 def _examples(pipeline: Pipeline, path: Path, lm: SpeechLM, split: str, tasks: list[TaskRows]) -> Examples:
     told = path.with_suffix(".json")
-    if not told.is_file():  # written after the examples themselves
+    if not intact(seal_of(path), [path, told]):
         longest = min(pipeline.training.longest_tokens, context_of(lm))
         manifest = pipeline.data().select(split=split)
         with pipeline.progress(f"examples of {split}"):
@@ -63,6 +64,7 @@ def _examples(pipeline: Pipeline, path: Path, lm: SpeechLM, split: str, tasks: l
                 path, lm, manifest, tasks, longest=longest, progress=progress, check_text=split == "train"
             )
         write_json(told, [asdict(of_task) for of_task in left_out])
+        seal_files(seal_of(path), [path, told])
     return Examples(path, len(tasks))
 
 

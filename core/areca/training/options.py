@@ -45,7 +45,7 @@ class TrainingConfig:
     checkpoint_activations: bool = runtime(False)
     """keep each layer's input alone and compute the rest again going backward: far less memory, a third more time"""
     save_every_steps: int = runtime(500)
-    """steps between two states from which a killed run goes on"""
+    """steps between two states from which a killed run resumes; the last two are kept, and Ctrl-C saves one, too"""
     log_every_steps: int = runtime(50)
     """steps that the loss shown is the mean of"""
 

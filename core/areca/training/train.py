@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import transformers
 
+from areca.devices import require_alone
 from areca.interfaces import Progress, no_progress
 from areca.lm.vocabulary import Control
 from areca.training.batches import Batches, Mixture, bucket
@@ -35,7 +36,7 @@ def train(
     device: torch.device | str = "cpu",
     progress: Progress = no_progress,
 ) -> None:
-    """Train `lm` in place, going on from the last state in `directory` if there is one.
+    """Train `lm` in place, resuming from the last state in `directory` if there is one.
 
     A run that is killed and started again ends with the weights of one that was not.
 
@@ -51,7 +52,10 @@ def train(
 
     Raises:
         ArecaError: the loss is no number any more.
+        Interrupted: Ctrl-C or SIGTERM came; the state is saved.
+        InvalidConfig: this is one of several processes.
     """
+    require_alone()
     directory.mkdir(parents=True, exist_ok=True)
     order = Batches(
         examples.lengths,

@@ -1,10 +1,8 @@
-"""Transformers' Trainer with its own order of data, loss at the targets, and states to go on from."""
+"""Transformers' Trainer with its own order of data, loss at the targets, and states to resume from."""
 
 from __future__ import annotations
 
 import math
-import os
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +13,12 @@ import torch
 import transformers
 
 from areca.errors import ArecaError
-from areca.files import sync
 from areca.interfaces import Progress
+from areca.interrupt import Pending, deferred
 from areca.lm.vocabulary import Control
 from areca.training.batches import Batches
 from areca.training.examples import Examples, collate
+from areca.unfinished import new_state, newest_state
 
 if TYPE_CHECKING:
     from areca.lm.model import SpeechLM
@@ -39,7 +38,7 @@ class SpeechTrainer(transformers.Trainer):
     ) -> None:
         self._lm, self._examples, self._order = lm, examples, order
         self._tokens_at_once = tokens_at_once
-        self._directory = Path(args.output_dir or ".")
+        self._directory = self._draft = Path(args.output_dir or ".")
         self._shown = _Shown(progress)
         super().__init__(model=lm.model, args=args, callbacks=[self._shown])
         self.remove_callback(transformers.PrinterCallback)
@@ -89,14 +88,21 @@ class SpeechTrainer(transformers.Trainer):
         return self.optimizer
 
     def go_on(self) -> None:
-        """Train to the last step from the newest complete state, or from the start."""
-        states = sorted(self._directory.glob("state-*"), key=_step_of)
-        if not states:
-            self.train()
-        elif _step_of(states[-1]) < self.args.max_steps:
-            self.train(resume_from_checkpoint=str(states[-1]))
-        else:  # the Trainer would take one step more
-            self._load_from_checkpoint(str(states[-1]))
+        """Train to the last step from the newest intact state, or from the start.
+
+        Raises:
+            Interrupted: Ctrl-C or SIGTERM came; the state after that step is saved.
+        """
+        step, state = newest_state(self._directory) or (0, None)
+        with deferred() as self._shown.pending:
+            if state is None:
+                self.train()
+            elif step < self.args.max_steps:
+                self.train(resume_from_checkpoint=str(state))
+            else:  # the Trainer would take one step more
+                self._load_from_checkpoint(str(state))
+            if self._shown.pending:
+                self._shown.pending.stop(f"saved at step {max(step, self.state.global_step)}")
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         assert output_dir is not None
@@ -107,19 +113,15 @@ class SpeechTrainer(transformers.Trainer):
         safetensors.torch.load_model(self._lm.model, f"{resume_from_checkpoint}/model.safetensors")
 
     def _get_output_dir(self, trial: Any) -> str:
-        return str(self._directory / "draft")
+        return str(self._draft)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        # The Trainer writes file after file; only a rename tells a complete state from half of one.
-        shutil.rmtree(self._get_output_dir(trial), ignore_errors=True)
-        super()._save_checkpoint(model, trial)
-        draft = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
-        for path in draft.iterdir():
-            sync(path)
-        old = list(self._directory.glob("state-*"))
-        os.replace(draft, self._directory / f"state-{self.state.global_step}")
-        for state in old:
-            shutil.rmtree(state)
+        with new_state(self._directory, self.state.global_step) as self._draft:
+            super()._save_checkpoint(model, trial)
+            made = self._draft / f"checkpoint-{self.state.global_step}"
+            for path in made.iterdir():
+                path.rename(self._draft / path.name)
+            made.rmdir()
 
 
 class _Loader:
@@ -133,12 +135,13 @@ class _Loader:
 
 
 class _Shown(transformers.TrainerCallback):
-    """Tells the progress, and stops where the loss is no number."""
+    """Reports the progress, and stops where the loss is not a number or a signal came."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._loss = ""
         self.tokens = 0
+        self.pending = Pending()
         self._start_s = 0.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -158,7 +161,5 @@ class _Shown(transformers.TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         speed = self.tokens / max(time.monotonic() - self._start_s, 1e-9)
         self._progress(state.global_step, state.max_steps, f"{self._loss}{speed:,.0f} tokens/s")
-
-
-def _step_of(state: Path) -> int:
-    return int(state.name.partition("-")[2])
+        if self.pending:
+            control.should_save = control.should_training_stop = True

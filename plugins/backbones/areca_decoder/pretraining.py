@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from areca.interfaces import Job
-from areca.resume import STATE, load_state, save_state
+from areca.resume import Steps
 from areca_decoder.options import TextOptions
 from areca_decoder.text import newline_id
 
@@ -42,16 +42,17 @@ def pretrain(
     """
     lines = examples(tokenizer, texts, translations)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.pretrain_learning_rate, weight_decay=WEIGHT_DECAY)
-    state = job.work / STATE
-    model.train()
-    for step in range(load_state(state, model, optimizer), config.pretrain_steps):
-        ids = batch(lines, config.pretrain_batch, config.pretrain_length, job.seed, step).to(job.device)
+
+    def step(number: int) -> None:
+        ids = batch(lines, config.pretrain_batch, config.pretrain_length, job.seed, number).to(job.device)
         for group in optimizer.param_groups:
-            group["lr"] = config.pretrain_learning_rate * schedule(step, config.pretrain_steps)
-        loss = _step(model, optimizer, ids, job.seed + step)
-        job.progress(step + 1, config.pretrain_steps, f"text loss {loss:.2f}")
-        if (step + 1) % config.save_every == 0 or step + 1 == config.pretrain_steps:
-            save_state(state, step + 1, model, optimizer)
+            group["lr"] = config.pretrain_learning_rate * schedule(number, config.pretrain_steps)
+        loss = _step(model, optimizer, ids, job.seed + number)
+        job.progress(number + 1, config.pretrain_steps, f"text loss {loss:.2f}")
+
+    todo = Steps(job, model, optimizer, steps=config.pretrain_steps, save_every=config.save_every)
+    model.train()
+    todo.run(step)
     model.eval()
 
 

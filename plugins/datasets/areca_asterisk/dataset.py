@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,14 @@ import torch
 from areca.audio import write
 from areca.interfaces import Job
 from areca.manifest import Manifest, Utterance, write_manifest
+from areca.unfinished import SEAL, made_once
 from areca_asterisk import AsteriskConfig
 from areca_asterisk.recordings import VOICES, Recordings
 from areca_asterisk.transcripts import cleaned
 
 _TRANSLATION = "en"
+_BATCH = 32
+"""Recordings decoded by a thread at a time."""
 
 
 class Asterisk:
@@ -34,14 +38,22 @@ class Asterisk:
         texts = {language: _texts(language, voice) for language, voice in voices.items()}
         rows = [_row(language, key, texts, config) for language in config.languages for key in texts[language]]
 
-        def decode(row: Utterance) -> None:
-            path = job.directory / (row.audio or "")
-            if not path.is_file():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write(path, voices[row.language or ""].read(row.extra["key"]))
+        def decode(number: int, batch: Sequence[Utterance]) -> int:
+            paths = [job.directory / (row.audio or "") for row in batch]
 
+            def make() -> None:
+                for path, row in zip(paths, batch, strict=True):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    write(path, voices[row.language or ""].read(row.extra["key"]))
+
+            made_once(job.work / f"batch-{number:06}.{SEAL}", paths, make)
+            return len(batch)
+
+        batches = [rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]
+        done = 0
         with ThreadPoolExecutor(config.workers) as pool:
-            for done, _ in enumerate(pool.map(decode, rows), start=1):
+            for decoded in pool.map(decode, itertools.count(), batches):
+                done += decoded
                 job.progress(done, len(rows), "recordings")
         write_manifest(job.directory / "manifest.jsonl", rows)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,7 @@ from areca.errors import InvalidConfig
 from areca.interfaces import Job
 from areca.manifest import Manifest, write_manifest
 from areca.types import Audio
+from areca.unfinished import SEAL, made_once
 from areca_asterisk.recordings import OTHER_VOICES, SAMPLE_RATE_HZ, VOICES
 from areca_say import SayConfig
 from areca_say.clips import LANGUAGES, clips
@@ -94,16 +96,20 @@ def _make_all(batches: Sequence[Batch], job: Job, workers: int) -> None:
     for folder in sorted({Path(path).parent for batch in batches for path, _ in batch}):
         (job.directory / folder).mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(workers) as pool:
-        for made in pool.map(lambda batch: _make(batch, job.directory), batches):
+        for made in pool.map(lambda number, batch: _make(number, batch, job), itertools.count(), batches):
             done += made
             job.progress(done, total, "files")
 
 
-def _make(batch: Batch, directory: Path) -> int:
-    """Write the files of a batch, unless they are all there: each file appears whole or not at all."""
-    if not all((directory / path).is_file() for path, _ in batch):
-        for path, audio in zip((path for path, _ in batch), _said([speech for _, speech in batch]), strict=True):
-            write(directory / path, audio)
+def _make(number: int, batch: Batch, job: Job) -> int:
+    """Write the files of a batch, unless an interrupted job wrote them all and they are what they were."""
+    paths = [job.directory / path for path, _ in batch]
+
+    def make() -> None:
+        for path, audio in zip(paths, _said([speech for _, speech in batch]), strict=True):
+            write(path, audio)
+
+    made_once(job.work / f"batch-{number:06}.{SEAL}", paths, make)
     return len(batch)
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch.nn import functional
 
 from areca.errors import InvalidManifest
 from areca.interfaces import Job
 from areca.manifest import Manifest
 from areca.mel import LOG_FLOOR, SPEECH, frames_of, invert, log_mel
+from areca.resume import write_tensors
 from areca.tensors import read_tensors
 from areca.types import Audio, Codes, require_audio, stacked_codes
 from areca_melrvq import SAMPLE_RATE_HZ, MelRvqConfig, spec
@@ -60,7 +60,7 @@ class MelRvq:
             generator=torch.Generator().manual_seed(job.seed),
             told=lambda level: job.progress(level, config.levels, "codebooks"),
         )
-        save_file({"codebooks": codebooks.cpu(), "mean": mean, "deviation": deviation}, job.directory / _CODEBOOKS)
+        write_tensors(job.directory / _CODEBOOKS, {"codebooks": codebooks.cpu(), "mean": mean, "deviation": deviation})
 
     @staticmethod
     def load(

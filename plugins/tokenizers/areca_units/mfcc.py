@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch.nn import functional
 from torchaudio.functional import compute_deltas, create_dct
 
 from areca.interfaces import Job
 from areca.manifest import Manifest
+from areca.resume import write_tensors
 from areca.tensors import read_tensors
 from areca.types import Audio, Codes, require_audio
 from areca_units import SAMPLE_RATE_HZ
@@ -48,7 +48,7 @@ class MfccKmeans:
             frames=config.sample_frames,
             job=job,
         )
-        save_file({"centroids": centroids.cpu()}, job.directory / _CODEBOOK)
+        write_tensors(job.directory / _CODEBOOK, {"centroids": centroids.cpu()})
 
     @staticmethod
     def load(

@@ -15,7 +15,7 @@ from torch import nn
 from areca.batching import grouped
 from areca.interfaces import Job
 from areca.manifest import Utterance
-from areca.resume import STATE, load_state, save_state
+from areca.resume import Steps
 from areca_units.features import MEL, rounded
 from areca_units.options import EncoderConfig
 
@@ -46,24 +46,24 @@ def train_encoder(model: nn.Module, loss: Loss, lengths: Sequence[int], config: 
         job: seed, device, progress; its folder holds the state, kept up to date, to go on from.
     """
     optimizer = _optimizer(model, config)
-    state = job.work / STATE
-    start = load_state(state, model, optimizer)
-    order = batches(lengths, int(config.batch_s * MEL.frame_rate_hz), job.seed)
-    model.train()
-    for step, indices in enumerate(itertools.islice(order, start, config.steps), start):
+    todo = Steps(job, model, optimizer, steps=config.steps, save_every=config.checkpoint_steps)
+    order = itertools.islice(batches(lengths, int(config.batch_s * MEL.frame_rate_hz), job.seed), todo.start, None)
+
+    def step(number: int) -> None:
         for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * schedule(step, config.steps)
+            group["lr"] = config.learning_rate * schedule(number, config.steps)
         # Dropout knows only the global generator: lend it a state of this step's own.
         with torch.random.fork_rng(devices=[job.device] if job.device.type == "cuda" else []):
-            torch.manual_seed(drawn(job.seed, "dropout", step).initial_seed())
-            value, message = loss(indices, step)
+            torch.manual_seed(drawn(job.seed, "dropout", number).initial_seed())
+            value, message = loss(next(order), number)
         optimizer.zero_grad()
         value.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
         optimizer.step()
-        job.progress(step + 1, config.steps, message)
-        if (step + 1) % config.checkpoint_steps == 0 or step + 1 == config.steps:
-            save_state(state, step + 1, model, optimizer)
+        job.progress(number + 1, config.steps, message)
+
+    model.train()
+    todo.run(step)
     model.eval()
 
 

@@ -12,11 +12,12 @@ from pathlib import Path
 import torch
 
 from areca.errors import InvalidArtifact, quote
+from areca.files import write_text
 from areca.interfaces import Job
 from areca.manifest import Manifest
 from areca.plain import read_json
-from areca.resume import STATE
 from areca.types import Audio
+from areca.unfinished import newest_state
 from areca_units.best_rq import train_best_rq
 from areca_units.ctc import Alphabet, CtcModel, train_ctc
 from areca_units.encoder_units import Compute, EncoderUnits
@@ -40,13 +41,12 @@ class UsmV2(EncoderUnits):
         """
         encoder = None
         # What is learnt from audio alone is of no more use once the second training has a state of its own.
-        if config.pretraining_steps and not (job.work / STATE).exists():
+        if config.pretraining_steps and newest_state(job.work) is None:
             pretraining = job.work / "pretraining"
             pretraining.mkdir(exist_ok=True)
             encoder = train_best_rq(_best_rq(config), data, replace(job, directory=pretraining))
         model = train_ctc(config, data, job, encoder)
-        symbols = {"symbols": model.alphabet.symbols}
-        (job.directory / _ALPHABET).write_text(json.dumps(symbols), encoding="utf-8")
+        write_text(job.directory / _ALPHABET, json.dumps({"symbols": model.alphabet.symbols}))
         return model
 
     @classmethod

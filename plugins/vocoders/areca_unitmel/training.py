@@ -10,7 +10,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from areca.interfaces import Job
-from areca.resume import STATE, load_state, save_state
+from areca.resume import Steps
 from areca_unitmel import MEL_RATE_HZ, UnitMelConfig
 from areca_unitmel.corpus import Clip
 from areca_unitmel.network import DurationNet, MelNet, Shape, Voice
@@ -40,20 +40,20 @@ def train(config: UnitMelConfig, shape: Shape, clips: Sequence[Clip], job: Job) 
     )
     ordered = sorted(clips, key=lambda c: len(c.mel))
     longest = max(1, int(config.longest_s * MEL_RATE_HZ) // shape.frames_per_unit)
-    state = job.work / STATE
-    for step in range(load_state(state, voice, optimizer), config.steps):
-        generator = drawn(job.seed, "clips", step)
+
+    def step(number: int) -> None:
+        generator = drawn(job.seed, "clips", number)
         batch = [_cut(c, longest, shape.frames_per_unit, generator) for c in _draw(ordered, config.batch, generator)]
         for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * schedule(step, config.steps)
+            group["lr"] = config.learning_rate * schedule(number, config.steps)
         loss, message = _loss(voice, batch, job.device)
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(voice.parameters(), _CLIP)
         optimizer.step()
-        job.progress(step + 1, config.steps, message)
-        if (step + 1) % config.checkpoint_steps == 0 or step + 1 == config.steps:
-            save_state(state, step + 1, voice, optimizer)
+        job.progress(number + 1, config.steps, message)
+
+    Steps(job, voice, optimizer, steps=config.steps, save_every=config.checkpoint_steps).run(step)
     return voice.eval()
 
 
