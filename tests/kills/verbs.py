@@ -13,7 +13,7 @@ SAY = {
     "languages": ["en", "fr"],
     "sources": ["synthetic"],
     "target_source": "synthetic",
-    "count": 150,
+    "count": 60,
     "validation_count": 4,
     "test_count": 4,
     "workers": 1,

@@ -1,0 +1,85 @@
+"""What cannot compute is refused in a line, before any work, by every verb that computes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from areca.devices import require_alone, usable
+from areca.errors import InvalidConfig
+
+VERBS = {
+    "train": ["train", "run.yaml"],
+    "fit": ["fit", "run.yaml"],
+    "tokenize": ["tokenize", "run.yaml"],
+    "run": ["run", "in.wav"],
+    "evaluate": ["evaluate", "run.yaml"],
+    "ablate": ["ablate", "study.yaml"],
+    "validate": ["validate", "run.yaml"],
+}
+MISSING = [name for name in ("cuda", "mps") if not getattr(torch, name).is_available()]
+
+
+@pytest.mark.parametrize("device", [*MISSING, f"cuda:{torch.cuda.device_count() + 7}", "tpu", "meta", "", "x" * 200])
+def test_a_device_that_cannot_be_used_is_refused(device: str) -> None:
+    with pytest.raises(InvalidConfig, match=r"^device '.*: cannot compute here \(.+\); available: cpu") as caught:
+        usable(device)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+
+
+def test_a_device_that_can_be_used() -> None:
+    assert usable("cpu") == usable(torch.device("cpu")) == torch.device("cpu")
+
+
+@pytest.mark.parametrize("size", ["2", "64", "two", "-1"])
+def test_several_processes_are_refused(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", size)
+    with pytest.raises(InvalidConfig, match="areca computes in one process; start it without torchrun"):
+        require_alone()
+
+
+@pytest.mark.parametrize("size", ["", "0", "1"])
+def test_one_process_is_not(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", size)
+    require_alone()
+
+
+ALL = """
+import sys
+from typer.testing import CliRunner
+from areca.cli.app import app
+for line in sys.argv[1:]:
+    done = CliRunner().invoke(app, line.split())
+    print(done.exit_code, done.stderr.replace("\\n", "|"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("extra", "variables", "says"),
+    [
+        (" --device tpu", {}, "device 'tpu': cannot compute here"),
+        ("", {"WORLD_SIZE": "2", "RANK": "0"}, "WORLD_SIZE is '2': areca computes in one process"),
+    ],
+)
+def test_every_verb_that_computes_refuses_before_any_work(
+    extra: str, variables: dict[str, str], says: str, tmp_path: Path
+) -> None:
+    for name in ("run.yaml", "study.yaml", "in.wav"):  # what is wrong in them would be said later
+        (tmp_path / name).write_text(yaml.safe_dump({"nothing": 1}))
+    lines = [" ".join(command) + extra for command in VERBS.values()]
+    lines += ["data say count=1"] if not extra else []
+    env = os.environ | {"ARECA_HOME": str(tmp_path / "home")} | variables
+    done = subprocess.run(
+        [sys.executable, "-c", ALL, *lines], env=env, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    found = done.stdout.splitlines()
+    assert len(found) == len(lines), done.stderr
+    for line, said in zip(lines, found, strict=True):
+        assert said.startswith(f"1 error: {says}") and said.count("|") == 1, (line, said)
+    assert not (tmp_path / "home").exists()
