@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: quickstart test test-slow check fuzz nano nano-eval bench clean
+.PHONY: quickstart test test-slow check fuzz kills nano nano-eval bench clean
 
 $(READY): pyproject.toml
 	@echo "1/2 making a virtual environment in $(VENV): some seconds"
@@ -23,6 +23,11 @@ test: $(READY)  ## the fast tests, a process for each core up to four
 
 test-slow: $(READY)  ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow
+
+KILLS ?= results/kills
+
+kills: $(READY)  ## kill -9 each verb 20 times and compare all that it makes with an undisturbed run (resumable)
+	$(BIN)/python tests/kills $(KILLS)
 
 check: $(READY)  ## style and types
 	$(BIN)/ruff check .

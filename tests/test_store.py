@@ -177,6 +177,16 @@ def test_killed_between_its_last_file_and_its_name_it_is_not_made_again(tmp_path
         assert sorted(p.name for p in made.directory.iterdir()) == ["a.txt", META, "sub"]
 
 
+def test_drafts_of_killed_processes_are_no_part_of_the_artifact(tmp_path: Path) -> None:
+    """Those of areca, and those that safetensors writes beside its file."""
+    partial = tmp_path / f"{KEY}.partial"
+    (partial / "audio").mkdir(parents=True)
+    for name in (".encoder.safetensors.4.0.draft", ".tmpkZzOm6", "audio/.x.flac.4.1.draft"):
+        (partial / name).write_text("half")
+    made = Store(tmp_path).make(RECIPE, write, label="x", resume=True)
+    assert made.fingerprint == Store(tmp_path / "plain").make(RECIPE, write, label="x").fingerprint
+
+
 @pytest.mark.parametrize("name", ["a.txt", META])
 def test_damaged_between_its_last_file_and_its_name_it_is_made_again(name: str, tmp_path: Path) -> None:
     whole = Store(tmp_path / "whole").make(RECIPE, write, label="x")
@@ -187,7 +197,7 @@ def test_damaged_between_its_last_file_and_its_name_it_is_made_again(name: str, 
     content = (partial / name).read_bytes()
     (partial / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.warns(ArecaWarning, match=f"{name}.*; it is rebuilt"):
-        made = Store(tmp_path).make(RECIPE, write, label="x", resume=True)
+        made = Store(tmp_path).make(RECIPE, write, label="x")
     assert Artifact.open(made.directory).fingerprint == whole.fingerprint
 
 

@@ -20,6 +20,7 @@ from areca.errors import ArecaWarning
 from areca.interfaces import Progress
 from areca.pipeline import Pipeline
 from areca.store import PARTIAL, WORK, Artifact, Store
+from areca.unfinished import SEAL, intact, new_state, newest_state, seal_files, seal_of
 
 RUN: dict[str, Any] = {
     "name": "unfinished",
@@ -194,3 +195,56 @@ def test_a_damaged_file_of_each_kind_is_rebuilt(name: str, world: World, tmp_pat
 def test_every_damaged_file_is_rebuilt(name: str, damage: Callable[[Path], None], world: World, tmp_path: Path) -> None:
     for file in files(world.unfinished / name):
         check(world, name, file, damage, tmp_path / "store")
+
+
+def test_the_last_two_states_are_kept_and_the_newest_intact_one_is_used(tmp_path: Path) -> None:
+    for step in (5, 10, 100):
+        with new_state(tmp_path, step) as draft:
+            (draft / "x").write_text(str(step))
+    (tmp_path / ".state-200.1.0.draft").mkdir()  # of a process that was killed while it saved
+    (tmp_path / "state-of-mine").touch()
+    assert newest_state(tmp_path) == (100, tmp_path / "state-100")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["state-10", "state-100", "state-of-mine"]
+    (tmp_path / "state-100" / "y").touch()
+    with pytest.warns(ArecaWarning, match=r"state-100/seal\.json: damaged, or not completely written; it is rebuilt"):
+        assert newest_state(tmp_path) == (10, tmp_path / "state-10")
+    (tmp_path / "state-10" / "x").unlink()
+    with pytest.warns(ArecaWarning, match="state-10"):
+        assert newest_state(tmp_path) is None
+    assert [p.name for p in tmp_path.iterdir()] == ["state-of-mine"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", '{"x": 1}', pytest.param("[" * 100_000, id="deep"), '{"x": "0"}', '{"x": null, "../x": null}'],
+)
+def test_a_seal_that_is_not_one_vouches_for_nothing(content: str, tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("x")
+    (tmp_path / SEAL).write_text(content)
+    with pytest.warns(ArecaWarning, match="it is rebuilt"):
+        assert not intact(tmp_path / SEAL, [tmp_path / "x"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_not_a_plain_file_is_not_intact(tmp_path: Path) -> None:
+    path, other = tmp_path / "x", tmp_path / "other"
+    path.write_text("x")
+    other.write_text("x")
+    seal_files(seal_of(path), [path])
+    assert intact(seal_of(path), [path])
+    path.unlink()
+    path.symlink_to(other)
+    with pytest.warns(ArecaWarning, match="x: damaged"):
+        assert not intact(seal_of(path), [path])
+    os.mkfifo(path)
+    seal_files(seal_of(path), [])
+    with pytest.warns(ArecaWarning, match="damaged"):
+        assert not intact(seal_of(path), [path])
+    assert list(tmp_path.iterdir()) == [other]
+
+
+def test_a_file_without_a_seal_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("x")
+    with pytest.warns(ArecaWarning, match="x: damaged, or not completely written"):
+        assert not intact(seal_of(tmp_path / "x"), [tmp_path / "x"])
+    assert not intact(seal_of(tmp_path / "x"), [tmp_path / "x"]), "nothing is there: nothing is warned of"
