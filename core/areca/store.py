@@ -73,7 +73,7 @@ class Artifact:
                 damaged; a file is missing, changed or not its own.
         """
         try:
-            meta = read_json(directory / META, most=_MOST_META)
+            meta = read_meta(directory)
         except (FileNotFoundError, NotADirectoryError):
             raise InvalidArtifact(f"{directory}: not an artifact ({META} is missing)") from None
         for name, kind in _META_TYPES.items():
@@ -86,6 +86,16 @@ class Artifact:
         if verify:
             _verify(directory, files, beside)
         return artifact
+
+
+def read_meta(directory: Path) -> dict[str, Any]:
+    """Return what an artifact's ``artifact.json`` holds, unchecked.
+
+    Raises:
+        FileNotFoundError: there is none.
+        InvalidArtifact: it is not a file of JSON.
+    """
+    return read_json(directory / META, most=_MOST_META)
 
 
 _META_TYPES = {"label": str, "key": str, "fingerprint": str, "recipe": dict, "files": dict}
@@ -123,7 +133,7 @@ def _files(directory: Path, *beside: str) -> Iterator[str]:
 def copy_artifact(artifact: Artifact, directory: Path) -> None:
     """Copy an artifact's folder, without when and how fast it was made: copies of equal artifacts are equal."""
     shutil.copytree(artifact.directory, directory)
-    meta = read_json(directory / META, most=_MOST_META)
+    meta = read_meta(directory)
     write_json(directory / META, {name: value for name, value in meta.items() if name not in _OF_THE_CLOCK})
 
 

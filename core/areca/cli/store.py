@@ -10,8 +10,7 @@ import typer
 
 from areca.cli import common
 from areca.errors import InvalidArtifact, InvalidConfig, quote
-from areca.plain import read_json
-from areca.store import META, PARTIAL, Artifact, Store
+from areca.store import PARTIAL, Artifact, Store, read_meta
 
 store = typer.Typer(add_completion=False, no_args_is_help=True, help="List and remove what was made (in ARECA_HOME).")
 _SHORT = 12
@@ -33,7 +32,7 @@ def _row(directory: Path) -> list[str]:
         artifact = Artifact.open(directory, verify=False)
     except InvalidArtifact:
         return ["(damaged)", key, _size(directory), "", ""]
-    meta = read_json(directory / META)
+    meta = read_meta(directory)
     took_s = meta.get("took_s")
     took = f"{took_s:.0f} s" if isinstance(took_s, (int, float)) else ""
     return [artifact.label, key, _size(directory), str(meta.get("created", "")), took]
