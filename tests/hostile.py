@@ -387,16 +387,16 @@ def reseal(folder: Path) -> None:
 
 
 def measured(call: Callable[[], str]) -> dict[str, Any]:
-    """Return what `call` prints or raises, and how long it takes, at most 30 s."""
-    start_s = time.monotonic()
-    signal.setitimer(signal.ITIMER_REAL, 30)
+    """Return what `call` prints or raises, and the computing time that it takes; what hangs is stopped."""
+    start_s = time.process_time()
+    signal.setitimer(signal.ITIMER_REAL, 120)
     try:
         said = call()
     except BaseException as e:
         said = "".join(traceback.format_exception_only(e)) + traceback.format_exc(limit=-3)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-    return {"said": said[-2000:], "took_s": round(time.monotonic() - start_s, 2)}
+    return {"said": said[-2000:], "took_s": round(time.process_time() - start_s, 2)}
 
 
 def run(folder: Path, sound: Path) -> str:
