@@ -52,7 +52,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     return write_corpus(tmp_path_factory.mktemp("run") / "corpus")
 
 
-def start(*command: str, **variables: str) -> subprocess.Popen[str]:
+def start(*command: str, start_new_session: bool = False, **variables: str) -> subprocess.Popen[str]:
     """Start a program that hears Ctrl-C, as a shell without job control would not let it."""
     return subprocess.Popen(
         [sys.executable, *command],
@@ -60,6 +60,7 @@ def start(*command: str, **variables: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=start_new_session,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
@@ -185,6 +186,20 @@ def test_other_verbs_stop_at_the_first_signal(number: signal.Signals, code: int)
     _, err = process.communicate(timeout=10)
     assert process.returncode == code
     assert err == "\ninterrupted: what is finished is kept; the same command resumes from there\n"
+
+
+def test_ctrl_c_in_a_terminal_stops_a_dataset_without_a_traceback(tmp_path: Path) -> None:
+    """A terminal sends the signal to all processes of the group."""
+    options = ["languages=[en,fr]", "sources=[synthetic]", "target_source=synthetic", "count=1000", "workers=2"]
+    command = ["-m", "areca", "data", "say", *options]
+    process = start(*command, ARECA_HOME=str(tmp_path), start_new_session=True)
+    while not list(tmp_path.glob("*.partial/work.partial/*.json")) and process.poll() is None:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.endswith("\ninterrupted: what is finished is kept; the same command resumes from there\n")
+    assert "Traceback" not in err
 
 
 def test_what_ignores_a_signal_goes_on_to_and_a_thread_installs_nothing() -> None:

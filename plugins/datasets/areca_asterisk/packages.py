@@ -78,7 +78,15 @@ def _unpack(deb: Path, workplace: Path, folder: Path) -> None:
 
 def _run(command: list[str], cwd: Path, what: str) -> None:
     try:
-        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+            start_new_session=True,  # Ctrl-C is for the caller alone, who would take a stopped child for a failed one
+        )
     except subprocess.TimeoutExpired:
         raise MissingDependency(f"{what}: {' '.join(command)} took over {_TIMEOUT_S} s; {_advice(what)}") from None
     if done.returncode != 0:

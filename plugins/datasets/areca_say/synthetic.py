@@ -97,7 +97,10 @@ def speak(sentences: Sequence[Sentence]) -> Iterator[Audio]:
             "sentences": [_request(said, names) for said in sentences],
         }
         command = [sys.executable, "-I", str(Path(espeak_process.__file__))]
-        done = subprocess.run(command, input=json.dumps(job).encode(), capture_output=True, check=False)
+        # In a session of its own: Ctrl-C is for the caller alone, who would take a stopped child for a failed one.
+        done = subprocess.run(
+            command, input=json.dumps(job).encode(), capture_output=True, check=False, start_new_session=True
+        )
     if done.returncode != 0:
         raise ArecaError(done.stderr.decode(errors="replace").strip() or f"espeak-ng died ({done.returncode})")
     start = 0
