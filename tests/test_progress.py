@@ -12,7 +12,7 @@ import torch
 
 from areca.budget import Memory, budget
 from areca.cli import dry_run
-from areca.config import parse_config
+from areca.config import parse_config, read_config
 from areca.errors import ArecaError
 from areca.interfaces import Job, report_quota
 from areca.lm.model import SpeechLM
@@ -147,3 +147,14 @@ def test_a_model_that_does_not_fit_is_not_built(capsys: pytest.CaptureFixture[st
     with pytest.raises(ArecaError, match=r"it would take 3000000\.0 GB, and cpu has [\d.]+ GB free"):
         pace.measure_pace(run, training, cost)
     assert dry_run._time(run, training, cost, "cpu").startswith("time: not measured: it would take 3000000.0 GB")
+
+
+def test_a_model_that_is_too_slow_here_is_not_built() -> None:
+    """2.5 billion parameters may fit the memory, and a pass of them take minutes."""
+    run = read_config(Path(__file__).parent.parent / "recipes" / "backbones" / "gemma.yaml")
+    training = build(TrainingConfig, run.training, "training")
+    cost = replace(budget(run, training), memory=Memory(1, 1, 1))
+    start_s = time.perf_counter()
+    with pytest.raises(ArecaError, match=r"too large to be timed on cpu: its first passes would take \d+ s"):
+        pace.measure_pace(run, training, cost)
+    assert time.perf_counter() - start_s < 10

@@ -23,6 +23,10 @@ _LENGTH = 512
 _MEASURE_S = 6.0
 """Seconds that all timed passes may take; one more, which warms up, comes before them."""
 _PASSES = 5
+_START_S = 20.0
+"""Seconds that building the model and its first passes may take, as far as the speed of the machine tells before."""
+_BYTES_PER_S = 2e9
+"""At which weights, gradients and states are touched for the first time, roughly."""
 _ROOM = 0.5
 """Share of the free memory that weights, gradients and the optimizer's state may take: activations come on top."""
 
@@ -57,12 +61,15 @@ def measure_pace(run: RunConfig, training: TrainingConfig, cost: Budget, device:
         device: where to compute.
 
     Raises:
-        ArecaError: the model does not fit the memory that is free, so it is not built.
+        ArecaError: the model does not fit the memory that is free, or is too slow here to be timed: it is not built.
     """
     device = torch.device(device)
     free = _free_bytes(device)
     if cost.memory.total > _ROOM * free:
         raise ArecaError(f"it would take {cost.memory.total / 1e9:.1f} GB, and {device} has {free / 1e9:.1f} GB free")
+    start_s = cost.memory.total / _BYTES_PER_S + 3 * cost.flops * min(cost.length, _LENGTH) / _speed(device)
+    if start_s > _START_S:
+        raise ArecaError(f"the model is too large to be timed on {device}: its first passes would take {start_s:.0f} s")
     try:
         return _measured(run, training, cost, device)
     except (RuntimeError, NotImplementedError) as error:  # out of memory, or a kernel that is not there
@@ -117,6 +124,17 @@ def _pass(lm: Any, training: TrainingConfig, rows: int, length: int) -> None:
     with torch.autocast(device.type, torch.bfloat16, enabled=training.precision == "bfloat16"):
         loss, count = lm.loss(ids, target)
     (loss / count).backward()
+
+
+def _speed(device: torch.device) -> float:
+    """Return the floating-point operations a second of a product of matrices."""
+    size = 1024 if device.type == "cpu" else 4096
+    matrix = torch.ones(size, size, device=device)
+    for _ in range(2):  # the first warms up
+        start_s = time.perf_counter()
+        _ = float((matrix @ matrix)[0, 0])  # waits for the device
+        took_s = time.perf_counter() - start_s
+    return 2 * size**3 / took_s
 
 
 def _free_bytes(device: torch.device) -> int:
