@@ -233,7 +233,7 @@ def _bad(directory: Path, kind: str) -> Path:
         case "nan":
             soundfile.write(path, silence * np.nan, 16_000, subtype="FLOAT")
         case "long":
-            soundfile.write(path, np.tile(silence, 60), 16_000)
+            soundfile.write(path, np.tile(silence + np.sin(np.arange(16_000)).astype(np.float32) / 9, 60), 16_000)
         case "huge":
             soundfile.write(path, np.zeros(16_000 * 700, dtype=np.int16), 16_000)
         case "truncated":

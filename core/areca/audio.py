@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import io
-import math
 import os
-import re
 import stat
-from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import soundfile
 import torch
-import torchaudio
 
-from areca.errors import InvalidAudio, MissingDependency
+from areca.decoding import LONGEST_S, MOST_SAMPLES, Part, decode, refuse_large
+from areca.errors import InvalidAudio
 from areca.files import replacing
+from areca.hearing import mixed, require_level
+from areca.resampling import resampled, resampled_length
 from areca.types import Audio
 
-_RAW = {".g722": "g722", ".gsm": "gsm"}  # streams without a header: only the suffix says what they are
+__all__ = [
+    "LONGEST_S", "MOST_SAMPLES", "Header", "conform", "header", "read", "require_file", "require_short",
+    "require_writable", "write",
+]  # fmt: skip
 _SUBTYPES = {".wav": "PCM_16", ".flac": "PCM_16"}
-_DECLARED = re.compile(r"^ ?(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)
-_OPEN_OGG = re.compile(r"lacks an end-of-stream bit|Junk after the last page")
-_STREAMED_BYTES = 0x7FFF_F000
-"""A declared size from here on is what a program writes that could not know the size: not a truncation."""
-_FRACTION_MISSING = 0.1
-"""Headers of MP3 only estimate the length, so less than this may be missing without a complaint."""
-_LARGEST_FACTOR = 1000
-_BLOCK = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,49 +43,47 @@ class Header:
 def read(path: str | Path, *, offset_s: float = 0.0, duration_s: float | None = None) -> Audio:
     """Decode a file, or the part of it from `offset_s` (seconds) on that lasts `duration_s` (None: to the end).
 
-    WAV, FLAC, OGG, Opus, MP3, AIFF and the like are read by soundfile; G.722, GSM, M4A and what else it does
-    not know by PyAV.
+    WAV, FLAC, OGG, Opus, MP3, AIFF and the like are read by soundfile; G.722, GSM, M4A, WebM and what else it does
+    not know by PyAV, in a process of its own.
 
     Returns:
         float32 ``[C, T]`` at the file's own rate; its name is the path.
 
     Raises:
-        InvalidAudio: missing, empty, truncated or undecodable file, NaN in it, or nothing at that offset.
+        InvalidAudio: missing, empty, damaged or undecodable file, one whose length is not what it states or what is
+            asked for, more than `MOST_SAMPLES`, NaN in it, samples beyond any sound, or nothing at that offset.
         MissingDependency: PyAV is needed and not installed.
     """
     path = require_file(path)
-    if path.suffix.lower() in _RAW:
-        samples, rate = _decode_av(path, offset_s, duration_s)
-    else:
-        try:
-            samples, rate = _decode_soundfile(path, offset_s, duration_s)
-        except soundfile.LibsndfileError as error:
-            _refuse_damaged(path, error)
-            samples, rate = _decode_av(path, offset_s, duration_s)
-    if samples.shape[1] == 0:
-        raise InvalidAudio(f"{path}: no samples from {offset_s:g} s on")
-    return Audio(torch.from_numpy(samples), rate, name=str(path))
+    reading = decode(path, Part(offset_s, duration_s))
+    assert reading.samples is not None
+    return require_level(Audio(torch.from_numpy(reading.samples), reading.sample_rate_hz, name=str(path)))
 
 
 def header(path: str | Path) -> Header:
-    """Read length, rate and channels, without decoding where the container says them.
+    """Find length, rate and channels, without decoding more than a moment where the file states them.
 
     Raises:
         InvalidAudio: missing, empty or unknown file, or one that is shorter than its header says.
         MissingDependency: PyAV is needed and not installed.
     """
     path = require_file(path)
-    if path.suffix.lower() in _RAW:
-        return _header_av(path)
-    try:
-        info = soundfile.info(str(path), verbose=True)
-    except soundfile.LibsndfileError as error:
-        _refuse_damaged(path, error)
-        return _header_av(path)
-    _check_declared(path, info.extra_info)
-    if info.frames < 1:
+    reading = decode(path, None)
+    seconds = reading.end_s if reading.stated_s is None else reading.stated_s
+    if not seconds > 0:
         raise InvalidAudio(f"{path}: holds no samples")
-    return Header(info.frames / info.samplerate, info.samplerate, info.channels)
+    return Header(seconds, reading.sample_rate_hz, reading.channels)
+
+
+def require_short(path: str | Path, found: Header) -> None:
+    """Check that a recording can be read as one utterance.
+
+    Raises:
+        InvalidAudio: it lasts more than `LONGEST_S`, or holds more than `MOST_SAMPLES`.
+    """
+    if found.seconds > LONGEST_S:
+        raise InvalidAudio(f"{path}: {found.seconds:.0f} s long, more than {LONGEST_S:g} s: cut it into pieces")
+    refuse_large(Path(path), found.seconds * found.sample_rate_hz, found.sample_rate_hz, found.channels)
 
 
 def write(path: str | Path, audio: Audio) -> None:
@@ -133,47 +120,30 @@ def require_writable(path: Path) -> None:
 def conform(audio: Audio, sample_rate_hz: int, channels: int) -> Audio:
     """Bring audio to a rate (band-limited sinc of torchaudio) and a channel count (mean, or mono repeated).
 
+    Where channels cancel each other, the loudest is used instead of the mean, with a warning.
+
     Raises:
-        InvalidAudio: several channels cannot become another number above one.
+        InvalidAudio: several channels cannot become another number above one, or the rate makes too many samples.
     """
     samples = audio.samples
     if audio.channels != channels:
         if channels == 1:
-            samples = samples.mean(dim=0, keepdim=True)
+            samples = mixed(audio)
         elif audio.channels == 1:
             samples = samples.expand(channels, -1)
         else:
             raise InvalidAudio(f"{audio.name}: {audio.channels} channels cannot become {channels}; give mono audio")
     if audio.sample_rate_hz != sample_rate_hz:
-        samples = _resampled(samples, audio.sample_rate_hz, sample_rate_hz)
+        length = resampled_length(samples.shape[1], audio.sample_rate_hz, sample_rate_hz)
+        if length * channels > max(MOST_SAMPLES, audio.samples.numel() * 4):
+            raise InvalidAudio(
+                f"{audio.name}: {audio.seconds:.0f} s at {audio.sample_rate_hz} Hz are {length * channels} samples at "
+                f"{sample_rate_hz} Hz, more than {MOST_SAMPLES}: cut it into pieces"
+            )
+        samples = resampled(samples, audio.sample_rate_hz, sample_rate_hz)
     if samples is audio.samples:
         return audio
     return Audio(samples.contiguous(), sample_rate_hz, name=audio.name)
-
-
-@dataclass(frozen=True, slots=True)
-class _Filter:
-    kernel: torch.Tensor  # float32 [K, up]
-    width: int
-    down: int
-
-
-@functools.lru_cache(maxsize=16)
-def _filter(from_hz: int, to_hz: int) -> _Filter:
-    # Rates without a common factor would need a kernel of gigabytes; the nearest simple ratio is right to 1e-6.
-    ratio = Fraction(to_hz, from_hz).limit_denominator(_LARGEST_FACTOR)
-    resample = torchaudio.transforms.Resample(ratio.denominator, ratio.numerator, dtype=torch.float64)
-    return _Filter(resample.kernel[:, 0].T.float().contiguous(), resample.width, ratio.denominator)
-
-
-def _resampled(samples: torch.Tensor, from_hz: int, to_hz: int) -> torch.Tensor:
-    """Convolve ``[C, T]`` with torchaudio's kernel; as a matrix product, 12 times as fast as its conv1d."""
-    f = _filter(from_hz, to_hz)
-    windows = torch.nn.functional.pad(samples, (f.width, f.width + f.down)).unfold(1, f.kernel.shape[0], f.down)
-    # Windows overlap, so multiplying copies them: a block at a time.
-    blocks = [windows[:, start : start + _BLOCK] @ f.kernel for start in range(0, windows.shape[1], _BLOCK)]
-    length = math.ceil(samples.shape[1] * f.kernel.shape[1] / f.down)
-    return torch.cat(blocks, dim=1).flatten(1)[:, :length]
 
 
 def require_file(path: str | Path) -> Path:
@@ -191,86 +161,3 @@ def require_file(path: str | Path) -> Path:
     if status.st_size == 0:
         raise InvalidAudio(f"{path}: the file is empty")
     return Path(path)
-
-
-def _refuse_damaged(path: Path, error: Any) -> None:
-    if "ormat not recogni" not in error.error_string and "unknown format" not in error.error_string:
-        raise InvalidAudio(f"{path}: truncated or damaged ({error.error_string})") from error
-
-
-def _check_declared(path: Path, log: str) -> None:
-    declared = _DECLARED.search(log)
-    if declared and int(declared[2]) < int(declared[1]) < _STREAMED_BYTES:
-        raise InvalidAudio(f"{path}: truncated, its header declares {declared[1]} bytes and {declared[2]} are there")
-    if _OPEN_OGG.search(log):
-        raise InvalidAudio(f"{path}: truncated, the Ogg stream has no end")
-
-
-def _decode_soundfile(path: Path, offset_s: float, duration_s: float | None) -> tuple[np.ndarray[Any, Any], int]:
-    with soundfile.SoundFile(path) as file:
-        _check_declared(path, file.extra_info)
-        rate = file.samplerate
-        start = min(round(offset_s * rate), file.frames)
-        wanted = file.frames - start
-        if duration_s is not None:
-            wanted = min(wanted, round(duration_s * rate))
-        if start:
-            file.seek(start)
-        samples = file.read(wanted, dtype="float32", always_2d=True)
-    if len(samples) < (1 - _FRACTION_MISSING) * wanted:
-        raise InvalidAudio(f"{path}: truncated, {wanted} samples declared and {len(samples)} there")
-    return np.ascontiguousarray(samples.T), rate
-
-
-@contextlib.contextmanager
-def _open_av(path: Path) -> Iterator[tuple[Any, Any]]:
-    try:
-        import av
-    except ImportError as error:
-        raise MissingDependency(f"{path}: reading it needs PyAV: pip install 'areca[formats]'") from error
-    try:
-        with av.open(str(path), format=_RAW.get(path.suffix.lower())) as container:
-            if not container.streams.audio:
-                raise InvalidAudio(f"{path}: holds no audio")
-            yield container, container.streams.audio[0]
-    except (av.FFmpegError, ValueError) as error:
-        if isinstance(error, InvalidAudio):
-            raise
-        raise InvalidAudio(f"{path}: not audio that can be decoded ({error})") from error
-
-
-def _blocks_av(container: Any) -> Iterator[np.ndarray[Any, Any]]:
-    import av
-
-    resampler = av.AudioResampler(format="fltp")  # rate and channels stay: only the sample format changes
-    for frame in container.decode(audio=0):
-        for part in resampler.resample(frame):
-            yield part.to_ndarray()
-
-
-def _header_av(path: Path) -> Header:
-    with _open_av(path) as (container, stream):
-        rate, channels = int(stream.rate), int(stream.channels)
-        if container.duration:
-            return Header(container.duration / 1e6, rate, channels)
-        length = sum(block.shape[1] for block in _blocks_av(container))
-    if not length:
-        raise InvalidAudio(f"{path}: holds no samples")
-    return Header(length / rate, rate, channels)
-
-
-def _decode_av(path: Path, offset_s: float, duration_s: float | None) -> tuple[np.ndarray[Any, Any], int]:
-    blocks: list[np.ndarray[Any, Any]] = []
-    with _open_av(path) as (container, stream):
-        rate = int(stream.rate)
-        start = round(offset_s * rate)
-        stop = None if duration_s is None else start + round(duration_s * rate)
-        length = 0
-        for block in _blocks_av(container):
-            blocks.append(block)
-            length += block.shape[1]
-            if stop is not None and length >= stop:
-                break
-    if not blocks:
-        raise InvalidAudio(f"{path}: holds no samples")
-    return np.ascontiguousarray(np.concatenate(blocks, axis=1)[:, start:stop]), rate

@@ -67,6 +67,7 @@ class Checkpoint:
             for role, p in self.provenance["parts"].items()
         }
         config = {k: v for k, v in self.run.source.items() if k not in ("name", "seed", "training", "plugins")}
+        config["input"] = dataclasses.asdict(self.run.input)  # what a checkpoint does not state is the default
         return key_of({"lm": self.provenance["lm"]["fingerprint"], "parts": parts, "config": config})
 
 

@@ -41,6 +41,23 @@ class LMConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class InputConfig:
+    """What is done to a recording before the tokenizer reads it, when a checkpoint is used or evaluated."""
+
+    trim_silence_s: float | None = 0.2
+    """seconds of silence before and behind the sound that stay as they are; null: any length does"""
+    keep_silence_s: float = 0.05
+    """seconds that are left of a longer silence"""
+
+    def __post_init__(self) -> None:
+        longest_s = float("inf") if self.trim_silence_s is None else self.trim_silence_s
+        if not 0 <= self.keep_silence_s <= longest_s:
+            raise ValueError(
+                f"expected 0 <= keep_silence_s <= trim_silence_s, got {self.keep_silence_s} and {self.trim_silence_s}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class TaskMix:
     """A task, or a chain of tasks answered in one pass, and its share of the training examples."""
 
@@ -68,6 +85,7 @@ class _Layout:
     vocoder: Any = None
     tasks: Any = None
     lm: Any = None
+    input: Any = None
     training: Any = None
     evaluation: Any = None
 
@@ -107,6 +125,7 @@ class RunConfig:
     lm: LMConfig
     training: Mapping[str, Any]
     evaluation: Mapping[str, Any]
+    input: InputConfig = InputConfig()
 
     @property
     def parts(self) -> dict[str, Part]:
@@ -177,6 +196,7 @@ def parse_config(
         vocoder=vocoder,
         tasks=_tasks(registry, layout.tasks),
         lm=build(LMConfig, layout.lm or {}, "lm"),
+        input=build(InputConfig, layout.input or {}, "input"),
         training=_options("training", layout.training),
         evaluation=_options("evaluation", layout.evaluation),
     )

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Literal
 
 from areca import audio
+from areca.decoding import LONGEST_S, ROUNDED_S
 from areca.errors import InvalidAudio, InvalidManifest, MissingDependency
+from areca.hearing import require_audible
 from areca.manifest_columns import Utterance
 from areca.manifest_paths import Paths
 
 Depth = Literal["path", "header", "decode"]
-LONGEST_S = 600.0
-"""Seconds that one utterance may last."""
-_SLACK_S = 0.01
-"""Manifests round offsets and durations: this much beyond the end of a file is still its end."""
 
 
 class Files(Paths):
@@ -22,7 +21,7 @@ class Files(Paths):
 
     def __init__(self, root: Path, *, own: bool) -> None:
         super().__init__(root, own=own)
-        self._seconds: dict[str, float] = {}
+        self._headers: dict[str, audio.Header] = {}
         self._decoded: set[tuple[str, float, float | None]] = set()
 
     def check(self, row: Utterance, depth: Depth) -> None:
@@ -40,26 +39,37 @@ class Files(Paths):
                 if depth == "path":
                     audio.require_file(path)
                     continue
-                _check_length(column, self._length_s(path), offset_s, duration_s)
-                if depth == "decode" and (path, offset_s, duration_s) not in self._decoded:
-                    audio.read(path, offset_s=offset_s, duration_s=duration_s)
-                    self._decoded.add((path, offset_s, duration_s))
+                if depth == "decode" and duration_s is None and not offset_s:
+                    self._decode(path, offset_s, duration_s)  # which tells the length, too
+                _check_length(column, path, self._header(path), offset_s, duration_s)
+                if depth == "decode":
+                    self._decode(path, offset_s, duration_s)
             except (InvalidAudio, MissingDependency) as error:
                 raise InvalidManifest(f"{column}: {error}") from error
 
-    def _length_s(self, path: str) -> float:
-        if path not in self._seconds:
-            self._seconds[path] = audio.header(path).seconds
-        return self._seconds[path]
+    def _decode(self, path: str, offset_s: float, duration_s: float | None) -> None:
+        if (path, offset_s, duration_s) in self._decoded:
+            return
+        found = require_audible(audio.read(path, offset_s=offset_s, duration_s=duration_s))
+        if duration_s is None and not offset_s:
+            self._headers[path] = audio.Header(found.seconds, found.sample_rate_hz, found.channels)
+        self._decoded.add((path, offset_s, duration_s))
+
+    def _header(self, path: str) -> audio.Header:
+        if path not in self._headers:
+            self._headers[path] = audio.header(path)
+        return self._headers[path]
 
 
-def _check_length(column: str, seconds: float, offset_s: float, duration_s: float | None) -> None:
+def _check_length(column: str, path: str, header: audio.Header, offset_s: float, duration_s: float | None) -> None:
+    seconds = header.seconds
     if offset_s >= seconds:
         raise InvalidManifest(f"offset_s is {offset_s:g}, but the {column} lasts {seconds:.3f} s")
-    if duration_s is not None and offset_s + duration_s > seconds + _SLACK_S:
+    if duration_s is not None and offset_s + duration_s > seconds + ROUNDED_S:
         end_s = offset_s + duration_s
         raise InvalidManifest(f"offset_s + duration_s is {end_s:g}, but the {column} lasts {seconds:.3f} s")
     if (length_s := seconds - offset_s if duration_s is None else duration_s) > LONGEST_S:
         raise InvalidManifest(
             f"{column} lasts {length_s:.0f} s, more than {LONGEST_S:g} s; cut it with offset_s and duration_s"
         )
+    audio.require_short(path, dataclasses.replace(header, seconds=length_s))

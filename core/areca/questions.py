@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from areca import audio as sound
-from areca.errors import InvalidAudio, InvalidConfig
+from areca.arrays import audio_of, is_recording
+from areca.errors import InvalidAudio, InvalidConfig, MissingDependency, quote
+from areca.hearing import require_audible
 from areca.languages import language_code
 from areca.lm.model import SpeechLM
+from areca.spooling import seekable
 from areca.tasks import Task
 from areca.types import Audio, Codes
 
-Sound = str | Path | Audio
-"""A recording: its path, or what was read from it."""
-LONGEST_S = 600.0
-"""Seconds of audio that are read at all, whatever the model's context."""
+Sound = str | Path | Audio | tuple[Any, int]
+"""A recording: its path, or what was read from it as `Audio` or as ``(array, rate)``, see `areca.arrays.audio_of`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Result:
         codes: the codes of that speech.
         cut: whether a segment was ended by its limit and not by the model.
         seconds: time to compute it; of answers made together, each its share.
+        trimmed_s: seconds of silence that were cut off before and behind the recording.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Result:
     codes: Codes | None
     cut: bool
     seconds: float
+    trimmed_s: tuple[float, float] = (0.0, 0.0)
 
     @property
     def transcript(self) -> str | None:
@@ -54,25 +58,56 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """An input made ready: its name for messages, its value, and its length where it is a recording."""
+    """An input made ready.
+
+    Args:
+        name: for messages.
+        value: the text, or the codes of the recording.
+        seconds: length of the recording; None: a text.
+        trimmed_s: seconds of silence that were cut off before and behind it.
+    """
 
     name: str
     value: str | Codes
     seconds: float | None = None
+    trimmed_s: tuple[float, float] = (0.0, 0.0)
 
 
-def read_sound(item: Sound) -> Audio:
-    """Return a recording.
+def read_sound(item: Sound, shortest_s: float = 0.0, name: str = "audio") -> Audio:
+    """Return a recording in which there is something to hear.
+
+    Args:
+        item: a path (a pipe's, too), an `Audio`, or ``(array, rate)``.
+        shortest_s: seconds that it must last.
+        name: what messages call an array.
 
     Raises:
-        InvalidAudio: it cannot be used, or is longer than `LONGEST_S`; the message names it.
+        InvalidAudio: it cannot be used, is silent, shorter than that, or longer than `areca.audio.LONGEST_S`; the
+            message names it.
     """
-    if isinstance(item, Audio):
-        return item
-    seconds = sound.header(item).seconds
-    if seconds > LONGEST_S:
-        raise InvalidAudio(f"{item}: {seconds:.0f} s long, more than {LONGEST_S:g} s: cut it into pieces")
-    return sound.read(item)
+    return require_audible(_read(item, name), shortest_s)
+
+
+def _read(item: Sound, name: str) -> Audio:
+    if isinstance(item, (str, Path)):
+        return _read_file(item)
+    if not is_recording(item):
+        raise InvalidAudio(f"{name}: expected a path, an Audio or (array, rate), got {quote(item)}")
+    return _short(item if isinstance(item, Audio) else audio_of(item, name))
+
+
+def _read_file(item: str | Path) -> Audio:
+    with seekable(item) as path:
+        try:
+            found = sound.read(path)
+        except (InvalidAudio, MissingDependency) as error:
+            raise type(error)(str(error).replace(str(path), str(item))) from error
+    return _short(Audio(found.samples, found.sample_rate_hz, name=str(item)))
+
+
+def _short(found: Audio) -> Audio:
+    sound.require_short(found.name, sound.Header(found.seconds, found.sample_rate_hz, found.channels))
+    return found
 
 
 def check_texts(texts: Sequence[Sound]) -> list[str]:
@@ -83,7 +118,7 @@ def check_texts(texts: Sequence[Sound]) -> list[str]:
     """
     for text in texts:
         if not isinstance(text, str) or not text.strip():
-            raise InvalidConfig(f"expected a text, got {text!r}")
+            raise InvalidConfig(f"expected a text, got {quote(text)}")
     return [str(text) for text in texts]
 
 

@@ -30,7 +30,7 @@ def resolved(run: RunConfig) -> dict[str, Any]:
     if isinstance(run.data, Part):
         source["data"] = _part(run.registry, run.data, source["data"], pinned=False)
     source["tasks"] = [_task(run.registry, mix, value) for mix, value in zip(run.tasks, source["tasks"], strict=True)]
-    return source | {"lm": dataclasses.asdict(run.lm)}
+    return source | {"lm": dataclasses.asdict(run.lm), "input": dataclasses.asdict(run.input)}
 
 
 def _task(registry: Registry, mix: TaskMix, said: Any) -> Any:

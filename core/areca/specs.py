@@ -76,6 +76,12 @@ class TokenizerSpec:
         _check_streams(self.streams)
         _check_counts(sample_rate_hz=self.sample_rate_hz, channels=self.channels)
 
+    @property
+    def unit_s(self) -> float:
+        """Seconds that one unit of the slowest stream lasts; 0 where the rates vary."""
+        rates = [rate for rate in (self.base_rate_hz, *(s.frame_rate_hz for s in self.streams)) if rate is not None]
+        return 1 / min(rates) if rates else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class BackboneSpec:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from areca.arrays import is_recording
 from areca.audio import conform
 from areca.checkpoint import Checkpoint, open_checkpoint
 from areca.component import Kind
@@ -20,6 +21,7 @@ from areca.fitting import Workshop
 from areca.generation.batch import Asked, Batch
 from areca.generation.decoding import Decoding
 from areca.generation.generate import Generated
+from areca.hearing import trim_silence
 from areca.lm.model import SpeechLM
 from areca.lm.spelling import warn_of_texts
 from areca.parts import Part, resolve
@@ -117,7 +119,7 @@ class System:
 
         Args:
             task: ``asr``, ``ast``, ``s2st``, ``tts``, ``mt``, a plugin's, or a chain as ``asr+ast+s2st``.
-            audio: a recording as path or `Audio`, of any rate and channel count; or a list of them.
+            audio: a recording as path, `Audio` or ``(array, rate)``, of any rate and channel count; or a list of them.
             text: what to speak or translate; or a list of texts.
             options: as of `answer`: languages, voice, decoding.
 
@@ -126,14 +128,14 @@ class System:
 
         Raises:
             InvalidConfig: an input or a language that the task needs is missing.
-            InvalidAudio: a recording that cannot be used; the message names it.
+            InvalidAudio: a recording that cannot be used, or in which there is nothing to hear; the message names it.
         """
         kind = input_kind(self.task(task))
         given = {name: value for name, value in (("audio", audio), ("text", text)) if value is not None}
         if list(given) != [kind]:
             raise InvalidConfig(f"task {task}: reads {kind}, got {' and '.join(given) or 'neither audio nor text'}")
         items: Any = given[kind]
-        if isinstance(items, (str, Path, Audio)):
+        if isinstance(items, (str, Path)) or is_recording(items):
             return self.answer(task, [items], **options)[0]
         return self.answer(task, list(items), **options)
 
@@ -197,17 +199,27 @@ class System:
         audios = self._speak(codes, voice, seed)
         each_s = (took_s + time.perf_counter() - start_s) / len(answers)
         return [
-            Result(q.name, name, _texts(asked.task, answer), audio, code, any(answer.cut), each_s)
+            Result(q.name, name, _texts(asked.task, answer), audio, code, any(answer.cut), each_s, q.trimmed_s)
             for q, answer, audio, code in zip(batch.questions, answers, audios, codes, strict=True)
         ]
 
     def _questions(self, task: Task, items: Sequence[Sound]) -> list[Question]:
         if input_kind(task) == "text":
             return [Question(text, text) for text in check_texts(items)]
+        heard = [self._heard(item, f"audio {number}") for number, item in enumerate(items, start=1)]
+        codes = self.tokenizer.encode([audio for audio, _ in heard])
+        return [Question(a.name, c, a.seconds, trimmed) for (a, trimmed), c in zip(heard, codes, strict=True)]
+
+    def _heard(self, item: Sound, name: str) -> tuple[Audio, tuple[float, float]]:
+        """Return a recording as the tokenizer wants it, and the seconds of silence that were cut off at its ends."""
         spec = self.run_config.tokenizers[self.run_config.lm.reads].spec
         assert isinstance(spec, TokenizerSpec)
-        audios = [conform(read_sound(item), spec.sample_rate_hz, spec.channels) for item in items]
-        return [Question(a.name, c, a.seconds) for a, c in zip(audios, self.tokenizer.encode(audios), strict=True)]
+        audio = conform(read_sound(item, spec.unit_s, name), spec.sample_rate_hz, spec.channels)
+        options = self.run_config.input
+        if options.trim_silence_s is None:
+            return audio, (0.0, 0.0)
+        audio, before_s, behind_s = trim_silence(audio, options.trim_silence_s, options.keep_silence_s)
+        return audio, (before_s, behind_s)
 
     def _speak(self, codes: list[Codes | None], voice: VoicePrompt | None, seed: int) -> list[Audio | None]:
         spoken = [c for c in codes if c is not None]

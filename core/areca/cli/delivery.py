@@ -152,6 +152,7 @@ def _row(result: Result, path: Path | None) -> dict[str, Any]:
         "audio": None if path is None else str(path),
         "audio_seconds": None if result.audio is None else round(result.audio.seconds, 3),
         "cut": result.cut,
+        "trimmed_seconds": [round(seconds, 3) for seconds in result.trimmed_s],
         "seconds": round(result.seconds, 3),
     }
 
@@ -162,5 +163,8 @@ def _lines(result: Result, path: Path | None) -> Iterator[str]:
         yield f"  {field:<12} {text}"
     if path is not None and result.audio is not None:
         yield f"  {'speech':<12} {path} ({result.audio.seconds:.1f} s, made in {result.seconds:.1f} s)"
+    if any(result.trimmed_s):
+        before_s, behind_s = result.trimmed_s
+        yield f"  left out     {before_s:.1f} s of silence before and {behind_s:.1f} s behind the sound"
     if result.cut:
         yield "  the answer reached its limit and was cut"

@@ -16,13 +16,16 @@ from areca.files import probe
 from areca.generation.decoding import Decoding
 from areca.options import build
 
+STDIN = "/dev/stdin"
+"""The recording that ``-`` stands for."""
+
 
 def run(
     inputs: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="[CHECKPOINT] [AUDIO]...",
-            help="a checkpoint's folder or its run's YAML (else the shipped one), recordings",
+            help="a checkpoint's folder or its run's YAML (else the shipped one), recordings; - reads standard input",
         ),
     ] = None,
     task: Annotated[
@@ -71,8 +74,8 @@ def run(
 
 
 def _split(inputs: Sequence[str]) -> tuple[Path | None, list[Path]]:
-    """Tell a checkpoint in front from the recordings: it is the only folder, or YAML."""
-    paths = [Path(name) for name in inputs]
+    """Tell a checkpoint in front from the recordings: it is the only folder, or YAML; ``-`` is standard input."""
+    paths = [Path(STDIN if name == "-" else name) for name in inputs]
     if paths and paths[0].suffix in (".yaml", ".yml"):
         from areca.pipeline import locate
 
@@ -88,7 +91,7 @@ def _check(recordings: Sequence[Path], texts: Sequence[str], output: Path | None
     for path in recordings:
         if path.is_dir():
             raise InvalidConfig(f"{path}: a folder; only the first argument may be one, the checkpoint's")
-        if not path.is_file():
+        if not path.exists():
             raise InvalidConfig(f"{path}: no such recording" + ("" if path.suffix else " or checkpoint"))
     if output is not None and output.suffix and len(recordings) + len(texts) > 1:
         raise InvalidConfig(f"--output {output}: one file for {len(recordings) + len(texts)} answers; name a folder")
