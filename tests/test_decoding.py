@@ -347,3 +347,21 @@ def test_a_rate_that_no_recorder_has_is_no_traceback(tmp_path: Path) -> None:
 def test_the_program_does_not_import_torch() -> None:
     code = f"import sys, runpy; runpy.run_path({str(fragile._PROGRAM)!r}); import av; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+PLAYLISTS = {
+    "a.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:1,\n../outside.ts\n#EXT-X-ENDLIST\n",
+    "b.mka": "ffconcat version 1.0\nfile 'beside.ts'\n",
+}
+
+
+@pytest.mark.parametrize("name", PLAYLISTS)
+def test_a_playlist_opens_no_other_file(name: str, tmp_path: Path) -> None:
+    """Not text by the byte at its end, and so given to FFmpeg, which would read the files that it names."""
+    (tmp_path / "data").mkdir()
+    for place in ("outside.ts", "data/beside.ts"):
+        encode(tmp_path / place, noise(1.0), "mp2", "mpegts")
+    path = tmp_path / "data" / name
+    path.write_bytes(PLAYLISTS[name].encode() + b"#\1\n")
+    with pytest.raises(InvalidAudio, match=f"{name}: not audio that can be decoded"):
+        read(path)
