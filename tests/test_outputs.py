@@ -103,6 +103,7 @@ def test_every_library_on_a_full_disk_is_one_line(disk: Path, library: str) -> N
         (OSError("of\n  a hub"), "of a hub"),
         (MemoryError(), "not enough memory (MemoryError): take smaller batches"),
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB\nmore"), "not enough memory (CUDA out of memory."),
+        (UnicodeEncodeError("utf-8", "/x/\udcff.wav", 3, 4, "no"), "'/x/\\udcff.wav' is not text in utf-8: rename the"),
         (RecursionError("maximum recursion depth exceeded"), "something in the input is nested too deeply"),
     ],
 )

@@ -6,7 +6,7 @@ import errno
 import os
 import re
 
-from areca.errors import ArecaError
+from areca.errors import ArecaError, quote
 
 ADVICE = {
     errno.ENOSPC: "free some space, or choose another place",
@@ -73,6 +73,8 @@ def describe(error: BaseException) -> str | None:
         )
     if isinstance(error, RecursionError):
         return "something in the input is nested too deeply to be read"
+    if isinstance(error, UnicodeEncodeError):  # of a file's name that a library takes as text
+        return f"{quote(error.object)} is not text in {error.encoding}: rename the file"
     return None
 
 
