@@ -223,7 +223,7 @@ def test_check_prints_every_check_and_fails_with_one(shop: Any) -> None:
     assert skipped.returncode == 0
     assert "skip  codes: needy needs no_engine, not installed: pip install 'needy[engine]'" in skipped.stdout
     wrong = shop.areca("check", "gadget", "size")
-    assert wrong.stderr.startswith("error: option 'size': expected option=value")
+    assert wrong.stderr.startswith("error: option 'size': expected key=value")
 
 
 def test_check_refuses_misspelt_options(shop: Any) -> None:

@@ -318,7 +318,7 @@ def _as_link(path: Path, kept: Path) -> None:
         (lambda made, kept: (made / META).write_text('{"a": 1, "a": 2}'), "the key 'a' is there twice"),
         (lambda made, kept: (made / META).write_text('{"files": [], "key": 3}'), "expected 'label', a str"),
         (lambda made, kept: (made / META).write_bytes(b"\xff"), "expected JSON"),
-        (lambda made, kept: os.truncate(made / META, 17 << 20), "expected at most 16,777,216 bytes"),
+        (lambda made, kept: os.truncate(made / META, (1 << 28) + 1), "expected at most 268,435,456 bytes"),
         (lambda made, kept: _as_link(made / "sub", kept), "holds no symbolic links"),
         (lambda made, kept: _as_link(made / "a.txt", kept), "holds no symbolic links"),
         (lambda made, kept: os.mkfifo(made / "pipe"), "this is a pipe, socket or device"),
