@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -105,6 +106,28 @@ def link_folder_out(root: Path) -> None:
     (root / "folder").symlink_to(root.parent / "elsewhere")
 
 
+def sound(samples: Any) -> Callable[[Path], None]:
+    def apply(root: Path) -> None:
+        soundfile.write(root / "a.wav", np.asarray(samples, np.float32), RATE, subtype="FLOAT")
+
+    return apply
+
+
+def crash(root: Path) -> None:
+    shutil.copy(Path(__file__).parent / "data" / "crash.m4a", root / "crash.m4a")
+
+
+def half(root: Path) -> None:
+    """Write half of a WebM of 2 s."""
+    with av.open(str(root / "half.webm"), "w") as out:
+        stream: Any = out.add_stream("libopus", rate=48_000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 96_000), np.int16), format="s16", layout="mono")
+        frame.sample_rate = 48_000
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            out.mux(packet)
+    damage("half.webm", lambda b: b[: len(b) * 6 // 10])(root)
+
+
 def two_hours(root: Path) -> None:
     with soundfile.SoundFile(root / "long.flac", "w", 1000, 1) as file:
         for _ in range(72):
@@ -130,6 +153,12 @@ BAD: list[tuple[Any, Callable[[Path], None], str]] = [
         "lasts 7200 s, more than 600 s; cut it with offset_s and duration_s",
     ),
     ({"id": "x", "audio": "long.flac", "offset_s": 1, "duration_s": 700}, two_hours, "lasts 700 s, more than 600"),
+    ({"id": "x", "audio": "a.wav"}, sound(np.zeros(RATE)), "a.wav: is silent"),
+    ({"id": "x", "audio": "a.wav"}, sound([0.1]), "a.wav: lasts 0.000125 s, expected 0.02 s or more"),
+    ({"id": "x", "audio": "a.wav"}, sound(22_900 * np.sin(np.arange(RATE))), "a.wav: a peak of 2"),
+    ({"id": "x", "audio": "crash.m4a"}, crash, "crash.m4a: crashes the decoder"),
+    ({"id": "x", "audio": "half.webm"}, half, "half.webm: truncated: its header declares"),
+    ({"id": "x", "audio": "half.webm", "duration_s": 1.9}, half, "half.webm: truncated: its header declares"),
     ({"id": "ok", "audio": "a.wav"}, nothing, "id 'ok' is taken by line 1"),
     ({"id": "x", "audio": "../secret.wav"}, link_out, r"'\.\./secret.wav' leads out of the manifest's folder"),
     ({"id": "x", "audio": "q/../../secret.wav"}, link_out, "leads out of the manifest's folder"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
 import sys
+import threading
 import warnings
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
@@ -22,7 +24,7 @@ from typer.testing import CliRunner
 import areca
 from areca import audio
 from areca.cli.app import app
-from areca.config import parse_config
+from areca.config import InputConfig, parse_config
 from areca.errors import ArecaError, ArecaWarning, InvalidAudio, InvalidConfig, UnknownComponent
 from areca.evaluation.inputs import open_inputs
 from areca.generation.decoding import Decoding
@@ -260,6 +262,49 @@ def test_recordings_that_cannot_be_used_are_named(kind: str, says: str, system: 
         system.run("asr", path, source="fr")
 
 
+def test_arrays_are_the_recordings_that_they_hold(system: System, french: list[Path]) -> None:
+    read = audio.read(french[0])
+    samples = read.samples[0].numpy()
+    expected = system.run("asr", french[0], source="fr").transcript
+    pair = (samples, read.sample_rate_hz)
+    for given in (pair, (read.samples, read.sample_rate_hz), ((samples * 32768).astype(np.int16), 16_000)):
+        assert system.run("asr", given, source="fr").transcript == expected
+    many = system.run("asr", [pair, french[0], pair], source="fr")
+    assert [r.transcript for r in many] == [expected] * 3
+    with pytest.raises(InvalidAudio, match=r"audio 1: an array does not say its sample rate: give \(array, rate\)"):
+        system.run("asr", samples, source="fr")
+    with pytest.raises(InvalidAudio, match=r"audio 2: expected a path, an Audio or \(array, rate\), got 7"):
+        system.run("asr", [pair, 7], source="fr")
+
+
+@pytest.mark.parametrize(
+    ("samples", "says"),
+    [
+        (torch.zeros(1, 16_000), "is silent"),
+        (1e-6 * torch.randn(1, 16_000), "is silent"),
+        (0.1 * torch.randn(1, 1), r"lasts 6\.25e-05 s, expected 0\.04 s or more"),
+        (0.1 * torch.randn(1, 500), r"lasts 0\.03125 s, expected 0\.04 s or more"),  # a unit is 40 ms
+        (22_900 * torch.randn(1, 16_000).clamp(-1, 1), "a peak of 22900, .*16-bit integers as floats"),
+        (0.1 * torch.randn(1, 16_000 * 601), "601 s long, more than 600 s: cut it into pieces"),
+    ],
+)
+def test_nothing_to_hear_is_no_question(system: System, samples: torch.Tensor, says: str) -> None:
+    with pytest.raises(InvalidAudio, match=rf"quiet: {says}"):
+        system.run("asr", Audio(samples, 16_000, "quiet"), source="fr")
+
+
+def test_silence_around_speech_is_cut_off_and_told(system: System, french: list[Path]) -> None:
+    clean = audio.read(french[0])
+    assert system.run("asr", clean, source="fr").trimmed_s == (0.0, 0.0)
+    padded = Audio(torch.nn.functional.pad(clean.samples, (3 * 16_000, 10 * 16_000)), 16_000, "padded")
+    result = system.run("asr", padded, source="fr")
+    assert result.trimmed_s == pytest.approx((2.95, 9.95), abs=0.1)
+    whole = dataclasses.replace(system.run_config, input=InputConfig(trim_silence_s=None))
+    as_it_is = areca.load(system.checkpoint.directory)
+    as_it_is.run_config = whole
+    assert as_it_is.run("asr", padded, source="fr").trimmed_s == (0.0, 0.0)
+
+
 def test_all_recordings_are_read_before_one_is_answered(
     system: System, french: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -379,6 +424,32 @@ def test_run_decodes_as_it_is_told(system: System, checkpoint: Path, french: lis
         assert transcript("--decoding", given) == system.run("asr", french[0], source="fr", decoding=how).transcript
     wrong = _run(checkpoint, french[0], "--decoding", "{beam: 2}")
     assert wrong.exit_code == 1 and "decoding: no option is called 'beam'; did you mean 'beams'?" in wrong.stderr
+
+
+@pytest.mark.parametrize("how", ["-", "file", "fifo"])
+def test_run_reads_what_comes_through_a_pipe(checkpoint: Path, french: list[Path], tmp_path: Path, how: str) -> None:
+    expected = json.loads(_run(checkpoint, french[0], "-t", "asr", "-s", "fr", "--json").stdout)
+    content = french[0].read_bytes()
+    name: object = "-"
+    if how == "fifo":
+        os.mkfifo(name := tmp_path / "pipe")
+        threading.Thread(target=lambda: Path(str(name)).write_bytes(content), daemon=True).start()
+    command = [sys.executable, "-m", "areca", "run", str(checkpoint), str(name), "-t", "asr", "-s", "fr", "--json"]
+    with french[0].open("rb") as file:
+        given = {"stdin": file} if how == "file" else {"input": content}
+        done = subprocess.run(command, capture_output=True, **given)  # type: ignore[call-overload]
+    assert done.returncode == 0, done.stderr
+    [row] = json.loads(done.stdout)
+    assert row["texts"] == expected[0]["texts"]
+    assert row["trimmed_seconds"] == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(("content", "says"), [(b"", "the file is empty"), (b"<html><p>404", "the file is a web page")])
+def test_run_says_what_came_through_a_pipe(checkpoint: Path, content: bytes, says: str) -> None:
+    command = [sys.executable, "-m", "areca", "run", str(checkpoint), "-", "-t", "asr", "-s", "fr"]
+    done = subprocess.run(command, capture_output=True, input=content)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.decode().startswith("error: /dev/stdin: ") and says in done.stderr.decode()
 
 
 def test_run_speaks_texts(checkpoint: Path, tmp_path: Path) -> None:

@@ -10,14 +10,17 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import areca
 from areca import audio
 from areca.checkpoint import held_parts, open_checkpoint
 from areca.cli.app import app
+from areca.errors import ArecaWarning
 from areca.system import NANO, System
 from areca.testing.corpus import write_corpus
+from areca.types import Audio
 
 ROOT = Path(__file__).parent.parent
 MOST_BYTES = 20_000_000
@@ -46,6 +49,31 @@ def test_the_command_line_uses_it_where_no_checkpoint_is_named(nano: System, tmp
     assert done.stdout.startswith(f"{sound}\n  source.text  {transcript}\n  target.text  ")
     assert f"\n  speech       {out} (" in done.stdout
     assert audio.read(out).seconds > 0.1
+
+
+def test_silence_around_a_phrase_leaves_its_words(nano: System, tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    clean = audio.read(tmp_path / "0-fr.wav")
+    said = nano.run("asr", clean, source="French")
+    rate, length = clean.sample_rate_hz, clean.samples.shape[1]
+    assert said.trimmed_s == (0.0, 0.0)
+    for before_s, behind_s in ((0, 10), (3, 0), (3, 3)):
+        padded = torch.nn.functional.pad(clean.samples, (before_s * rate, behind_s * rate))
+        result = nano.run("asr", (padded, rate), source="French")
+        assert sum(result.trimmed_s) == pytest.approx(
+            before_s + behind_s - 0.05 * (bool(before_s) + bool(behind_s)), abs=0.2
+        )
+        heard = nano._heard((padded, rate), "audio")[0].samples
+        assert abs(heard.shape[1] - length) < 0.15 * rate
+
+
+def test_antiphase_is_heard_as_its_louder_channel(nano: System, tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    mono = audio.read(tmp_path / "0-fr.wav")
+    anti = Audio(torch.cat([mono.samples, -mono.samples]), mono.sample_rate_hz, "anti")
+    with pytest.warns(ArecaWarning, match="anti: its 2 channels cancel each other"):
+        answer = nano.run("asr", anti, source="French").transcript
+    assert answer == nano.run("asr", mono, source="French").transcript
 
 
 def test_its_parts_are_of_revisions_that_are_read(nano: System) -> None:
