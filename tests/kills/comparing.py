@@ -12,8 +12,9 @@ from typing import Any
 TIMES: Mapping[str, str] = {
     "artifact.json: created, took_s": "when an artifact was sealed, and how long the call took; no key, no fingerprint",
     "provenance.json: commit": "the checkout's commit may move between two calls of this program",
-    "answers.jsonl: compute_s": "seconds that an answer took",
+    "answers.jsonl: compute_s, sha256": "seconds that an answer took, and the hash of its line, in which they are",
     "results.jsonl: value of metric compute_s": "the same",
+    "evaluation.json: results_sha256, sha256": "hashes of the results, in which those seconds are, and of this file",
     "report.md, index.html: real-time factor": "made from compute_s",
 }
 """What is not compared, and why: nothing else is left out."""
@@ -55,7 +56,11 @@ def _provenance(content: bytes) -> bytes:
 
 
 def _answers(content: bytes) -> bytes:
-    return _rows(content, lambda row: {**row, "compute_s": None})
+    return _rows(content, lambda row: {**row, "compute_s": None, "sha256": None})
+
+
+def _evaluation(content: bytes) -> bytes:
+    return _dumped({**json.loads(content), "results_sha256": None, "sha256": None})
 
 
 def _results(content: bytes) -> bytes:
@@ -78,6 +83,7 @@ _WITHOUT_TIMES: Mapping[str, Callable[[bytes], bytes]] = {
     "artifact.json": _artifact,
     "provenance.json": _provenance,
     "answers.jsonl": _answers,
+    "evaluation.json": _evaluation,
     "results.jsonl": _results,
     "report.md": _report,
     "index.html": _report,
