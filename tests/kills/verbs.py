@@ -65,12 +65,17 @@ RUN: Mapping[str, Any] = {
     },
     "evaluation": {"limit": 3, "batch": 2},
 }
-STUDY = {
+STUDY: Mapping[str, Any] = {
     "base": "run.yaml",
+    "seeds": [5],
     "all": {"tasks": ["asr"], "training": {"steps": 10}},
-    "axes": {"units": {"eight": {"tokenizer": {"name": "mfcc-kmeans", "clusters": 8}}, "twelve": {}}},
+    "axes": {
+        "units": {
+            "eight": {"tokenizer": {"name": "mfcc-kmeans", "clusters": 8}},
+            "twelve": {"tokenizer": {"name": "mfcc-kmeans", "clusters": 12}},
+        }
+    },
 }
-STUDY["axes"]["units"]["twelve"] = {"tokenizer": {"name": "mfcc-kmeans", "clusters": 12}}  # type: ignore[index]
 
 
 @dataclass(frozen=True, slots=True)
