@@ -267,6 +267,15 @@ def test_a_file_that_keeps_the_decoder_busy_is_an_error(tmp_path: Path, monkeypa
     assert read(good).seconds == pytest.approx(1.0, abs=0.15)
 
 
+def test_a_file_that_is_gone_or_closed_is_an_error_and_the_process_goes_on(tmp_path: Path) -> None:
+    read(written(tmp_path, "m4a", 1.0))
+    helper = fragile._helper._process
+    request = {"path": str(tmp_path / "gone.m4a"), "format": None, "offset_s": 0.0, "duration_s": None}
+    with pytest.raises(InvalidAudio, match=r"gone\.m4a: not audio that can be decoded \(.*No such file"):
+        fragile.ask(tmp_path / "gone.m4a", request | {"samples": True, "most": 1})
+    assert fragile._helper._process is helper
+
+
 def test_without_pyav_the_pip_line_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = encode(tmp_path / "a.g722", noise(0.1), "g722", "g722")
     fragile.close()  # the next file needs a new process, which needs PyAV

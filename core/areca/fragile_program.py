@@ -67,7 +67,7 @@ def main() -> None:
         try:
             for message, block in _answer(av, json.loads(line)):
                 _say(out, message, block)
-        except (av.FFmpegError, ValueError, MemoryError, OverflowError) as error:
+        except (av.FFmpegError, OSError, ValueError, MemoryError, OverflowError) as error:
             _say(out, {"error": f"not audio that can be decoded ({error or type(error).__name__})"})
         out.flush()  # the timer may stay: it counts only what is computed
 
