@@ -452,7 +452,9 @@ def test_the_verb(world: Any) -> None:
     folder = world.directory / "corpus"
     assert Manifest.read(folder / "manifest.jsonl").key == Artifact.open(folder).key
     again = world.areca("data", "say", *options, "validation_count=0", "-o", "corpus")
-    assert "corpus: exists already" in again.stderr
+    assert again.returncode == 0 and "corpus holds this dataset already" in again.stdout
+    other = world.areca("data", "say", *options, "validation_count=1", "-o", "corpus")
+    assert other.returncode == 1 and "corpus: exists already" in other.stderr
     (folder / "artifact.json").unlink()
     with (folder / "manifest.jsonl").open("a") as file:
         file.write('{"id": "x", "audoi": "a.wav"}\n')
@@ -461,7 +463,7 @@ def test_the_verb(world: Any) -> None:
     assert "manifest.jsonl:4: unknown column 'audoi'; did you mean 'audio'?" in skipped.stdout
     assert "left out 1 of 4 rows" in skipped.stdout
     wrong = world.areca("data", "say", "count")
-    assert "expected option=value" in wrong.stderr
+    assert "option 'count': expected key=value" in wrong.stderr
 
 
 @pytest.mark.usefixtures("people")
