@@ -374,3 +374,9 @@ def test_a_playlist_opens_no_other_file(name: str, tmp_path: Path) -> None:
     path.write_bytes(PLAYLISTS[name].encode() + b"#\1\n")
     with pytest.raises(InvalidAudio, match=f"{name}: not audio that can be decoded"):
         read(path)
+
+
+def test_a_suffix_does_not_say_what_a_file_is(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "x.wav", noise(0.5), RATE)
+    os.rename(tmp_path / "x.wav", tmp_path / "x.raw")
+    assert (read(tmp_path / "x.raw").seconds, header(tmp_path / "x.raw").seconds) == (0.5, 0.5)

@@ -139,10 +139,10 @@ def _from_soundfile(path: Path, start: bytes, part: Part | None) -> Reading | No
         raise InvalidAudio(f"{path}: truncated or damaged ({said})") from error
 
 
-def _source(path: Path, start: bytes) -> str | io.BytesIO:
+def _source(path: Path, start: bytes) -> int | io.BytesIO:
     """Return what libsndfile is to open: the file, or a copy that states the size which the file leaves open."""
     if (found := containers.check_wave(path, start)) is None:
-        return str(path)
+        return os.open(path, os.O_RDONLY)  # not by name: soundfile takes x.raw for samples without a header
     if found.behind > 8 * MOST_SAMPLES:
         raise InvalidAudio(f"{path}: its header declares no samples, and {found.behind} bytes follow: too many to read")
     content = bytearray(path.read_bytes())

@@ -63,6 +63,7 @@ class Lane:
             [sys.executable, "-m", "tests.fuzz.worker", str(self.root), str(self._hang_s), str(self._most_bytes)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            bufsize=0,  # a line that waits in a buffer is not seen by select, and its input would seem to hang
             env=environment,
             cwd=ROOT,
             start_new_session=True,  # so that what it starts ends with it
