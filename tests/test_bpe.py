@@ -188,7 +188,7 @@ def test_the_same_data_gives_the_same_bytes_and_the_seed_draws(
 
 @pytest.fixture
 def translated(tmp_path: Path) -> Manifest:
-    write(tmp_path / "a.wav", Audio(torch.zeros(1, RATE_HZ), RATE_HZ))
+    write(tmp_path / "a.wav", Audio(torch.linspace(-0.5, 0.5, RATE_HZ)[None], RATE_HZ))
     rows = [
         Utterance(id="1", audio="a.wav", target_audio="b.wav"),
         Utterance(id="2", audio="a.wav", offset_s=0.5, duration_s=0.2, target_audio="b.wav"),
@@ -196,7 +196,7 @@ def translated(tmp_path: Path) -> Manifest:
         Utterance(id="4", text="no audio"),
         Utterance(id="5", audio="a.wav", split="test", offset_s=0.25),
     ]
-    write(tmp_path / "b.wav", Audio(torch.zeros(1, RATE_HZ), RATE_HZ))
+    write(tmp_path / "b.wav", Audio(torch.linspace(-0.5, 0.5, RATE_HZ)[None], RATE_HZ))
     write_manifest(tmp_path / "manifest.jsonl", rows)
     return Manifest.read(tmp_path / "manifest.jsonl")
 

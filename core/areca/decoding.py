@@ -179,7 +179,7 @@ def _blocks(path: Path, file: Any, most: int, *, keep: bool) -> tuple[Samples | 
     """Decode up to `most` frames and return them as float32 ``[C, T]`` if they are to be kept, and their number."""
     size, count = max(1, _BLOCK // file.channels), 0
     kept: list[Samples] = []
-    while count < most:
+    while count < most and file.tell() < file.frames:  # a damaged MP3 may be beyond its own end after a seek
         block = file.read(min(size, most - count), dtype="float32", always_2d=True)
         if not len(block):
             break

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -86,7 +85,7 @@ def _raise(number: int) -> None:
 @contextmanager
 def _handled(first: Callable[[int], None]) -> Iterator[None]:
     """Within the block give the first signal to `first`. Elsewhere than in the program's main thread, do nothing."""
-    if threading.current_thread() is not threading.main_thread() or multiprocessing.parent_process() is not None:
+    if threading.current_thread() is not threading.main_thread() or _is_worker():
         yield
         return
     owner = os.getpid()
@@ -115,6 +114,11 @@ def _handled(first: Callable[[int], None]) -> Iterator[None]:
             signal.signal(number, was)
         if outermost:
             _received_s.clear()
+
+
+def _is_worker() -> bool:
+    processes: Any = sys.modules.get("multiprocessing.process")  # which a worker has imported
+    return processes is not None and processes.parent_process() is not None
 
 
 def _ours(handler: Any) -> bool:

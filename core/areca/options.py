@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from areca.errors import InvalidConfig, clipped, quote, suggest
-from areca.plain_yaml import parse_yaml
-from areca.references import check_no_references
 
 T = TypeVar("T")
 
@@ -52,6 +50,8 @@ def build(cls: type[T], values: Mapping[str, Any], where: str, *, root: Path | N
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    from areca.references import check_no_references
+
     check_no_references(values, where)
     hints = get_type_hints(cls)
     known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
@@ -86,6 +86,8 @@ def read_mapping(text: str, where: str) -> Mapping[str, Any]:
     Raises:
         InvalidConfig: it is none.
     """
+    from areca.plain_yaml import parse_yaml  # `areca list` does without YAML
+
     value = parse_yaml(text, f"{where} {quote(text)}")
     if not isinstance(value, Mapping):
         raise InvalidConfig(f"{where} {quote(text)}: expected {{name: value}}")
