@@ -74,6 +74,8 @@ def test_values_are_typed_and_the_rest_keeps_its_default() -> None:
         ({"init": "random"}, "option 'init' is 'random', expected Literal['zero', 'mean']"),
         ({"sizes": 3}, "option 'sizes' is 3, expected tuple[int, ...]"),
         ({"sizes": [1, "a"]}, "option 'sizes' is [1, 'a'], expected tuple[int, ...]"),
+        ({"sizes": [1, [2]]}, "option 'sizes' is [1, [2]], expected tuple[int, ...]"),
+        ({"sizes": [{"a": 1}]}, "option 'sizes' is [{'a': 1}], expected tuple[int, ...]"),
         ({"name_of": [1]}, "option 'name_of' is [1], expected str | None"),
         ({"tied": "perhaps"}, "option 'tied' is 'perhaps', expected bool"),
         ({"clusters": 0}, "tokenizer 'x': clusters must be positive, got 0"),

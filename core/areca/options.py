@@ -11,11 +11,12 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from areca.errors import InvalidConfig, clipped, quote, suggest
 
 T = TypeVar("T")
+_SCALARS = (str, int, float, bool, Path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,9 @@ def build(cls: type[T], values: Mapping[str, Any], where: str, *, root: Path | N
         if name not in known:
             hint = f"{suggest(str(name), known)}\n  options: {', '.join(known) or 'none'}"
             raise InvalidConfig(f"{where}: no option is called {quote(name)}{hint}")
+    for name, value in values.items():
+        if _is_nested(hints[name], value):  # which OmegaConf takes for a sequence of scalars
+            raise InvalidConfig(_expected(cls, name, value, where))
     values = {name: _group(hints.get(name), value, f"{where}: {name}", root) for name, value in values.items()}
     try:
         merged = OmegaConf.merge(OmegaConf.structured(cls), OmegaConf.create(dict(values)))
@@ -105,7 +109,20 @@ def _explain(cls: type[Any], values: Mapping[str, Any], where: str, error: Excep
     wrong = [o for o in describe(cls) if o.name == key or (not key and _refused(cls, o.name, values))]
     if not wrong:
         return f"{where}: {clipped(str(error).splitlines()[0])}"
-    return f"{where}: option {wrong[0].name!r} is {quote(values.get(wrong[0].name))}, expected {wrong[0].type}"
+    return _expected(cls, wrong[0].name, values.get(wrong[0].name), where)
+
+
+def _expected(cls: type[Any], name: str, value: Any, where: str) -> str:
+    [option] = (o for o in describe(cls) if o.name == name)
+    return f"{where}: option {name!r} is {quote(value)}, expected {option.type}"
+
+
+def _is_nested(hint: Any, value: Any) -> bool:
+    """Return whether a list holds lists or mappings where `hint` is a tuple of scalars, as ``tuple[int, ...]``."""
+    kinds = [kind for kind in (hint, *get_args(hint)) if get_origin(kind) is tuple]
+    of_scalars = any(get_args(kind)[0] in _SCALARS or get_origin(get_args(kind)[0]) is Literal for kind in kinds)
+    nested = isinstance(value, (list, tuple)) and any(isinstance(item, (list, tuple, Mapping)) for item in value)
+    return of_scalars and nested
 
 
 def _refused(cls: type[Any], name: str, values: Mapping[str, Any]) -> bool:

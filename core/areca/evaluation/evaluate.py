@@ -66,12 +66,7 @@ def evaluate(
         InvalidConfig, InvalidManifest: there is nothing to evaluate.
     """
     normaliser = find_normaliser(config.normaliser)
-    rows = choose(manifest, config.split, config.sources, config.languages, config.limit, config.seed)
-    names = [name.replace(",", "+").replace(" ", "") for name in config.tasks or system.tasks]
-    plan = [_Part(name, task, _answerable(task, rows)) for name in names for task in [system.task(name)]]
-    lacking = [part.name for part in plan if not part.rows]
-    if len(lacking) == len(plan) or (lacking and config.tasks):  # of all tasks, those are meant that can be asked
-        raise InvalidConfig(f"no row of split {config.split!r} has what {', '.join(lacking)} need")
+    plan = _plan(system, manifest, config)
     for language in sorted({language_of(u, f) or "" for part in plan for u in part.rows for f in part.task.outputs}):
         normaliser("", language)  # refuses a language that it cannot read, before any work
     said = {
@@ -107,6 +102,16 @@ class _Part:
     name: str
     task: Task
     rows: Sequence[Utterance]
+
+
+def _plan(system: System, manifest: Manifest, config: EvaluationConfig) -> list[_Part]:
+    rows = choose(manifest, config.split, config.sources, config.languages, config.limit, config.seed)
+    names = [name.replace(",", "+").replace(" ", "") for name in config.tasks or system.tasks]
+    plan = [_Part(name, task, _answerable(task, rows)) for name in names for task in [system.task(name)]]
+    lacking = [part.name for part in plan if not part.rows]
+    if len(lacking) == len(plan) or (lacking and config.tasks):  # of all tasks, those are meant that can be asked
+        raise InvalidConfig(f"no row of split {config.split!r} has what {', '.join(lacking)} need")
+    return plan
 
 
 def _answerable(task: Task, rows: Sequence[Utterance]) -> list[Utterance]:
