@@ -32,7 +32,7 @@ class Progress:
 
     Args:
         events: changes to the file system that the undisturbed run makes.
-        seconds: that it takes.
+        seconds: that it takes, as far as kills at random moments have shown since.
         kills: done so far.
         worlds: folders in which the verb was killed and run to its end.
         stages: what was being made at the kills.
@@ -94,9 +94,11 @@ class Killing:
             process = self._start(world, self.verb.command)
             try:
                 code = process.wait(rng.uniform(0.3, 1.0) * self.progress.seconds)
+                self.progress.seconds *= 0.7  # the machine's speed wanders: most runs are to be killed, and not all
             except subprocess.TimeoutExpired:
                 process.kill()
                 code = process.wait()
+                self.progress.seconds *= 1.05
         else:
             process = self._start(world, self.verb.command, event=rng.randint(1, self.progress.events))
             code = process.wait(_LONGEST_S)
