@@ -34,7 +34,7 @@ _NOT_FOR_TRANSFORMERS = ("*/*", "consolidated*")
 _TOKENIZER = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _LONGEST_TOKENIZER = 256 << 20
 _LONGEST_REASON = 400
-"""Characters of what transformers says, at most: it names the missing file at the end of a long line."""
+"""Characters of what transformers says, at most: of its start and its end, where it names the missing file."""
 _SLACK = 1 << 24
 """Elements that a model may have beyond four times those of its files: buffers that are computed."""
 
@@ -105,8 +105,9 @@ def guarded(source: str, load: Callable[[], T], error: type[ArecaError] = ArecaE
 
 
 def _reason(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return " ".join(lines[0].split())[:_LONGEST_REASON] if lines else type(error).__name__
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    reason, half = " ".join(lines[0].split()), _LONGEST_REASON // 2
+    return reason if len(reason) <= _LONGEST_REASON else f"{reason[:half]} ... {reason[-half:]}"
 
 
 @contextlib.contextmanager
