@@ -88,3 +88,11 @@ def test_json_has_no_nan(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "x.json", [float("nan")])
     assert not list(tmp_path.iterdir())
+
+
+def test_a_probe_removes_that_of_a_killed_process(tmp_path: Path) -> None:
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    (tmp_path / f".probe.{killed.pid}.0{DRAFT}").write_bytes(b"0")
+    probe(tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -163,12 +163,14 @@ def probe(folder: Path) -> None:
         StorageError: it cannot.
     """
     with explained(folder):
-        test = _draft(_nearest(folder) / "probe")
+        place = _nearest(folder) / "probe"
+        test = _draft(place)
         try:
             test.write_bytes(b"\0")
             sync(test)  # a full or a remote disk may refuse only now
         finally:
             remove(test)
+        _remove_stale(place)
 
 
 def _nearest(folder: Path) -> Path:
