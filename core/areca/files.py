@@ -28,7 +28,8 @@ NAME_BYTES = 255
 """Bytes of a file's name, at most."""
 _FICLONE = 0x4004_9409  # of Linux: share the blocks of another file (btrfs, XFS)
 _BLOCK = 1 << 20
-_SYNCING = 16  # files at once: a disk waits for each, a file system for all of them together
+SYNCING = 16
+"""Files synced at once: a disk waits for each, a file system for all of them together."""
 
 
 @contextlib.contextmanager
@@ -142,7 +143,7 @@ def sync(path: Path) -> None:
 def sync_tree(folder: Path) -> None:
     """Wait until all files and folders below `folder`, and itself, are on the disk."""
     places = [Path(directory, name) for directory, _, names in os.walk(folder) for name in (*names, ".")]
-    with ThreadPoolExecutor(_SYNCING) as pool:
+    with ThreadPoolExecutor(SYNCING) as pool:
         list(pool.map(sync, places))
 
 

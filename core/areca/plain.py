@@ -135,10 +135,11 @@ def check_plain(value: Any, *, infinity: bool = False) -> None:
             raise ValueError(f"expected at most {DEEPEST} levels, got more")
         for item in level:
             _check_scalar(item, infinity)
-        level = [child for item in level for child in _children(item)]
+        level = [child for item in level for child in children(item)]
 
 
-def _children(item: Any) -> Iterable[Any]:
+def children(item: Any) -> Iterable[Any]:
+    """Return the keys and values of a mapping, or the items of a list or tuple; of anything else, nothing."""
     if isinstance(item, Mapping):
         return (*item.keys(), *item.values())
     return item if isinstance(item, (list, tuple)) else ()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from areca.errors import InvalidConfig, quote
-from areca.plain import DEEPEST, check_plain
+from areca.plain import DEEPEST, check_plain, children
 
 MOST_CHARACTERS = 1 << 22
 """Characters and values that references expand to, at most."""
@@ -45,19 +45,13 @@ def check_no_references(values: Any, where: str) -> None:
         for text in (item for item in level if isinstance(item, str)):
             if "${" in text:
                 raise InvalidConfig(f"{where}: expected a value, got {quote(text)}: {_OUTSIDE}")
-        level = [child for item in level for child in _children(item)]
+        level = [child for item in level for child in children(item)]
 
 
 _OUTSIDE = (
     "a run's YAML is copied into what is shared, so it takes nothing from outside; "
     "give the value on the command line, as key=$X"
 )
-
-
-def _children(item: Any) -> list[Any]:
-    if isinstance(item, Mapping):
-        return [*item.keys(), *item.values()]
-    return list(item) if isinstance(item, (list, tuple)) else []
 
 
 class _Resolver:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from areca.errors import QUOTED, ArecaWarning, InvalidArtifact, StorageError, quote
 from areca.faults import advice, full, storage_fault
-from areca.files import explained, remove_drafts, sync, write_json
+from areca.files import SYNCING, explained, remove_drafts, sync, write_json
 from areca.options import file_hash
 from areca.plain import read_json
 
@@ -31,7 +31,6 @@ META = "artifact.json"
 PARTIAL = ".partial"
 WORK = "work" + PARTIAL
 """Folder of a build's own for what an interrupted one goes on from: no part of the artifact."""
-_SYNCING = 16  # files at once: a disk waits for each, a file system for all of them together
 REMOVED = ".removed" + PARTIAL
 _KEY = re.compile("[0-9a-f]{64}")
 _MOST_META = 1 << 28  # bytes of an artifact.json: a corpus of two million files is named in it
@@ -152,7 +151,7 @@ def seal(directory: Path, key: str, recipe: Mapping[str, Any], label: str, *, to
     """
     remove_drafts(directory)  # of a build that was killed
     names = list(_files(directory, WORK))
-    with ThreadPoolExecutor(_SYNCING) as pool:
+    with ThreadPoolExecutor(SYNCING) as pool:
         files = dict(zip(names, pool.map(_hashed_on_disk, [directory / name for name in names]), strict=True))
     fingerprint = _fingerprint(key, files)
     meta = {
