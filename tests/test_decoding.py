@@ -376,6 +376,25 @@ def test_a_playlist_opens_no_other_file(name: str, tmp_path: Path) -> None:
         read(path)
 
 
+@pytest.mark.parametrize(
+    "codec", ["pcm_u8", "pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_s64le", "pcm_f32le", "pcm_f64le"]
+)
+@pytest.mark.parametrize("layout", ["mono", "stereo"])
+def test_every_sample_format_is_scaled_as_ffmpeg_scales_it(tmp_path: Path, codec: str, layout: str) -> None:
+    path, samples = tmp_path / "x.nut", noise(0.5).reshape(1 if layout == "mono" else 2, -1)
+    with av.open(str(path), "w", format="nut") as out:
+        stream: Any = out.add_stream(codec, rate=RATE, layout=layout)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout=layout)
+        frame.sample_rate = RATE
+        for part in av.AudioResampler(format=stream.format.name, layout=layout).resample(frame):
+            for packet in [*stream.encode(part), *stream.encode(None)]:
+                out.mux(packet)
+    to_float = av.AudioResampler(format="fltp")
+    with av.open(str(path)) as container:
+        parts = [p.to_ndarray() for f in container.decode(audio=0) for p in to_float.resample(f)]
+    np.testing.assert_array_equal(read(path).samples.numpy(), np.concatenate(parts, axis=1))
+
+
 def test_a_suffix_does_not_say_what_a_file_is(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "x.wav", noise(0.5), RATE)
     os.rename(tmp_path / "x.wav", tmp_path / "x.raw")

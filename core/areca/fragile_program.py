@@ -43,6 +43,11 @@ _ESTIMATING = {
 }
 """Containers that state no length: FFmpeg computes one from the file's size, or from what it finds at its end."""
 _LOSSLESS = ("pcm", "flac", "alac", "wavpack", "tta", "ape")
+_DTYPES = {
+    name: np.dtype(kind)
+    for name, kind in {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}.items()
+}
+"""Of FFmpeg's sample formats; the planar ones have a ``p`` behind their name."""
 _DELAYED = 4  # codec frames that encoders put before or behind the sound
 _ROUNDED_S = 0.002  # containers count in milliseconds
 Piece = tuple[np.ndarray[Any, Any], int]
@@ -92,7 +97,7 @@ def _answer(av: Any, ask: dict[str, Any]) -> Iterator[tuple[dict[str, Any], np.n
             return
         stream = container.streams.audio[0]
         reached = Reached(container)
-        pieces = _pieces(av, container, stream, reached)
+        pieces = _pieces(container, stream, reached)
         first = next(pieces, None)
         if first is None:
             yield {"error": "holds no samples"}, None
@@ -163,17 +168,34 @@ class Reached:
             self.seconds = max(self.seconds, (packet.pts + (packet.duration or 0)) * unit_s - self._begin_s)
 
 
-def _pieces(av: Any, container: Any, stream: Any, reached: Reached) -> Iterator[Piece]:
-    resampler = av.AudioResampler(format="fltp")  # rate and channels stay: only the sample format changes
+def _pieces(container: Any, stream: Any, reached: Reached) -> Iterator[Piece]:
+    form: tuple[int, int] | None = None
     for packet in container.demux():
         reached.add(packet)
         if packet.stream_index != stream.index:
             continue
         for frame in packet.decode():
-            if not frame.sample_rate:
+            samples, rate = _floats(frame), frame.sample_rate
+            if not rate:
                 raise ValueError("it states no sample rate")
-            for part in resampler.resample(frame):
-                yield part.to_ndarray(), part.sample_rate
+            form = form or (len(samples), rate)
+            if form != (len(samples), rate):
+                raise ValueError("its sample rate or its number of channels changes")
+            yield samples, rate
+
+
+def _floats(frame: Any) -> np.ndarray[Any, Any]:
+    """Return the frame's samples, float32 ``[C, n]``; integers are scaled by powers of two, as FFmpeg scales them."""
+    count, channels, kind = frame.samples, frame.layout.nb_channels, _DTYPES[frame.format.name.removesuffix("p")]
+    if frame.format.is_planar:
+        planes = [np.frombuffer(plane, kind, count) for plane in frame.planes]
+        samples = planes[0][None] if channels == 1 else np.stack(planes)
+    else:
+        samples = np.frombuffer(frame.planes[0], kind, count * channels).reshape(count, channels).T
+    if kind == np.uint8:
+        return (samples.astype(np.float32) - 128) / 128
+    floats = samples.astype(np.float32, copy=False)
+    return floats * np.float32(0.5 ** (8 * kind.itemsize - 1)) if kind.kind == "i" else floats
 
 
 def _stated_s(container: Any, stream: Any) -> float | None:
