@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import subprocess
 import sys
 import tomllib
@@ -10,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import recording
 import torch
 from typer.testing import CliRunner
 
@@ -74,6 +76,13 @@ def test_antiphase_is_heard_as_its_louder_channel(nano: System, tmp_path: Path) 
     with pytest.warns(ArecaWarning, match="anti: its 2 channels cancel each other"):
         answer = nano.run("asr", anti, source="French").transcript
     assert answer == nano.run("asr", mono, source="French").transcript
+
+
+def test_it_answers_as_it_was_recorded(nano: System) -> None:
+    expected, found = json.loads(recording.FILE.read_text(encoding="utf-8")), recording.record(nano)
+    losses = {task: pytest.approx(values, rel=1e-3, abs=1e-3) for task, values in expected.pop("losses").items()}
+    assert found.pop("losses") == losses
+    assert json.loads(json.dumps(found)) == expected
 
 
 def test_its_parts_are_of_revisions_that_are_read(nano: System) -> None:
