@@ -52,8 +52,8 @@ def require_audible(audio: Audio, shortest_s: float = SHORTEST_S) -> Audio:
         raise InvalidAudio(
             f"{audio.name}: lasts {audio.seconds:.4g} s, expected {max(shortest_s, SHORTEST_S):g} s or more"
         )
-    low, high = audio.samples.aminmax(dim=1)
-    swing = float((high - low).max()) / 2  # a constant is silence, too
+    values = audio.samples.numpy()
+    swing = float((values.max(axis=1) - values.min(axis=1)).max()) / 2  # a constant is silence, too
     if swing <= QUIETEST:
         raise InvalidAudio(f"{audio.name}: is silent, its samples swing by {swing:.2g}: there is nothing to hear")
     return audio
