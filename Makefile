@@ -16,7 +16,7 @@ $(READY): pyproject.toml
 	@touch $@
 
 quickstart: $(READY)  ## translate French speech to English speech with the shipped model
-	$(BIN)/python -m areca.quickstart
+	$(BIN)/python -m areca.cli.quickstart
 
 test: $(READY)  ## the fast tests, a process for each core up to four
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile

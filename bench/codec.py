@@ -17,12 +17,12 @@ import torch
 from bench.described import described
 from bench.figures import Figure, show
 
+from areca.artifacts.loader import PartLoader
+from areca.artifacts.store import Store
 from areca.audio import conform
 from areca.component import Kind
-from areca.fitting import Workshop
-from areca.registry import Registry
+from areca.registry.registry import Registry
 from areca.specs import TokenizerSpec
-from areca.store import Store
 from areca.testing.corpus import speak
 from areca.types import Audio
 
@@ -40,7 +40,7 @@ def measure(text: str) -> list[Figure]:
     """Time the tokenizer (tag decode) that the YAML `text` describes."""
     torch.set_num_threads(1)
     part = described(Registry.discover(), Kind.TOKENIZER, text, "speech")
-    tokenizer, spec = Workshop(Store()).instance(part), part.spec
+    tokenizer, spec = PartLoader(Store()).instance(part), part.spec
     assert isinstance(spec, TokenizerSpec)
     said = [
         speak("zero one two three four five six", 110.0, torch.Generator().manual_seed(i)) for i in range(UTTERANCES)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from omegaconf import OmegaConf
 
 from areca.component import Kind
-from areca.parts import Part, resolve
-from areca.registry import Registry
+from areca.registry.parts import Part, resolve
+from areca.registry.registry import Registry
 
 
 def described(registry: Registry, kind: Kind, text: str, role: str) -> Part:

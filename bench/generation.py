@@ -13,10 +13,10 @@ import torch
 from bench.figures import Figure, in_turns, show
 from bench.nano import new_lm
 
-from areca.generation.decoding import Decoding
 from areca.generation.generate import generate
 from areca.lm.model import SpeechLM
 from areca.lm.vocabulary import Control
+from areca.run.options import Decoding
 
 FRAMES = 100
 ROUNDS = 7

@@ -17,15 +17,15 @@ from bench.described import described
 from bench.figures import Figure, in_turns, seconds, show
 from sklearn.cluster import MiniBatchKMeans
 
+from areca.artifacts.loader import PartLoader
+from areca.artifacts.store import Store
 from areca.component import Kind
-from areca.fitting import Workshop
+from areca.fitting.kmeans import assign, fit_kmeans
+from areca.fitting.sampling import sample_features
 from areca.interfaces import Job
-from areca.registry import Registry
-from areca.store import Store
+from areca.registry.registry import Registry
 from areca.system import load
-from areca_units.kmeans import assign, fit_kmeans
 from areca_units.mfcc import mfcc
-from areca_units.sampling import sample_features
 
 POINTS, COEFFICIENTS = 200_000, 13
 DATA = "{name: say, sources: [synthetic], target_source: synthetic, count: 700, validation_count: 1, test_count: 1}"
@@ -35,14 +35,14 @@ ROUNDS = 3
 def frames(directory: Path) -> dict[str, torch.Tensor]:
     """Return MFCCs of synthetic speech, and the probabilities of characters that nano reads in it."""
     part = described(Registry.discover(), Kind.DATASET, DATA, "data")
-    speech = Workshop(Store(directory)).instance(part)
+    speech = PartLoader(Store(directory)).instance(part)
     nano = load().tokenizer.tokenizer
     kinds = {"MFCCs": lambda audios: [mfcc(a, COEFFICIENTS) for a in audios], "characters": nano.features}
     found = {}
     for name, kind in kinds.items():
         job = Job(directory / name, 0, torch.device("cpu"))
         job.directory.mkdir()
-        found[name] = sample_features(speech, kind, frames=POINTS, job=job)
+        found[name] = sample_features(speech, kind, sample_rate_hz=16_000, frames=POINTS, job=job)
     return found
 
 

@@ -8,20 +8,18 @@ import numpy as np
 import torch
 from transformers import LlamaForCausalLM
 
-from areca.config import read_config
+from areca.artifacts.store import Store
 from areca.interfaces import Backbone
 from areca.lm.model import SpeechLM
 from areca.manifest import Manifest, Utterance
-from areca.options import build
-from areca.pipeline import Pipeline
-from areca.store import Store
+from areca.pipeline.pipeline import Pipeline
+from areca.run.config import read_config
 from areca.testing.tiny import tiny_tokenizer
 from areca.training.examples import Examples, TaskRows, write_examples
-from areca.training.options import TrainingConfig
 from areca.types import Codes
 
 RUN = read_config(Path(__file__).parent.parent / "recipes" / "nano.yaml")
-CONFIG = build(TrainingConfig, RUN.training, "training")
+CONFIG = RUN.training
 WEIGHTS = tuple(mix.weight for mix in RUN.tasks)
 _WORDS = ("one", "two", "three", "twenty", "hundred", "thousand", "and")
 

@@ -25,16 +25,16 @@ from bench.described import described
 from num2words import num2words
 from pystoi import stoi
 
+from areca.artifacts.loader import PartLoader
+from areca.artifacts.store import Store
 from areca.audio import conform
 from areca.component import Kind
-from areca.evaluation.metrics import Estimate, ratio, word_errors
-from areca.evaluation.normalize import NORMALISERS
-from areca.fitting import Workshop
 from areca.manifest import Manifest, Utterance
-from areca.parts import Part, resolve
-from areca.registry import Registry
+from areca.registry.parts import Part, resolve
+from areca.registry.registry import Registry
+from areca.scoring.metrics import Estimate, ratio, word_errors
+from areca.scoring.normalize import NORMALISERS
 from areca.specs import TokenizerSpec
-from areca.store import Store
 from areca.types import Audio
 from areca_say import SayConfig
 from areca_say.synthetic import sentence, speak
@@ -66,7 +66,7 @@ class Bench:
         judge: hears; None: nobody does.
     """
 
-    def __init__(self, shop: Workshop, texts: Sequence[str], spoken: Iterable[Audio], judge: Part | None) -> None:
+    def __init__(self, shop: PartLoader, texts: Sequence[str], spoken: Iterable[Audio], judge: Part | None) -> None:
         self.shop, self.texts = shop, texts
         self.originals = [conform(audio, RATE_HZ, 1) for audio in spoken]
         self.judge = shop.instance(judge) if judge else None
@@ -147,12 +147,12 @@ def main() -> None:
     registry, store = Registry.discover(), Store()
     source = {"name": "asterisk", "languages": list(LANGUAGES), "test_share": 0.3}
     dataset = resolve(registry, Kind.DATASET, source, role="data")
-    data = Workshop(store, seed=options.seed).instance(dataset)
+    data = PartLoader(store, seed=options.seed).instance(dataset)
     judge = None
     if options.judge:
         judge = resolve(registry, Kind.JUDGE, {"name": "whisper", "path": str(options.judge)}, role="judge")
     rows = _prompts(data, options.items)
-    shop, texts = Workshop(store, data=data, seed=options.seed), [row.text or "" for row in rows]
+    shop, texts = PartLoader(store, data=data, seed=options.seed), [row.text or "" for row in rows]
     parts = {text: described(registry, Kind.TOKENIZER, text, "speech") for text in options.tokenizer or DEFAULT}
     print(f"Codebooks fitted on {len(data.select(split='train').rows)} other human prompts in {', '.join(LANGUAGES)}.")
     for source, spoken in (("human", map(data.audio, rows)), ("synthetic", _voiced(texts))):

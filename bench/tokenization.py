@@ -19,16 +19,16 @@ import torch
 from bench.figures import Figure, child, in_turns, peak_mb, seconds, show
 
 from areca import audio
+from areca.artifacts.loader import PartLoader
+from areca.artifacts.store import Store
+from areca.artifacts.tokens import tokenize
+from areca.batching import bucket
 from areca.component import Kind
-from areca.fitting import Workshop
 from areca.manifest import Manifest, Utterance, write_manifest
-from areca.parts import Part, resolve
-from areca.registry import Registry
+from areca.registry.parts import Part, resolve
+from areca.registry.registry import Registry
 from areca.specs import TokenizerSpec
-from areca.store import Store
 from areca.testing.corpus import speak, write_corpus
-from areca.tokens import tokenize
-from areca.training.batches import bucket
 from areca.types import Audio
 
 BATCH_S = 30.0
@@ -61,14 +61,14 @@ def corpus(
     return Manifest.read(directory / "manifest.jsonl")
 
 
-def fitted(directory: Path, tokenizer: Mapping[str, Any]) -> tuple[Part, Workshop]:
+def fitted(directory: Path, tokenizer: Mapping[str, Any]) -> tuple[Part, PartLoader]:
     part = resolve(Registry.discover(), Kind.TOKENIZER, tokenizer, role="speech")
-    shop = Workshop(Store(directory / "store"), data=write_corpus(directory / "fit"))
+    shop = PartLoader(Store(directory / "store"), data=write_corpus(directory / "fit"))
     shop.instance(part)
     return part, shop
 
 
-def bare(manifest: Manifest, part: Part, shop: Workshop) -> None:
+def bare(manifest: Manifest, part: Part, shop: PartLoader) -> None:
     """Decode, resample and encode in a plain loop, in batches cut as areca cuts them."""
     assert isinstance(part.spec, TokenizerSpec)
     sounds = [audio.conform(manifest.audio(row), part.spec.sample_rate_hz, part.spec.channels) for row in manifest.rows]
@@ -78,9 +78,9 @@ def bare(manifest: Manifest, part: Part, shop: Workshop) -> None:
         encoder.encode([sounds[i] for i in batch])
 
 
-def areca(manifest: Manifest, part: Part, shop: Workshop) -> None:
+def areca(manifest: Manifest, part: Part, shop: PartLoader) -> None:
     with TemporaryDirectory() as name:  # an empty store each time, or there would be nothing to do
-        fresh = Workshop(Store(Path(name)), data=shop.data, artifacts={part.role: shop.artifact(part)})  # type: ignore[dict-item]
+        fresh = PartLoader(Store(Path(name)), data=shop.data, artifacts={part.role: shop.artifact(part)})  # type: ignore[dict-item]
         fresh.instance(part)
         tokenize(manifest, "audio", part, fresh, batch_s=BATCH_S)
 

@@ -23,18 +23,19 @@ from pathlib import Path
 import torch
 from bench.described import described
 
+from areca.artifact import META
+from areca.artifacts.loader import PartLoader
+from areca.artifacts.store import Store
 from areca.audio import conform
 from areca.component import Kind
 from areca.errors import ArecaError
 from areca.evaluation.answering import choose
-from areca.fitting import Workshop
 from areca.manifest import Manifest, Utterance
-from areca.parts import Part
-from areca.pipeline import Pipeline
-from areca.registry import Registry
+from areca.pipeline.pipeline import Pipeline
+from areca.registry.parts import Part
+from areca.registry.registry import Registry
+from areca.run.study import read_study
 from areca.specs import Stream, TokenizerSpec
-from areca.store import META, Store
-from areca.study import read_study
 from areca.types import Codes
 
 LIMIT = 40
@@ -48,7 +49,7 @@ class Subject:
 
     label: str
     part: Part
-    shop: Workshop
+    shop: PartLoader
 
     @property
     def data(self) -> Manifest:
@@ -76,7 +77,7 @@ class Use:
         return cls(units_hz, units_hz * math.log2(stream.size), units_hz * bits, len(shares), stream.size, 2**bits)
 
 
-def fit_s(part: Part, shop: Workshop) -> float:
+def fit_s(part: Part, shop: PartLoader) -> float:
     """Return how long the part and what it needs took to fit."""
     total = sum(fit_s(need, shop) for need in part.needs.values())
     made = shop.artifact(part)
@@ -124,7 +125,7 @@ def of_study(path: Path) -> list[Subject]:
         if cell.seed == cells[0].seed:
             pipeline = Pipeline(cell.run, Store())
             pipeline.data()
-            subjects.append(Subject(cell.label, cell.run.tokenizers[cell.run.lm.reads], pipeline.shop))
+            subjects.append(Subject(cell.label, cell.run.tokenizers[cell.run.lm.reads], pipeline.loader))
     return subjects
 
 
@@ -133,10 +134,10 @@ def of_texts(texts: Sequence[str], data: str, seed: int) -> list[Subject]:
     registry, store = Registry.discover(), Store()
     if data.lstrip().startswith("{"):
         dataset = described(registry, Kind.DATASET, data, "data")
-        manifest = Workshop(store, seed=seed).instance(dataset)
+        manifest = PartLoader(store, seed=seed).instance(dataset)
     else:
         manifest = Manifest.read(Path(data))
-    shop = Workshop(store, data=manifest, seed=seed)
+    shop = PartLoader(store, data=manifest, seed=seed)
     parts = [described(registry, Kind.TOKENIZER, text, "speech") for text in texts]
     return [Subject(text, part, shop) for text, part in zip(texts, parts, strict=True)]
 

@@ -14,9 +14,9 @@ from tempfile import TemporaryDirectory
 
 from bench.figures import Figure, in_turns, seconds, show
 
-from areca.config import parse_config
-from areca.pipeline import Pipeline
-from areca.store import Store
+from areca.artifacts.store import Store
+from areca.pipeline.pipeline import Pipeline
+from areca.run.config import parse_config
 from areca.system import NANO
 from areca.testing.corpus import write_corpus
 

@@ -14,7 +14,7 @@ import torch
 
 import areca
 from areca.audio import read
-from areca.generation.decoding import Decoding
+from areca.run.options import Decoding
 from areca.system import System
 from areca.types import Audio
 

@@ -15,13 +15,13 @@ from areca.errors import ArecaWarning, InvalidAudio, InvalidConfig, MissingDepen
 from areca.interfaces import Job
 from areca.manifest import Manifest
 from areca.options import build
-from areca.parts import resolve
-from areca.registry import Registry
-from areca_asterisk import AsteriskConfig
-from areca_asterisk.dataset import Asterisk
-from areca_asterisk.packages import ARCHIVES, unpacked
-from areca_asterisk.recordings import VOICES, Recordings
-from areca_asterisk.transcripts import cleaned
+from areca.registry.parts import resolve
+from areca.registry.registry import Registry
+from areca_say.asterisk import AsteriskConfig
+from areca_say.asterisk.dataset import Asterisk
+from areca_say.asterisk.packages import ARCHIVES, unpacked
+from areca_say.asterisk.recordings import VOICES, Recordings
+from areca_say.asterisk.transcripts import cleaned
 
 CPU = torch.device("cpu")
 FRENCH = "asterisk-core-sounds-fr-g722"
@@ -214,7 +214,7 @@ def _made(config: AsteriskConfig, directory: Path) -> Path:
 
 
 def test_how_many_real_prompts_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("areca_asterisk.dataset.write", lambda path, audio: path.write_bytes(b"."))
+    monkeypatch.setattr("areca_say.asterisk.dataset.write", lambda path, audio: path.write_bytes(b"."))
     monkeypatch.setattr(Recordings, "read", lambda self, key: None)  # to decode them all takes long
     rows = Manifest.read(_made(AsteriskConfig(), tmp_path) / "manifest.jsonl", depth="path").rows
     assert Counter(row.language for row in rows) == PROMPTS and len(rows) == 2662

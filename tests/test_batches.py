@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+from areca.batching import bucket
 from areca.errors import InvalidConfig, InvalidManifest
 from areca.lm.model import SpeechLM
 from areca.manifest import Manifest, Utterance, write_manifest
 from areca.specs import Stream
 from areca.tasks import Field, Task
 from areca.testing.tiny import tiny_backbone
-from areca.training.batches import Batches, Mixture, bucket, pack
+from areca.training.batches import Batches, Mixture, pack
 from areca.training.examples import Examples, LeftOut, TaskRows, collate, write_examples
 from areca.types import Codes
 

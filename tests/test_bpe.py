@@ -15,6 +15,7 @@ import torch
 import areca_unitmel
 from areca.audio import write
 from areca.errors import IncompatibleParts, InvalidArtifact, InvalidCodes, InvalidManifest
+from areca.fitting.sampling import recordings
 from areca.interfaces import Job
 from areca.manifest import Manifest, Utterance, write_manifest
 from areca.options import build
@@ -26,7 +27,6 @@ from areca_units.bpe import FIRST_CHARACTER, Bpe, learn, text_of, units_of
 from areca_units.dedup import Dedup, deduplicate, expand
 from areca_units.mfcc import MfccKmeans
 from areca_units.options import BpeConfig, DedupConfig, MfccKmeansConfig
-from areca_units.sampling import recordings
 
 CPU = torch.device("cpu")
 RATE_HZ = 16_000

@@ -233,16 +233,16 @@ def test_a_users_own_part_takes_a_name_where_the_yaml_says_so(world: Any, plugin
 RESOLVED = """
 import json
 from pathlib import Path
-from areca.config import parse_config
+from areca.run.config import parse_config
 from areca.errors import ArecaError
-from areca.resolved import resolved
+from areca.run.explicit import explicit_config
 
 source = {
     "plugins": ["./own.py"], "override": ["own"],
     "tokenizer": {"name": "mfcc-kmeans"}, "backbone": {"name": "decoder"},
     "tasks": ["asr", {"chain": ["asr", {"name": "ast"}], "weight": 2}, {"name": "s2st"}],
 }
-kept = resolved(parse_config(source, root=Path.cwd()))
+kept = explicit_config(parse_config(source, root=Path.cwd()))
 print(json.dumps({
     "kept": kept,
     "without": [

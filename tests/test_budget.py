@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,15 @@ import pytest
 import torch
 import transformers
 
-from areca.budget import architecture_of, attention_flops, budget, state_bytes
 from areca.cli import common
 from areca.cli.train import train
 from areca.cli.validate import validate
-from areca.config import RunConfig, parse_config, read_config
 from areca.errors import ArecaError, InvalidConfig, InvalidManifest
 from areca.lm.adapters import RANK
 from areca.options import build
-from areca.training.options import TrainingConfig
+from areca.pipeline.budget import architecture_of, attention_flops, budget, state_bytes
+from areca.run.config import RunConfig, parse_config, read_config
+from areca.run.options import TrainingConfig
 from areca_hf import HFConfig
 from areca_hf.model import HFBackbone
 from areca_hf.stated import check_stated
@@ -52,7 +53,7 @@ def options(**values: Any) -> TrainingConfig:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ARECA_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr("areca.training.pace._START_S", 0.0)  # timed elsewhere, at tiny size
+    monkeypatch.setattr("areca.pipeline.pace._START_S", 0.0)  # timed elsewhere, at tiny size
     return tmp_path / "home"
 
 
@@ -87,7 +88,7 @@ def test_the_recipes_say_the_paper() -> None:
         assert {mix.name for mix in run.tasks} >= {"asr", "ast", "s2st", "tts", "mt", "asr+ast+s2st"}
         assert len({mix.weight for mix in run.tasks}) == 1
         assert (run.lm.init, run.lm.train, run.lm.reads) == ("zero", "all", run.lm.writes)
-        chosen = build(TrainingConfig, run.training, "training")
+        chosen = run.training
         assert (chosen.optimizer, chosen.learning_rate, chosen.schedule) == ("adafactor", 5e-5, "constant")
         assert chosen.warmup_steps == 0
         [stream] = run.streams("speech")
@@ -127,12 +128,12 @@ def test_an_untied_input_embedding_is_looked_up() -> None:
 def test_palm_8b_costs_what_its_paper_says() -> None:
     # Appendix B: 6N + 12 L H Q T operations a token; N, L, H, Q, T of PaLM 8B.
     run = read_config(REPO / "recipes" / "audiopalm.yaml")
-    cost = budget(run, build(TrainingConfig, run.training, "training"))
+    cost = budget(run, run.training)
     expected = 6 * 8.63e9 + 12 * 32 * 16 * 256 * 2048
     assert cost.flops == pytest.approx(expected, rel=0.002)
     assert cost.memory.weights == cost.memory.gradients == 4 * cost.parameters
     assert cost.memory.optimizer < 0.002 * cost.memory.weights  # Adafactor keeps rows and columns
-    adamw = budget(run, build(TrainingConfig, dict(run.training) | {"optimizer": "adamw"}, "training"))
+    adamw = budget(run, dataclasses.replace(run.training, optimizer="adamw"))
     assert adamw.memory.total == 16 * cost.parameters
 
 

@@ -16,12 +16,13 @@ import torch
 import yaml
 
 import areca
-from areca.checkpoint import export, open_checkpoint, write_checkpoint
-from areca.config import parse_config
+from areca.artifact import Artifact, seal
+from areca.artifacts.checkpoint import export, open_checkpoint, write_checkpoint
+from areca.artifacts.store import Store
 from areca.errors import ArecaWarning, InvalidArtifact, InvalidConfig, UnknownComponent
-from areca.pipeline import Pipeline, locate
-from areca.resolved import resolved
-from areca.store import Artifact, Store, seal
+from areca.pipeline.pipeline import Pipeline, locate
+from areca.run.config import parse_config
+from areca.run.explicit import explicit_config
 from areca_lyra import FILES
 
 RUN = {
@@ -95,9 +96,9 @@ def test_needs_keep_their_roles_and_inline_parts() -> None:
         "tokenizers": {"inner": {"name": "mfcc-kmeans"}, "speech": {"name": "dedup", "tokenizer": "inner"}}
     }
     del written["data"]
-    by_role = resolved(parse_config(written, root=Path()))
+    by_role = explicit_config(parse_config(written, root=Path()))
     assert by_role["tokenizers"]["speech"] == {"name": "dedup", "tokenizer": "inner"}
-    nested = resolved(parse_config(written | {"tokenizers": {"speech": inline}}, root=Path()))
+    nested = explicit_config(parse_config(written | {"tokenizers": {"speech": inline}}, root=Path()))
     assert nested["tokenizers"]["speech"]["tokenizer"]["clusters"] == 256
 
 
@@ -212,7 +213,7 @@ def test_what_is_no_checkpoint_says_so(tmp_path: Path) -> None:
 
 def reseal(directory: Path, **changes: object) -> None:
     """Change a checkpoint's config and sign it anew, as its maker could."""
-    from areca.store import seal
+    from areca.artifact import seal
 
     old = Artifact.open(directory, verify=False)
     config = yaml.safe_load((directory / "config.yaml").read_text())
@@ -297,8 +298,8 @@ def test_an_export_touches_nothing_of_the_users(checkpoint: Path, tmp_path: Path
 def test_the_fingerprint_does_not_depend_on_the_clock(
     checkpoint: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("areca.store.time.strftime", lambda *_: "1999-12-31T23:59:59Z")
-    monkeypatch.setattr("areca.store.time.monotonic", iter(range(0, 10**9, 77)).__next__)
+    monkeypatch.setattr("areca.artifact.time.strftime", lambda *_: "1999-12-31T23:59:59Z")
+    monkeypatch.setattr("areca.artifact.time.monotonic", iter(range(0, 10**9, 77)).__next__)
     again = Pipeline(parse_config(RUN, root=root), Store(tmp_path)).checkpoint()
     assert again.fingerprint == Artifact.open(checkpoint).fingerprint
     assert content(again.directory).keys() == content(checkpoint).keys()

@@ -16,9 +16,9 @@ import yaml
 
 from areca.cli import app, common
 from areca.component import Kind
-from areca.config import parse_config
 from areca.options import describe
-from areca.registry import Registry
+from areca.registry.registry import Registry
+from areca.run.config import parse_config
 
 HOOK = "\n@hookimpl\ndef areca_components():\n    return [{}]\n"
 RUN = """\

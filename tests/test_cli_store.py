@@ -10,7 +10,7 @@ from typing import Any
 import filelock
 import pytest
 
-from areca.store import Store
+from areca.artifacts.store import Store
 
 
 def _write(text: str) -> Callable[[Path], None]:

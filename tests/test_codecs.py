@@ -19,7 +19,7 @@ import areca_codecs
 from areca.component import Kind
 from areca.errors import ArecaError, InvalidAudio, InvalidCodes, InvalidConfig
 from areca.options import build, canonical
-from areca.registry import Registry
+from areca.registry.registry import Registry
 from areca.testing import Subject, run
 from areca.types import Audio, Codes
 from areca_codecs import DacConfig, MimiConfig, XcodecConfig, facts

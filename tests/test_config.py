@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from areca.config import parse_config, read_config
 from areca.errors import BrokenPlugin, IncompatibleParts, InvalidConfig, UnknownComponent
-from areca.parts import Part
+from areca.registry.parts import Part
+from areca.run.config import parse_config, read_config
 
 RUN: dict[str, Any] = {
     "name": "little",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from areca.component import Kind
-from areca.registry import Registry
+from areca.registry.registry import Registry
 from areca.testing import Outcome, Subject, checks_for, run
 
 WRONG = Path(__file__).parent / "wrong"

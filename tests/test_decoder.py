@@ -19,14 +19,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import areca_decoder
 from areca.component import Kind
 from areca.errors import InvalidConfig, InvalidManifest
+from areca.fitting.text_lm.corpus import tag_line, translations
+from areca.fitting.text_lm.pretraining import batch, examples, schedule
 from areca.interfaces import Backbone, Job
 from areca.manifest import Manifest, Utterance
-from areca.registry import Registry
+from areca.registry.registry import Registry
 from areca.testing import Subject, run
 from areca_decoder import DecoderConfig
 from areca_decoder.model import Decoder
-from areca_decoder.pretraining import batch, examples, schedule
-from areca_decoder.text import tag_line, translations
 
 LANGUAGES = ("en", "es", "fr", "de", "it")
 SMALL = {"layers": 2, "width": 32, "feed_forward": 64, "heads": 2, "kv_heads": 1, "min_count": 8}
@@ -81,7 +81,7 @@ def test_same_seed_same_bytes_other_seed_other_weights(fitted, tmp_path):
 
 def test_another_process_with_more_threads_makes_the_same_tokenizer(fitted, tmp_path):
     script = (
-        "import sys; from num2words import num2words; from areca_decoder.text import train_tokenizer\n"
+        "import sys; from num2words import num2words; from areca.fitting.text_lm.corpus import train_tokenizer\n"
         "lines = [num2words(n, lang=l) for l in ('en', 'de', 'fr') for n in range(300)]\n"
         "train_tokenizer(lines, 512, 4).save_pretrained(sys.argv[1])\n"
     )

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from areca import decoding, fragile
 from areca.audio import header, read
 from areca.errors import InvalidAudio, MissingDependency
+from areca.sound import decoding, fragile
 
 RATE = 16_000
 CRASH = Path(__file__).parent / "data" / "crash.m4a"
@@ -228,7 +228,8 @@ def test_the_decoder_ends_with_its_caller(tmp_path: Path) -> None:
     good = written(tmp_path, "m4a", 1.0)
     code = f"""
 import os
-from areca import audio, fragile
+from areca import audio
+from areca.sound import fragile
 audio.read({str(good)!r})
 print(fragile._helper._process.pid, flush=True)
 if os.fork() == 0:
@@ -311,7 +312,8 @@ def test_files_of_many_samples_take_little_memory(tmp_path: Path, kind: str, say
     path = hostile(tmp_path, kind)
     code = f"""
 import re
-from areca import audio, errors, fragile
+from areca import audio, errors
+from areca.sound import fragile
 def peak(pid):
     return int(re.search(r"VmHWM:\\s+(\\d+)", open(f"/proc/{{pid}}/status").read())[1]) // 1024
 before = peak("self")

@@ -11,8 +11,8 @@ import pytest
 import torch
 import yaml
 
-from areca.devices import require_alone, usable
 from areca.errors import InvalidConfig
+from areca.run.devices import require_alone, usable
 
 VERBS = {
     "train": ["train", "run.yaml"],

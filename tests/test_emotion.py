@@ -11,11 +11,11 @@ import torch
 import yaml
 
 import areca
-from areca.config import read_config
+from areca.artifacts.store import Store
 from areca.errors import UnknownComponent
 from areca.manifest import Manifest, write_manifest
-from areca.pipeline import Pipeline
-from areca.store import Store
+from areca.pipeline.pipeline import Pipeline
+from areca.run.config import read_config
 from areca.system import System
 from areca.tasks import values_of
 from areca.testing.corpus import write_corpus

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 import areca_encodec
 from areca.component import Kind
 from areca.errors import InvalidAudio, InvalidCodes, InvalidConfig, MissingWeights
-from areca.registry import Registry
+from areca.registry.registry import Registry
 from areca.testing import Subject, run
 from areca.types import Audio, Codes
 from areca_encodec import BANDWIDTHS_KBPS, EncodecConfig

@@ -24,13 +24,12 @@ from areca.evaluation.evaluate import evaluate, question_path
 from areca.evaluation.folder import read_identity
 from areca.evaluation.journal import Journal
 from areca.evaluation.judging import OpenJudge
-from areca.evaluation.options import EvaluationConfig
 from areca.evaluation.report import write_report
 from areca.evaluation.results import ResultRow, read_results
-from areca.generation.decoding import Decoding
+from areca.generation.requests import Result, Sound
 from areca.manifest import Manifest, Utterance, write_manifest
 from areca.options import build, file_hash
-from areca.questions import Result, Sound
+from areca.run.options import Decoding, EvaluationConfig
 from areca.specs import JudgeSpec
 from areca.tasks import Field, Task, chain
 from areca.types import Audio

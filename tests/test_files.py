@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from areca.errors import StorageError
-from areca.files import DRAFT, creating, probe, remove_drafts, replacing, write_json
+from areca.files.writing import DRAFT, creating, probe, remove_drafts, replacing, write_json
 
 FULL = Path("/dev/full")
 
@@ -45,7 +45,7 @@ def test_a_folder_appears_whole(tmp_path: Path) -> None:
 def test_what_a_killed_process_left_is_removed_by_the_next_write(tmp_path: Path) -> None:
     path = tmp_path / "x.txt"
     code = (
-        "import os, sys, pathlib; from areca.files import replacing\n"
+        "import os, sys, pathlib; from areca.files.writing import replacing\n"
         f"with replacing(pathlib.Path({str(path)!r})) as draft:\n    draft.write_text('half'); os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", code], check=False)

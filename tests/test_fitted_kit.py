@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from areca.component import Kind
-from areca.registry import Registry
+from areca.registry.registry import Registry
 from areca.testing import Subject, run
 
 DECODE, FEATURES = {"decode", "decode_refuses_wrong_codes"}, {"features"}

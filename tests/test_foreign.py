@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import soundfile
 
+from areca.artifact import seal
 from areca.cli.data import data
 from areca.cli.validate import validate
 from areca.errors import InvalidConfig, InvalidManifest
 from areca.manifest import Manifest, Utterance, write_manifest
-from areca.manifest_lines import LONGEST_LINE
-from areca.manifest_survey import survey
-from areca.store import seal
+from areca.rows.lines import LONGEST_LINE
+from areca.rows.survey import survey
 
 RATE = 8_000
 ROW = {"id": "1", "audio": "a.wav", "text": "un", "language": "fr"}
@@ -170,7 +170,7 @@ def test_a_bad_row_is_not_valid(tmp_path: Path) -> None:
 
 
 def test_only_the_first_rows_of_a_long_manifest_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("areca.manifest_survey.MOST_ROWS", 3)
+    monkeypatch.setattr("areca.rows.survey.MOST_ROWS", 3)
     path = packed(tmp_path / "own.jsonl", *({"id": str(i), "text": "x"} for i in range(4)))
     assert str(survey(path)) == "the first 3 rows: languages not given; splits train 3"
 
@@ -300,9 +300,9 @@ def test_the_root_is_given_in_a_runs_yaml_and_on_the_command_line(
 
 
 def test_a_run_reads_its_manifest_from_the_root(tmp_path: Path) -> None:
-    from areca.config import read_config
-    from areca.pipeline import Pipeline
-    from areca.store import Store
+    from areca.artifacts.store import Store
+    from areca.pipeline.pipeline import Pipeline
+    from areca.run.config import read_config
 
     tone(tmp_path / "corpora" / "a.wav")
     packed(tmp_path / "own.jsonl", ROW)

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from areca.errors import InvalidConfig
-from areca.generation.decoding import Decoding
 from areca.generation.generate import Generated, generate
 from areca.lm.model import SpeechLM
 from areca.lm.vocabulary import Control
+from areca.run.options import Decoding
 from areca.specs import Stream
 from areca.tasks import AudioSegment, Field, SegmentKind, Task, TextSegment, chain
 from areca.testing.tiny import tiny_backbone

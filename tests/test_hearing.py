@@ -12,10 +12,10 @@ import pytest
 import soundfile
 import torch
 
-from areca.arrays import audio_of, is_recording
 from areca.audio import conform, read
 from areca.errors import ArecaWarning, InvalidAudio
-from areca.hearing import require_audible, trim_silence
+from areca.sound.arrays import audio_of, is_recording
+from areca.sound.hearing import require_audible, trim_silence
 from areca.types import Audio
 
 RATE = 16_000

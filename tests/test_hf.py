@@ -19,13 +19,13 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-import areca.hub
+import areca.hub.loading
 import areca_hf
 from areca.component import Kind
-from areca.config import parse_config
 from areca.errors import ArecaError, InvalidConfig, MissingWeights
 from areca.interfaces import Backbone
-from areca.registry import Registry
+from areca.registry.registry import Registry
+from areca.run.config import parse_config
 from areca.specs import BackboneSpec
 from areca.testing import Subject, run
 from areca_hf import HFConfig
@@ -231,7 +231,7 @@ def test_what_the_hub_refuses_is_told_apart_from_a_hub_out_of_reach(monkeypatch,
     def refuse(*given, **options):
         raise answer.__new__(answer, "no")  # its initialiser wants a response of the library's HTTP client
 
-    monkeypatch.setattr(areca.hub, "snapshot_download", refuse)
+    monkeypatch.setattr(areca.hub.loading, "snapshot_download", refuse)
     with pytest.raises(error, match=rf"cannot have 'org/tiny' at revision 'main': {advice}"):
         load(model="org/tiny")
 

@@ -12,13 +12,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import areca
 import areca_hf
-from areca.config import parse_config
+from areca.artifacts.store import Store
 from areca.errors import MissingDependency
 from areca.interfaces import Backbone
 from areca.lm.model import SpeechLM
-from areca.pipeline import Pipeline
+from areca.pipeline.pipeline import Pipeline
+from areca.run.config import parse_config
 from areca.specs import BackboneSpec, Stream
-from areca.store import Store
 from areca.testing.corpus import write_corpus
 from areca.testing.tiny import tiny_backbone
 from areca_hf import HFConfig

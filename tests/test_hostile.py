@@ -22,22 +22,23 @@ _LONGEST_S = 20
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the program bounds its address space as Linux does")
-def test_every_attack_on_a_checkpoint_is_one_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("every", [6, pytest.param(1, marks=pytest.mark.slow)])
+def test_every_attack_on_a_checkpoint_is_one_error(tmp_path: Path, every: int) -> None:
     shutil.copytree(NANO, tmp_path / "checkpoint")
     (tmp_path / "mark").mkdir()
     time_s = np.arange(16_000) / 16_000
     soundfile.write(tmp_path / "in.wav", 0.3 * np.sin(600 * np.pi * time_s) * np.sin(6 * np.pi * time_s), 16_000)
     program = [sys.executable, str(Path(__file__).with_name("hostile.py"))]
-    places = [str(tmp_path / name) for name in ("checkpoint", "mark", "in.wav")]
+    places = [str(tmp_path / name) for name in ("checkpoint", "mark", "in.wav")] + [str(every)]
     environment = os.environ | {"ARECA_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [*program, *places], input="y\n" * 1000, capture_output=True, text=True, env=environment, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
     rows = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(rows) > 250
+    assert len(rows) > 250 / every
     assert [row for row in rows if row["name"] in _HARMLESS and row["said"] != "exit 0"] == []
-    assert {row["name"] for row in rows} > _HARMLESS
+    assert every > 1 or {row["name"] for row in rows} > _HARMLESS
     attacks = [row for row in rows if row["name"] not in _HARMLESS]
     assert [row for row in attacks if not _is_an_error(row["said"])] == []
     assert [row for row in attacks if row["took_s"] > _LONGEST_S] == []

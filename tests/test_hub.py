@@ -16,9 +16,9 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from areca.errors import InvalidArtifact, InvalidConfig
-from areca.hub import fast_tokenizer, guarded, load_pretrained
-from areca.tensors import TooLarge, bounded_building, read_module, read_tensors
-from areca.weights import read_header, stored_tensors
+from areca.hub.loading import fast_tokenizer, guarded, load_pretrained
+from areca.hub.tensors import TooLarge, bounded_building, read_module, read_tensors
+from areca.hub.weights import read_header, stored_tensors
 
 SIZES: dict[str, Any] = {
     "vocab_size": 300,

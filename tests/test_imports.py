@@ -17,7 +17,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from areca.registry import Entry, Registry
+from areca.registry.registry import Entry, Registry
 
 REPO = Path(__file__).parent.parent
 CORE = sorted((REPO / "core").rglob("*.py"))
@@ -58,6 +58,46 @@ def test_core_never_imports_a_plugin() -> None:
         for path in CORE
         for module in imported(path)
         if module.startswith("areca_") or module.partition(".")[0] in names
+    ]
+    assert guilty == []
+
+
+ROOMS = [
+    *("errors", "files", "component", "specs", "types", "options", "languages", "batching", "mel", "sound", "audio"),
+    *("rows", "tasks", "artifact", "manifest", "interfaces", "hub", "fitting", "registry", "scoring", "run"),
+    *("artifacts", "lm", "generation", "training", "pipeline", "system", "evaluation", "testing", "cli"),
+]
+"""What lies at the top of ``areca/``, modules and rooms: each imports only what stands before it, and itself."""
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else "areca"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_rooms_before_it(room: str) -> None:
+    top = REPO / "core" / "areca"
+    files = [top / f"{room}.py"] if (top / f"{room}.py").is_file() else sorted((top / room).rglob("*.py"))
+    assert files
+    allowed = {"areca", *ROOMS[: ROOMS.index(room) + 1]}
+    modules = {(path.name, m) for path in files for m in imported(path) if m == "areca" or m.startswith("areca.")}
+    assert sorted((name, m) for name, m in modules if room_of(m) not in allowed) == []
+
+
+def test_every_room_has_its_place() -> None:
+    top = REPO / "core" / "areca"
+    there = {p.stem for p in top.glob("*.py")} | {p.parent.name for p in top.glob("*/__init__.py")}
+    assert there - {"__init__", "__main__"} == set(ROOMS)
+
+
+def test_no_plugin_imports_another() -> None:
+    names = {package.name for package in PACKAGES}
+    guilty = [
+        f"{path.relative_to(REPO)}: {module}"
+        for package in PACKAGES
+        for path in package.rglob("*.py")
+        for module in imported(path)
+        if module.partition(".")[0] in names - {package.name}
     ]
     assert guilty == []
 

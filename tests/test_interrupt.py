@@ -17,14 +17,15 @@ import pytest
 import torch
 import yaml
 
-from areca.config import read_config
+from areca.artifact import PARTIAL, WORK
+from areca.artifacts.store import Store
+from areca.fitting.interrupt import Interrupted, deferred, raising
+from areca.fitting.unfinished import newest_state
 from areca.interfaces import Job
-from areca.interrupt import Interrupted, deferred, raising
 from areca.manifest import Manifest
-from areca.pipeline import Pipeline
-from areca.store import PARTIAL, WORK, Store
+from areca.pipeline.pipeline import Pipeline
+from areca.run.config import read_config
 from areca.testing.corpus import write_corpus
-from areca.unfinished import newest_state
 from areca_decoder import DecoderConfig
 from areca_decoder.model import Decoder
 from areca_units.masked_units import UsmV1
@@ -149,7 +150,7 @@ def test_a_fit_saves_at_the_step_that_it_reports_and_ends_the_same(
 
 WAITING = """
 import sys, time
-from areca.interrupt import deferred, raising
+from areca.fitting.interrupt import deferred, raising
 with raising():
     with {how}:
         print("ready", flush=True)

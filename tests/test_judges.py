@@ -12,8 +12,8 @@ import torch
 from areca.audio import conform
 from areca.errors import InvalidAudio, InvalidConfig, MissingDependency
 from areca.evaluation.judging import Clip, hear, heard_journal, open_judge
-from areca.evaluation.normalize import find_normaliser
-from areca.registry import Registry
+from areca.registry.registry import Registry
+from areca.scoring.normalize import find_normaliser
 from areca.types import Audio
 from areca_judges.grammar import RULES
 from areca_say.values import Value, everything
@@ -46,7 +46,7 @@ def espeak() -> dict[str, Audio]:
 
 @pytest.fixture(scope="module")
 def human() -> dict[str, Audio]:
-    from areca_asterisk.recordings import VOICES
+    from areca_say.asterisk.recordings import VOICES
     from areca_say.clips import clips
     from areca_say.human import Composition, Speaker
 

@@ -17,7 +17,7 @@ import areca_lyra
 from areca.component import Kind
 from areca.errors import InvalidAudio, InvalidCodes, InvalidConfig, MissingDependency
 from areca.options import build
-from areca.registry import Registry
+from areca.registry.registry import Registry
 from areca.testing import Subject, run
 from areca.testing.corpus import speak
 from areca.types import Audio, Codes
@@ -230,7 +230,7 @@ PROMPTS = ("conf-onlyperson", "vm-youhave", "queue-thankyou", "please-try-call-l
 @pytest.fixture(scope="module")
 def prompts() -> list[Audio]:
     """Some seconds of a human voice."""
-    from areca_asterisk.recordings import VOICES, Recordings
+    from areca_say.asterisk.recordings import VOICES, Recordings
 
     try:
         recordings = Recordings(VOICES["en"])

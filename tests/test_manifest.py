@@ -16,13 +16,14 @@ import pytest
 import soundfile
 import torch
 
-from areca import fragile
+from areca.artifact import seal
+from areca.artifacts.store import Store
 from areca.audio import write
 from areca.cli.data import data
 from areca.errors import InvalidArtifact, InvalidAudio, InvalidConfig, InvalidManifest, MissingDependency
 from areca.manifest import Manifest, Utterance, write_manifest
 from areca.options import file_hash
-from areca.store import Store, seal
+from areca.sound import fragile
 from areca.types import Audio
 
 RATE = 8_000

@@ -14,10 +14,10 @@ import pytest
 import sacrebleu
 
 from areca.errors import InvalidConfig, MissingDependency
-from areca.evaluation.metrics import character_errors, metrics, ratio, tokenizer_in, wilson, word_errors
-from areca.evaluation.options import EvaluationConfig
-from areca.evaluation.tokenize import bleu_tokenizer
 from areca.options import build
+from areca.run.options import EvaluationConfig
+from areca.scoring.bleu_tokenizers import bleu_tokenizer
+from areca.scoring.metrics import character_errors, metrics, ratio, tokenizer_in, wilson, word_errors
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven"]
 
@@ -154,7 +154,7 @@ def test_options_refuse_a_normaliser_that_is_none_without_torch() -> None:
         build(EvaluationConfig, {"normaliser": "basik"}, "evaluation")
     with pytest.raises(InvalidConfig, match="bleu_tokenize"):
         build(EvaluationConfig, {"bleu_tokenize": "moses"}, "evaluation")
-    code = "import sys, areca.evaluation.options as o; o.EvaluationConfig(); print(*sys.modules)"
+    code = "import sys, areca.run.options as o; o.EvaluationConfig(); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "numpy", "sacrebleu", "num2words"} & set(loaded)
 

@@ -7,8 +7,8 @@ import datetime
 import pytest
 
 from areca.errors import InvalidConfig
-from areca.evaluation.normalize import NORMALISERS, find_normaliser
-from areca.evaluation.spoken_lexicon import LANGUAGES, say
+from areca.scoring.normalize import NORMALISERS, find_normaliser
+from areca.scoring.spoken_lexicon import LANGUAGES, say
 from areca_say.values import Value, everything
 from areca_say.wording import text
 

@@ -25,12 +25,12 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from areca import audio
+from areca.artifacts.store import Store
 from areca.cli.app import app
 from areca.errors import StorageError
-from areca.faults import describe, storage_fault
-from areca.files import copy_folder, creating, explained, fitting_name, folder_name, locked, probe, replacing
+from areca.files.faults import describe, storage_fault
+from areca.files.writing import copy_folder, creating, explained, fitting_name, folder_name, locked, probe, replacing
 from areca.manifest import Manifest
-from areca.store import Store
 from areca.system import NANO, Result, System
 from areca.types import Audio
 
@@ -140,7 +140,7 @@ def test_names_fit_and_stay_apart(tmp_path: Path) -> None:
 
 def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
     with locked(tmp_path / ".lock", "busy"):
-        code = "from pathlib import Path; from areca.files import locked\n"
+        code = "from pathlib import Path; from areca.files.writing import locked\n"
         code += f"with locked(Path({str(tmp_path / '.lock')!r}), 'busy'): pass"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert done.returncode == 1 and done.stderr.endswith("areca.errors.StorageError: busy\n")

@@ -14,13 +14,13 @@ from transformers import AutoModelForCausalLM
 import areca_palm
 from areca.component import Kind
 from areca.errors import InvalidConfig
+from areca.fitting.text_lm.corpus import newline_id, train_tokenizer
 from areca.interfaces import Backbone, Job
 from areca.lm.model import SpeechLM
 from areca.manifest import Manifest, Utterance
-from areca.registry import Registry
+from areca.registry.registry import Registry
 from areca.specs import BackboneSpec, Stream
 from areca.testing import Subject, run
-from areca_decoder.text import newline_id, train_tokenizer
 from areca_palm import PalmConfig, resolved
 from areca_palm.model import NORM_EPSILON, Palm
 from areca_palm.sizes import PRESETS, Dimensions

@@ -11,10 +11,10 @@ import pytest
 
 from areca.component import Kind
 from areca.errors import IncompatibleParts, InvalidConfig, UnknownComponent
-from areca.parts import Part, resolve
-from areca.registry import Registry
+from areca.options import key_of
+from areca.registry.parts import Part, resolve
+from areca.registry.registry import Registry
 from areca.specs import TokenizerSpec
-from areca.store import key_of
 
 REGISTRY = Registry.discover()
 MFCC = {"name": "mfcc-kmeans", "clusters": 16}

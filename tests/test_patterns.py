@@ -7,19 +7,19 @@ import pytest
 import torch
 
 from areca.errors import IncompatibleParts, InvalidArtifact, InvalidCodes, InvalidConfig
-from areca.lm.orders import ORDERS
-from areca.lm.patterns import AudioFormat
+from areca.lm.patterns import CodeLayout
 from areca.lm.vocabulary import Vocabulary
+from areca.run.orders import ORDERS
 from areca.specs import Stream
 from areca.types import Codes
 
 
-def make(pattern: str, rates: tuple[float | None, ...], size: int = 2) -> AudioFormat:
+def make(pattern: str, rates: tuple[float | None, ...], size: int = 2) -> CodeLayout:
     streams = tuple(Stream(f"s-{k}", size + k, rate) for k, rate in enumerate(rates))
-    return AudioFormat(Vocabulary.make(10, "h", {"a": streams, "z": streams}), "a", streams, pattern)
+    return CodeLayout(Vocabulary.make(10, "h", {"a": streams, "z": streams}), "a", streams, pattern)
 
 
-def codes(form: AudioFormat, frames: int, seed: int = 0) -> Codes:
+def codes(form: CodeLayout, frames: int, seed: int = 0) -> Codes:
     g = torch.Generator().manual_seed(seed)
     pairs = zip(form.streams, form.per_frame, strict=True)
     return Codes(tuple(torch.randint(s.size, (n * frames,), generator=g) for s, n in pairs))
@@ -150,12 +150,12 @@ def test_rates_that_do_not_go_together() -> None:
 
 def test_json_round_trip() -> None:
     form = make("coarse-first", (25.0, 50.0))
-    assert AudioFormat.from_json(form.vocabulary, form.to_json()) == form
+    assert CodeLayout.from_json(form.vocabulary, form.to_json()) == form
     with pytest.raises(InvalidArtifact, match="role, pattern"):
-        AudioFormat.from_json(form.vocabulary, {"role": "a"})
+        CodeLayout.from_json(form.vocabulary, {"role": "a"})
 
 
 def test_a_format_of_another_size_than_the_vocabulary_is_refused() -> None:
     form = make("flatten", (25.0,))
     with pytest.raises(InvalidCodes, match="holds 2 codes"):
-        AudioFormat(form.vocabulary, "a", (Stream("s-0", 9, 25.0),), "flatten")
+        CodeLayout(form.vocabulary, "a", (Stream("s-0", 9, 25.0),), "flatten")

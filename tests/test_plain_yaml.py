@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from areca.config import read_config
 from areca.errors import ArecaError, InvalidConfig
+from areca.files.yaml_text import parse_yaml, read_pairs, read_yaml
 from areca.options import read_mapping
-from areca.plain_yaml import parse_yaml, read_pairs, read_yaml
-from areca.study import read_study
+from areca.run.config import read_config
+from areca.run.study import read_study
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12)

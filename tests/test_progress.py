@@ -10,25 +10,25 @@ from pathlib import Path
 import pytest
 import torch
 
-from areca.budget import Memory, budget
 from areca.cli import dry_run
-from areca.config import parse_config, read_config
 from areca.errors import ArecaError
+from areca.fitting.sampling import sample_features
 from areca.interfaces import Job, report_quota
 from areca.lm.model import SpeechLM
 from areca.manifest import Manifest, Utterance
 from areca.options import build
+from areca.pipeline import pace
+from areca.pipeline.budget import Memory, budget
+from areca.run.config import parse_config, read_config
+from areca.run.options import TrainingConfig
 from areca.specs import Stream, TokenizerSpec
 from areca.tasks import Field, Task
 from areca.testing.corpus import write_corpus
 from areca.testing.tiny import tiny_backbone
-from areca.training import pace
 from areca.training.examples import TaskRows, write_examples
-from areca.training.options import TrainingConfig
 from areca.types import Audio, Codes
 from areca_unitmel import UnitMelConfig
 from areca_unitmel.corpus import prepared
-from areca_units.sampling import sample_features
 
 Told = list[tuple[int, int, str]]
 
@@ -52,7 +52,7 @@ def frames(audios: list[Audio]) -> list[torch.Tensor]:
 
 def test_frames_to_cluster_are_at_most_those_of_the_corpus(corpus: Manifest, tmp_path: Path) -> None:
     told: Told = []
-    made = sample_features(corpus, frames, frames=200_000, job=job(tmp_path, told))
+    made = sample_features(corpus, frames, sample_rate_hz=16_000, frames=200_000, job=job(tmp_path, told))
     assert len(made) < 5_000
     assert told[-1] == (48, 48, "recordings to cluster")  # both sides of 24 rows
     assert {total for _, total, _ in told} == {48}
@@ -60,7 +60,7 @@ def test_frames_to_cluster_are_at_most_those_of_the_corpus(corpus: Manifest, tmp
 
 def test_frames_to_cluster_are_those_wanted_where_the_corpus_has_them(corpus: Manifest, tmp_path: Path) -> None:
     told: Told = []
-    assert len(sample_features(corpus, frames, frames=100, job=job(tmp_path, told))) == 100
+    assert len(sample_features(corpus, frames, sample_rate_hz=16_000, frames=100, job=job(tmp_path, told))) == 100
     assert told == [(100, 100, "frames to cluster")]
 
 
@@ -152,7 +152,7 @@ def test_a_model_that_does_not_fit_is_not_built(capsys: pytest.CaptureFixture[st
 def test_a_model_that_is_too_slow_here_is_not_built() -> None:
     """2.5 billion parameters may fit the memory, and a pass of them take minutes."""
     run = read_config(Path(__file__).parent.parent / "recipes" / "backbones" / "gemma.yaml")
-    training = build(TrainingConfig, run.training, "training")
+    training = run.training
     cost = replace(budget(run, training), memory=Memory(1, 1, 1))
     start_s = time.perf_counter()
     with pytest.raises(ArecaError, match=r"too large to be timed on cpu: its first passes would take \d+ s"):

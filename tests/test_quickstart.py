@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from areca import audio, quickstart
-from areca_asterisk.packages import ARCHIVES
+from areca import audio
+from areca.cli import quickstart
+from areca_say.asterisk.packages import ARCHIVES
 
 
 @pytest.fixture(scope="module")

@@ -15,12 +15,12 @@ from areca.cli.data import data
 from areca.cli.new import new
 from areca.cli.validate import validate
 from areca.component import Kind
-from areca.config import parse_config, read_config
 from areca.errors import QUOTED, ArecaError, clipped, quote
 from areca.manifest import Manifest
 from areca.options import read_mapping
-from areca.registry import Registry
-from areca.study import read_study
+from areca.registry.registry import Registry
+from areca.run.config import parse_config, read_config
+from areca.run.study import read_study
 from areca.tasks import Field, Task
 
 LONG = "x" * 10_000

@@ -17,7 +17,7 @@ SURVEY = """
 import json
 from areca.component import Kind
 from areca.errors import ArecaError
-from areca.registry import Registry
+from areca.registry.registry import Registry
 
 registry = Registry.discover()
 
@@ -151,7 +151,7 @@ def test_allow_list(make_world: Callable[[], Any], plugin_code: str) -> None:
     world = make_world()
     world.distribution("one", {"one": plugin_code + HOOK.format("row('one')")})
     world.distribution("two", {"two": plugin_code + HOOK.format("row('two')"), "raises": "raise RuntimeError"})
-    names = "import json; from areca.registry import Registry; r = Registry.discover()\n"
+    names = "import json; from areca.registry.registry import Registry; r = Registry.discover()\n"
     names += "print(json.dumps([[e.component.name for e in r.entries()], len(r.broken)]))"
     assert world.python(names, ARECA_PLUGINS="one") == [["one"], 0]
     assert world.python(names, ARECA_PLUGINS=" two,raises") == [["two"], 1]
@@ -161,7 +161,7 @@ def test_allow_list(make_world: Callable[[], Any], plugin_code: str) -> None:
 def test_trace_says_what_is_loaded_and_how_long_it_took(make_world: Callable[[], Any], plugin_code: str) -> None:
     world = make_world()
     world.distribution("one", {"one": plugin_code + HOOK.format("row('one')"), "raises": "raise RuntimeError"})
-    code = "from areca.registry import Registry; from areca.component import Kind\n"
+    code = "from areca.registry.registry import Registry; from areca.component import Kind\n"
     code += "r = Registry.discover(); r.find(Kind.TOKENIZER, 'one').target()"
     (world.site / "one_model.py").write_text("class Model: pass")
     quiet = world.run("-c", code, ARECA_PLUGINS="one,raises")
@@ -178,7 +178,7 @@ import json, sys
 from pathlib import Path
 from areca.component import Kind
 from areca.errors import ArecaError
-from areca.registry import Registry
+from areca.registry.registry import Registry
 
 def outcome(*plugins, root=Path("research")):
     try:
@@ -197,7 +197,7 @@ def test_research_code_comes_in_by_file_and_by_module(world: Any, plugin_code: s
     found = world.python(
         LOCAL
         + """
-from areca.parts import resolve
+from areca.registry.parts import resolve
 registry = Registry.discover(["./my_codec.py"], root=Path("research"))
 part = resolve(registry, Kind.TOKENIZER, {"name": "my-codec", "size": 5}, role="speech")
 print(json.dumps({
@@ -228,7 +228,7 @@ def test_research_code_that_was_changed_is_another_part(world: Any, plugin_code:
         found = world.python(
             LOCAL
             + """
-from areca.parts import resolve
+from areca.registry.parts import resolve
 registry = Registry.discover(["./my_codec.py"], root=Path("research"))
 print(json.dumps(resolve(registry, Kind.TOKENIZER, {"name": "my-codec"}, role="speech").key(None, 0)))
 """

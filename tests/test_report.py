@@ -17,9 +17,9 @@ from areca.errors import InvalidArtifact
 from areca.evaluation.evaluate import question_path
 from areca.evaluation.folder import RESULTS
 from areca.evaluation.listening import INLINE_BYTES, Example, Line, Player, listening_page
-from areca.evaluation.metrics import metrics, wilson
 from areca.evaluation.report import CEILING, SCORES, SPEED, tables, write_report
 from areca.evaluation.results import ResultRow, write_results
+from areca.scoring.metrics import metrics, wilson
 from areca.types import Audio
 
 METRICS = ("exact", "wer", "cer", "bleu", "chrf")

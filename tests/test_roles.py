@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import areca
-from areca.config import parse_config
-from areca.generation.decoding import Decoding
-from areca.pipeline import Pipeline
-from areca.store import Store
+from areca.artifacts.store import Store
+from areca.pipeline.pipeline import Pipeline
+from areca.run.config import parse_config
+from areca.run.options import Decoding
 from areca.system import System
 
 CLUSTERS = 16

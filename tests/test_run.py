@@ -23,14 +23,14 @@ from typer.testing import CliRunner
 
 import areca
 from areca import audio
+from areca.artifacts.store import Store
 from areca.cli.app import app
-from areca.config import InputConfig, parse_config
 from areca.errors import ArecaError, ArecaWarning, InvalidAudio, InvalidConfig, UnknownComponent
 from areca.evaluation.inputs import open_inputs
-from areca.generation.decoding import Decoding
 from areca.interfaces import Progress, no_progress
-from areca.pipeline import Pipeline
-from areca.store import Store
+from areca.pipeline.pipeline import Pipeline
+from areca.run.config import parse_config
+from areca.run.options import Decoding, InputConfig
 from areca.system import System
 from areca.types import Audio
 

@@ -15,18 +15,18 @@ import pytest
 import torch
 
 from areca import Kind
+from areca.artifact import Artifact
 from areca.audio import write
 from areca.errors import ArecaError, ArecaWarning, InvalidConfig, MissingDependency
 from areca.interfaces import Job
 from areca.manifest import Manifest
 from areca.options import build
-from areca.parts import resolve
-from areca.registry import Registry
-from areca.store import Artifact
+from areca.registry.parts import resolve
+from areca.registry.registry import Registry
 from areca.types import Audio
-from areca_asterisk.packages import SOUNDS, unpacked
-from areca_asterisk.recordings import OTHER_VOICES, VOICES
 from areca_say import LANGUAGES, VARIANTS, SayConfig
+from areca_say.asterisk.packages import SOUNDS, unpacked
+from areca_say.asterisk.recordings import OTHER_VOICES, VOICES
 from areca_say.clips import clips
 from areca_say.dataset import Say
 from areca_say.human import Speaker

@@ -11,13 +11,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import recording
 import torch
+from tests import recording
 from typer.testing import CliRunner
 
 import areca
 from areca import audio
-from areca.checkpoint import held_parts, open_checkpoint
+from areca.artifacts.checkpoint import held_parts, open_checkpoint
 from areca.cli.app import app
 from areca.errors import ArecaWarning
 from areca.system import NANO, System

@@ -18,17 +18,17 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import PreTrainedTokenizerFast
 
 import areca
-from areca.config import parse_config
+from areca.artifacts.store import Store
 from areca.errors import ArecaWarning, IncompatibleParts, TextLost
 from areca.evaluation.answering import answer_rows, answers_journal
-from areca.evaluation.options import EvaluationConfig
 from areca.interfaces import Backbone
 from areca.lm.model import SpeechLM
 from areca.lm.text import TextTokenizer
 from areca.manifest import Manifest, Utterance, write_manifest
-from areca.pipeline import Pipeline
+from areca.pipeline.pipeline import Pipeline
+from areca.run.config import parse_config
+from areca.run.options import EvaluationConfig
 from areca.specs import Stream
-from areca.store import Store
 from areca.system import NANO, System
 from areca.tasks import Field, Task
 from areca.testing.tiny import tiny_backbone

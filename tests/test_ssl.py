@@ -21,10 +21,11 @@ import areca_ssl
 from areca.audio import write
 from areca.component import Kind
 from areca.errors import ArecaError, InvalidAudio, InvalidConfig
+from areca.fitting.kmeans import fit_kmeans
 from areca.interfaces import Job
 from areca.manifest import Manifest, Utterance, write_manifest
 from areca.options import build, canonical
-from areca.registry import Registry
+from areca.registry.registry import Registry
 from areca.specs import Stream, TokenizerSpec
 from areca.testing import Subject, run
 from areca.types import Audio
@@ -33,7 +34,6 @@ from areca_ssl.checkpoint import pretrained
 from areca_ssl.model import SslUnits, open_encoder
 from areca_ssl.waves import WaveEncoder
 from areca_ssl.windows import cut, pooled
-from areca_units.kmeans import fit_kmeans
 
 CPU = torch.device("cpu")
 RATE_HZ = 16_000

@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 
+from areca.artifact import META, WORK, Artifact, seal
+from areca.artifacts.store import Store
 from areca.errors import ArecaWarning, InvalidArtifact
-from areca.store import META, WORK, Artifact, Store, key_of, seal
+from areca.options import key_of
 
 RECIPE = {"component": "tokenizer:x", "config": {"clusters": 8}, "seed": 0}
 KEY = key_of(RECIPE)
@@ -24,7 +26,7 @@ KEY = key_of(RECIPE)
 BUILDER = """
 import os, sys, time
 from pathlib import Path
-from areca.store import Store
+from areca.artifacts.store import Store
 
 root, log, wait_s = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
 

@@ -14,9 +14,9 @@ import yaml
 
 from areca.errors import InvalidConfig
 from areca.evaluation.comparison import comparison
-from areca.evaluation.metrics import metrics
 from areca.evaluation.results import ResultRow
-from areca.study import merged, read_study
+from areca.run.study import merged, read_study
+from areca.scoring.metrics import metrics
 from areca.testing.corpus import write_corpus
 
 RECIPES = Path(__file__).parents[1] / "recipes" / "ablations"
@@ -68,7 +68,7 @@ def test_cells_are_all_combinations_under_every_seed(tmp_path: Path) -> None:
         (f"{units}, {rows}", seed) for units in ("few", "many") for rows in ("zero", "mean") for seed in (0, 3)
     ]
     few, many = cells[1].run, cells[-1].run
-    assert (few.seed, few.lm.init, few.training["steps"]) == (3, "zero", 2)
+    assert (few.seed, few.lm.init, few.training.steps) == (3, "zero", 2)
     assert [run.tokenizers["speech"].spec.streams[0].size for run in (few, many)] == [8, 16]
     assert few.data == tmp_path / "corpus" / "manifest.jsonl", "from the base's folder"
 

@@ -7,7 +7,7 @@ from areca import Kind
 from areca.errors import IncompatibleParts, InvalidCodes, InvalidConfig
 from areca.languages import LANGUAGES, language_code, language_name
 from areca.manifest import Utterance
-from areca.registry import Registry
+from areca.registry.registry import Registry
 from areca.specs import TaskSpec
 from areca.tasks import AudioSegment, Field, Task, TextSegment, chain, values_of
 from areca.types import Codes

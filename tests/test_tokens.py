@@ -12,17 +12,17 @@ import pyarrow as pa
 import pytest
 import torch
 
-from areca import audio, tokens
+from areca import audio
+from areca.artifacts import tokens
+from areca.artifacts.loader import PartLoader
+from areca.artifacts.store import Store
+from areca.artifacts.tokens import prefetch, tokenize
 from areca.component import Kind
 from areca.errors import InvalidAudio, InvalidManifest
-from areca.fitting import Workshop
 from areca.manifest import Manifest, Utterance, write_manifest
-from areca.parts import Part, resolve
-from areca.prefetch import ahead
-from areca.registry import Registry
-from areca.store import Store
+from areca.registry.parts import Part, resolve
+from areca.registry.registry import Registry
 from areca.testing.corpus import write_corpus
-from areca.tokens import tokenize
 from areca.types import Audio
 
 
@@ -37,18 +37,18 @@ def part() -> Part:
 
 
 @pytest.fixture(scope="module")
-def fitted(corpus: Manifest, part: Part, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    shop = Workshop(Store(tmp_path_factory.mktemp("store")), data=corpus)
+def fitted(corpus: Manifest, part: Part, tmp_path_factory: pytest.TempPathFactory) -> PartLoader:
+    shop = PartLoader(Store(tmp_path_factory.mktemp("store")), data=corpus)
     shop.instance(part)
     return shop
 
 
 @pytest.fixture
-def shop(fitted: Workshop, part: Part, tmp_path: Path) -> Workshop:
+def shop(fitted: PartLoader, part: Part, tmp_path: Path) -> PartLoader:
     """A store without tokens, and the fitted tokenizer."""
     artifact = fitted.artifact(part)
     assert artifact is not None
-    return Workshop(Store(tmp_path / "store"), data=fitted.data, artifacts={part.role: artifact})
+    return PartLoader(Store(tmp_path / "store"), data=fitted.data, artifacts={part.role: artifact})
 
 
 def hash_of(sound: Audio) -> str:
@@ -56,16 +56,16 @@ def hash_of(sound: Audio) -> str:
     return hashlib.sha256(text + sound.samples.numpy().tobytes()).hexdigest()
 
 
-def shards(shop: Workshop) -> list[Path]:
+def shards(shop: PartLoader) -> list[Path]:
     return sorted(shop.store.root.glob("*/*.arrow"))
 
 
-def contents(shop: Workshop) -> dict[str, str]:
+def contents(shop: PartLoader) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in shards(shop)}
 
 
 @pytest.mark.parametrize("column", ["audio", "target_audio"])
-def test_codes_are_the_tokenizers_own(column: Any, corpus: Manifest, part: Part, shop: Workshop) -> None:
+def test_codes_are_the_tokenizers_own(column: Any, corpus: Manifest, part: Part, shop: PartLoader) -> None:
     table = tokenize(corpus, column, part, shop)
     assert list(table) == [row.id for row in corpus.rows]
     read = corpus.audio if column == "audio" else corpus.target_audio
@@ -79,13 +79,13 @@ def test_codes_are_the_tokenizers_own(column: Any, corpus: Manifest, part: Part,
     assert same / frames >= 0.999
 
 
-def test_rows_hold_the_hash_of_samples_rate_and_channels(corpus: Manifest, part: Part, shop: Workshop) -> None:
+def test_rows_hold_the_hash_of_samples_rate_and_channels(corpus: Manifest, part: Part, shop: PartLoader) -> None:
     tokenize(corpus, "audio", part, shop)
     rows = pa.ipc.open_file(pa.memory_map(str(shards(shop)[0]))).read_all().to_pylist()
     assert [row["samples_sha256"] for row in rows[:3]] == [hash_of(corpus.audio(r)) for r in corpus.rows[:3]]
 
 
-def test_a_recording_that_rows_share_is_encoded_once(corpus: Manifest, part: Part, shop: Workshop) -> None:
+def test_a_recording_that_rows_share_is_encoded_once(corpus: Manifest, part: Part, shop: PartLoader) -> None:
     row = corpus.rows[0]
     rows = (row, dataclasses.replace(row, id="again"), dataclasses.replace(row, id="part", duration_s=0.5))
     shared = Manifest((*rows, corpus.rows[1]), corpus.root)
@@ -95,7 +95,7 @@ def test_a_recording_that_rows_share_is_encoded_once(corpus: Manifest, part: Par
     assert abs(len(table["part"].streams[0]) - 12.5) <= 2
 
 
-def test_made_once(corpus: Manifest, part: Part, shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_made_once(corpus: Manifest, part: Part, shop: PartLoader, monkeypatch: pytest.MonkeyPatch) -> None:
     tokenize(corpus, "audio", part, shop)
     before = contents(shop)
     monkeypatch.setattr(tokens, "_table", None)
@@ -104,7 +104,7 @@ def test_made_once(corpus: Manifest, part: Part, shop: Workshop, monkeypatch: py
 
 
 def test_an_interrupted_run_goes_on_and_ends_the_same(
-    corpus: Manifest, part: Part, shop: Workshop, monkeypatch: pytest.MonkeyPatch
+    corpus: Manifest, part: Part, shop: PartLoader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tokens, "WINDOW_S", 8.0)
     tokenize(corpus, "audio", part, shop)
@@ -137,18 +137,18 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
 
 
 def test_other_data_and_another_tokenizer_have_tokens_of_their_own(
-    corpus: Manifest, part: Part, shop: Workshop, fitted: Workshop
+    corpus: Manifest, part: Part, shop: PartLoader, fitted: PartLoader
 ) -> None:
     tokenize(corpus, "audio", part, shop)
     tokenize(corpus.select(split="train"), "audio", part, shop)
     assert len(shop.store.directories()) == 2
     other = resolve(Registry.discover(), Kind.TOKENIZER, {"name": "mfcc-kmeans", "clusters": 8}, role="speech")
-    found = tokenize(corpus, "audio", other, Workshop(shop.store, data=fitted.data))
+    found = tokenize(corpus, "audio", other, PartLoader(shop.store, data=fitted.data))
     assert len(shop.store.directories()) == 4, "the tokenizer and its tokens"
     assert max(int(codes.streams[0].max()) for codes in found.values()) == 7
 
 
-def test_a_bad_recording_is_named(part: Part, shop: Workshop, corpus: Manifest, tmp_path: Path) -> None:
+def test_a_bad_recording_is_named(part: Part, shop: PartLoader, corpus: Manifest, tmp_path: Path) -> None:
     audio.write(tmp_path / "good.wav", corpus.audio(corpus.rows[0]))
     (tmp_path / "bad.wav").write_bytes((tmp_path / "good.wav").read_bytes())
     rows = [Utterance(id="fine", audio="good.wav"), Utterance(id="broken", audio="bad.wav")]
@@ -160,14 +160,14 @@ def test_a_bad_recording_is_named(part: Part, shop: Workshop, corpus: Manifest, 
         tokenize(manifest, "audio", part, shop)
 
 
-def test_a_column_that_no_row_has(part: Part, shop: Workshop, corpus: Manifest) -> None:
+def test_a_column_that_no_row_has(part: Part, shop: PartLoader, corpus: Manifest) -> None:
     rows = tuple(dataclasses.replace(row, target_audio=None) for row in corpus.rows)
     with pytest.raises(InvalidManifest, match="no row has target_audio"):
         tokenize(Manifest(rows, corpus.root), "target_audio", part, shop)
 
 
 def test_ahead_keeps_order_raises_in_place_and_stops() -> None:
-    assert list(ahead(range(50))) == list(range(50))
+    assert list(prefetch(range(50))) == list(range(50))
 
     def failing() -> Any:
         yield 1
@@ -175,7 +175,7 @@ def test_ahead_keeps_order_raises_in_place_and_stops() -> None:
 
     seen = []
     with pytest.raises(ValueError, match="here"):
-        for item in ahead(failing()):
+        for item in prefetch(failing()):
             seen.append(item)
     assert seen == [1]
 
@@ -186,7 +186,7 @@ def test_ahead_keeps_order_raises_in_place_and_stops() -> None:
             made.append(number)
             yield number
 
-    feed = ahead(endless())
+    feed = prefetch(endless())
     assert next(feed) == 0
     feed.close()  # type: ignore[attr-defined]
     assert len(made) < 10

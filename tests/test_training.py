@@ -22,11 +22,11 @@ from areca.errors import ArecaError, InvalidConfig
 from areca.lm.model import SpeechLM
 from areca.manifest import Manifest, Utterance
 from areca.options import build, canonical
+from areca.run.options import TrainingConfig
 from areca.specs import Stream
 from areca.tasks import Field, Task
 from areca.testing.tiny import tiny_backbone
 from areca.training.examples import Examples, TaskRows, collate, write_examples
-from areca.training.options import TrainingConfig
 from areca.training.train import mean_loss, train
 from areca.types import Codes
 

@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 
-from areca import tokens
-from areca.config import RunConfig, parse_config
+from areca.artifact import PARTIAL, WORK, Artifact
+from areca.artifacts import tokens
+from areca.artifacts.store import Store
 from areca.errors import ArecaWarning
+from areca.fitting.unfinished import SEAL, intact, new_state, newest_state, seal_files, seal_of
 from areca.interfaces import Progress
-from areca.pipeline import Pipeline
-from areca.store import PARTIAL, WORK, Artifact, Store
-from areca.unfinished import SEAL, intact, new_state, newest_state, seal_files, seal_of
+from areca.pipeline.pipeline import Pipeline
+from areca.run.config import RunConfig, parse_config
 
 RUN: dict[str, Any] = {
     "name": "unfinished",

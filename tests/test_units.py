@@ -14,17 +14,21 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from areca.artifacts.loader import PartLoader
+from areca.artifacts.store import Store
 from areca.audio import write
+from areca.batching import pad_batch
 from areca.component import Kind
 from areca.errors import IncompatibleParts, InvalidAudio, InvalidCodes
-from areca.fitting import Workshop
+from areca.fitting.kmeans import assign, fit_kmeans
+from areca.fitting.loop import scheduled
+from areca.fitting.sampling import read_recording, sample_features
 from areca.interfaces import Job
 from areca.manifest import Manifest, Utterance, write_manifest
 from areca.options import build
-from areca.parts import resolve
-from areca.registry import Registry
+from areca.registry.parts import resolve
+from areca.registry.registry import Registry
 from areca.specs import Stream, TokenizerSpec
-from areca.store import Store
 from areca.testing.corpus import write_corpus
 from areca.types import Audio, Codes
 from areca_units import dedup_spec, sampling, units_spec, usm_v2
@@ -33,12 +37,10 @@ from areca_units.bottleneck import Fsq, Vq, unevenness
 from areca_units.ctc import Alphabet, CtcModel, train_ctc
 from areca_units.dedup import Dedup, deduplicate, expand
 from areca_units.encoder import Encoder, encoder_of
-from areca_units.features import mel_of, normalise, padded
-from areca_units.kmeans import assign, fit_kmeans
+from areca_units.features import mel_of, normalise
 from areca_units.mfcc import MfccKmeans, mfcc
 from areca_units.options import DedupConfig, EncoderConfig, MfccKmeansConfig, UsmV1Config, UsmV2Config
-from areca_units.sampling import read, sample_features
-from areca_units.training import balanced, batches, schedule
+from areca_units.training import balanced, batches
 from areca_units.usm_v2 import UsmV2
 
 CPU = torch.device("cpu")
@@ -167,9 +169,11 @@ def test_kmeans_refuses_more_clusters_than_points() -> None:
 def test_what_is_clustered_is_of_both_sides_each_recording_once(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus")
     job = Job(tmp_path, 0, CPU)
-    lengths = sample_features(corpus, lambda audios: [torch.tensor([a.seconds]) for a in audios], frames=99, job=job)
+    lengths = sample_features(
+        corpus, lambda audios: [torch.tensor([a.seconds]) for a in audios], sample_rate_hz=16_000, frames=99, job=job
+    )
     train = corpus.select(split="train")
-    both = [read(train, (row, column)).seconds for row in train.rows for column in ("audio", "target_audio")]
+    both = [read_recording(train, (row, column)).seconds for row in train.rows for column in ("audio", "target_audio")]
     assert sorted(lengths.tolist()) == pytest.approx(sorted(both))
 
 
@@ -186,12 +190,14 @@ def test_an_interrupted_pass_goes_on_where_it_was(corpus: Manifest, tmp_path: Pa
             raise KeyboardInterrupt
 
     (tmp_path / "straight").mkdir()
-    straight = sample_features(corpus, encode, frames=10**6, job=Job(tmp_path / "straight", 3, CPU))
+    straight = sample_features(
+        corpus, encode, sample_rate_hz=16_000, frames=10**6, job=Job(tmp_path / "straight", 3, CPU)
+    )
     assert heard == [8, 8, 8, 8, 8]
     heard.clear()
     with pytest.raises(KeyboardInterrupt):
-        sample_features(corpus, encode, frames=10**6, job=Job(tmp_path, 3, CPU, stop))
-    resumed = sample_features(corpus, encode, frames=10**6, job=Job(tmp_path, 3, CPU))
+        sample_features(corpus, encode, sample_rate_hz=16_000, frames=10**6, job=Job(tmp_path, 3, CPU, stop))
+    resumed = sample_features(corpus, encode, sample_rate_hz=16_000, frames=10**6, job=Job(tmp_path, 3, CPU))
     assert heard == [8, 8, 8, 8, 8]
     assert torch.equal(resumed, straight)
 
@@ -254,7 +260,7 @@ def test_augmentation_follows_its_generator_alone() -> None:
 
 
 def test_schedule_warms_up_and_ends_at_zero() -> None:
-    shares = [schedule(step, 200) for step in range(201)]
+    shares = [scheduled(step, 200) for step in range(201)]
     assert shares[0] == pytest.approx(0.1)
     assert max(shares) == pytest.approx(1.0)
     assert shares[105] == pytest.approx((1 + math.cos(math.pi * 95 / 190)) / 2)
@@ -278,7 +284,7 @@ def test_padding_changes_no_hidden_state(heads: int) -> None:
         torch.manual_seed(0)
         encoder = Encoder(inputs=80, width=32, layers=2, heads=heads, kernel=5, expansion=2, dropout=0.1).eval()
     items = [torch.randn(n, 80, generator=generator) for n in (1, 37, 150)]
-    batch, lengths = padded(items)
+    batch, lengths = pad_batch(items)
     together, frames = encoder(batch + 7.0 * (batch == 0), lengths)  # rubbish where the padding is
     assert frames.tolist() == [math.ceil(n / 4) for n in (1, 37, 150)]
     for item, hidden, count in zip(items, together, frames.tolist(), strict=True):
@@ -332,7 +338,7 @@ def test_units_are_the_nearest_centroids_of_what_the_encoder_says(
     config = dataclasses.replace(TINY, features=features, layer=1)
     tokenizer = fitted(UsmV2, config, corpus, tmp_path)
     audio = held_out(corpus)[0]
-    x, n = padded([normalise(mel_of(audio))])
+    x, n = pad_batch([normalise(mel_of(audio))])
     with torch.inference_mode():
         if features == "layer":
             said = tokenizer.model.encoder(x, n, 1)[0][0]
@@ -354,7 +360,7 @@ def test_units_are_the_codes_of_the_bottleneck(corpus: Manifest, tmp_path: Path,
     bottleneck = tokenizer.model.bottleneck
     units = tokenizer.encode([audio])[0].streams[0]
     with torch.inference_mode():
-        hidden = tokenizer.model.encoder(*padded([normalise(mel_of(audio))]))[0][0][: len(units)]
+        hidden = tokenizer.model.encoder(*pad_batch([normalise(mel_of(audio))]))[0][0][: len(units)]
         read = tokenizer.model.head(bottleneck(hidden)[0])
         from_units = tokenizer.model.head(bottleneck.up(tokenizer.centroids[units]))
     torch.testing.assert_close(read, from_units)
@@ -500,7 +506,7 @@ def test_a_killed_fit_goes_on_to_the_same_files(corpus: Manifest, tmp_path: Path
 
 
 def test_one_encoder_serves_any_number_of_units(corpus: Manifest, tmp_path: Path) -> None:
-    registry, shop = Registry.discover(), Workshop(Store(tmp_path), data=corpus, seed=3)
+    registry, shop = Registry.discover(), PartLoader(Store(tmp_path), data=corpus, seed=3)
 
     def made(clusters: int) -> Any:
         inner = {"name": "usm-v2", **dataclasses.asdict(dataclasses.replace(TINY, steps=1))}

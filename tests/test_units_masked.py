@@ -12,15 +12,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from areca.artifact import WORK
+from areca.batching import pad_batch
+from areca.fitting.resume import STATE
+from areca.fitting.unfinished import newest_state
 from areca.interfaces import Job
 from areca.manifest import Manifest
 from areca.options import build
-from areca.resume import STATE
-from areca.store import WORK
 from areca.testing.corpus import write_corpus
-from areca.unfinished import newest_state
 from areca_units.best_rq import BestRq, train_best_rq
-from areca_units.features import mel_of, normalise, padded
+from areca_units.features import mel_of, normalise
 from areca_units.masked_units import UsmV1, W2vBertNano
 from areca_units.masking import masked_spans
 from areca_units.options import MaskedConfig, UsmV1Config, W2vBertNanoConfig
@@ -135,7 +136,7 @@ def test_contrastive_loss_is_that_of_a_plain_loop() -> None:
 def test_w2v_bert_trains_every_weight(corpus: Manifest) -> None:
     torch.manual_seed(0)
     model = W2vBert(KINDS[1][1])  # type: ignore[arg-type]
-    x, lengths = padded([normalise(mel_of(corpus.audio(row))) for row in corpus.rows[:3]])
+    x, lengths = pad_batch([normalise(mel_of(corpus.audio(row))) for row in corpus.rows[:3]])
     masked = masked_spans(lengths // 4, x.shape[1] // 4, 0.4, 4, torch.Generator().manual_seed(0))
     contrast, named = model(x, lengths, masked, 0.0)
     (contrast + named).backward()
@@ -172,7 +173,7 @@ def test_it_fits_repeats_and_goes_on(
     audio = corpus.audio(corpus.rows[0])
     units = tokenizer.encode([audio])[0].streams[0]
     assert abs(len(units) - 25 * audio.seconds) <= 2
-    x, n = padded([normalise(mel_of(audio))])
+    x, n = pad_batch([normalise(mel_of(audio))])
     said = tokenizer.model(x, n, 1)[0][0, : len(units)]
     assert torch.equal(units, torch.cdist(said, tokenizer.centroids).argmin(1))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from areca.component import PLUGIN_API, Component, Kind, added, run_seed, runtime
-from areca.hookspecs import hookimpl
+from areca.registry.hooks import hookimpl
 
 __version__ = "0.1.0"
 __all__ = ["PLUGIN_API", "Component", "Kind", "added", "hookimpl", "load", "run_seed", "runtime"]

@@ -11,11 +11,11 @@ from pathlib import Path
 import soundfile
 import torch
 
-from areca.decoding import LONGEST_S, MOST_SAMPLES, Part, decode, refuse_large
 from areca.errors import InvalidAudio
-from areca.files import replacing
-from areca.hearing import mixed, require_level
-from areca.resampling import resampled, resampled_length
+from areca.files.writing import replacing
+from areca.sound.decoding import LONGEST_S, MOST_SAMPLES, Part, decode, refuse_large
+from areca.sound.hearing import mixed, require_level
+from areca.sound.resampling import resampled, resampled_length
 from areca.types import Audio
 
 __all__ = [

@@ -10,7 +10,7 @@ keeps it, so that it loads what it was made with::
 
     pinned(config) -> config
 
-A backbone's target may also say its architecture without weights, for a dry run: see `areca.budget`::
+A backbone's target may also say its architecture without weights, for a dry run: see `areca.pipeline.budget`::
 
     architecture(config) -> transformers.PreTrainedConfig
 
@@ -20,15 +20,16 @@ a component without the tag ``fit``. Randomness comes from ``job.seed`` or a giv
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 
+from areca.artifact import WORK
 from areca.specs import Spec
-from areca.store import WORK
 from areca.types import Audio, Codes, VoicePrompt
 
 
@@ -41,6 +42,15 @@ class Progress(Protocol):
 
 def no_progress(done: int, total: int, message: str = "") -> None:
     """Ignore progress."""
+
+
+Stage = Callable[[str], AbstractContextManager[Progress]]
+"""Given a label of what is about to be made, returns a context in which its progress is shown."""
+
+
+def silent(label: str) -> AbstractContextManager[Progress]:
+    """Show nothing: the `Stage` of those who give none."""
+    return nullcontext(no_progress)
 
 
 def report_quota(

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from areca.artifact import Artifact
 from areca.audio import read as read_audio
 from areca.errors import InvalidArtifact, InvalidAudio, InvalidManifest, MissingDependency, clipped, quote
-from areca.files import replacing
-from areca.foreign import require_manifest
-from areca.manifest_columns import Utterance, parse
-from areca.manifest_lines import lines_of, plain_name
-from areca.manifest_rows import Depth, Files
+from areca.files.writing import replacing
+from areca.options import file_hash
+from areca.rows.checks import Depth, Files
+from areca.rows.columns import Utterance, parse
+from areca.rows.foreign import require_manifest
+from areca.rows.lines import lines_of, plain_name
 from areca.types import Audio
 
 __all__ = ["Manifest", "Utterance", "good_rows_path", "write_manifest"]
@@ -202,9 +204,6 @@ def _made_key(path: Path) -> str | None:
     meta = path.parent / _MADE
     if not meta.is_file():
         return None
-    from areca.options import file_hash
-    from areca.store import Artifact
-
     artifact = Artifact.open(path.parent, verify=False)
     hashes = artifact.files
     own = f"to use what is there as data of your own: remove {meta}"

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import inspect
 import itertools
+import json
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ def build(cls: type[T], values: Mapping[str, Any], where: str, *, root: Path | N
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    from areca.references import check_no_references
+    from areca.files.references import check_no_references
 
     check_no_references(values, where)
     hints = get_type_hints(cls)
@@ -90,7 +91,7 @@ def read_mapping(text: str, where: str) -> Mapping[str, Any]:
     Raises:
         InvalidConfig: it is none.
     """
-    from areca.plain_yaml import parse_yaml  # `areca list` does without YAML
+    from areca.files.yaml_text import parse_yaml  # `areca list` does without YAML
 
     value = parse_yaml(text, f"{where} {quote(text)}")
     if not isinstance(value, Mapping):
@@ -228,3 +229,9 @@ def file_hash(path: Path) -> str:
     """Return the sha256 of a file's bytes."""
     with path.open("rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def key_of(recipe: Mapping[str, Any]) -> str:
+    """Return the sha256 of `recipe` as canonical JSON: sorted keys, no spaces, no NaN."""
+    text = json.dumps(recipe, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

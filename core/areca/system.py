@@ -11,23 +11,23 @@ from typing import Any
 
 import torch
 
-from areca.arrays import is_recording
+from areca.artifacts.checkpoint import Checkpoint, open_checkpoint
+from areca.artifacts.loader import PartLoader
+from areca.artifacts.store import Store
 from areca.audio import conform
-from areca.checkpoint import Checkpoint, open_checkpoint
 from areca.component import Kind
-from areca.devices import usable
 from areca.errors import ArecaError, ArecaWarning, InvalidArtifact, InvalidConfig, quote
-from areca.fitting import Workshop
-from areca.generation.batch import Asked, Batch
-from areca.generation.decoding import Decoding
+from areca.generation.batch import Batch, Instruction
 from areca.generation.generate import Generated
-from areca.hearing import trim_silence
+from areca.generation.requests import Request, Result, Sound, check_texts, input_kind, languages_of, read_sound
 from areca.lm.model import SpeechLM
 from areca.lm.spelling import warn_of_texts
-from areca.parts import Part, resolve
-from areca.questions import Question, Result, Sound, check_texts, input_kind, languages_of, read_sound
+from areca.registry.parts import Part, resolve
+from areca.run.devices import usable
+from areca.run.options import Decoding
+from areca.sound.arrays import is_recording
+from areca.sound.hearing import trim_silence
 from areca.specs import TokenizerSpec
-from areca.store import Store
 from areca.tasks import AudioSegment, Task, chain
 from areca.types import Audio, Codes, VoicePrompt
 
@@ -49,7 +49,7 @@ class System:
         self.lm = SpeechLM.load(checkpoint.lm, device)
         self.lm.model.eval()
         _check_streams(checkpoint, self.lm)
-        self._shop = Workshop(Store(), seed=self.run_config.seed, device=device, artifacts=checkpoint.parts)
+        self._loader = PartLoader(Store(), seed=self.run_config.seed, device=device, artifacts=checkpoint.parts)
         self._task_parts = {part.name: part for mix in self.run_config.tasks for part in reversed(mix.parts)}
 
     @property
@@ -72,7 +72,7 @@ class System:
     @cached_property
     def tokenizer(self) -> Any:
         """The tokenizer whose codes the LM reads."""
-        return self._shop.instance(self.run_config.tokenizers[self.run_config.lm.reads])
+        return self._loader.instance(self.run_config.tokenizers[self.run_config.lm.reads])
 
     @cached_property
     def vocoder(self) -> Any:
@@ -85,7 +85,7 @@ class System:
             raise InvalidConfig(
                 f"{self.checkpoint.directory}: has no vocoder, so it cannot speak; give 'vocoder:' to the run"
             )
-        return self._shop.instance(self.run_config.vocoder)
+        return self._loader.instance(self.run_config.vocoder)
 
     def task(self, name: str) -> Task:
         """Return a task, or a chain of tasks joined by ``+`` or ``,``.
@@ -94,7 +94,7 @@ class System:
             UnknownComponent: there is no task of that name.
         """
         names = [n.strip() for n in name.replace(",", "+").split("+")]
-        tasks = [self._shop.instance(self._task_part(n)) for n in names]
+        tasks = [self._loader.instance(self._task_part(n)) for n in names]
         if "+".join(names) not in self.tasks:
             warnings.warn(
                 f"task {quote(name)} is none that this checkpoint was trained for: {', '.join(self.tasks)}",
@@ -115,7 +115,7 @@ class System:
         text: str | Sequence[str] | None = None,
         **options: Any,
     ) -> Any:
-        """Answer one question, or a list of them.
+        """Answer one request, or a list of them.
 
         Args:
             task: ``asr``, ``ast``, ``s2st``, ``tts``, ``mt``, a plugin's, or a chain as ``asr+ast+s2st``.
@@ -152,7 +152,7 @@ class System:
         seed: int = 0,
         deliver: Callable[[Result], None] = lambda _: None,
     ) -> list[Result]:
-        """Answer questions. All of them are read before the first is answered: a bad one costs no answers.
+        """Answer requests. All of them are read before the first is answered: a bad one costs no answers.
 
         Args:
             task: as of `run`.
@@ -161,7 +161,7 @@ class System:
             target: language of the translation.
             voice: some seconds of the voice to speak in, where the vocoder takes one.
             decoding: how answers are chosen; None: greedily.
-            batch: questions answered at once.
+            batch: requests answered at once.
             seed: of sampling and of the vocoder.
             deliver: is given each answer as soon as its batch is answered: a later failure does not cost it.
 
@@ -170,45 +170,45 @@ class System:
             InvalidAudio: a recording that cannot be used; the message names it.
         """
         wanted = self.task(task)
-        asked = Asked(wanted, languages_of(wanted, source, target), decoding or Decoding())
+        instruction = Instruction(wanted, languages_of(wanted, source, target), decoding or Decoding())
         texts = check_texts(items) if input_kind(wanted) == "text" else []
-        warn_of_texts(self.lm.text_tokenizer, [wanted.header(asked.languages), *texts])
+        warn_of_texts(self.lm.text_tokenizer, [wanted.header(instruction.languages), *texts])
         voice_prompt = self._voice(wanted, voice)
         name = task.replace(",", "+").replace(" ", "")
         starts = range(0, len(items), batch)
-        batches = [self._ready(asked, items[start : start + batch]) for start in starts]
+        batches = [self._ready(instruction, items[start : start + batch]) for start in starts]
         results = []
         for start, ready in zip(starts, batches, strict=True):
-            for result in self._answer(asked, name, ready, voice_prompt, seed + start):
+            for result in self._answer(instruction, name, ready, voice_prompt, seed + start):
                 deliver(result)
                 results.append(result)
         return results
 
-    def _ready(self, asked: Asked, items: Sequence[Sound]) -> tuple[Batch, float]:
+    def _ready(self, instruction: Instruction, items: Sequence[Sound]) -> tuple[Batch, float]:
         """Return a batch, and the seconds that it took to make it."""
         start_s = time.perf_counter()
-        batch = Batch.of(self.lm, asked, self._questions(asked.task, items))
+        batch = Batch.of(self.lm, instruction, self._requests(instruction.task, items))
         return batch, time.perf_counter() - start_s
 
     def _answer(
-        self, asked: Asked, name: str, ready: tuple[Batch, float], voice: VoicePrompt | None, seed: int
+        self, instruction: Instruction, name: str, ready: tuple[Batch, float], voice: VoicePrompt | None, seed: int
     ) -> list[Result]:
         start_s, (batch, took_s) = time.perf_counter(), ready
-        answers = batch.answers(self.lm, asked, seed)
+        answers = batch.answers(self.lm, instruction, seed)
         codes = [_codes(answer) for answer in answers]
         audios = self._speak(codes, voice, seed)
         each_s = (took_s + time.perf_counter() - start_s) / len(answers)
         return [
-            Result(q.name, name, _texts(asked.task, answer), audio, code, any(answer.cut), each_s, q.trimmed_s)
-            for q, answer, audio, code in zip(batch.questions, answers, audios, codes, strict=True)
+            Result(q.name, name, _texts(instruction.task, answer), audio, code, any(answer.cut), each_s, q.trimmed_s)
+            for q, answer, audio, code in zip(batch.requests, answers, audios, codes, strict=True)
         ]
 
-    def _questions(self, task: Task, items: Sequence[Sound]) -> list[Question]:
+    def _requests(self, task: Task, items: Sequence[Sound]) -> list[Request]:
         if input_kind(task) == "text":
-            return [Question(text, text) for text in check_texts(items)]
+            return [Request(text, text) for text in check_texts(items)]
         heard = [self._heard(item, f"audio {number}") for number, item in enumerate(items, start=1)]
         codes = self.tokenizer.encode([audio for audio, _ in heard])
-        return [Question(a.name, c, a.seconds, trimmed) for (a, trimmed), c in zip(heard, codes, strict=True)]
+        return [Request(a.name, c, a.seconds, trimmed) for (a, trimmed), c in zip(heard, codes, strict=True)]
 
     def _heard(self, item: Sound, name: str) -> tuple[Audio, tuple[float, float]]:
         """Return a recording as the tokenizer wants it, and the seconds of silence that were cut off at its ends."""
@@ -263,11 +263,11 @@ def load(path: str | Path | None = None, *, device: torch.device | str = "cpu", 
 def _check_streams(checkpoint: Checkpoint, lm: SpeechLM) -> None:
     """Refuse an LM whose layout is of other audio than the run's tokenizers make."""
     run = checkpoint.run
-    for role, form in ((run.lm.reads, lm.reads), (run.lm.writes, lm.writes)):
-        if (form.role, form.streams, form.pattern) != (role, run.streams(role), run.lm.pattern):
+    for role, layout in ((run.lm.reads, lm.reads), (run.lm.writes, lm.writes)):
+        if (layout.role, layout.streams, layout.pattern) != (role, run.streams(role), run.lm.pattern):
             raise InvalidArtifact(
                 f"{checkpoint.directory}: its tokenizer {role!r} makes {' + '.join(map(str, run.streams(role)))}, "
-                f"the LM was made for {quote(' + '.join(map(str, form.streams)))} of {quote(form.role)}"
+                f"the LM was made for {quote(' + '.join(map(str, layout.streams)))} of {quote(layout.role)}"
             )
 
 

@@ -13,7 +13,7 @@ from areca.specs import TaskSpec, check_chain
 from areca.types import Codes
 
 if TYPE_CHECKING:
-    from areca.manifest import Utterance
+    from areca.rows.columns import Utterance
 
 __all__ = [
     "LANGUAGES",

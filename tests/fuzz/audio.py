@@ -16,7 +16,7 @@ from tests.fuzz.inputs import Input
 from tests.fuzz.mutate import NUMBERS, damaged
 
 from areca.audio import conform, header, read
-from areca.questions import read_sound
+from areca.generation.requests import read_sound
 
 INPUTS = 4500
 WRITES = False

@@ -16,7 +16,8 @@ from tests.fuzz.inputs import Input
 from tests.fuzz.mutate import VALUES, damaged, nested
 from tests.fuzz.yamls import HOSTILE, changed_yaml, random_place
 
-from areca.store import META, key_of
+from areca.artifact import META
+from areca.options import key_of
 from areca.system import NANO, load
 from areca.types import Audio
 

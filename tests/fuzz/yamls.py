@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from tests.fuzz.inputs import Input
 from tests.fuzz.mutate import VALUES, damaged, nested
 
-from areca.config import read_config
-from areca.resolved import resolved
-from areca.study import read_study
+from areca.run.config import read_config
+from areca.run.explicit import explicit_config
+from areca.run.study import read_study
 from areca.system import NANO
 
 INPUTS = 1700
@@ -119,4 +119,4 @@ def run(folder: Path, arguments: Any) -> None:
     else:
         run = read_config(path, arguments["overrides"])
         if run.backbone.name == "decoder":  # others may ask a hub for the commit that they name
-            resolved(run)
+            explicit_config(run)

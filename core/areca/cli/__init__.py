@@ -16,7 +16,7 @@ def main() -> None:
     """
     import sys
 
-    from areca.interrupt import Interrupted, raising
+    from areca.fitting.interrupt import Interrupted, raising
 
     try:
         with raising():

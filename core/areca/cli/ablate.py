@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from areca.cli import common
-from areca.cli.quiet import quiet
-from areca.files import locked, probe, write_text
-from areca.study import Cell, read_study
+from areca.cli.common import quiet
+from areca.files.writing import locked, probe, write_text
+from areca.run.study import Cell, read_study
 
 if TYPE_CHECKING:
     from areca.evaluation.report import Table
     from areca.manifest import Manifest
-    from areca.pipeline import Pipeline
+    from areca.pipeline.pipeline import Pipeline
 
 TABLE = "study.md"
 
@@ -59,9 +59,9 @@ def ablate(
 
 def _pipelines(cells: list[Cell], device: str) -> list[tuple[Cell, Pipeline]]:
     """Return what makes each cell; what is wrong with any is said here, and a manifest is read once."""
+    from areca.artifacts.store import Store
     from areca.evaluation.inputs import evaluation_of
-    from areca.pipeline import Pipeline
-    from areca.store import Store
+    from areca.pipeline.pipeline import Pipeline
 
     store = Store()
     manifests: dict[tuple[Path, Path | None], Manifest] = {}

@@ -20,7 +20,7 @@ def check(
     kind: common.OfKind = None,
 ) -> None:
     """Run the conformance kit on a component; exit code 1 if a check fails."""
-    from areca.plain_yaml import read_pairs
+    from areca.files.yaml_text import read_pairs
     from areca.testing import Skipped, Subject, run
 
     registry = common.registry()

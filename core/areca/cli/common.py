@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import deque
@@ -17,7 +18,7 @@ import typer
 from areca.component import Kind
 from areca.errors import AmbiguousComponent, InvalidConfig, UnknownComponent, quote, suggest
 from areca.options import read_mapping
-from areca.registry import Entry, Registry
+from areca.registry.registry import Entry, Registry
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -37,7 +38,7 @@ HowDecoded = Annotated[
 
 
 def _usable(device: str) -> str:
-    from areca.devices import require_alone, usable
+    from areca.run.devices import require_alone, usable
 
     require_alone()
     if device != "cpu":
@@ -217,3 +218,8 @@ class Lines(Reporter):
             return ""
         left_s = (now_s - start_s) * (self._total - done) / (done - start)
         return f"{timedelta(seconds=round(left_s))} left"
+
+
+def quiet() -> None:
+    """Switch off the bars that transformers draws for each file; call it before transformers is imported."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

@@ -12,14 +12,14 @@ import typer
 
 from areca.cli import common
 from areca.component import Kind
-from areca.devices import require_alone
 from areca.errors import InvalidArtifact, InvalidConfig, quote
-from areca.parts import Part, resolve
-from areca.plain_yaml import read_pairs
+from areca.files.yaml_text import read_pairs
+from areca.registry.parts import Part, resolve
+from areca.run.devices import require_alone
 
 if TYPE_CHECKING:
+    from areca.artifact import Artifact
     from areca.manifest import Manifest
-    from areca.store import Artifact
 
 _MANIFEST = (".jsonl", ".jsonl.gz")
 _OUTPUT = "folder to put the dataset in; of a manifest: another one beside it, to put its good rows in"
@@ -53,8 +53,8 @@ def data(
 
 def _put(part: Part, seed: int, folder: Path) -> Manifest:
     """Make the dataset and copy it into `folder`, unless it is there, whole and unchanged."""
-    from areca.files import copy_folder, creating, probe
-    from areca.store import META, Artifact
+    from areca.artifact import META, Artifact
+    from areca.files.writing import copy_folder, creating, probe
 
     if os.path.lexists(folder):
         found = _held(folder)
@@ -73,7 +73,7 @@ def _put(part: Part, seed: int, folder: Path) -> Manifest:
 
 def _held(folder: Path) -> Artifact | None:
     """Return the artifact that a folder holds, its files verified; None: it is no artifact's, or a changed one's."""
-    from areca.store import Artifact
+    from areca.artifact import Artifact
 
     try:
         return Artifact.open(folder)
@@ -112,16 +112,15 @@ def _require_free(output: Path) -> None:
 
 
 def _make(part: Part, seed: int) -> Manifest:
-    from areca.fitting import Workshop
-    from areca.store import Store
+    from areca.artifacts.loader import PartLoader
+    from areca.artifacts.store import Store
 
-    with common.progress(f"data {part.name}") as progress:
-        manifest: Manifest = Workshop(Store(), seed=seed, progress=progress).instance(part)
+    manifest: Manifest = PartLoader(Store(), seed=seed, stage=common.progress).instance(part)
     return manifest
 
 
 def _check(path: Path, output: Path | None, *, skip_bad: bool, root: Path | None) -> None:
-    from areca.files import probe
+    from areca.files.writing import probe
     from areca.manifest import Manifest, write_manifest
 
     if output is not None:
@@ -139,8 +138,8 @@ def _check(path: Path, output: Path | None, *, skip_bad: bool, root: Path | None
 
 
 def _require_beside(path: Path, output: Path) -> None:
+    from areca.artifact import META
     from areca.manifest import good_rows_path
-    from areca.store import META
 
     if output.suffix != ".jsonl" or os.path.realpath(output.parent) != os.path.realpath(path.parent):
         example = good_rows_path(path)

@@ -14,13 +14,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from areca import files
 from areca.cli.reporting import FAILED, NO_READER, as_json, drop_output
 from areca.errors import StorageError
-from areca.faults import describe
+from areca.files import writing
+from areca.files.faults import describe
 
 if TYPE_CHECKING:
-    from areca.questions import Result
+    from areca.generation.requests import Result
     from areca.types import Audio
 
 ANSWERS = "areca-answers"
@@ -55,7 +55,7 @@ class Delivery:
             StorageError: it cannot; the message says what to type.
         """
         try:
-            files.probe(self._folder)
+            writing.probe(self._folder)
         except StorageError as error:
             raise StorageError(f"{error}\n  to put speech elsewhere: -o FOLDER") from error
 
@@ -101,7 +101,7 @@ class Delivery:
         content = json.dumps(self._rows, indent=1) + "\n"  # ASCII: a name of a file may be no text of UTF-8
         for folder in self._places():
             with contextlib.suppress(OSError):
-                files.write_text(folder / name, content)
+                writing.write_text(folder / name, content)
                 print(f"error: {reason}\n  the answers are in {folder / name}", file=sys.stderr)
                 return
         print(f"error: {reason}\n  the answers: {content}", file=sys.stderr)
@@ -137,9 +137,9 @@ class Delivery:
         if self._output is not None and self._output.suffix:
             return self._output
         stem = item.stem if isinstance(item, Path) else f"text-{number}"
-        path = self._folder / files.fitting_name(stem, f".{task}.wav")
+        path = self._folder / writing.fitting_name(stem, f".{task}.wav")
         if path in self._paths:
-            path = self._folder / files.fitting_name(stem, f"-{number}.{task}.wav")
+            path = self._folder / writing.fitting_name(stem, f"-{number}.{task}.wav")
         self._paths.add(path)
         return path
 

@@ -12,11 +12,11 @@ from importlib import metadata
 import typer
 
 import areca
+from areca.artifacts.store import Store
 from areca.cli import common
 from areca.errors import StorageError
-from areca.files import probe
-from areca.registry import Registry
-from areca.store import Store
+from areca.files.writing import probe
+from areca.registry.registry import Registry
 
 _REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)(?P<rest>.*?)(?:;.*extra\s*==\s*['\"](?P<extra>[\w-]+)['\"].*)?")
 _NOT_A_FEATURE = ("all", "dev")

@@ -7,12 +7,12 @@ from datetime import timedelta
 
 import torch
 
-from areca.budget import Budget, budget
 from areca.cli import common
-from areca.config import RunConfig
 from areca.errors import ArecaError
-from areca.training.options import TrainingConfig
-from areca.training.pace import measure_pace
+from areca.pipeline.budget import Budget, budget
+from areca.pipeline.pace import measure_pace
+from areca.run.config import RunConfig
+from areca.run.options import TrainingConfig
 
 
 def print_budget(run: RunConfig, training: TrainingConfig, device: torch.device | str = "cpu") -> None:

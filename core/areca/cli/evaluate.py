@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from areca.cli import common
-from areca.cli.quiet import quiet
+from areca.cli.common import quiet
 from areca.errors import InvalidConfig
-from areca.files import folder_name, probe
+from areca.files.writing import folder_name, probe
 
 if TYPE_CHECKING:
     from areca.evaluation.inputs import Inputs

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from areca.cli import common
-from areca.cli.quiet import quiet
-from areca.files import probe
+from areca.cli.common import quiet
+from areca.files.writing import probe
 
 
 def export(
@@ -24,8 +24,8 @@ def export(
     DIR/lm is a plain Hugging Face folder: `AutoModelForCausalLM.from_pretrained("DIR/lm")` loads it without areca.
     """
     quiet()
-    from areca.checkpoint import export as copy
-    from areca.pipeline import locate
+    from areca.artifacts.checkpoint import export as copy
+    from areca.pipeline.pipeline import locate
 
     source = locate(checkpoint, plugins=common.plugins())
     probe(target.parent)

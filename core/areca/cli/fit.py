@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from areca.cli import common
-from areca.cli.quiet import quiet
-from areca.config import read_config
+from areca.cli.common import quiet
+from areca.run.config import read_config
 
 
 def fit(
@@ -24,8 +24,8 @@ def fit(
 ) -> None:
     """Make a run's data and fit its tokenizers, backbone and vocoder; what is there already is not made again."""
     quiet()
-    from areca.pipeline import Pipeline
-    from areca.store import Store
+    from areca.artifacts.store import Store
+    from areca.pipeline.pipeline import Pipeline
 
     wanted, path, overrides = _split(words)
     run = read_config(path, overrides, plugins=common.plugins())

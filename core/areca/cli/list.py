@@ -8,7 +8,7 @@ import typer
 
 from areca.cli import common
 from areca.cli.reporting import as_json as to_json
-from areca.registry import Entry, Registry
+from areca.registry.registry import Entry, Registry
 
 
 def list_(

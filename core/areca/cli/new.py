@@ -12,7 +12,7 @@ import typer
 from areca.cli import common
 from areca.component import COMPONENT_NAME, Kind
 from areca.errors import InvalidConfig, quote
-from areca.files import creating, probe
+from areca.files.writing import creating, probe
 
 _KINDS = (Kind.TOKENIZER, Kind.BACKBONE, Kind.VOCODER, Kind.TASK)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from areca.errors import ArecaError
-from areca.faults import describe
+from areca.files.faults import describe
 
 FAILED, NO_READER = 1, 141
 """Exit codes: after an error; after the reader of a pipe has left, as of programs that SIGPIPE ends."""

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from areca.cli import common
+from areca.cli.common import quiet
 from areca.cli.delivery import Delivery
-from areca.cli.quiet import quiet
 from areca.errors import InvalidConfig
-from areca.files import probe
-from areca.generation.decoding import Decoding
+from areca.files.writing import probe
 from areca.options import build
+from areca.run.options import Decoding
 
 STDIN = "/dev/stdin"
 """The recording that ``-`` stands for."""
@@ -77,7 +77,7 @@ def _split(inputs: Sequence[str]) -> tuple[Path | None, list[Path]]:
     """Tell a checkpoint in front from the recordings: it is the only folder, or YAML; ``-`` is standard input."""
     paths = [Path(STDIN if name == "-" else name) for name in inputs]
     if paths and paths[0].suffix in (".yaml", ".yml"):
-        from areca.pipeline import locate
+        from areca.pipeline.pipeline import locate
 
         return locate(paths[0], plugins=common.plugins()), paths[1:]
     if paths and paths[0].is_dir():

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from areca.cli import common
 from areca.component import TAGS
 from areca.options import Option, describe
-from areca.registry import Entry
+from areca.registry.registry import Entry
 
 
 def show(name: common.Name, kind: common.OfKind = None) -> None:

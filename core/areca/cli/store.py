@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
+from areca.artifact import PARTIAL, Artifact, read_meta
+from areca.artifacts.store import Store
 from areca.cli import common
 from areca.errors import InvalidArtifact, InvalidConfig, quote
-from areca.store import PARTIAL, Artifact, Store, read_meta
 
 store = typer.Typer(add_completion=False, no_args_is_help=True, help="List and remove what was made (in ARECA_HOME).")
 _SHORT = 12

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from areca.cli import common
-from areca.cli.quiet import quiet
-from areca.config import read_config
+from areca.cli.common import quiet
+from areca.run.config import read_config
 
 
 def tokenize(
@@ -20,8 +20,8 @@ def tokenize(
 ) -> None:
     """Encode the audio that a run's tasks read or write; makes the data and fits the tokenizers first if need be."""
     quiet()
-    from areca.pipeline import Pipeline
-    from areca.store import Store
+    from areca.artifacts.store import Store
+    from areca.pipeline.pipeline import Pipeline
 
     run = read_config(path, overrides or (), plugins=common.plugins())
     tables = Pipeline(run, Store(), device=device, stage=common.progress).tokens(split)

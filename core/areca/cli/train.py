@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from areca.cli import common
-from areca.cli.quiet import quiet
-from areca.config import read_config
-from areca.files import probe
+from areca.cli.common import quiet
+from areca.files.writing import probe
+from areca.run.config import read_config
 
 
 def train(
@@ -30,10 +30,10 @@ def train(
     command is given again, and ends with the same weights. Ctrl-C and SIGTERM save the training's state first.
     """
     quiet()
-    from areca.checkpoint import export
+    from areca.artifacts.checkpoint import export
+    from areca.artifacts.store import Store
     from areca.errors import InvalidArtifact
-    from areca.pipeline import Pipeline
-    from areca.store import Store
+    from areca.pipeline.pipeline import Pipeline
 
     if output is not None and output.exists():
         raise InvalidArtifact(f"{output}: exists already; name a folder that does not")
@@ -43,7 +43,7 @@ def train(
     if dry_run:
         from areca.cli.dry_run import print_budget
 
-        print_budget(run, pipeline.training, pipeline.device)
+        print_budget(run, run.training, pipeline.device)
         return
     if output is not None:
         probe(output)

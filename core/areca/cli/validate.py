@@ -10,9 +10,9 @@ import typer
 
 from areca import specs
 from areca.cli import common
-from areca.config import read_config
-from areca.manifest_survey import survey
-from areca.parts import Part
+from areca.registry.parts import Part
+from areca.rows.survey import survey
+from areca.run.config import read_config
 
 
 def validate(

@@ -15,14 +15,13 @@ from areca.audio import write
 from areca.errors import ArecaWarning, InvalidConfig, InvalidManifest, TextLost
 from areca.evaluation.folder import file_name
 from areca.evaluation.journal import Journal
-from areca.evaluation.options import EvaluationConfig
-from areca.files import explained
-from areca.generation.decoding import Decoding
+from areca.files.writing import explained
+from areca.generation.requests import Result, Sound
 from areca.interfaces import Progress, no_progress
 from areca.languages import known_code, language_code
 from areca.manifest import Manifest, Utterance
 from areca.options import file_hash
-from areca.questions import Result, Sound
+from areca.run.options import Decoding, EvaluationConfig
 from areca.tasks import Task
 
 

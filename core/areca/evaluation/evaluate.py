@@ -10,8 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,17 +21,16 @@ from areca.evaluation.answering import Answer, System, answer_rows, answers_jour
 from areca.evaluation.folder import ANSWERS, HEARD, RESULTS, claimed, file_name, record_results
 from areca.evaluation.journal import Journal
 from areca.evaluation.judging import Clip, OpenJudge, hear, heard_journal
-from areca.evaluation.normalize import find_normaliser
-from areca.evaluation.options import EvaluationConfig
 from areca.evaluation.results import Scoring, language_of, spoken_fields, truth_of, write_results
-from areca.interfaces import Progress, no_progress
+from areca.interfaces import Stage, silent
 from areca.manifest import Manifest, Utterance
+from areca.run.options import EvaluationConfig
+from areca.scoring.normalize import find_normaliser
 from areca.tasks import Field, Task
 from areca.types import Audio
 
 EXAMPLES = 4
 """Recordings of each task, source and language that are kept for listening."""
-Stage = Callable[[str], AbstractContextManager[Progress]]
 """Given what is being done, a context that shows how far it is."""
 
 
@@ -44,7 +42,7 @@ def evaluate(
     directory: Path,
     *,
     identity: str,
-    stage: Stage = lambda _: nullcontext(no_progress),
+    stage: Stage = silent,
 ) -> Path:
     """Evaluate; what the folder holds already is not done again.
 
@@ -54,7 +52,7 @@ def evaluate(
         config: which of them, and how they are read. Its `judges` are not looked at.
         judges: open, each under a label of its own.
         directory: where everything goes.
-        identity: what tells this system from all others, as `areca.checkpoint.Checkpoint.identity`.
+        identity: what tells this system from all others, as `areca.artifacts.checkpoint.Checkpoint.identity`.
         stage: shows progress.
 
     Returns:

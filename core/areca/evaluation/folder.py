@@ -10,9 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 from areca.errors import InvalidArtifact
-from areca.files import explained, fitting_name, locked, write_json
-from areca.options import file_hash
-from areca.store import key_of
+from areca.files.writing import explained, fitting_name, locked, write_json
+from areca.options import file_hash, key_of
 
 IDENTITY, RESULTS, ANSWERS, HEARD = "evaluation.json", "results.jsonl", "answers.jsonl", "heard.jsonl"
 LOCK = ".lock"

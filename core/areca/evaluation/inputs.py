@@ -8,20 +8,21 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from areca.checkpoint import read_source
+from areca.artifacts.checkpoint import read_source
+from areca.artifacts.loader import PartLoader
+from areca.artifacts.store import Store
 from areca.component import Kind
-from areca.config import RunConfig, read_config
 from areca.errors import InvalidConfig, quote
-from areca.evaluation.evaluate import Stage, evaluate
+from areca.evaluation.evaluate import evaluate
 from areca.evaluation.judging import judge_part, open_judge
-from areca.evaluation.options import EvaluationConfig
-from areca.fitting import Workshop
+from areca.interfaces import Stage
 from areca.manifest import Manifest
 from areca.options import build
-from areca.parts import Part, resolve
-from areca.pipeline import Pipeline
-from areca.registry import Registry
-from areca.store import Store
+from areca.pipeline.pipeline import Pipeline
+from areca.registry.parts import Part, resolve
+from areca.registry.registry import Registry
+from areca.run.config import RunConfig, read_config
+from areca.run.options import EvaluationConfig
 from areca.system import System, load
 
 _RECIPE = (".yaml", ".yml")
@@ -141,6 +142,5 @@ def _data_of(data: Part | Path | None, seed: int, stage: Stage, root: Path | Non
         raise InvalidConfig("the run's YAML has no 'data:'; name a manifest: areca evaluate CHECKPOINT manifest.jsonl")
     if isinstance(data, Path):
         return Manifest.read(data, root=root)
-    with stage(f"data {data.name}") as progress:
-        manifest: Manifest = Workshop(Store(), seed=seed, progress=progress).instance(data)
+    manifest: Manifest = PartLoader(Store(), seed=seed, stage=stage).instance(data)
     return manifest

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from areca.errors import ArecaWarning, InvalidArtifact
-from areca.files import explained, replacing
+from areca.files.writing import explained, replacing
 
 T = TypeVar("T")
 _CHECKED = re.compile(rb'(?P<row>\{.*), "sha256": "(?P<sha256>[0-9a-f]{64})"\}', re.DOTALL)

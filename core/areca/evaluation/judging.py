@@ -18,8 +18,8 @@ from areca.component import Kind
 from areca.evaluation.journal import Journal
 from areca.interfaces import Judge, Progress, no_progress
 from areca.options import canonical, read_mapping
-from areca.parts import Part, resolve
-from areca.registry import Registry
+from areca.registry.parts import Part, resolve
+from areca.registry.registry import Registry
 from areca.specs import JudgeSpec
 from areca.types import Audio
 

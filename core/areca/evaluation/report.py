@@ -14,13 +14,13 @@ from areca.errors import InvalidArtifact
 from areca.evaluation.evaluate import EXAMPLES, question_path
 from areca.evaluation.folder import RESULTS, read_identity
 from areca.evaluation.listening import Example, Line, Player, listening_page
-from areca.evaluation.metrics import Estimate, Metric, metrics, ratio, tokenizer_in
-from areca.evaluation.normalize import find_normaliser
 from areca.evaluation.results import COMPUTE, OUTPUT, SPEECH, TRUTH, ResultRow, read_results
-from areca.evaluation.tokenize import UNSEGMENTED
-from areca.files import write_text
-from areca.generation.decoding import Decoding
+from areca.files.writing import write_text
 from areca.languages import language_name
+from areca.run.options import Decoding
+from areca.scoring.bleu_tokenizers import UNSEGMENTED
+from areca.scoring.metrics import Estimate, Metric, metrics, ratio, tokenizer_in
+from areca.scoring.normalize import find_normaliser
 
 ALL = "all"
 COLUMNS = MappingProxyType({"exact": "exact %", "wer": "WER %", "cer": "CER %", "bleu": "BLEU", "chrf": "chrF"})

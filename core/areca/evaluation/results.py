@@ -13,12 +13,12 @@ from areca.evaluation.answering import Answer
 from areca.evaluation.folder import check_results
 from areca.evaluation.journal import Journal
 from areca.evaluation.judging import Heard, OpenJudge
-from areca.evaluation.metrics import metrics
-from areca.evaluation.normalize import Normaliser
-from areca.evaluation.tokenize import BleuTokenize, bleu_tokenizer
-from areca.files import explained, replacing
+from areca.files.writing import explained, replacing
 from areca.languages import known_code
 from areca.manifest import Utterance
+from areca.scoring.bleu_tokenizers import BleuTokenize, bleu_tokenizer
+from areca.scoring.metrics import metrics
+from areca.scoring.normalize import Normaliser
 from areca.tasks import Field, Task
 
 COMPUTE, SPEECH = "compute_s", "speech_s"
@@ -34,7 +34,7 @@ class ResultRow:
         task: the task or chain.
         field: the output that is scored, as ``"target.audio"``.
         of: ``"output"``, or ``"truth"`` where a judge heard the true recording instead (its ceiling).
-        metric: a name of `areca.evaluation.metrics.metrics`, or ``"compute_s"`` and ``"speech_s"``: seconds it took
+        metric: a name of `areca.scoring.metrics.metrics`, or ``"compute_s"`` and ``"speech_s"``: seconds it took
             to answer, and seconds of speech in the answer.
         value: the example's score.
         hypothesis, reference: as written or heard; read both with `normaliser` in `text_language`.

@@ -28,7 +28,7 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What every answer to one kind of question obeys.
+    """What every answer to one kind of request obeys.
 
     Args:
         lm: whose ids they are.

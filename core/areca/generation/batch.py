@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import torch
 
 from areca.errors import InvalidAudio
-from areca.generation.decoding import Decoding
 from areca.generation.generate import Generated, generate
+from areca.generation.requests import Request
 from areca.lm.model import SpeechLM
-from areca.questions import Question, context_of
+from areca.run.options import Decoding
 from areca.tasks import Task
 from areca.types import Codes
 
@@ -20,8 +20,8 @@ _LEAST_IDS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What is the same for all questions of a call."""
+class Instruction:
+    """What is the same for all requests of a call."""
 
     task: Task
     languages: Mapping[str, str | Codes]
@@ -32,47 +32,47 @@ class Asked:
 class Batch:
     """Questions, the prompt of each, and how many ids each segment of its answer may have."""
 
-    questions: Sequence[Question]
+    requests: Sequence[Request]
     prompts: Sequence[list[int]]
     rooms: Sequence[int]
 
     @classmethod
-    def of(cls, lm: SpeechLM, asked: Asked, questions: Sequence[Question]) -> Batch:
-        """Encode questions.
+    def of(cls, lm: SpeechLM, instruction: Instruction, requests: Sequence[Request]) -> Batch:
+        """Encode requests.
 
         Raises:
             InvalidAudio: one leaves no room for its answer; the message names it.
         """
-        [field] = asked.task.inputs
-        prompts = [lm.prompt_ids(asked.task, {**asked.languages, field.path: q.value}) for q in questions]
-        segments, context = len(asked.task.answer_kinds), context_of(lm)
+        [field] = instruction.task.inputs
+        prompts = [lm.prompt_ids(instruction.task, {**instruction.languages, field.path: q.value}) for q in requests]
+        segments, context = len(instruction.task.answer_kinds), lm.context
         return cls(
-            questions, prompts, [_room(q, len(p), segments, context) for q, p in zip(questions, prompts, strict=True)]
+            requests, prompts, [_room(q, len(p), segments, context) for q, p in zip(requests, prompts, strict=True)]
         )
 
-    def answers(self, lm: SpeechLM, asked: Asked, seed: int) -> list[Generated]:
+    def answers(self, lm: SpeechLM, instruction: Instruction, seed: int) -> list[Generated]:
         """Answer together what has the same limits, so that no answer is cut for the sake of another."""
         answers: dict[int, Generated] = {}
         for room in sorted(set(self.rooms)):
             here = [i for i, other in enumerate(self.rooms) if other == room]
             some = [self.prompts[i] for i in here]
             generator = torch.Generator().manual_seed(seed + here[0])
-            decoding = _within(asked.decoding, room, sum(lm.writes.per_frame))
-            found = generate(lm, some, asked.task.answer_kinds, decoding, generator=generator)
+            decoding = _within(instruction.decoding, room, sum(lm.writes.per_frame))
+            found = generate(lm, some, instruction.task.answer_kinds, decoding, generator=generator)
             answers |= zip(here, found, strict=True)
         return [answers[i] for i in range(len(self.prompts))]
 
 
-def _room(question: Question, length: int, segments: int, context: int) -> int:
+def _room(request: Request, length: int, segments: int, context: int) -> int:
     """Return how many ids each segment of the answer may have, where the prompt has `length`: a power of two."""
     left = context - length - 2 * segments
     if left >= _LEAST_IDS * segments:
-        return int(2 ** ((left // segments).bit_length() - 1))  # so that most questions have the same
+        return int(2 ** ((left // segments).bit_length() - 1))  # so that most requests have the same
     fits = (context - (_LEAST_IDS + 2) * segments) / length
-    what = "text" if question.seconds is None else f"recording of {question.seconds:.1f} s"
-    most = f"{fits:.0%} of it" if question.seconds is None else f"{fits * question.seconds:.1f} s"
+    what = "text" if request.seconds is None else f"recording of {request.seconds:.1f} s"
+    most = f"{fits:.0%} of it" if request.seconds is None else f"{fits * request.seconds:.1f} s"
     raise InvalidAudio(
-        f"{question.name}: a {what} is {length} tokens, and the model's context of {context} has to hold "
+        f"{request.name}: a {what} is {length} tokens, and the model's context of {context} has to hold "
         f"the answer too: cut it into pieces of at most {most}"
     )
 

@@ -14,11 +14,11 @@ from areca.errors import InvalidConfig
 from areca.generation.answers import Choice, Cursor, Rules
 from areca.generation.beam import beam_search
 from areca.generation.choosing import Sampling, allowed_logits, column_id, pick
-from areca.generation.decoding import Decoding
 from areca.generation.stepping import Stepper
 from areca.lm.heads import Head
 from areca.lm.model import SpeechLM
 from areca.lm.vocabulary import Control
+from areca.run.options import Decoding
 from areca.tasks import Segment, SegmentKind
 
 

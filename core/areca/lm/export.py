@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from tokenizers import AddedToken
 
 from areca.errors import IncompatibleParts
-from areca.hub import fast_tokenizer
+from areca.hub.loading import fast_tokenizer
 from areca.lm.text import TextTokenizer
 from areca.lm.vocabulary import Control, Vocabulary
 

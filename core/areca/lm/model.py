@@ -15,17 +15,17 @@ from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
 
 from areca.errors import InvalidArtifact, InvalidConfig, quote
-from areca.files import write_json
-from areca.hub import load_pretrained
+from areca.files.reading import read_json
+from areca.files.writing import write_json
+from areca.hub.loading import load_pretrained
 from areca.interfaces import Backbone
 from areca.lm.adapters import add_adapters, merged_state
 from areca.lm.export import write_tokenizer
 from areca.lm.heads import Head
-from areca.lm.patterns import AudioFormat
+from areca.lm.patterns import CodeLayout
 from areca.lm.rows import Init, extend_rows, open_new_rows, row_parameters, train_new_rows_alone
 from areca.lm.text import TextTokenizer
 from areca.lm.vocabulary import Control, Vocabulary
-from areca.plain import read_json
 from areca.specs import Stream
 from areca.tasks import Segment, Task, TextSegment, Values
 
@@ -65,8 +65,8 @@ class SpeechLM:
     model: Any
     text_tokenizer: TextTokenizer
     vocabulary: Vocabulary
-    reads: AudioFormat
-    writes: AudioFormat
+    reads: CodeLayout
+    writes: CodeLayout
     train: Train = "all"
 
     @classmethod
@@ -89,7 +89,7 @@ class SpeechLM:
             roles: the streams of each tokenizer, by its role in the run.
             reads: role of the audio in prompts.
             writes: role of the audio in answers.
-            pattern: how several streams become one sequence, see `areca.lm.orders`.
+            pattern: how several streams become one sequence, see `areca.run.orders`.
             init: how new rows start, see `areca.lm.rows.extend_rows`.
             train: ``all`` parameters, the new rows of the ``embeddings`` alone, or ``lora`` adapters and those rows.
             seed: of everything random in here.
@@ -106,30 +106,35 @@ class SpeechLM:
         text, model = TextTokenizer.of(backbone.tokenizer), backbone.model
         text_size = max(int(model.get_input_embeddings().weight.shape[0]), text.size)
         vocabulary = Vocabulary.make(text_size, text.hash, roles)
-        forms = {role: AudioFormat(vocabulary, role, roles[role], pattern) for role in (reads, writes)}
+        layouts = {role: CodeLayout(vocabulary, role, roles[role], pattern) for role in (reads, writes)}
         Head.of(model).check(model)
         first = extend_rows(model, vocabulary.size, init=init, seed=seed)
         choose_trained(model, first, train, seed)
         _say_how_to_end(model, vocabulary)
-        return cls(model, text, vocabulary, forms[reads], forms[writes], train)
+        return cls(model, text, vocabulary, layouts[reads], layouts[writes], train)
 
     @property
     def head(self) -> Head:
         """The output head; ``head.logits(hidden, rows)`` gives some rows alone."""
         return Head.of(self.model)
 
-    def segment_ids(self, segments: Sequence[Segment], form: AudioFormat) -> list[int]:
+    @property
+    def context(self) -> int:
+        """Longest sequence, in ids, that the model's positions allow."""
+        return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 2**31)
+
+    def segment_ids(self, segments: Sequence[Segment], layout: CodeLayout) -> list[int]:
         """Return the ids of segments, each with the controls that close or enclose it.
 
         Raises:
-            InvalidCodes: codes that are not of `form`.
+            InvalidCodes: codes that are not of `layout`.
         """
         control, ids = self.vocabulary.control, list[int]()
         for segment in segments:
             if isinstance(segment, TextSegment):
                 ids += [*self.text_tokenizer.encode(segment.text), control(Control.END_SEGMENT)]
             else:
-                codes = form.encode(segment.codes)
+                codes = layout.encode(segment.codes)
                 ids += [control(Control.BEGIN_AUDIO), *codes, control(Control.END_AUDIO)]
         return ids
 
@@ -231,7 +236,7 @@ class SpeechLM:
                 f"{directory}: the text tokenizer has ids up to {text.size - 1}, the vocabulary's text ends at "
                 f"{vocabulary.text_size - 1}"
             )
-        reads, writes = (AudioFormat.from_json(vocabulary, layout.get(name)) for name in ("reads", "writes"))
+        reads, writes = (CodeLayout.from_json(vocabulary, layout.get(name)) for name in ("reads", "writes"))
         model = load_pretrained(AutoModelForCausalLM, directory, own=True, error=InvalidArtifact)
         model.to(torch.device(device))
         rows = int(model.get_input_embeddings().weight.shape[0])

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import torch
 
 from areca.errors import InvalidArtifact, InvalidCodes
-from areca.lm.orders import codes_per_frame, order_named
 from areca.lm.vocabulary import Vocabulary
+from areca.run.orders import codes_per_frame, order_named
 from areca.specs import Stream
 from areca.types import Codes, require_codes
 
@@ -35,14 +35,14 @@ class Allowed(NamedTuple):
 
 
 @dataclass(frozen=True)
-class AudioFormat:
+class CodeLayout:
     """The streams of one role as a sequence of ids.
 
     Args:
         vocabulary: the joint vocabulary; has the role's streams.
         role: the tokenizer whose codes these are, as ``"speech"``.
         streams: its streams.
-        pattern: ``flatten``, ``coarse-first`` or ``delay``, see `areca.lm.orders`.
+        pattern: ``flatten``, ``coarse-first`` or ``delay``, see `areca.run.orders`.
 
     Raises:
         InvalidConfig: no such pattern, or the vocabulary lacks the streams.
@@ -114,7 +114,7 @@ class AudioFormat:
         return {"role": self.role, "pattern": self.pattern, "streams": [asdict(stream) for stream in self.streams]}
 
     @classmethod
-    def from_json(cls, vocabulary: Vocabulary, values: Any) -> AudioFormat:
+    def from_json(cls, vocabulary: Vocabulary, values: Any) -> CodeLayout:
         """Read what `to_json` wrote.
 
         Raises:
@@ -133,7 +133,7 @@ class AudioFormat:
 
 
 class Grammar:
-    """What may come next in an audio segment, as one span of ids; `AudioFormat.grammar` makes it.
+    """What may come next in an audio segment, as one span of ids; `CodeLayout.grammar` makes it.
 
     Args:
         form: the format of the ids.
@@ -142,22 +142,22 @@ class Grammar:
 
     start = State(0, 0)
 
-    def __init__(self, form: AudioFormat, max_frames: int) -> None:
+    def __init__(self, layout: CodeLayout, max_frames: int) -> None:
         if max_frames < 1:
             raise InvalidCodes(f"an audio segment has at least one frame, got a limit of {max_frames}")
-        order = order_named(form.pattern)
+        order = order_named(layout.pattern)
         self.max_frames = max_frames
-        self._form = form
-        self._open = order.sequence(form.per_frame, max_frames)
-        self._turns = {order.turn(form.per_frame, n): n for n in range(1, max_frames + 1)}
-        self._closed = lru_cache(maxsize=64)(lambda frames: order.sequence(form.per_frame, frames))
+        self._layout = layout
+        self._open = order.sequence(layout.per_frame, max_frames)
+        self._turns = {order.turn(layout.per_frame, n): n for n in range(1, max_frames + 1)}
+        self._closed = lru_cache(maxsize=64)(lambda frames: order.sequence(layout.per_frame, frames))
 
     def allowed(self, state: State) -> Allowed:
         """Return what may come next; `InvalidCodes` is never raised for a state that `advance` gave."""
         position, frames = state
         if frames:
             return self._rest(position, frames)
-        here = self._form.spans[self._open[position]]
+        here = self._layout.spans[self._open[position]]
         if (turn := self._turns.get(position)) is None:
             return Allowed(here.start, here.stop, False)
         other = self._rest(position, turn)
@@ -167,7 +167,7 @@ class Grammar:
         order = self._closed(frames)
         if position == len(order):
             return Allowed(0, 0, True)
-        span = self._form.spans[order[position]]
+        span = self._layout.spans[order[position]]
         return Allowed(span.start, span.stop, False)
 
     def advance(self, state: State, i: int) -> State:
@@ -180,7 +180,7 @@ class Grammar:
         if not start <= i < stop:
             raise InvalidCodes(f"id {i} at {state.position}: expected [{start}, {stop})")
         position, frames = state
-        if not frames and i not in self._form.spans[self._open[position]]:
+        if not frames and i not in self._layout.spans[self._open[position]]:
             frames = self._turns[position]  # the stream behind the open one: it has just been closed
         if not frames and self._turns.get(position + 1) == self.max_frames:
             frames = self.max_frames
@@ -192,5 +192,5 @@ class Grammar:
 
 
 @lru_cache(maxsize=16)
-def _grammar(form: AudioFormat, max_frames: int) -> Grammar:
-    return Grammar(form, max_frames)
+def _grammar(layout: CodeLayout, max_frames: int) -> Grammar:
+    return Grammar(layout, max_frames)

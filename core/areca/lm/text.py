@@ -12,8 +12,8 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from areca.errors import IncompatibleParts, InvalidArtifact, quote
-from areca.hub import guarded
-from areca.plain import read_regular
+from areca.files.reading import read_regular
+from areca.hub.loading import guarded
 
 _TOKENIZER = "tokenizer.json"
 _LONGEST = 256 << 20

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from areca.component import Kind
 from areca.options import build, describe
-from areca.registry import LOCAL
+from areca.registry.registry import LOCAL
 from areca.testing.subject import Skipped, Subject
 
 Check = Callable[[Subject], None]
@@ -136,14 +136,14 @@ def check_missing_dependency(subject: Subject) -> None:
 
 _DISCOVER = """
 from areca.component import Kind
-from areca.parts import resolve
-from areca.registry import Registry
+from areca.registry.parts import resolve
+from areca.registry.registry import Registry
 registry = Registry.discover(given['plugins'])
 """
 _BLOCK = """
 from areca.component import Kind
 from areca.errors import BrokenPlugin
-from areca.registry import Registry
+from areca.registry.registry import Registry
 class Blocker:
     def find_spec(self, name, path=None, target=None):
         if name.partition('.')[0] in given['requires']:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from areca.fitting import Workshop
+from contextlib import nullcontext
+
+from areca.artifact import META
+from areca.artifacts.loader import PartLoader
+from areca.artifacts.store import Store
 from areca.interfaces import Progress, no_progress
 from areca.options import file_hash
-from areca.store import META, Store
 from areca.testing.subject import Skipped, Subject
 from areca.testing.tools import with_global_seed
 
@@ -59,10 +62,11 @@ class _Interrupting:
 def _fit(subject: Subject, name: str, progress: Progress = no_progress) -> dict[str, str]:
     """Fit into a store called `name`; `progress` is told of the component's own fit alone. Return hashes by file."""
     store = Store(subject.folder(name))
-    needs = Workshop(store, data=subject.manifest, seed=_SEED)
+    needs = PartLoader(store, data=subject.manifest, seed=_SEED)
     for part in subject.part.needs.values():
         needs.instance(part)
-    artifact = Workshop(store, data=subject.manifest, seed=_SEED, progress=progress).artifact(subject.part)
+    loader = PartLoader(store, data=subject.manifest, seed=_SEED, stage=lambda _: nullcontext(progress))
+    artifact = loader.artifact(subject.part)
     assert artifact is not None
     found = sorted(p for p in artifact.directory.rglob("*") if p.is_file() and p.name != META)
     return {p.relative_to(artifact.directory).as_posix(): file_hash(p) for p in found}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from areca.registry import Entry
+    from areca.registry.registry import Entry
     from areca.testing.checks import Check
     from areca.testing.subject import Subject
 
@@ -60,7 +60,7 @@ def areca_subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
 
 def _entries(config: pytest.Config) -> list[Entry]:
-    from areca.registry import LOCAL, Registry
+    from areca.registry.registry import LOCAL, Registry
 
     only = config.getoption("--areca-plugin")
     registry = Registry.discover()

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from areca.component import Component
 from areca.errors import InvalidConfig, MissingWeights
-from areca.parts import Part, resolve
-from areca.registry import Entry, Registry
+from areca.registry.parts import Part, resolve
+from areca.registry.registry import Entry, Registry
 
 if TYPE_CHECKING:
-    from areca.fitting import Workshop
+    from areca.artifacts.loader import PartLoader
     from areca.manifest import Manifest
     from areca.types import Audio
 
@@ -81,12 +81,12 @@ class Subject:
         return write_corpus(self.directory / "corpus")
 
     @functools.cached_property
-    def workshop(self) -> Workshop:
+    def workshop(self) -> PartLoader:
         """Where the component and its needs are fitted and loaded."""
-        from areca.fitting import Workshop
-        from areca.store import Store
+        from areca.artifacts.loader import PartLoader
+        from areca.artifacts.store import Store
 
-        return Workshop(Store(self.directory / "store"), data=self.manifest)
+        return PartLoader(Store(self.directory / "store"), data=self.manifest)
 
     @property
     def instance(self) -> Any:

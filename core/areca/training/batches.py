@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Indices = NDArray[np.int64]
+from areca.batching import Indices, bucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +50,6 @@ class Mixture:
 
     def _permutation(self, task: int, epoch: int) -> Indices:
         return np.random.default_rng([self.seed, 1, task, epoch]).permutation(self.sizes[task])
-
-
-def bucket(lengths: Indices, budget: int) -> list[Indices]:
-    """Cut examples into batches of similar length whose padded size is at most `budget`.
-
-    Args:
-        lengths: int64 ``[N]``, the length of each example.
-        budget: bound on count x longest; an example longer than that is a batch of its own.
-
-    Returns:
-        Positions in `lengths`, longest batch first; every batch but the last is as full as it can be.
-    """
-    order = np.argsort(-lengths, kind="stable")
-    batches = []
-    while len(order):
-        count = max(1, int(budget // max(1, lengths[order[0]])))
-        batches.append(order[:count])
-        order = order[count:]
-    return batches
 
 
 def pack(lengths: Indices, capacity: int) -> list[Indices]:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from areca.errors import InvalidCodes, InvalidConfig, InvalidManifest
-from areca.files import replacing
+from areca.files.writing import replacing
 from areca.interfaces import Progress, no_progress
 from areca.languages import language_code
 from areca.lm.spelling import check_headers, warn_of_rows

@@ -13,12 +13,13 @@ import numpy as np
 import torch
 import transformers
 
-from areca.devices import require_alone
+from areca.batching import bucket
 from areca.interfaces import Progress, no_progress
 from areca.lm.vocabulary import Control
-from areca.training.batches import Batches, Mixture, bucket
+from areca.run.devices import require_alone
+from areca.run.options import TrainingConfig
+from areca.training.batches import Batches, Mixture
 from areca.training.examples import Examples, collate
-from areca.training.options import TrainingConfig
 from areca.training.trainer import SpeechTrainer
 
 if TYPE_CHECKING:

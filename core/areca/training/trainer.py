@@ -13,12 +13,12 @@ import torch
 import transformers
 
 from areca.errors import ArecaError
+from areca.fitting.interrupt import Pending, deferred
+from areca.fitting.unfinished import new_state, newest_state
 from areca.interfaces import Progress
-from areca.interrupt import Pending, deferred
 from areca.lm.vocabulary import Control
 from areca.training.batches import Batches
 from areca.training.examples import Examples, collate
-from areca.unfinished import new_state, newest_state
 
 if TYPE_CHECKING:
     from areca.lm.model import SpeechLM

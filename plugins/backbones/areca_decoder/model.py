@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from areca.fitting.text_lm.backbone import learn_and_save, load_saved, own_tokenizer
 from areca.interfaces import Backbone, Job
 from areca_decoder import DecoderConfig, spec
-from areca_decoder.making import learn_and_save, load_saved, own_tokenizer
 
 if TYPE_CHECKING:
     from areca.manifest import Manifest

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from areca import Component, Kind, hookimpl, run_seed, runtime
 from areca.errors import InvalidConfig
-from areca.plain import read_json
+from areca.files.reading import read_json
+from areca.hub.weights import HUB_ID, stored_tensors
 from areca.specs import BackboneSpec, Spec
-from areca.weights import HUB_ID, stored_tensors
 
 ARECA_PLUGIN_API = 1
 

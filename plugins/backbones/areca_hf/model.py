@@ -13,9 +13,9 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from areca.errors import ArecaError, InvalidConfig, MissingDependency
-from areca.hub import fast_tokenizer, guarded, load_pretrained, named_tokenizer, read_model_config, snapshot
+from areca.files.reading import read_json
+from areca.hub.loading import fast_tokenizer, guarded, load_pretrained, named_tokenizer, read_model_config, snapshot
 from areca.interfaces import Backbone
-from areca.plain import read_json
 from areca_hf import HFConfig, spec
 from areca_hf.stated import check_stated, stated
 

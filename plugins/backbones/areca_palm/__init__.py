@@ -8,8 +8,8 @@ from pathlib import Path
 
 from areca import Component, Kind, hookimpl
 from areca.errors import InvalidConfig
+from areca.fitting.text_lm.options import TextOptions, check_least, check_text_options
 from areca.specs import BackboneSpec, Spec
-from areca_decoder.options import TextOptions, check_least, check_text_options
 from areca_palm.sizes import Dimensions, Size, dimensions
 
 ARECA_PLUGIN_API = 1

@@ -10,8 +10,8 @@ import torch
 from transformers import CohereConfig, CohereForCausalLM
 
 from areca.errors import InvalidConfig
+from areca.fitting.text_lm.backbone import learn_and_save, load_saved, own_tokenizer
 from areca.interfaces import Backbone, Job
-from areca_decoder.making import learn_and_save, load_saved, own_tokenizer
 from areca_palm import PalmConfig, resolved, spec
 from areca_palm.dropout import add_residual_dropout
 from areca_palm.sizes import Dimensions
@@ -109,7 +109,7 @@ def _text_tokenizer(config: PalmConfig, data: Manifest) -> Any:
     rows = resolved(config).vocabulary_size
     if config.own_tokenizer:
         return own_tokenizer(data, config, rows)
-    from areca.hub import named_tokenizer
+    from areca.hub.loading import named_tokenizer
 
     tokenizer = named_tokenizer(config.text_tokenizer, config.text_tokenizer_revision, config.text_tokenizer_path)
     size = 1 + max(tokenizer.get_vocab().values())

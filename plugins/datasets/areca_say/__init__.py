@@ -10,6 +10,7 @@ from typing import Literal
 from areca import Component, Kind, hookimpl, runtime
 from areca.errors import suggest
 from areca.specs import DatasetSpec, Spec
+from areca_say.asterisk import ASTERISK
 
 ARECA_PLUGIN_API = 1
 LANGUAGES = ("en", "es", "fr", "de", "it")
@@ -105,8 +106,9 @@ def spec(config: SayConfig, needs: Mapping[str, Spec]) -> DatasetSpec:
 
 @hookimpl
 def areca_components() -> Iterable[Component]:
-    """Declare `say`."""
+    """Declare `say`, and `asterisk`, of whose recordings it is composed."""
     return [
+        ASTERISK,
         Component(
             kind=Kind.DATASET,
             name="say",
@@ -119,5 +121,5 @@ def areca_components() -> Iterable[Component]:
             tags=frozenset({"fit", "resume"}),
             extra="synthetic",
             revision=4,
-        )
+        ),
     ]

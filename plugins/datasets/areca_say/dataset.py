@@ -12,12 +12,12 @@ import torch
 
 from areca.audio import conform, write
 from areca.errors import InvalidConfig
+from areca.fitting.unfinished import SEAL, made_once
 from areca.interfaces import Job
 from areca.manifest import Manifest, write_manifest
 from areca.types import Audio
-from areca.unfinished import SEAL, made_once
-from areca_asterisk.recordings import OTHER_VOICES, SAMPLE_RATE_HZ, VOICES
 from areca_say import SayConfig
+from areca_say.asterisk.recordings import OTHER_VOICES, SAMPLE_RATE_HZ, VOICES
 from areca_say.clips import LANGUAGES, clips
 from areca_say.human import Composition, Speaker
 from areca_say.plan import TARGET_LANGUAGE, Planned, Speech, plan, target_path

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from areca.types import Audio
-from areca_asterisk.recordings import SAMPLE_RATE_HZ, Recordings, Voice
+from areca_say.asterisk.recordings import SAMPLE_RATE_HZ, Recordings, Voice
 from areca_say.clips import Groups
 from areca_say.samples import Samples, levelled, trim
 
@@ -25,7 +25,7 @@ class Speaker:
 
     Args:
         voice: whose recordings.
-        archives: where they are, see `areca_asterisk.packages.unpacked`.
+        archives: where they are, see `areca_say.asterisk.packages.unpacked`.
     """
 
     def __init__(self, voice: Voice, archives: Path | None) -> None:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from areca.errors import InvalidConfig, suggest
-from areca.plain import read_json
+from areca.files.reading import read_json
 
 CONFIG_FILE = "config.json"
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from areca.errors import InvalidConfig
-from areca.hub import load_pretrained, snapshot
+from areca.hub.loading import load_pretrained, snapshot
 from areca_codecs import AnyConfig
 from areca_codecs.figures import CONFIG_FILE, Facts, facts, read
 

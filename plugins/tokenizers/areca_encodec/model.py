@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 
 from areca.batching import by_size
 from areca.errors import InvalidConfig, MissingWeights
+from areca.hub.weights import read_header
 from areca.types import Audio, Codes, require_audio, stacked_codes
-from areca.weights import read_header
 from areca_encodec import FRAME_RATE_HZ, SAMPLE_RATE_HZ, EncodecConfig, spec
 
 CHECKPOINT_URL = f"{ROOT_URL}encodec_24khz-d7cc33bc.th"

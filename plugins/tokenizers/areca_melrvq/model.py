@@ -10,15 +10,15 @@ import torch
 from torch.nn import functional
 
 from areca.errors import InvalidManifest
+from areca.fitting.resume import write_tensors
+from areca.fitting.sampling import sample_features
+from areca.hub.tensors import read_tensors
 from areca.interfaces import Job
 from areca.manifest import Manifest
 from areca.mel import LOG_FLOOR, SPEECH, frames_of, invert, log_mel
-from areca.resume import write_tensors
-from areca.tensors import read_tensors
 from areca.types import Audio, Codes, require_audio, stacked_codes
 from areca_melrvq import SAMPLE_RATE_HZ, MelRvqConfig, spec
 from areca_melrvq.quantizer import fit_levels, quantize, reconstruct
-from areca_units.sampling import sample_features
 
 _CODEBOOKS = "codebooks.safetensors"
 
@@ -45,7 +45,7 @@ class MelRvq:
         def encode(audios: list[Audio]) -> list[torch.Tensor]:
             return [stacked_mel(a, config).flatten(1) for a in audios]
 
-        points = sample_features(data, encode, frames=config.sample_frames, job=job)
+        points = sample_features(data, encode, sample_rate_hz=SAMPLE_RATE_HZ, frames=config.sample_frames, job=job)
         if len(points) < config.clusters:
             raise InvalidManifest(
                 f"mel-rvq: {config.clusters} clusters need as many frames, the training split has {len(points)}"

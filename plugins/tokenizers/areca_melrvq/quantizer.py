@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from areca_units.kmeans import assign, fit_kmeans
+from areca.fitting.kmeans import assign, fit_kmeans
 
 
 def fit_levels(

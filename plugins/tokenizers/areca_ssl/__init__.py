@@ -9,8 +9,8 @@ from typing import Literal
 
 from areca import Component, Kind, hookimpl, runtime
 from areca.errors import InvalidConfig
+from areca.hub.weights import HUB_ID
 from areca.specs import Spec, Stream, TokenizerSpec
-from areca.weights import HUB_ID
 
 ARECA_PLUGIN_API = 1
 SAMPLE_RATE_HZ = 16_000

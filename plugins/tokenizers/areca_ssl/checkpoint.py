@@ -10,8 +10,8 @@ import torch
 from transformers import AutoModel
 
 from areca.errors import ArecaError, InvalidConfig
-from areca.hub import guarded, load_pretrained, read_model_config, snapshot
-from areca.weights import stored_tensors
+from areca.hub.loading import guarded, load_pretrained, read_model_config, snapshot
+from areca.hub.weights import stored_tensors
 from areca_ssl import SAMPLE_RATE_HZ, SslConfig
 
 _UNUSED = "masked_spec_embed"

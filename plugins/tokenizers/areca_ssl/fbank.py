@@ -8,11 +8,11 @@ import torch
 from torch.nn import functional
 from transformers import SeamlessM4TFeatureExtractor
 
+from areca.batching import pad_batch
 from areca.errors import InvalidConfig
 from areca_ssl import SAMPLE_RATE_HZ, SslConfig
 from areca_ssl.checkpoint import pretrained
 from areca_ssl.windows import HOP, Window
-from areca_units.features import padded
 
 FAMILIES = ("wav2vec2-bert",)
 _BANK, _BANK_HOP = 400, 160
@@ -53,7 +53,7 @@ class FbankEncoder:
 
     def run(self, batch: Sequence[Window]) -> list[torch.Tensor]:
         """Return the layer's output ``[frames, D]`` of each window."""
-        values, lengths = padded([w.values for w in batch])
+        values, lengths = pad_batch([w.values for w in batch])
         mask = (torch.arange(values.shape[1]) < lengths[:, None]).long().to(self.device)
         output = self.model(values.to(self.device), attention_mask=mask, output_hidden_states=True)
         return [x[: w.frames] for x, w in zip(output.hidden_states[self.layer], batch, strict=True)]

@@ -10,20 +10,20 @@ from typing import Any
 import torch
 
 from areca.errors import InvalidConfig
+from areca.fitting.kmeans import assign, fit_kmeans
+from areca.fitting.resume import write_tensors
+from areca.fitting.sampling import sample_features
+from areca.hub.tensors import read_tensors
+from areca.hub.weights import read_header
 from areca.interfaces import Job
 from areca.manifest import Manifest
-from areca.resume import write_tensors
-from areca.tensors import read_tensors
 from areca.types import Audio, Codes, require_audio
-from areca.weights import read_header
 from areca_ssl import SAMPLE_RATE_HZ, SslConfig, W2vBertConfig, WhisperConfig
 from areca_ssl.checkpoint import snapshot_of
 from areca_ssl.fbank import FbankEncoder
 from areca_ssl.waves import WaveEncoder
 from areca_ssl.whisper import WhisperEncoder
 from areca_ssl.windows import Encoder, cut, encoded, pooled
-from areca_units.kmeans import assign, fit_kmeans
-from areca_units.sampling import sample_features
 
 _CODEBOOK = "codebook.safetensors"
 
@@ -53,7 +53,9 @@ class SslUnits:
         """
         config = SslUnits.pinned(config)  # what is recorded is what is read
         unclustered = SslUnits(config, open_encoder(config, job.device), {})
-        points = sample_features(data, unclustered.features, frames=config.sample_frames, job=job).to(job.device)
+        points = sample_features(
+            data, unclustered.features, sample_rate_hz=SAMPLE_RATE_HZ, frames=config.sample_frames, job=job
+        ).to(job.device)
         codebook = {}
         if config.normalise:
             deviation, mean = torch.std_mean(points, 0, correction=0)

@@ -10,11 +10,11 @@ from torch import nn
 from torch.nn import functional
 from transformers import Wav2Vec2FeatureExtractor
 
+from areca.batching import pad_batch
 from areca.errors import InvalidConfig
 from areca_ssl import SAMPLE_RATE_HZ, SslConfig
 from areca_ssl.checkpoint import pretrained
 from areca_ssl.windows import HOP, Window
-from areca_units.features import padded
 
 FAMILIES = ("hubert", "wavlm", "wav2vec2")
 
@@ -63,7 +63,7 @@ class WaveEncoder:
 
     def run(self, batch: Sequence[Window]) -> list[torch.Tensor]:
         """Return the layer's output ``[frames, D]`` of each window."""
-        values, lengths = padded([w.values for w in batch]) if self.mixed else _stacked(batch)
+        values, lengths = pad_batch([w.values for w in batch]) if self.mixed else _stacked(batch)
         mask = (torch.arange(values.shape[1]) < lengths[:, None]).long().to(self.device) if self.mixed else None
         if self.norm is not None:
             self.norm.frames = ((lengths - self.kernel) // self.stride + 1).to(self.device)

@@ -10,8 +10,7 @@ from typing import Protocol
 import torch
 from torch.nn import functional
 
-from areca.batching import by_size
-from areca_units.features import rounded
+from areca.batching import by_size, round_length
 
 HOP = 320
 """Samples at 16 kHz from one frame of an encoder to the next: 20 ms."""
@@ -71,7 +70,7 @@ def encoded(encoder: Encoder, windows: Sequence[Window], budget: int) -> list[to
         windows: in any order and of any lengths.
         budget: rows of `Window.values` in a batch, padding included.
     """
-    sizes = [rounded(len(w.values)) if encoder.mixed else len(w.values) for w in windows]
+    sizes = [round_length(len(w.values)) if encoder.mixed else len(w.values) for w in windows]
     outputs: dict[int, torch.Tensor] = {}
     for group in by_size(sizes, budget, mixed=encoder.mixed):
         outputs |= zip(group, encoder.run([windows[i] for i in group]), strict=True)

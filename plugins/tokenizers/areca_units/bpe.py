@@ -12,12 +12,12 @@ from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 
 from areca.errors import InvalidArtifact, InvalidCodes
+from areca.fitting.sampling import conform_and_encode, iterate_recordings, recordings
 from areca.interfaces import Job
 from areca.manifest import Manifest
 from areca.specs import TokenizerSpec
 from areca.types import Audio, Codes
 from areca_units.options import BpeConfig
-from areca_units.sampling import encode, passed, recordings
 
 FIRST_CHARACTER = 0xF0000
 """Unit 0 is this character, and so on through Unicode's private planes: nobody's text, and no rule changes them."""
@@ -53,11 +53,13 @@ class Bpe:
         wanted = min(len(found), config.sample_utterances)
 
         def compute(audios: list[Audio]) -> dict[str, torch.Tensor]:
-            units = [codes.streams[0] for codes in encode(needs["tokenizer"], spec, audios)]
+            units = [codes.streams[0] for codes in conform_and_encode(needs["tokenizer"], spec, audios)]
             return {"units": torch.cat(units), "lengths": torch.tensor([len(x) for x in units])}
 
         units: list[torch.Tensor] = []
-        for made in passed(data, found, compute, seed=job.seed, at_once=_CHUNK, folder=job.work / "units", most=wanted):
+        for made in iterate_recordings(
+            data, found, compute, seed=job.seed, at_once=_CHUNK, folder=job.work / "units", most=wanted
+        ):
             units += torch.split(made["units"], made["lengths"].tolist())
             job.progress(len(units), wanted, "recordings to merge units of")
         learn(units, spec.streams[0].size, config.size).save(str(job.directory / _FILE))

@@ -8,14 +8,15 @@ from typing import Any
 
 import torch
 
+from areca.fitting.kmeans import assign
+from areca.fitting.resume import write_tensors
+from areca.fitting.sampling import fit_centroids
+from areca.hub.tensors import read_tensors
 from areca.interfaces import Job
 from areca.manifest import Manifest
-from areca.resume import write_tensors
-from areca.tensors import read_tensors
+from areca.specs import TokenizerSpec
 from areca.types import Audio, Codes
-from areca_units.kmeans import assign
 from areca_units.options import KmeansConfig
-from areca_units.sampling import fit_centroids
 
 _CODEBOOK = "codebook.safetensors"
 
@@ -39,8 +40,16 @@ class Clustered:
             InvalidManifest: the training split has no audio.
             ValueError: it has fewer frames than `clusters`.
         """
-        features = needs["tokenizer"].features
-        centroids = fit_centroids(data, features, clusters=config.clusters, frames=config.sample_frames, job=job)
+        spec = job.specs["tokenizer"]
+        assert isinstance(spec, TokenizerSpec)
+        centroids = fit_centroids(
+            data,
+            needs["tokenizer"].features,
+            sample_rate_hz=spec.sample_rate_hz,
+            clusters=config.clusters,
+            frames=config.sample_frames,
+            job=job,
+        )
         write_tensors(job.directory / _CODEBOOK, {"centroids": centroids.cpu()})
 
     @staticmethod

@@ -9,17 +9,18 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from areca.batching import pad_batch
 from areca.errors import InvalidManifest
+from areca.fitting.loop import generator_for
+from areca.fitting.sampling import training_rows
 from areca.interfaces import Job
 from areca.manifest import Manifest
 from areca_units.augment import augmented
 from areca_units.bottleneck import bottleneck_of
 from areca_units.encoder import Encoder, encoder_of, inside
-from areca_units.features import padded
 from areca_units.mels import mels_of
 from areca_units.options import UsmV2Config
-from areca_units.sampling import training_rows
-from areca_units.training import balanced, drawn, initialised, train_encoder
+from areca_units.training import balanced, initialised, train_encoder
 
 LABELS = 2
 """Labels that the head reads off a frame of 40 ms: fast French has more than 25 letters a second."""
@@ -137,8 +138,8 @@ def train_ctc(config: UsmV2Config, data: Manifest, job: Job, encoder: Encoder | 
     mels, labels = mels_of(data, rows, job), [alphabet.encode(row.text or "") for row in rows]
 
     def loss(indices: list[int], step: int) -> tuple[torch.Tensor, str]:
-        generator = drawn(job.seed, "augment", step)
-        x, lengths = padded([augmented(mels[i], config, generator) for i in indices])
+        generator = generator_for(job.seed, "augment", step)
+        x, lengths = pad_batch([augmented(mels[i], config, generator) for i in indices])
         value = model.loss(x.to(job.device), lengths.to(job.device), [labels[i] for i in indices])
         return value, f"CTC loss {value.item():.3f}"
 

@@ -10,17 +10,17 @@ from typing import Any, Self
 import torch
 from torch import nn
 
-from areca.batching import by_size
+from areca.batching import by_size, pad_batch, round_length
+from areca.fitting.kmeans import assign
+from areca.fitting.resume import write_tensors
+from areca.fitting.sampling import fit_centroids
+from areca.hub.tensors import read_module, read_tensors
 from areca.interfaces import Job
 from areca.manifest import Manifest
-from areca.resume import write_tensors
-from areca.tensors import read_module, read_tensors
 from areca.types import Audio, Codes, require_audio
 from areca_units import SAMPLE_RATE_HZ
-from areca_units.features import MEL, mel_of, normalise, padded, rounded
-from areca_units.kmeans import assign
+from areca_units.features import MEL, mel_of, normalise
 from areca_units.options import EncoderConfig
-from areca_units.sampling import fit_centroids
 
 _ENCODER, _CODEBOOK = "encoder.safetensors", "codebook.safetensors"
 
@@ -69,7 +69,14 @@ class EncoderUnits(ABC):
         centroids = unclustered.codes()
         if centroids is None:
             frames = config.sample_frames
-            centroids = fit_centroids(data, unclustered.features, clusters=config.clusters, frames=frames, job=job)
+            centroids = fit_centroids(
+                data,
+                unclustered.features,
+                sample_rate_hz=SAMPLE_RATE_HZ,
+                clusters=config.clusters,
+                frames=frames,
+                job=job,
+            )
         write_tensors(files / _CODEBOOK, {"centroids": centroids.cpu()})
 
     @classmethod
@@ -112,10 +119,10 @@ class EncoderUnits(ABC):
     def run(self, audios: list[Audio], compute: Compute) -> list[torch.Tensor]:
         """Return what `compute` makes of each audio, in batches of similar length."""
         features = [normalise(mel_of(a)) for a in audios]
-        sizes = [rounded(len(x)) for x in features]
+        sizes = [round_length(len(x)) for x in features]
         results: dict[int, torch.Tensor] = {}
         for group in by_size(sizes, int(self.config.encode_batch_s * MEL.frame_rate_hz)):
-            batch, lengths = padded([features[i] for i in group])
+            batch, lengths = pad_batch([features[i] for i in group])
             outputs, frames = compute(batch.to(self.centroids.device), lengths.to(self.centroids.device))
             results |= {i: x[:n] for i, x, n in zip(group, outputs, frames.tolist(), strict=True)}
         return [results[i] for i in range(len(audios))]

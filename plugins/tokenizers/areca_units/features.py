@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 
 from areca.audio import conform
@@ -32,21 +30,3 @@ def normalise(features: torch.Tensor) -> torch.Tensor:
     # One frame has no variance, and silence none to speak of: the floor keeps both finite.
     deviation = (features - mean).square().mean(0).sqrt()
     return (features - mean) / deviation.clamp(min=1e-2)
-
-
-def padded(items: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Stack ``[F_i, D]`` into ``[B, F, D]`` with zeros behind, and return it with the lengths int64 ``[B]``.
-
-    F is `rounded` up: libraries keep what they prepare for each shape, and memory would grow with them.
-    """
-    lengths = torch.tensor([len(x) for x in items])
-    batch = items[0].new_zeros(len(items), rounded(int(lengths.max())), items[0].shape[1])
-    for row, item in zip(batch, items, strict=True):
-        row[: len(item)] = item
-    return batch, lengths
-
-
-def rounded(length: int) -> int:
-    """Return the next of sixteen lengths an octave, a multiple of 4: few shapes, and at most a sixteenth of padding."""
-    step = max(4, 1 << max(0, length.bit_length() - 5))
-    return -(-length // step) * step

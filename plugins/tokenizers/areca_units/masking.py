@@ -8,14 +8,15 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from areca.batching import pad_batch
+from areca.fitting.loop import generator_for
+from areca.fitting.sampling import training_rows
 from areca.interfaces import Job
 from areca.manifest import Manifest
 from areca_units.augment import augmented
-from areca_units.features import padded
 from areca_units.mels import mels_of
 from areca_units.options import MaskedConfig
-from areca_units.sampling import training_rows
-from areca_units.training import balanced, drawn, initialised, train_encoder
+from areca_units.training import balanced, initialised, train_encoder
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -77,8 +78,8 @@ def train_masked(
     mels = mels_of(data, rows, job)
 
     def of_batch(indices: list[int], step: int) -> tuple[torch.Tensor, str]:
-        generator = drawn(job.seed, "augment", step)
-        x, lengths = padded([augmented(mels[i], config, generator) for i in indices])
+        generator = generator_for(job.seed, "augment", step)
+        x, lengths = pad_batch([augmented(mels[i], config, generator) for i in indices])
         masked = masked_spans(lengths // STACK, x.shape[1] // STACK, config.mask_share, config.mask_span, generator)
         return loss(model, x.to(job.device), lengths.to(job.device), masked.to(job.device), step)
 

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
+from areca.fitting.resume import cached_chunks
 from areca.interfaces import Job
 from areca.manifest import Manifest, Utterance
-from areca.resume import kept
 from areca_units.features import mel_of, speech
 
 _CHUNK = 256
@@ -53,7 +53,7 @@ def mels_of(data: Manifest, rows: Sequence[Utterance], job: Job) -> Mels:
     paths: list[Path] = []
     chunks = (rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK))
     with ThreadPoolExecutor(_WORKERS) as pool:
-        for path in kept(job.work / f"mels-{_CHUNK}", chunks, partial(_mels, data, pool)):
+        for path in cached_chunks(job.work / f"mels-{_CHUNK}", chunks, partial(_mels, data, pool)):
             paths.append(path)
             job.progress(min(_CHUNK * len(paths), len(rows)), len(rows), "log-mels")
     return Mels(paths)

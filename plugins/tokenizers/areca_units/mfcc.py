@@ -11,16 +11,16 @@ import torch
 from torch.nn import functional
 from torchaudio.functional import compute_deltas, create_dct
 
+from areca.fitting.kmeans import assign
+from areca.fitting.resume import write_tensors
+from areca.fitting.sampling import fit_centroids
+from areca.hub.tensors import read_tensors
 from areca.interfaces import Job
 from areca.manifest import Manifest
-from areca.resume import write_tensors
-from areca.tensors import read_tensors
 from areca.types import Audio, Codes, require_audio
 from areca_units import SAMPLE_RATE_HZ
 from areca_units.features import MEL, mel_of, normalise
-from areca_units.kmeans import assign
 from areca_units.options import MfccKmeansConfig
-from areca_units.sampling import fit_centroids
 
 _CODEBOOK = "codebook.safetensors"
 _POOL = 4
@@ -44,6 +44,7 @@ class MfccKmeans:
         centroids = fit_centroids(
             data,
             lambda audios: [mfcc(a, config.coefficients) for a in audios],
+            sample_rate_hz=SAMPLE_RATE_HZ,
             clusters=config.clusters,
             frames=config.sample_frames,
             job=job,

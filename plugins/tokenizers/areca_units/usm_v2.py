@@ -12,12 +12,12 @@ from pathlib import Path
 import torch
 
 from areca.errors import InvalidArtifact, quote
-from areca.files import write_text
+from areca.files.reading import read_json
+from areca.files.writing import write_text
+from areca.fitting.unfinished import newest_state
 from areca.interfaces import Job
 from areca.manifest import Manifest
-from areca.plain import read_json
 from areca.types import Audio
-from areca.unfinished import newest_state
 from areca_units.best_rq import train_best_rq
 from areca_units.ctc import Alphabet, CtcModel, train_ctc
 from areca_units.encoder_units import Compute, EncoderUnits

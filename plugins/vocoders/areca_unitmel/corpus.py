@@ -11,13 +11,13 @@ from torch.nn import functional
 
 from areca.audio import conform
 from areca.errors import InvalidManifest
+from areca.fitting.sampling import Recording, conform_and_encode, iterate_recordings
 from areca.interfaces import Job, report_quota
 from areca.manifest import Manifest
 from areca.mel import SPEECH, log_mel
 from areca.specs import TokenizerSpec
 from areca.types import Audio, Codes
 from areca_unitmel import SAMPLE_RATE_HZ, UnitMelConfig, unit_rate_hz
-from areca_units.sampling import Recording, encode, passed
 
 _CHUNK = 32
 """Utterances encoded at once."""
@@ -48,7 +48,7 @@ def prepared(config: UnitMelConfig, tokenizer: Any, data: Manifest, job: Job) ->
     assert isinstance(spec, TokenizerSpec)
 
     def compute(audios: list[Audio]) -> dict[str, torch.Tensor]:
-        codes = encode(tokenizer, spec, audios)
+        codes = conform_and_encode(tokenizer, spec, audios)
         frames_per_unit = SPEECH.frame_rate_hz / unit_rate_hz(spec)
         clips = [_clip(c, a, frames_per_unit) for c, a in zip(codes, audios, strict=True)]
         columns = {name: torch.cat([getattr(c, name) for c in clips]) for name in ("units", "durations", "mel")}
@@ -58,7 +58,7 @@ def prepared(config: UnitMelConfig, tokenizer: Any, data: Manifest, job: Job) ->
     found = recordings(config, data)
     clips: list[Clip] = []
     seconds, seen = 0.0, 0
-    for made in passed(data, found, compute, seed=job.seed, at_once=_CHUNK, folder=job.work / "clips"):
+    for made in iterate_recordings(data, found, compute, seed=job.seed, at_once=_CHUNK, folder=job.work / "clips"):
         clips += _clips(made)
         seconds += float(made["seconds"].sum())
         seen = min(seen + _CHUNK, len(found))

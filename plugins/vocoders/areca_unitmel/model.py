@@ -15,15 +15,15 @@ from typing import Any
 import torch
 
 from areca.errors import ArecaError, InvalidArtifact, quote
+from areca.files.reading import parse_json
+from areca.fitting.resume import write_tensors
+from areca.hub.tensors import read_module
+from areca.hub.weights import read_header
 from areca.interfaces import Job
 from areca.manifest import Manifest
 from areca.mel import LOG_FLOOR, invert
-from areca.plain import parse_json
-from areca.resume import write_tensors
 from areca.specs import Stream, TokenizerSpec
-from areca.tensors import read_module
 from areca.types import Audio, Codes, VoicePrompt, require_codes
-from areca.weights import read_header
 from areca_unitmel import MEL_RATE_HZ, SAMPLE_RATE_HZ, UnitMelConfig, unit_rate_hz
 from areca_unitmel.corpus import prepared
 from areca_unitmel.network import Shape, Voice

@@ -1,23 +1,21 @@
-"""Training of a voice: every step depends on the seed and its number alone, so it can go on anywhere."""
+"""Training of a voice: its batches and its losses."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 
 import torch
-from torch import nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
+from areca.fitting.loop import generator_for, train_steps
 from areca.interfaces import Job
-from areca.resume import Steps
 from areca_unitmel import MEL_RATE_HZ, UnitMelConfig
 from areca_unitmel.corpus import Clip
 from areca_unitmel.network import DurationNet, MelNet, Shape, Voice
-from areca_units.training import drawn, schedule
 
 _BETAS = (0.9, 0.98)
-_CLIP = 1.0
 _NEIGHBOURS = 4
 """A batch is drawn from a window of this many batches among the clips in order of length."""
 
@@ -29,7 +27,7 @@ def train(config: UnitMelConfig, shape: Shape, clips: Sequence[Clip], job: Job) 
         config: the schedule.
         shape: of the nets.
         clips: what to learn from.
-        job: seed, device, progress; its folder holds the state, kept up to date, to go on from.
+        job: seed, device, progress; its folder holds the state, which an interrupted training resumes from.
 
     Returns:
         The nets in evaluation mode.
@@ -41,20 +39,23 @@ def train(config: UnitMelConfig, shape: Shape, clips: Sequence[Clip], job: Job) 
     ordered = sorted(clips, key=lambda c: len(c.mel))
     longest = max(1, int(config.longest_s * MEL_RATE_HZ) // shape.frames_per_unit)
 
-    def step(number: int) -> None:
-        generator = drawn(job.seed, "clips", number)
-        batch = [_cut(c, longest, shape.frames_per_unit, generator) for c in _draw(ordered, config.batch, generator)]
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * schedule(number, config.steps)
-        loss, message = _loss(voice, batch, job.device)
-        optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(voice.parameters(), _CLIP)
-        optimizer.step()
-        job.progress(number + 1, config.steps, message)
+    def from_step(start: int) -> Iterator[list[Clip]]:
+        for number in itertools.count(start):
+            generator = generator_for(job.seed, "clips", number)
+            drawn = _draw(ordered, config.batch, generator)
+            yield [_cut(clip, longest, shape.frames_per_unit, generator) for clip in drawn]
 
-    Steps(job, voice, optimizer, steps=config.steps, save_every=config.checkpoint_steps).run(step)
-    return voice.eval()
+    train_steps(
+        voice,
+        optimizer,
+        from_step,
+        lambda batch, _: _loss(voice, batch, job.device),
+        job,
+        steps=config.steps,
+        learning_rate=config.learning_rate,
+        save_every=config.checkpoint_steps,
+    )
+    return voice
 
 
 def _fresh(shape: Shape, clips: Sequence[Clip], job: Job) -> Voice:

@@ -1,0 +1,1 @@
+"""What is built once and kept: the store, loaded parts, tokens, checkpoints."""

@@ -1,0 +1,291 @@
+"""What a checkpoint holds: everything that `areca.load` needs, and where each part of it came from."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+import yaml
+
+from areca.artifact import Artifact, copy_artifact
+from areca.component import Kind
+from areca.errors import BrokenPlugin, InvalidArtifact, InvalidConfig, UnknownComponent, quote
+from areca.files.reading import read_json, read_regular
+from areca.files.references import check_no_references
+from areca.files.writing import creating, write_json, write_text
+from areca.files.yaml_text import LONGEST_YAML, parse_yaml
+from areca.options import content_hash, key_of
+from areca.registry.parts import Part
+from areca.run.config import RunConfig, parse_config
+from areca.run.explicit import explicit_config
+
+CONFIG = "config.yaml"
+LM = "lm"
+PARTS = "parts"
+PROVENANCE = "provenance.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """An opened checkpoint, its files verified.
+
+    Args:
+        directory: where it is.
+        artifact: its key and fingerprint.
+        run: what it was made by; data and training options play no part any more.
+        parts: the fitted parts' artifacts, by role.
+        provenance: what ``provenance.json`` says.
+    """
+
+    directory: Path
+    artifact: Artifact
+    run: RunConfig
+    parts: Mapping[str, Artifact]
+    provenance: Mapping[str, Any]
+
+    @property
+    def lm(self) -> Path:
+        """The Hugging Face directory of the LM."""
+        return self.directory / LM
+
+    @property
+    def identity(self) -> str:
+        """Hash of all that answers follow from: weights, parts and how they are put together, but no run's name."""
+        parts = {
+            role: [p["revision"], p["weights"], *sorted(p.get("contents", {}).items())]
+            for role, p in self.provenance["parts"].items()
+        }
+        config = {k: v for k, v in self.run.source.items() if k not in ("name", "seed", "training", "plugins")}
+        config["input"] = dataclasses.asdict(self.run.input)  # what a checkpoint does not state is the default
+        return key_of({"lm": self.provenance["lm"]["fingerprint"], "parts": parts, "config": config})
+
+
+def held_parts(run: RunConfig) -> dict[str, Part]:
+    """Return the fitted parts that a checkpoint holds, by role: all but the backbone, which is inside the LM."""
+    return {
+        role: part
+        for role, part in run.parts.items()
+        if part.is_trained and part.entry.component.kind is not Kind.BACKBONE
+    }
+
+
+def write_checkpoint(
+    directory: Path, run: RunConfig, lm: Artifact, fitted: Mapping[str, Artifact], data_key: str
+) -> None:
+    """Write a checkpoint's files into `directory`; the store then seals it.
+
+    Args:
+        directory: where to write; exists.
+        run: what the checkpoint was made by.
+        lm: the trained LM.
+        fitted: the artifacts of `held_parts`, by role.
+        data_key: key of the training data.
+    """
+    text = yaml.safe_dump(explicit_config(run), sort_keys=False, allow_unicode=True)
+    write_text(directory / CONFIG, text)
+    shutil.copytree(lm.directory / LM, directory / LM)
+    for role, artifact in fitted.items():
+        copy_artifact(artifact, directory / PARTS / role)
+    provenance = {
+        "name": run.name,
+        "seed": run.seed,
+        "data": data_key,
+        "lm": {"key": lm.key, "fingerprint": lm.fingerprint},
+        "parts": {role: _origin(part, fitted.get(role)) for role, part in run.parts.items()},
+        "areca": {"version": metadata.version("areca"), "commit": commit_of("areca")},
+    }
+    write_json(directory / PROVENANCE, provenance)
+    run.registry.hook.areca_checkpoint_saving(directory=directory)
+
+
+def open_checkpoint(directory: Path, *, plugins: tuple[str, ...] = ()) -> Checkpoint:
+    """Open and verify a checkpoint. The plugins that its config names are not run.
+
+    Args:
+        directory: where it is.
+        plugins: files or modules that the user names, with components that the checkpoint needs.
+
+    Raises:
+        InvalidArtifact: it is no checkpoint, or a file is not the one that was made.
+            Or a part was made by a revision of its component that this one does not read, or with other files.
+        UnknownComponent: a part's component is not installed.
+    """
+    if not (directory / CONFIG).is_file():
+        raise InvalidArtifact(f"{directory}: no checkpoint ({CONFIG} is missing); `areca train RUN.YAML` makes one")
+    artifact = Artifact.open(directory)
+    source = read_source(directory)
+    try:
+        # Where the data came from and what scored it need not be installed to use what was learnt.
+        needed = {k: v for k, v in source.items() if k not in ("data", "evaluation")}
+        run = parse_config(needed, root=directory.resolve(), plugins=plugins, trusted=False)
+    except (UnknownComponent, BrokenPlugin) as e:
+        raise type(e)(f"{directory}: {e}{_own_plugins(source)}") from e
+    provenance = _read_provenance(directory, run)
+    _check_revisions(directory, run, provenance)
+    _check_paths(directory, run, provenance)
+    parts = {role: _open_part(directory, artifact, role, provenance) for role in held_parts(run)}
+    return Checkpoint(directory, artifact, run, parts, provenance)
+
+
+def _open_part(directory: Path, checkpoint: Artifact, role: str, provenance: Mapping[str, Any]) -> Artifact:
+    """Return a fitted part's artifact, whose files are the checkpoint's verified ones and whose maker is named."""
+    part = Artifact.open(directory / PARTS / role, verify=False)
+    held = {f"{PARTS}/{role}/{name}": sha for name, sha in part.files.items()}
+    if part.fingerprint != provenance["parts"][role]["weights"] or not held.items() <= checkpoint.files.items():
+        raise InvalidArtifact(f"{directory}: its {role} is not the part that {PROVENANCE} names")
+    return part
+
+
+def read_source(directory: Path) -> dict[str, Any]:
+    """Return what a checkpoint's ``config.yaml`` says, as plain values.
+
+    Raises:
+        InvalidArtifact: it is missing, not YAML of plain values, or refers to values elsewhere.
+    """
+    path = directory / CONFIG
+    try:
+        source = parse_yaml(read_regular(path, most=LONGEST_YAML), str(path), InvalidArtifact)
+        check_no_references(source, str(path))
+    except (FileNotFoundError, InvalidConfig) as e:
+        raise InvalidArtifact(str(e)) from e
+    if not isinstance(source, dict):
+        raise InvalidArtifact(f"{path}: expected a mapping like 'tokenizer: {{name: ...}}', got {quote(source)}")
+    return source
+
+
+def _read_provenance(directory: Path, run: RunConfig) -> dict[str, Any]:
+    """Return ``provenance.json`` with an entry of the right form for the LM and for every part of `run`."""
+    path = directory / PROVENANCE
+    try:
+        found = read_json(path)
+    except FileNotFoundError:
+        raise InvalidArtifact(f"{path}: is missing") from None
+    lm, parts = found.get("lm"), found.get("parts")
+    if not isinstance(lm, dict) or not isinstance(lm.get("fingerprint"), str):
+        raise InvalidArtifact(f"{path}: expected {{lm: {{fingerprint: ...}}}}, got {quote(lm)}")
+    for role in run.parts:
+        part = parts.get(role) if isinstance(parts, dict) else None
+        if not isinstance(part, dict) or not isinstance(part.get("revision"), int) or "weights" not in part:
+            raise InvalidArtifact(f"{path}: expected revision and weights of the part {role!r}, got {quote(part)}")
+        if not isinstance(part.get("contents", {}), dict):
+            raise InvalidArtifact(f"{path}: expected contents of {role!r} by option, got {quote(part['contents'])}")
+    return found
+
+
+def _check_revisions(directory: Path, run: RunConfig, provenance: Mapping[str, Any]) -> None:
+    for role, part in run.parts.items():
+        made = provenance["parts"][role]
+        component = part.entry.component
+        known = {component.revision, *component.reads}
+        if component.kind is not Kind.BACKBONE and made["revision"] not in known:
+            raise InvalidArtifact(
+                f"{directory}: its {role} was made by revision {made['revision']} of {part.entry.qualified}, and "
+                f"{part.entry.provider.distribution} {part.entry.provider.version} has revision {component.revision}, "
+                f"which computes something else: pip install {made.get('distribution')}=={made.get('version')}, "
+                "or train it again"
+            )
+
+
+def _check_paths(directory: Path, run: RunConfig, provenance: Mapping[str, Any]) -> None:
+    """Refuse parts that read files of the user's own, by an option of type `Path`, if they are not what they were."""
+    for role, part in run.parts.items():
+        made = provenance["parts"][role].get("contents", {})
+        for option, path in _paths(part).items():
+            content = made.get(option)
+            if content != (now := content_hash(path)):
+                raise InvalidArtifact(
+                    f"{directory}: its {role} was made with {option}: {path} when that held something else (sha256 "
+                    f"{str(content)[:12]}, now {now[:12]}): put those files back, or train it again"
+                )
+
+
+def _contents(part: Part) -> dict[str, str]:
+    return {name: content_hash(path) for name, path in _paths(part).items()}
+
+
+def _paths(part: Part) -> dict[str, Path]:
+    """Return the part's options of type `Path` that are given; a backbone's weights are in the LM."""
+    if part.entry.component.kind is Kind.BACKBONE:
+        return {}
+    values = {f.name: getattr(part.config, f.name) for f in dataclasses.fields(part.config)}
+    return {name: value for name, value in values.items() if isinstance(value, Path)}
+
+
+def export(source: Path, target: Path, *, replace: bool = False) -> None:
+    """Copy a verified checkpoint to a folder; it appears there whole or not at all.
+
+    Args:
+        source: the checkpoint.
+        target: the folder; with `replace` it may hold another checkpoint, which then gives way.
+        replace: whether it may.
+
+    Raises:
+        InvalidArtifact: no checkpoint, a damaged one, or `target` exists.
+        StorageError: the disk refuses.
+    """
+    if not (source / CONFIG).is_file():
+        raise InvalidArtifact(f"{source}: no checkpoint ({CONFIG} is missing)")
+    Artifact.open(source)
+    replaceable = replace and (target / CONFIG).is_file() and not target.is_symlink()
+    if os.path.lexists(target) and not replaceable:
+        hint = "" if replace else ", or give --replace if it holds a checkpoint"
+        raise InvalidArtifact(f"{target}: exists already; name a folder that does not{hint}")
+    with creating(target, replace=replace) as draft:
+        shutil.copytree(source, draft, dirs_exist_ok=True)
+
+
+def commit_of(distribution: str) -> str | None:
+    """Return the commit that a distribution comes from: what pip recorded, or that of an editable checkout."""
+    try:
+        origin = json.loads(metadata.distribution(distribution).read_text("direct_url.json") or "{}")
+    except metadata.PackageNotFoundError:
+        return None
+    if commit := origin.get("vcs_info", {}).get("commit_id"):
+        return str(commit)
+    url = urlparse(origin.get("url", ""))
+    if url.scheme != "file" or not origin.get("dir_info", {}).get("editable"):
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", url2pathname(url.path), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
+
+
+def _origin(part: Part, artifact: Artifact | None) -> dict[str, Any]:
+    provider = part.entry.provider
+    return {
+        "component": part.entry.qualified,
+        "kind": str(part.entry.component.kind),
+        "revision": part.entry.component.revision,
+        "distribution": provider.distribution,
+        "version": provider.version,
+        "commit": commit_of(provider.distribution),
+        "license": part.entry.component.stated_license,
+        "weights_license": part.entry.component.weights_license,
+        "weights": artifact.fingerprint if artifact else None,
+        "contents": _contents(part),
+    }
+
+
+def _own_plugins(source: Mapping[str, Any]) -> str:
+    names = source.get("plugins")
+    if not names or not isinstance(names, list):
+        return ""
+    shown = " ".join(f"-p {shlex.quote(str(name))}" for name in names)
+    return (
+        f"\n  it was made with plugins of its own, which a checkpoint never runs; if you trust them: areca {shown} ..."
+    )

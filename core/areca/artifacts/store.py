@@ -1,0 +1,199 @@
+"""Artifacts: whatever is made is made once, under a key known before the work, and checked when it is used again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from areca.artifact import PARTIAL, WORK, Artifact, is_sealed, seal
+from areca.errors import InvalidArtifact, StorageError, quote
+from areca.files.faults import advice, full, storage_fault
+from areca.files.writing import explained, sync
+from areca.options import key_of
+
+if TYPE_CHECKING:
+    import filelock
+
+REMOVED = ".removed" + PARTIAL
+_KEY = re.compile("[0-9a-f]{64}")
+_ELSEWHERE = "\n  to keep what is made elsewhere: ARECA_HOME=/a/folder/of/yours areca ..."
+
+
+class Store:
+    """A folder of artifacts, one a key."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        """Use `root`; None: ``$ARECA_HOME``, or ``~/.cache/areca``."""
+        self._root = root
+        self._verified: dict[str, Artifact] = {}
+
+    @cached_property
+    def root(self) -> Path:
+        """The folder.
+
+        Raises:
+            StorageError: nothing says where it is.
+        """
+        if home := os.environ.get("ARECA_HOME"):
+            return self._root or Path(home)
+        try:
+            return self._root or Path.home() / ".cache" / "areca"
+        except RuntimeError as error:
+            raise StorageError(f"no home folder to keep what is made in{_ELSEWHERE}") from error
+
+    def find(self, key: str) -> Artifact | None:
+        """Return the verified artifact of `key`, or None if it was not made yet.
+
+        Raises:
+            InvalidArtifact: it is there but its files are not those that were made.
+        """
+        if key not in self._verified and os.path.lexists(self.root / key):
+            try:
+                self._verified[key] = self._open(self.root / key, verify=True)
+            except InvalidArtifact as e:
+                raise InvalidArtifact(f"{e}\n  to make it again, first: areca store rm {key[:12]}") from e
+        return self._verified.get(key)
+
+    def _open(self, directory: Path, *, verify: bool = False) -> Artifact:
+        if directory.is_symlink():
+            raise InvalidArtifact(f"{directory}: an artifact in the store is a folder, this is a symbolic link")
+        artifact = Artifact.open(directory, verify=verify)
+        if artifact.key != directory.name:
+            raise InvalidArtifact(f"{directory}: holds the artifact of another key, {quote(artifact.key)}")
+        return artifact
+
+    def make(
+        self, recipe: Mapping[str, Any], build: Callable[[Path], None], *, label: str, resume: bool = False
+    ) -> Artifact:
+        """Return the artifact of `recipe`, making it with ``build(directory)`` if it is not there.
+
+        Processes that want the same artifact at once make it once. What an interrupted build left is thrown away,
+        or, with `resume`, handed to the next. What it left in the folder `WORK` is removed when it is done.
+
+        Raises:
+            InvalidArtifact: it is there but its files are not those that were made.
+            StorageError: the disk refuses.
+        """
+        key = key_of(recipe)
+        if made := self.find(key):
+            return made
+        with self._explained():
+            return self._make(key, recipe, build, label, resume)
+
+    def _make(
+        self, key: str, recipe: Mapping[str, Any], build: Callable[[Path], None], label: str, resume: bool
+    ) -> Artifact:
+        self.root.mkdir(parents=True, exist_ok=True)
+        with self._lock(self.root / key):
+            if made := self.find(key):  # another process made it while this one waited
+                return made
+            partial = self.root / (key + PARTIAL)
+            if not is_sealed(partial, key):
+                if partial.exists() and not resume:
+                    shutil.rmtree(partial)
+                partial.mkdir(exist_ok=True)
+                start_s = time.monotonic()
+                build(partial)
+                seal(partial, key, recipe, label, took_s=round(time.monotonic() - start_s, 3))
+            self._discard(partial / WORK, key)
+            partial.replace(self.root / key)
+            sync(self.root)
+        return self._remember(Artifact.open(self.root / key, verify=False))
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say what to type where the disk of this folder refuses; errors about other files are left as they are."""
+        try:
+            yield
+        except StorageError as error:
+            if _ELSEWHERE in str(error) or str(self.root) not in str(error):
+                raise
+            raise StorageError(f"{error}{_ELSEWHERE}") from error
+        except Exception as error:
+            fault = storage_fault(error)
+            if fault is None or not (str(self.root) in str(fault.filename) or (fault.filename is None and full(fault))):
+                raise
+            where = self.root if fault.filename is None else fault.filename
+            raise StorageError(f"{where}: cannot be written ({fault.strerror}){advice(fault)}{_ELSEWHERE}") from error
+
+    def _discard(self, work: Path, key: str) -> None:
+        if work.exists():
+            # Out of the artifact first: a file that is still mapped cannot be deleted everywhere (NFS, Windows). What
+            # is left then is an unfinished build to `areca store gc`.
+            trash = Path(tempfile.mkdtemp(prefix=f"{key}.", suffix=REMOVED, dir=self.root))
+            work.replace(trash / work.name)
+            shutil.rmtree(trash, ignore_errors=True)
+
+    def _remember(self, artifact: Artifact) -> Artifact:
+        self._verified[artifact.key] = artifact
+        return artifact
+
+    def directories(self) -> list[Path]:
+        """Return the folders of finished artifacts, sorted by key."""
+        return sorted(p for p in self.root.glob("*") if _KEY.fullmatch(p.name))
+
+    def artifacts(self) -> list[Artifact]:
+        """Return every finished artifact, sorted by label and key; files are not verified.
+
+        Raises:
+            InvalidArtifact: an ``artifact.json`` cannot be read.
+        """
+        found = [self._open(directory) for directory in self.directories()]
+        return sorted(found, key=lambda a: (a.label, a.key))
+
+    def unfinished(self) -> list[Path]:
+        """Return what interrupted builds left."""
+        return sorted(self.root.glob("*" + PARTIAL))
+
+    def busy(self, path: Path) -> bool:
+        """Return whether a process is making the artifact of that folder right now."""
+        import filelock
+
+        try:
+            with self._lock(path, timeout_s=0):
+                return False
+        except filelock.Timeout:
+            return True
+
+    def remove(self, path: Path) -> None:
+        """Remove one artifact's folder, or what an interrupted build left.
+
+        Raises:
+            InvalidArtifact: a process is making it.
+        """
+        import filelock
+
+        try:
+            with self._lock(path, timeout_s=0), explained(path, "removed"):
+                self._remove(path)
+        except filelock.Timeout:
+            raise InvalidArtifact(f"{path}: a process is making it; stop that first") from None
+        self._verified.pop(_key(path), None)
+
+    def _remove(self, path: Path) -> None:
+        trash = self.root / (_key(path) + REMOVED)
+        if trash != path:
+            if trash.exists():
+                shutil.rmtree(trash)
+            path.replace(trash)  # killed halfway, it must not be taken for an artifact or resumed
+        if trash.is_symlink():
+            trash.unlink()
+        else:
+            shutil.rmtree(trash)
+
+    def _lock(self, path: Path, timeout_s: float = -1) -> filelock.BaseFileLock:
+        import filelock
+
+        return filelock.FileLock(self.root / f"{_key(path)}.lock", timeout=timeout_s)
+
+
+def _key(path: Path) -> str:
+    return path.name.partition(".")[0]

@@ -1,0 +1,267 @@
+"""The codes of a manifest's audio, made once: Arrow shards that a killed run leaves for the next to resume from."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import queue
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from areca import audio
+from areca.artifact import WORK
+from areca.artifacts.loader import PartLoader
+from areca.batching import bucket
+from areca.errors import InvalidManifest
+from areca.fitting.unfinished import intact, seal_of, sealing
+from areca.interfaces import Progress, no_progress
+from areca.manifest import Manifest, Utterance
+from areca.registry.parts import Part
+from areca.specs import TokenizerSpec
+from areca.types import Audio, Codes
+
+Column = Literal["audio", "target_audio"]
+T = TypeVar("T")
+_END = object()
+
+WINDOW_S = 900.0
+"""Seconds of audio that are decoded, sorted by length and written as one shard: what a kill can cost. Recordings of
+0.5 to 20 s need 5 % of padding in windows this long, 12 % in a third of it."""
+_SCHEMA = pa.schema(
+    [
+        ("clip", pa.string()),
+        ("samples_sha256", pa.string()),
+        ("streams", pa.list_(pa.list_(pa.int32()))),
+        ("durations", pa.list_(pa.int32())),
+    ]
+)
+
+
+class TokenTable(Mapping[str, Codes]):
+    """The codes of a manifest's column by row id, read from memory-mapped shards when asked for."""
+
+    def __init__(self, shards: list[Path], clips: Mapping[str, str], fingerprint: str) -> None:
+        """Open `shards`; `clips` gives each row id its clip, `fingerprint` is the tokenizer's."""
+        self._table = pa.concat_tables([_open(shard) for shard in shards])
+        self._places = {clip: i for i, clip in enumerate(self._table["clip"].to_pylist())}
+        self._clips, self._fingerprint = clips, fingerprint
+
+    def __getitem__(self, row_id: str) -> Codes:
+        place = self._places[self._clips[row_id]]
+        durations = self._table["durations"][place]
+        return Codes(
+            tuple(_tensor(stream) for stream in self._table["streams"][place]),
+            _tensor(durations) if durations.is_valid else None,
+            self._fingerprint,
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._clips)
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+
+def tokenize(
+    manifest: Manifest,
+    column: Column,
+    part: Part,
+    loader: PartLoader,
+    *,
+    progress: Progress = no_progress,
+    batch_s: float = 30.0,
+) -> TokenTable:
+    """Encode a manifest's audio, or return what was encoded before.
+
+    A recording that several rows share is encoded once; memory does not grow with the manifest's audio. Where an
+    accelerator computes, decoding and resampling run in a thread beside it; on CPU they would take the encoder's cores.
+
+    Args:
+        manifest: the rows; those without `column` are left out.
+        column: ``"audio"`` or ``"target_audio"``.
+        part: the tokenizer.
+        loader: trains and loads it, and holds the store.
+        progress: told how many recordings are encoded.
+        batch_s: padded seconds of audio that are encoded together.
+
+    Raises:
+        InvalidAudio: a recording cannot be decoded; the message names row and file.
+        InvalidManifest: no row has the column.
+    """
+    rows = [row for row in manifest.rows if getattr(row, column) is not None]
+    if not rows:
+        raise InvalidManifest(f"{manifest.root}: no row has {column}")
+    clips = {row.id: _clip(row, column) for row in rows}
+    fingerprint = loader.fingerprint(part)
+    recipe = {"kind": "tokens", "revision": 1, "tokenizer": fingerprint, "data": manifest.key, "column": column}
+
+    def build(directory: Path) -> None:
+        first: dict[str, Utterance] = {}
+        for row in rows:
+            first.setdefault(clips[row.id], row)
+        _write(directory, manifest, column, list(first.items()), part, loader, progress, batch_s)
+
+    artifact = loader.store.make(recipe, build, label=f"tokens {part.name} {column}", resume=True)
+    return TokenTable(sorted(artifact.directory.glob("*.arrow")), clips, fingerprint)
+
+
+def _write(
+    directory: Path,
+    manifest: Manifest,
+    column: Column,
+    clips: list[tuple[str, Utterance]],
+    part: Part,
+    loader: PartLoader,
+    progress: Progress,
+    batch_s: float,
+) -> None:
+    shards = _resumed(directory)
+    done = first = sum(_open(shard).num_rows for shard in shards)
+    tokenizer, start_s, seconds = loader.instance(part), time.monotonic(), 0.0
+    assert isinstance(part.spec, TokenizerSpec)
+    windows = _windows(_decoded(manifest, column, clips[first:], part.spec))
+    for number, window in enumerate(windows if loader.device.type == "cpu" else prefetch(windows), start=len(shards)):
+        lengths_s = np.array([sound.seconds for _, _, sound in window])
+        codes: dict[int, Codes] = {}
+        for batch in bucket((lengths_s * 1000).astype(np.int64), int(batch_s * 1000)):
+            codes.update(zip(batch.tolist(), tokenizer.encode([window[i][2] for i in batch]), strict=True))
+            seconds += float(lengths_s[batch].sum())
+            speed = seconds / (time.monotonic() - start_s)
+            progress(done + len(codes), len(clips), f"{part.name} {column}, {speed:.0f} x real time")
+        done += len(window)
+        _save(_shard(directory, number), _table(window, codes))
+
+
+def _shard(directory: Path, number: int) -> Path:
+    return directory / f"tokens-{number:06d}.arrow"
+
+
+def _seal_of(shard: Path) -> Path:
+    work = shard.parent / WORK  # it is not part of the artifact
+    work.mkdir(exist_ok=True)
+    return seal_of(work / shard.name)
+
+
+def _resumed(directory: Path) -> list[Path]:
+    """Return the shards that an interrupted run left, up to the first that is missing or damaged; remove the others."""
+    numbered = (_shard(directory, number) for number in itertools.count())
+    shards = list(itertools.takewhile(lambda shard: intact(_seal_of(shard), [shard]), numbered))
+    for path in set(directory.glob("*.arrow")) - set(shards):
+        path.unlink()
+    return shards
+
+
+Window = list[tuple[str, str, Audio]]
+
+
+def _decoded(
+    manifest: Manifest, column: Column, clips: Iterable[tuple[str, Utterance]], spec: TokenizerSpec
+) -> Iterator[tuple[str, str, Audio]]:
+    read = manifest.audio if column == "audio" else manifest.target_audio
+    for clip, row in clips:
+        sound = read(row)
+        yield clip, _sha256(sound), audio.conform(sound, spec.sample_rate_hz, spec.channels)
+
+
+def _windows(decoded: Iterable[tuple[str, str, Audio]]) -> Iterator[Window]:
+    window: Window = []
+    seconds = 0.0
+    for item in decoded:
+        window.append(item)
+        seconds += item[2].seconds
+        if seconds >= WINDOW_S:
+            yield window
+            window, seconds = [], 0.0
+    if window:
+        yield window
+
+
+def _table(window: Window, codes: Mapping[int, Codes]) -> pa.Table:
+    rows = [
+        {
+            "clip": clip,
+            "samples_sha256": sha,
+            "streams": [stream.numpy() for stream in codes[i].streams],
+            "durations": None if (durations := codes[i].durations) is None else durations.numpy(),
+        }
+        for i, (clip, sha, _) in enumerate(window)
+    ]
+    return pa.Table.from_pylist(rows, schema=_SCHEMA)
+
+
+def _save(path: Path, table: pa.Table) -> None:
+    with (
+        sealing(path, _seal_of(path)) as draft,
+        pa.OSFile(str(draft), "wb") as file,
+        pa.ipc.new_file(file, table.schema) as writer,
+    ):
+        writer.write_table(table)
+
+
+def _open(shard: Path) -> pa.Table:
+    return pa.ipc.open_file(pa.memory_map(str(shard))).read_all()
+
+
+def _tensor(values: Any) -> torch.Tensor:
+    return torch.from_numpy(values.values.to_numpy(zero_copy_only=False).astype(np.int64))
+
+
+def _clip(row: Utterance, column: Column) -> str:
+    if column == "target_audio":
+        return f"{row.target_audio}"
+    return f"{row.audio}@{row.offset_s!r}+{row.duration_s!r}"
+
+
+def _sha256(sound: Audio) -> str:
+    """Hash the decoded samples with their rate and channel count."""
+    digest = hashlib.sha256(f"{sound.sample_rate_hz} {sound.channels} ".encode())
+    digest.update(sound.samples.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def prefetch(items: Iterable[T]) -> Iterator[T]:
+    """Yield `items` in order; one more is ready, and one in the making, while the caller works.
+
+    What `items` raises is raised here, in its place. The thread ends with the iteration, however that ends.
+    """
+    ready: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(maxsize=1)
+    stop = threading.Event()
+
+    def put(item: Any, error: BaseException | None = None) -> None:
+        while not stop.is_set():
+            try:
+                ready.put((item, error), timeout=0.1)
+                break
+            except queue.Full:
+                continue
+
+    def make() -> None:
+        try:
+            for item in items:
+                put(item)
+                if stop.is_set():
+                    return
+            put(_END)
+        except BaseException as error:
+            put(_END, error)
+
+    thread = threading.Thread(target=make, daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = ready.get()
+            if error is not None:
+                raise error
+            if item is _END:
+                return
+            yield item
+    finally:
+        stop.set()
+        thread.join()

@@ -1,0 +1,118 @@
+"""``python -m areca.cli.quickstart``: French speech in, English speech out, by the model that areca ships."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import areca
+from areca.cli.common import print_table, progress, quiet
+from areca.cli.reporting import open_output, reported
+from areca.component import Kind
+from areca.errors import ArecaError
+from areca.files.writing import probe, write_text
+from areca.registry.parts import resolve
+from areca.registry.registry import Registry
+
+FOLDER = Path("quickstart")
+COUNT = 6
+HEADER = ("said (French)", "transcribed", "translated", "expected", "s to make", "per s of speech")
+SOURCES = {
+    "human": (
+        "human recordings: words and numbers of a French telephone voice (Debian's asterisk-core-sounds-fr-g722), "
+        "joined to values that the model was not trained on"
+    ),
+    "synthetic": (
+        "speech synthesised by espeak-ng, because the human recordings cannot be had here; values and voices that the "
+        "model was not trained on"
+    ),
+}
+_CHAIN, _DIRECT = "asr+ast+s2st", "s2st"
+
+
+def main() -> None:
+    """Translate some recordings, print what came of them, and write ``quickstart/index.html``."""
+    quiet()
+    open_output()
+    with reported():
+        _translate(FOLDER)
+
+
+def _translate(folder: Path) -> None:
+    probe(folder)
+    print("loading the model that areca ships ...", file=sys.stderr, flush=True)
+    system = areca.load()
+    print("looking for French speech to translate ...", file=sys.stderr, flush=True)
+    source, manifest, refusals = _recordings()
+    print("\n".join(["", f"Input: {SOURCES[source]}.", *refusals, ""]))
+    task = _CHAIN if _CHAIN in system.tasks else _DIRECT
+    paths = [manifest.resolve(row.audio) for row in manifest.rows]
+    ask = {"source": "French", "target": "English", "batch": 1}
+    with progress("translating") as told:
+        told(0, len(paths), "the first answer loads the parts")
+        system.run(task, audio=paths[0], **ask)  # so it is no measure
+        results = []
+        for done, path in enumerate(paths, start=1):
+            results += [system.run(task, audio=path, **ask)]
+            told(done, len(paths), results[-1].translation or "")
+    folder.mkdir(exist_ok=True)
+    rows = [_row(row, result) for row, result in zip(manifest.rows, results, strict=True)]
+    print_table(HEADER, rows)
+    page = _write(folder, manifest, results, rows, source)
+    print(f"\nListen: {page.resolve()}")
+
+
+def _recordings() -> tuple[str, Any, list[str]]:
+    """Return the best source of French speech that can be had, a manifest of it, and why the better ones cannot."""
+    from areca.artifacts.loader import PartLoader
+    from areca.artifacts.store import Store
+
+    refusals: list[str] = []
+    for source in SOURCES:
+        options = {"languages": ["fr"], "sources": [source], "target_source": source}
+        counts = {"count": 0, "validation_count": 0, "test_count": COUNT}
+        try:
+            part = resolve(Registry.discover(), Kind.DATASET, {"name": "say", **options, **counts}, role="data")
+            return source, PartLoader(Store(), stage=progress).instance(part), refusals
+        except ArecaError as e:
+            refusals.append(f"{source}: {e}")
+    raise ArecaError("no French speech to translate can be had:\n  " + "\n  ".join(refusals))
+
+
+def _row(row: Any, result: Any) -> tuple[str, ...]:
+    return (
+        row.text,
+        result.transcript or "-",
+        result.translation or "-",
+        row.target_text,
+        f"{result.seconds:.2f}",
+        f"{result.seconds / result.audio.seconds:.2f}",
+    )
+
+
+def _write(folder: Path, manifest: Any, results: Sequence[Any], rows: Sequence[tuple[str, ...]], source: str) -> Path:
+    from areca.audio import write
+    from areca.evaluation.listening import Example, Line, Player, listening_page
+    from areca.scoring.normalize import find_normaliser
+
+    reads = find_normaliser("spoken-values")
+    examples = []
+    for number, (row, result) in enumerate(zip(manifest.rows, results, strict=True), start=1):
+        heard, spoken = f"{number}-french.wav", f"{number}-english.wav"
+        write(folder / heard, manifest.audio(row))
+        write(folder / spoken, result.audio)
+        translation = result.translation
+        good = None if translation is None else reads(translation, "en") == reads(row.target_text, "en")
+        said = () if translation is None else (Line(translation),)
+        players = (Player("French", Path(heard), (Line(row.text),)), Player("English", Path(spoken), said))
+        examples.append(Example(f"{number}. {row.target_text}", players, good))
+    intro = f"Input: {SOURCES[source]}. Output: the model that areca ships."
+    page = listening_page("French to English", [("What came of it", HEADER, rows, ())], examples, folder, intro)
+    write_text(folder / "index.html", page)  # last: it is there only when all that it plays is
+    return folder / "index.html"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""For backbones that are trained from the recipe's text: options, text tokenizer, pretraining, files."""

@@ -1,0 +1,150 @@
+"""What a `areca.system.System` is asked and what it answers; requests are checked before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from areca import audio as sound
+from areca.errors import InvalidAudio, InvalidConfig, MissingDependency, quote
+from areca.languages import language_code
+from areca.sound.arrays import audio_of, is_recording
+from areca.sound.hearing import require_audible
+from areca.sound.spooling import seekable
+from areca.tasks import Task
+from areca.types import Audio, Codes
+
+Sound = str | Path | Audio | tuple[Any, int]
+"""A recording: its path, an `Audio`, or ``(array, rate)`` (see `areca.sound.arrays.audio_of`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An answer.
+
+    Args:
+        name: what it answers: the path of the recording, or the text.
+        task: the task's name.
+        texts: the texts of the answer by field, as ``"source.text"``.
+        audio: the speech of the answer, if it has any.
+        codes: the codes of that speech.
+        cut: whether a segment was ended by its limit and not by the model.
+        seconds: time to compute it; of answers made together, each its share.
+        trimmed_s: seconds of silence that were cut off before and behind the recording.
+    """
+
+    name: str
+    task: str
+    texts: Mapping[str, str]
+    audio: Audio | None
+    codes: Codes | None
+    cut: bool
+    seconds: float
+    trimmed_s: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def transcript(self) -> str | None:
+        """What was said, in the source language."""
+        return self.texts.get("source.text")
+
+    @property
+    def translation(self) -> str | None:
+        """What was said, in the target language."""
+        return self.texts.get("target.text")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An input made ready.
+
+    Args:
+        name: for messages.
+        value: the text, or the codes of the recording.
+        seconds: length of the recording; None: a text.
+        trimmed_s: seconds of silence that were cut off before and behind it.
+    """
+
+    name: str
+    value: str | Codes
+    seconds: float | None = None
+    trimmed_s: tuple[float, float] = (0.0, 0.0)
+
+
+def read_sound(item: Sound, shortest_s: float = 0.0, name: str = "audio") -> Audio:
+    """Return a recording in which there is something to hear.
+
+    Args:
+        item: a path (a pipe's, too), an `Audio`, or ``(array, rate)``.
+        shortest_s: seconds that it must last.
+        name: what messages call an array.
+
+    Raises:
+        InvalidAudio: it cannot be used, is silent, shorter than that, or longer than `areca.audio.LONGEST_S`; the
+            message names it.
+    """
+    return require_audible(_read(item, name), shortest_s)
+
+
+def _read(item: Sound, name: str) -> Audio:
+    if isinstance(item, (str, Path)):
+        return _read_file(item)
+    if not is_recording(item):
+        raise InvalidAudio(f"{name}: expected a path, an Audio or (array, rate), got {quote(item)}")
+    return _short(item if isinstance(item, Audio) else audio_of(item, name))
+
+
+def _read_file(item: str | Path) -> Audio:
+    with seekable(item) as path:
+        try:
+            found = sound.read(path)
+        except (InvalidAudio, MissingDependency) as error:
+            raise type(error)(str(error).replace(str(path), str(item))) from error
+    return _short(Audio(found.samples, found.sample_rate_hz, name=str(item)))
+
+
+def _short(found: Audio) -> Audio:
+    sound.require_short(found.name, sound.Header(found.seconds, found.sample_rate_hz, found.channels))
+    return found
+
+
+def check_texts(texts: Sequence[Sound]) -> list[str]:
+    """Return texts.
+
+    Raises:
+        InvalidConfig: one is empty, or no text.
+    """
+    for text in texts:
+        if not isinstance(text, str) or not text.strip():
+            raise InvalidConfig(f"expected a text, got {quote(text)}")
+    return [str(text) for text in texts]
+
+
+def languages_of(task: Task, source: str | None, target: str | None) -> dict[str, str | Codes]:
+    """Return the languages that a task's prompt names, as codes by field.
+
+    Raises:
+        InvalidConfig: one is missing or unknown.
+    """
+    given = {"source": source, "target": target}
+    found: dict[str, str | Codes] = {}
+    for side in task.languages:
+        # A task of one language has but one to be told, whichever side its training data had it on.
+        language = given[side] or (next(filter(None, given.values()), None) if len(task.languages) == 1 else None)
+        if language is None:
+            raise InvalidConfig(f"task {task.tag}: which {side} language? give {side}='French' (--{side} French)")
+        found[f"{side}.language"] = language_code(language)
+    return found
+
+
+def input_kind(task: Task) -> str:
+    """Return whether a task reads ``"audio"`` or ``"text"``.
+
+    Raises:
+        InvalidConfig: it reads something else, or several things.
+    """
+    if len(task.inputs) != 1 or task.inputs[0].path.startswith("extra."):
+        paths = ", ".join(field.path for field in task.inputs)
+        raise InvalidConfig(f"task {task.tag}: reads {paths}; only a task that reads one recording or text can be run")
+    return task.inputs[0].kind

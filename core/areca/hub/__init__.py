@@ -1,0 +1,1 @@
+"""Models and tensors of others, loaded as data: never code, never pickles."""

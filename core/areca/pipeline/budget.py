@@ -1,0 +1,195 @@
+"""What training a run would take, told from the architecture of its text LM: no data, no weights.
+
+A backbone takes part where its target has ``architecture(config) -> PreTrainedConfig``, a static method that needs no
+weights; see docs/plugins.md. The model is then built on torch's meta device, where a tensor is a shape.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from transformers import AutoModelForCausalLM
+
+from areca.errors import ArecaError
+from areca.lm.model import choose_trained
+from areca.lm.rows import extend_rows
+from areca.lm.vocabulary import Vocabulary
+from areca.registry.parts import Part
+from areca.run.config import RunConfig
+from areca.run.options import TrainingConfig
+
+Optimizer = Literal["adafactor", "adamw"]
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes that training keeps from step to step, in float32; activations come on top: batch and kernels decide."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+
+    @property
+    def total(self) -> int:
+        """The sum."""
+        return self.weights + self.gradients + self.optimizer
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What training a run would take.
+
+    Args:
+        family: the text LM's ``model_type``.
+        text_parameters: of the text LM alone; tied matrices count once.
+        new_rows: ids appended for controls and audio.
+        new_parameters: in those rows, and in adapters where there are any.
+        trained: parameters that have a gradient.
+        matrix_flops: floating-point operations for a token outside attention's products of positions.
+        attention_flops: those of attention over `length` tokens.
+        length: tokens of the longest sequence that is trained on.
+        memory: what stays from step to step.
+    """
+
+    family: str
+    text_parameters: int
+    new_rows: int
+    new_parameters: int
+    trained: int
+    matrix_flops: int
+    attention_flops: int
+    length: int
+    memory: Memory
+
+    @property
+    def parameters(self) -> int:
+        """Parameters in all."""
+        return self.text_parameters + self.new_parameters
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations that a token costs in training, forward and backward, at most."""
+        return self.matrix_flops + self.attention_flops
+
+
+def budget(run: RunConfig, training: TrainingConfig) -> Budget:
+    """Say what training `run` would take.
+
+    Raises:
+        ArecaError: the backbone cannot say its architecture without weights, or transformers cannot build it.
+        MissingDependency: ``lm.train: lora`` without peft.
+    """
+    config = architecture_of(run.backbone)
+    text = _on_meta(config, run.backbone)
+    text_parameters, text_size = _count(text), _rows(text)
+    model, vocabulary = extended_on_meta(run)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    length = training.packing_tokens or min(training.longest_tokens, _context(config))
+    return Budget(
+        family=config.model_type,
+        text_parameters=text_parameters,
+        new_rows=vocabulary.size - text_size,
+        new_parameters=_count(model) - text_parameters,
+        trained=sum(p.numel() for p in trained),
+        matrix_flops=matrix_flops(model),
+        attention_flops=attention_flops(config, length),
+        length=length,
+        memory=_memory(model, trained, training.optimizer),
+    )
+
+
+def extended_on_meta(run: RunConfig) -> tuple[Any, Vocabulary]:
+    """Return the run's LM on torch's meta device, with its new rows and adapters, and what its ids mean.
+
+    Raises:
+        ArecaError, MissingDependency: as of `budget`.
+    """
+    model = _on_meta(architecture_of(run.backbone), run.backbone)
+    vocabulary = Vocabulary.make(_rows(model), "", run.lm_streams)
+    first = extend_rows(model, vocabulary.size, init="zero", seed=0)
+    choose_trained(model, first, run.lm.train, seed=0)
+    return model, vocabulary
+
+
+def architecture_of(part: Part) -> Any:
+    """Return a backbone's ``PreTrainedConfig``, made without weights.
+
+    Raises:
+        ArecaError: its target has no `architecture`, or cannot say it here.
+    """
+    target = part.entry.target()
+    if not hasattr(target, "architecture"):
+        raise ArecaError(
+            f"backbone {part.name!r} cannot be built without weights, so its size is not known: its target "
+            f"{part.entry.component.target} has no `architecture(config)` (see docs/plugins.md)"
+        )
+    return target.architecture(part.config)
+
+
+def matrix_flops(model: Any) -> int:
+    """Return operations a token, forward and backward, outside attention's products of positions: ``6 N``.
+
+    A weight is multiplied once forward, once backward for the activations and, where it is trained, once for its own
+    gradient, each a multiplication and an addition (Kaplan et al. 2020, section 2.1). An input embedding that is not
+    the output matrix is looked up, which costs nothing. The output matrix counts at every position, though core
+    computes it at targets alone.
+    """
+    table, output = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    multiplied = [p for p in model.parameters() if p is not table or table is output]
+    return sum((6 if p.requires_grad else 4) * p.numel() for p in multiplied)
+
+
+def attention_flops(config: Any, length: int) -> int:
+    """Return operations a token, forward and backward, of queries with keys and of weights with values.
+
+    ``12 * layers * heads * head width * length`` (Chowdhery et al. 2022, appendix B), as if every token saw `length`
+    tokens: causal masks and sliding windows save some of it.
+    """
+    text = config.get_text_config()
+    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    return int(12 * text.num_hidden_layers * text.num_attention_heads * width * length)
+
+
+def state_bytes(shape: torch.Size, optimizer: Optimizer) -> int:
+    """Return the bytes that an optimizer keeps for one parameter in float32.
+
+    Adafactor (Shazeer & Stern 2018, section 4) keeps a mean for each row and column of a matrix and for each element
+    of a vector, and no momentum; AdamW two values an element.
+    """
+    if optimizer == "adamw":
+        return 2 * math.prod(shape) * torch.float32.itemsize
+    kept = math.prod(shape) if len(shape) < 2 else math.prod(shape[:-1]) + math.prod((*shape[:-2], shape[-1]))
+    return kept * torch.float32.itemsize
+
+
+def _memory(model: Any, trained: list[Any], optimizer: Optimizer) -> Memory:
+    return Memory(
+        weights=_count(model) * torch.float32.itemsize,
+        gradients=sum(p.numel() for p in trained) * torch.float32.itemsize,
+        optimizer=sum(state_bytes(p.shape, optimizer) for p in trained),
+    )
+
+
+def _on_meta(config: Any, part: Part) -> Any:
+    builder: Any = AutoModelForCausalLM  # annotated in part only
+    try:
+        with torch.device("meta"):
+            return builder.from_config(config, trust_remote_code=False)
+    except (ValueError, TypeError, AttributeError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ArecaError(f"backbone {part.name!r}: transformers cannot build its architecture: {reason}") from error
+
+
+def _rows(model: Any) -> int:
+    return int(model.get_input_embeddings().weight.shape[0])
+
+
+def _count(model: Any) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def _context(config: Any) -> int:
+    return int(getattr(config.get_text_config(), "max_position_embeddings", None) or 2**31)

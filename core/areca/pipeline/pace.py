@@ -1,0 +1,147 @@
+"""How long a training step takes on this machine, measured in a few steps of a run's own architecture."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers.optimization import Adafactor
+
+from areca.errors import ArecaError
+from areca.lm.model import SpeechLM
+from areca.pipeline.budget import Budget, extended_on_meta
+from areca.run.config import RunConfig
+from areca.run.options import TrainingConfig
+
+_LENGTH = 512
+"""Tokens of the sequences that are timed, at most: utterances with their text seldom have more."""
+_MEASURE_S = 6.0
+"""Seconds that all timed passes may take; one more, which warms up, comes before them."""
+_PASSES = 5
+_START_S = 20.0
+"""Seconds that building the model and its first passes may take, as far as the speed of the machine tells before."""
+_BYTES_PER_S = 2e9
+"""At which weights, gradients and states are touched for the first time, roughly."""
+_ROOM = 0.5
+"""Share of the free memory that weights, gradients and the optimizer's state may take: activations come on top."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What a step took.
+
+    Args:
+        step_s: seconds of an optimizer step on a full batch.
+        rows, length: sequences of a pass that was timed, and their tokens.
+        passes: passes that were timed, forward and backward.
+        device: what computed.
+        threads: of the processor.
+    """
+
+    step_s: float
+    rows: int
+    length: int
+    passes: int
+    device: str
+    threads: int
+
+
+def measure_pace(run: RunConfig, training: TrainingConfig, cost: Budget, device: torch.device | str = "cpu") -> Pace:
+    """Time training steps of the run's architecture with weights of zero, on random ids, for some seconds.
+
+    Args:
+        run: what would be trained.
+        training: its options.
+        cost: as of `areca.pipeline.budget.budget`.
+        device: where to compute.
+
+    Raises:
+        ArecaError: the model does not fit the memory that is free, or is too slow here to be timed: it is not built.
+    """
+    device = torch.device(device)
+    free = _free_bytes(device)
+    if cost.memory.total > _ROOM * free:
+        raise ArecaError(f"it would take {cost.memory.total / 1e9:.1f} GB, and {device} has {free / 1e9:.1f} GB free")
+    start_s = cost.memory.total / _BYTES_PER_S + 3 * cost.flops * min(cost.length, _LENGTH) / _speed(device)
+    if start_s > _START_S:
+        raise ArecaError(f"the model is too large to be timed on {device}: its first passes would take {start_s:.0f} s")
+    try:
+        return _measured(run, training, cost, device)
+    except (RuntimeError, NotImplementedError) as error:  # out of memory, or a kernel that is not there
+        raise ArecaError((str(error).strip() or type(error).__name__).splitlines()[0]) from error
+
+
+def _measured(run: RunConfig, training: TrainingConfig, cost: Budget, device: torch.device) -> Pace:
+    lm, optimizer = _built(run, training, device)
+    length = min(cost.length, _LENGTH)
+    rows = max(1, training.tokens_at_once // length)
+
+    def timed(what: Callable[[], Any]) -> float:
+        start_s = time.perf_counter()
+        what()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter() - start_s
+
+    # A pass of one row, the second of two, says how many rows fit the time.
+    one_s = [timed(lambda: _pass(lm, training, 1, length)) for _ in range(2)][-1]
+    rows = max(1, min(rows, int(_MEASURE_S / _PASSES / one_s)))
+    passes_s: list[float] = []
+    while len(passes_s) < _PASSES and sum(passes_s) < _MEASURE_S:
+        passes_s.append(timed(lambda: _pass(lm, training, rows, length)))
+    optimizer_s = [timed(optimizer.step) for _ in range(2)][-1]  # the first makes the state
+    step_s = statistics.median(passes_s) * training.batch_tokens / (rows * length) + optimizer_s
+    return Pace(step_s, rows, length, len(passes_s), str(device), torch.get_num_threads())
+
+
+def _built(run: RunConfig, training: TrainingConfig, device: torch.device) -> tuple[Any, torch.optim.Optimizer]:
+    model, vocabulary = extended_on_meta(run)
+    model.to_empty(device=device)
+    model.tie_weights()
+    with torch.no_grad():
+        for tensor in (*model.parameters(), *model.buffers()):
+            tensor.zero_()  # what memory happens to hold may be denormal, which is slow
+    model.train()
+    if training.checkpoint_activations:
+        model.gradient_checkpointing_enable()
+    unused: Any = None  # the loss needs neither text nor audio formats
+    lm = SpeechLM(model, unused, vocabulary, unused, unused, run.lm.train)
+    groups, rate = lm.parameter_groups(training.weight_decay), training.learning_rate
+    if training.optimizer == "adamw":
+        return lm, torch.optim.AdamW(groups, lr=rate)
+    return lm, Adafactor(groups, lr=rate, scale_parameter=False, relative_step=False)  # type: ignore[no-untyped-call]
+
+
+def _pass(lm: Any, training: TrainingConfig, rows: int, length: int) -> None:
+    device = next(lm.model.parameters()).device
+    ids = torch.randint(lm.vocabulary.size, (rows, length), generator=torch.Generator().manual_seed(0)).to(device)
+    target = (torch.arange(length, device=device) >= length // 2).expand(rows, length)  # half of it is the answer
+    with torch.autocast(device.type, torch.bfloat16, enabled=training.precision == "bfloat16"):
+        loss, count = lm.loss(ids, target)
+    (loss / count).backward()
+
+
+def _speed(device: torch.device) -> float:
+    """Return the floating-point operations a second of a product of matrices."""
+    size = 1024 if device.type == "cpu" else 4096
+    matrix = torch.ones(size, size, device=device)
+    for _ in range(2):  # the first warms up
+        start_s = time.perf_counter()
+        _ = float((matrix @ matrix)[0, 0])  # waits for the device
+        took_s = time.perf_counter() - start_s
+    return 2 * size**3 / took_s
+
+
+def _free_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2

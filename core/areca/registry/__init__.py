@@ -1,0 +1,1 @@
+"""Find plugins and choose components: discovery, hooks, parts of a run."""

@@ -1,0 +1,166 @@
+"""What lies where a manifest was expected, told by names and first lines, and how to make a manifest of it. Light."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from areca.errors import InvalidManifest, clipped, quote
+from areca.rows.lines import head_of, wrong_encoding
+
+EXAMPLE = '{"id": "a1", "audio": "clips/a1.wav", "text": "bonjour", "language": "fr", "split": "train"}'
+"""One line of a manifest."""
+_AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".g722", ".gsm", ".aif", ".aiff", ".webm", ".wma")
+_AUDIO_STARTS = re.compile(
+    rb"RIFF....WAVE|RF64|fLaC|OggS|ID3|\xff[\xe2-\xfb]|FORM....AIF|....ftyp|\x1aE\xdf\xa3", re.DOTALL
+)
+_STARTS = (
+    (re.compile(rb"PAR1"), "a Parquet file", "pandas.read_parquet gives its rows; write their audio as files"),
+    (re.compile(rb"ARROW1|\xff\xff\xff\xff"), "an Arrow file", "datasets.Dataset.from_file gives its rows"),
+    (re.compile(rb"PK\x03\x04|7z\xbc\xaf|.{257}ustar", re.DOTALL), "an archive", "unpack it first"),
+    (re.compile(rb"\s*<(?:!doctype|html)", re.IGNORECASE), "a web page", "download the file itself"),
+    (re.compile(rb"version https://git-lfs"), "a Git LFS pointer, not the file itself", "type: git lfs pull"),
+)
+_LOOKED_AT = 2000
+"""Names in a folder that are looked at."""
+_SAVED = "datasets.load_from_disk({path!r}) gives its rows; write each row's audio as a file, with soundfile.write"
+_KALDI = "wav.scp gives audio, text gives text, utt2spk gives speaker, segments gives offset_s and duration_s"
+_FOLDERS: tuple[tuple[str, str, str], ...] = (
+    ("manifest.jsonl", "a folder that holds a manifest", "name the file: {path}/manifest.jsonl"),
+    ("dataset_dict.json", "a Hugging Face dataset as `save_to_disk` writes it", _SAVED),
+    ("state.json", "a Hugging Face dataset as `save_to_disk` writes it", _SAVED),
+    ("wav.scp", "a Kaldi data folder", _KALDI),
+    (
+        "*.parquet",
+        "a folder of Parquet files",
+        "datasets.load_dataset({path!r}) gives its rows; write their audio as files",
+    ),
+    ("*.arrow", "a folder of Arrow files", "datasets.load_dataset('arrow', data_files=...) gives its rows"),
+    ("cuts*.jsonl*", "a folder of lhotse manifests", "name one of its files, and it is said which column gives what"),
+    ("recordings*.jsonl*", "a folder of lhotse manifests", "its recordings give audio, its supervisions the rest"),
+    ("metadata.csv", "a folder of audio with metadata.csv", "a line of metadata.csv gives audio (file_name) and text"),
+    ("metadata.jsonl", "a folder of audio with metadata.jsonl", "its file_name gives audio"),
+    ("*.tsv", "a folder of tables", "name one of its files, and it is said what it is"),
+)
+_CUT = (
+    "recording.sources[0].source gives audio, start gives offset_s, duration gives duration_s, and supervisions[0] "
+    "gives text, language and speaker"
+)
+_ROWS: tuple[tuple[frozenset[str], str, str], ...] = (
+    (frozenset({"start", "duration", "supervisions"}), "lhotse cuts", _CUT),
+    (
+        frozenset({"sources", "sampling_rate"}),
+        "lhotse recordings",
+        "sources[0].source gives audio; text, language and speaker are in the supervisions",
+    ),
+    (
+        frozenset({"recording_id", "start", "duration"}),
+        "lhotse supervisions",
+        "recording_id leads to audio, start gives offset_s, duration gives duration_s; text, language, speaker as here",
+    ),
+    (
+        frozenset({"audio_filepath"}),
+        "a NeMo manifest",
+        "audio_filepath gives audio, offset gives offset_s, duration gives duration_s, and an id has to be given",
+    ),
+    (frozenset({"file_name"}), "metadata of a Hugging Face audio folder", "file_name gives audio"),
+)
+
+
+def require_manifest(path: Path) -> None:
+    """Refuse what is not a manifest, by its name and first lines alone; its rows are not checked.
+
+    Raises:
+        InvalidManifest: nothing is there, or something else: what it is, and how to make a manifest of it.
+        StorageError: it cannot be read.
+    """
+    if found := _found(path):
+        raise InvalidManifest(f"{clipped(path, 300)}: {found}")
+
+
+def _found(path: Path) -> str | None:
+    if os.path.isdir(path):  # unlike Path's own, it takes a name that is too long
+        what, hint = _folder(path)
+    elif os.path.isfile(path):
+        head = head_of(path)
+        if wrong := wrong_encoding(path, head):
+            return wrong
+        found = _file(path, head)
+        if found is None:
+            return None
+        what, hint = found
+    else:
+        kind = "not a file" if os.path.lexists(path) else "no such manifest"
+        return f"{kind}; expected a JSON Lines file"
+    return f"is {what}, expected a manifest: JSON Lines, as {EXAMPLE}\n  to make one: {hint}"
+
+
+def _folder(path: Path) -> tuple[str, str]:
+    for pattern, what, hint in _FOLDERS:
+        if next(path.glob(pattern), None) is not None:
+            return what, hint.format(path=str(path))
+    if next((name for name in _names(path) if name.lower().endswith(_AUDIO)), None):
+        return (
+            "a folder of audio files",
+            "a line for each file; id and audio are needed, text by tasks that read or write it",
+        )
+    return "a folder", "a line for each recording"
+
+
+def _names(path: Path) -> Iterator[str]:
+    return itertools.islice((name for _, _, files in os.walk(path) for name in files), _LOOKED_AT)
+
+
+def _file(path: Path, head: bytes) -> tuple[str, str] | None:
+    """Return what a file is and how to make a manifest of it; None: it looks like one."""
+    if _AUDIO_STARTS.match(head) or path.suffix.lower() in _AUDIO:
+        return "an audio file", "a line for each recording; to use a model on one: areca run CHECKPOINT IN.wav"
+    for start, what, hint in _STARTS:
+        if start.match(head):
+            return what, hint
+    lines = [line.strip() for line in head.decode("utf-8-sig", errors="replace").splitlines() if line.strip()][:20]
+    if not lines:
+        return "an empty file", "a line for each recording"
+    if rows := [row for row in map(_object, lines) if row is not None]:
+        return _rows(rows)
+    if any(line.startswith('{"') for line in lines):  # a row that is cut off: what is wrong is told with its line
+        return None
+    return _text(path, lines)
+
+
+def _object(line: str) -> Mapping[str, Any] | None:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, Mapping) else None
+
+
+def _rows(rows: list[Mapping[str, Any]]) -> tuple[str, str] | None:
+    for columns, what, hint in _ROWS:
+        if all(columns <= row.keys() for row in rows):
+            return what, hint
+    return None
+
+
+def _text(path: Path, lines: list[str]) -> tuple[str, str] | None:
+    first, second = lines[0], lines[1] if len(lines) > 1 else ""
+    if re.fullmatch(r"/[^\t]*", first) and re.fullmatch(r"[^\t]+\t\d+", second):
+        return "a fairseq manifest", f"its first column gives audio, and the run's YAML says 'root: {first[:200]}'"
+    if path.name in ("wav.scp", "text", "utt2spk", "segments"):
+        return "a file of a Kaldi data folder", _KALDI
+    if first[0] in "[{":
+        return "JSON of one value", "a line for each row, each a JSON object, without commas between them"
+    separator = max("\t,;", key=first.count)
+    if first.count(separator) and (path.suffix.lower() in (".csv", ".tsv", ".txt") or first.count(separator) > 1):
+        columns = ", ".join(quote(name.strip().strip('"'))[1:-1] for name in first.split(separator)[:12])
+        kind = "a table of tab-separated values" if separator == "\t" else "a CSV file"
+        return f"{kind} whose first line is {columns}", "csv.DictReader gives its rows; one of them names the audio"
+    if "\ufffd" in first or not first.isprintable():
+        return "not a text file" if "\0" in first else "text that is not JSON Lines", "a line for each recording"
+    return f"text that starts with {quote(first)}", "a line for each recording"

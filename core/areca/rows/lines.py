@@ -1,0 +1,107 @@
+"""The lines of a manifest, plain or compressed by gzip, one at a time. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import shlex
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from areca.errors import InvalidManifest
+from areca.files.writing import explained
+
+LONGEST_LINE = 16 * 2**20
+"""Bytes that a line may have: a file without line ends must not fill the memory."""
+_GZIP = b"\x1f\x8b"
+_MARKS = ((b"\xff\xfe\0\0", "UTF-32"), (b"\0\0\xfe\xff", "UTF-32"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
+_ZEROS: dict[tuple[bool, ...], str] = {
+    (False, True, True, True): "UTF-32LE",
+    (True, True, True, False): "UTF-32BE",
+    (False, True, False, True): "UTF-16LE",
+    (True, False, True, False): "UTF-16BE",
+}
+_UTF8_MARK = b"\xef\xbb\xbf"
+
+
+def head_of(path: Path, size: int = 65_536) -> bytes:
+    """Return the first bytes of a file, or of what gzip compressed in it; fewer where that is damaged.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    with _open(path) as file:
+        try:
+            return file.read(size)
+        except (EOFError, OSError, zlib.error):
+            return b""
+
+
+def lines_of(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield each line that is not blank, with its number from 1 on.
+
+    Raises:
+        InvalidManifest: a line is too long, or what gzip compressed is damaged.
+        StorageError: the file cannot be read.
+    """
+    number = 0
+    with _open(path) as file:
+        while line := _next_line(path, file, number + 1):
+            number += 1
+            line = line.removeprefix(_UTF8_MARK) if number == 1 else line
+            if line.strip():
+                yield number, line
+
+
+def wrong_encoding(path: Path, head: bytes) -> str | None:
+    """Say that `head`, the start of `path`, is not in UTF-8 or has other line ends, and what to type; else None."""
+    if encoding := _wide_encoding(head):
+        tool = f"iconv -f {encoding} -t UTF-8"
+        return f"is text in {encoding}, expected UTF-8\n  to convert it: {_converted(path, tool)}"
+    if b"\r" in head.strip() and b"\n" not in head:
+        tool = r"tr '\r' '\n'"
+        return f"has lines that end in CR alone, expected LF\n  to convert it: {_converted(path, tool)}"
+    return None
+
+
+def plain_name(path: Path) -> str:
+    """Return the name of a manifest without its endings."""
+    return path.name.removesuffix(".gz").removesuffix(".jsonl")
+
+
+def _converted(path: Path, tool: str) -> str:
+    name, new = shlex.quote(str(path)), shlex.quote(str(path.with_name(f"{plain_name(path)}-utf8.jsonl")))
+    return f"gzip -dc {name} | {tool} > {new}" if path.suffix == ".gz" else f"{tool} < {name} > {new}"
+
+
+def _wide_encoding(head: bytes) -> str | None:
+    for mark, encoding in _MARKS:
+        if head.startswith(mark):
+            return encoding
+    # The first two characters of JSON are ASCII: which of four bytes are 0 tells the encoding (RFC 4627, section 3).
+    zeros = tuple(byte == 0 for byte in head[:4])
+    return _ZEROS.get(zeros)
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[IO[bytes]]:
+    with explained(path, "read"), path.open("rb") as file:
+        packed = file.read(2) == _GZIP
+        file.seek(0)
+        if packed:
+            with gzip.open(file) as unpacked:
+                yield unpacked  # type: ignore[misc]  # a reader of bytes in all that matters here
+        else:
+            yield file
+
+
+def _next_line(path: Path, file: IO[bytes], number: int) -> bytes:
+    try:
+        line = file.readline(LONGEST_LINE + 1)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InvalidManifest(f"{path}:{number}: what gzip compressed is cut off or damaged ({error})") from error
+    if len(line) > LONGEST_LINE:
+        raise InvalidManifest(f"{path}:{number}: the line is longer than {LONGEST_LINE // 2**20} MB")
+    return line

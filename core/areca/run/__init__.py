@@ -1,0 +1,1 @@
+"""What a YAML means: runs, their options, studies."""

@@ -1,0 +1,1 @@
+"""How an answer is compared with its reference: normalisers of text, metrics."""
