@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 
-@pytest.mark.parametrize("kind", ["tokenizer", "vocoder", "backbone", "task"])
+@pytest.mark.parametrize("kind", ["tokenizer", "vocoder", "backbone", "task", "dataset", "judge"])
 def test_new_makes_a_package_that_passes_everything(world: Any, kind: str) -> None:
     done = world.areca("new", kind, "my-thing", "-o", "thing")
     assert done.returncode == 0, done.stderr
@@ -24,4 +24,4 @@ def test_new_makes_a_package_that_passes_everything(world: Any, kind: str) -> No
 
 def test_new_refuses_bad_names_and_kinds(world: Any) -> None:
     assert "name 'My_Codec': expected lowercase words" in world.areca("new", "tokenizer", "My_Codec").stderr
-    assert "`areca new` makes a tokenizer, a backbone" in world.areca("new", "judge", "my-judge").stderr
+    assert "no kind is called 'tokeniser'; did you mean 'tokenizer'?" in world.areca("new", "tokeniser", "mine").stderr

@@ -7,23 +7,30 @@ from pathlib import Path
 
 import pytest
 
-from areca.component import Kind
+from areca import specs
 from areca.registry.registry import Registry
 from areca.testing import Outcome, Subject, checks_for, run
 
 WRONG = Path(__file__).parent / "wrong"
 BY_PLUGIN = ("import_is_light", "spec_is_light", "missing_dependency")
 """Checks that start an interpreter: their verdict is that of the plugin's module and of the spec."""
-KINDS = (Kind.TOKENIZER, Kind.BACKBONE, Kind.VOCODER, Kind.TASK)
+KINDS = {kind.name: kind for kind in [*specs.KINDS, specs.KindSpec(name="plain", spec=object)]}
 
 MESSAGES = {
-    ("judge", "summary"): "ends with a full stop",
-    ("judge", "options_documented"): r"options without a doc.*gain",
-    ("judge", "config_round_trip"): r"gain=2.0.*became.*gain=4.0",
-    ("judge", "target"): "areca_wrong_parts:Nothing has no load",
-    ("judge", "import_is_light"): "areca_wrong_heavy_import imports numpy",
-    ("judge", "spec_is_light"): "heavy_judge_spec imports numpy",
-    ("judge", "missing_dependency"): "cannot be listed.*areca_wrong_needy",
+    ("plain", "summary"): "ends with a full stop",
+    ("plain", "options_documented"): r"options without a doc.*gain",
+    ("plain", "config_round_trip"): r"gain=2.0.*became.*gain=4.0",
+    ("plain", "target"): "areca_wrong_parts:Nothing has no load",
+    ("plain", "import_is_light"): "areca_wrong_heavy_import imports numpy",
+    ("plain", "spec_is_light"): "heavy_plain_spec imports numpy",
+    ("plain", "missing_dependency"): "cannot be listed.*areca_wrong_needy",
+    ("judge", "transcripts"): "3 audios gave 4 texts",
+    ("judge", "batch_equals_alone"): "together and alone, it says .*, of 3.*, of 1",
+    ("judge", "repeat_is_exact"): "the same audio was transcribed as .* 1.*, then as .* 2",
+    ("judge", "refuses_wrong_audio"): "an empty list was taken",
+    ("dataset", "rows"): "row 'again': its recording is in the splits 'train' and 'test'",
+    ("dataset", "languages"): r"the spec says \['en', 'fr'\], the rows are \['de', 'en', 'fr'\]",
+    ("dataset", "audio"): "8000 Hz, the spec says 16000 Hz",
     ("tokenizer", "fit_is_deterministic"): "other files: seed.json",
     ("tokenizer", "fit_resumes"): "other files: log.txt",
     ("tokenizer", "codes"): r"stream side\[2\] at 25 Hz holds 2, out of range",
@@ -65,14 +72,14 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _outcomes(directory: Path, kind: str, name: str, leave_out: tuple[str, ...] = ()) -> list[Outcome]:
     registry = Registry.discover([PLUGINS.get(name, "areca_wrong.py")], root=WRONG)
-    entry = registry.find(Kind(kind), name.replace("_", "-"))
-    checks = [c for c in checks_for(Kind(kind)) if c.__name__.removeprefix("check_") not in leave_out]
+    entry = registry.find(kind, name.replace("_", "-"))
+    checks = [c for c in checks_for(KINDS[kind]) if c.__name__.removeprefix("check_") not in leave_out]
     return list(run(Subject(entry, directory, registry=registry), checks))
 
 
 @pytest.mark.parametrize(("kind", "check"), MESSAGES)
 def test_wrong_component_fails_exactly_its_check(directory: Path, kind: str, check: str) -> None:
-    leave_out = () if kind == "judge" else BY_PLUGIN  # of the module that the good components below share
+    leave_out = () if kind == "plain" else BY_PLUGIN  # of the module that the good components below share
     failed = {o.check: o.message for o in _outcomes(directory, kind, check, leave_out) if o.state == "fail"}
     assert list(failed) == [check]
     assert re.search(MESSAGES[kind, check], failed[check])
@@ -81,7 +88,9 @@ def test_wrong_component_fails_exactly_its_check(directory: Path, kind: str, che
 @pytest.mark.parametrize(
     ("kind", "name", "passed"),
     [
-        ("judge", "good", 7),
+        ("plain", "good", 7),
+        ("judge", "good", 11),
+        ("dataset", "good", 12),
         ("tokenizer", "good", 19),
         ("backbone", "good", 12),
         ("vocoder", "good", 11),
@@ -108,10 +117,10 @@ def test_only_weights_out_of_reach_are_excused(directory: Path, name: str, state
 
 
 def test_every_check_has_a_wrong_component() -> None:
-    common = {c.__name__ for c in checks_for(Kind.JUDGE)}
-    own = {(kind.value, c.__name__) for kind in KINDS for c in checks_for(kind) if c.__name__ not in common}
-    shared = {"check_fit_is_deterministic", "check_fit_resumes"}  # one function for three kinds
-    wanted = {("judge", name) for name in common} | {
+    common = {c.__name__ for c in checks_for(KINDS["plain"])}
+    own = {(name, c.__name__) for name, kind in KINDS.items() for c in checks_for(kind) if c.__name__ not in common}
+    shared = {"check_fit_is_deterministic", "check_fit_resumes"}  # one function for four kinds
+    wanted = {("plain", name) for name in common} | {
         ("tokenizer" if name in shared else kind, name) for kind, name in own
     }
     assert {(kind, f"check_{check}") for kind, check in MESSAGES} == wanted

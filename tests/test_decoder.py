@@ -19,8 +19,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import areca_decoder
 from areca.component import Kind
 from areca.errors import InvalidConfig, InvalidManifest
+from areca.fitting.loop import scheduled
 from areca.fitting.text_lm.corpus import tag_line, translations
-from areca.fitting.text_lm.pretraining import batch, examples, schedule
+from areca.fitting.text_lm.pretraining import batch, examples
 from areca.interfaces import Backbone, Job
 from areca.manifest import Manifest, Utterance
 from areca.registry.registry import Registry
@@ -258,7 +259,7 @@ def test_batches_follow_from_seed_and_step_and_use_every_line():
 
 
 def test_schedule_rises_then_falls_to_nothing():
-    rates = [schedule(step, 100) for step in range(101)]
+    rates = [scheduled(step, 100, warm_up=0.1) for step in range(101)]
     assert rates[:10] == pytest.approx([(k + 1) / 10 for k in range(10)])
     assert rates[10:] == pytest.approx([(1 + np.cos(np.pi * k / 90)) / 2 for k in range(91)])
 

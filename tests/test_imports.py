@@ -17,7 +17,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from areca.registry.registry import Entry, Registry
+from areca.registry.entry import Entry
+from areca.registry.registry import Registry
 
 REPO = Path(__file__).parent.parent
 CORE = sorted((REPO / "core").rglob("*.py"))

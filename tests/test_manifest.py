@@ -448,7 +448,7 @@ def test_a_made_dataset_in_the_store_is_not_hashed_at_each_reading(
 
     artifact = Store(tmp_path / "store").make({"dataset": "x"}, build, label="dataset x")
     hashed = []
-    monkeypatch.setattr("areca.options.file_hash", lambda path: hashed.append(path.name) or file_hash(path))
+    monkeypatch.setattr("areca.manifest.file_hash", lambda path: hashed.append(path.name) or file_hash(path))
     assert Manifest.read(artifact.directory / "manifest.jsonl").key == artifact.key
     assert hashed == ["manifest.jsonl"]
 

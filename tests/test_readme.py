@@ -16,10 +16,9 @@ import typer
 import areca.interfaces
 from areca import audio
 from areca.cli.app import app
-from areca.component import Kind
 from areca.interfaces import Decoder, Featured, Judge, Tokenizer, Vocoder
 from areca.manifest import Manifest, Utterance
-from areca.specs import SPECS
+from areca.specs import KINDS
 from areca.tasks import Task
 
 REPO = Path(__file__).parent.parent
@@ -61,10 +60,10 @@ def test_the_readme_says_where_the_hugging_face_folder_is() -> None:
 
 def test_every_kind_has_its_methods_in_the_page_on_plugins() -> None:
     section = PLUGINS[PLUGINS.index("## What each kind does") : PLUGINS.index("## The rules of the door")]
-    for kind in Kind:
-        fields = inspect.signature(SPECS[kind]).parameters
+    for kind in KINDS:
+        fields = inspect.signature(kind.spec).parameters
         shown = ", ".join(n if p.default is p.empty else f"{n}={p.default}" for n, p in fields.items())
-        assert f"| `{kind}` | `{SPECS[kind].__name__}({shown})` |" in section
+        assert f"| `{kind.name}` | `{kind.spec.__name__}({shown})` |" in section
     protocols = [c for c in vars(areca.interfaces).values() if getattr(c, "_is_protocol", False)]
     assert {p.__name__ for p in protocols if p.__module__ == "areca.interfaces"} == {
         *(p.__name__ for p in PROTOCOLS),

@@ -248,3 +248,36 @@ print(json.dumps(resolve(registry, Kind.TOKENIZER, {"name": "my-codec"}, role="s
     code.write_text(code.read_text() + "# as the paper has it\n")
     keys.append(key())
     assert [keys.index(k) for k in keys] == [0, 0, 0, 3, 4, 5, 6]
+
+
+KINDS = """
+from areca.specs import KindSpec
+
+@dataclass(frozen=True)
+class RoomSpec:
+    size_m2: float
+
+    def __str__(self):
+        return f"{self.size_m2:g} m2"
+
+def room_spec(config, needs):
+    return RoomSpec(20.0)
+"""
+
+
+def test_a_plugin_adds_a_kind_and_another_that_comes_before_it_has_a_component_of_it(
+    make_world: Callable[[], Any], plugin_code: str
+) -> None:
+    world = make_world()
+    room = KINDS + "@hookimpl\ndef areca_kinds():\n    yield KindSpec(name='room', spec=RoomSpec, place='rooms: -')\n"
+    code = "def spec(config, needs):\n    import rooms\n    return rooms.RoomSpec(20.0)\n"
+    hall = "@hookimpl\ndef areca_components():\n    yield replace(row('hall', tags={'halls/echo'}), kind='room')\n"
+    world.distribution("halls", {"halls": "from dataclasses import replace\n" + plugin_code + code + hall})
+    world.distribution("rooms", {"rooms": plugin_code + room})
+    listed = world.areca("list", "--kind", "room")
+    assert (listed.returncode, listed.stdout.split()[:2]) == (0, ["kind", "name"]), listed.stderr
+    assert "room  hall" in " ".join(listed.stdout.split()).replace("room hall", "room  hall")
+    assert "tag       halls/echo: of this plugin" in world.areca("show", "hall").stdout
+    assert world.areca("config", "hall").stdout.startswith("rooms:\n- name: hall")
+    refused = world.areca("new", "room", "my-hall").stderr
+    assert refused.startswith("error: `areca new` makes a tokenizer, a backbone") and refused.endswith("not a room\n")

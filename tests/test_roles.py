@@ -62,7 +62,7 @@ def test_prompts_hold_what_it_reads_and_answers_what_it_writes(pipeline: Pipelin
     assert vocabulary.streams == (("sound/0", 8), ("sound/1", 8), ("speech/0", CLUSTERS))
     sound, speech = {*vocabulary.span("sound/0"), *vocabulary.span("sound/1")}, {*vocabulary.span("speech/0")}
     row = pipeline.data().select(split="train").rows[0]
-    for task in pipeline.task_rows("train"):
+    for task in [pipeline.rows_of(mix, "train") for mix in pipeline.run.tasks]:
         example = task.encode(system.lm, row)
         prompt, answer = ({*ids.tolist()} for ids in example.ids.tensor_split([example.prompt_length]))
         assert prompt & speech and not prompt & sound, task.name

@@ -38,13 +38,13 @@ def part() -> Part:
 
 @pytest.fixture(scope="module")
 def fitted(corpus: Manifest, part: Part, tmp_path_factory: pytest.TempPathFactory) -> PartLoader:
-    shop = PartLoader(Store(tmp_path_factory.mktemp("store")), data=corpus)
-    shop.instance(part)
-    return shop
+    loader = PartLoader(Store(tmp_path_factory.mktemp("store")), data=corpus)
+    loader.instance(part)
+    return loader
 
 
 @pytest.fixture
-def shop(fitted: PartLoader, part: Part, tmp_path: Path) -> PartLoader:
+def loader(fitted: PartLoader, part: Part, tmp_path: Path) -> PartLoader:
     """A store without tokens, and the fitted tokenizer."""
     artifact = fitted.artifact(part)
     assert artifact is not None
@@ -56,62 +56,62 @@ def hash_of(sound: Audio) -> str:
     return hashlib.sha256(text + sound.samples.numpy().tobytes()).hexdigest()
 
 
-def shards(shop: PartLoader) -> list[Path]:
-    return sorted(shop.store.root.glob("*/*.arrow"))
+def shards(loader: PartLoader) -> list[Path]:
+    return sorted(loader.store.root.glob("*/*.arrow"))
 
 
-def contents(shop: PartLoader) -> dict[str, str]:
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in shards(shop)}
+def contents(loader: PartLoader) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in shards(loader)}
 
 
 @pytest.mark.parametrize("column", ["audio", "target_audio"])
-def test_codes_are_the_tokenizers_own(column: Any, corpus: Manifest, part: Part, shop: PartLoader) -> None:
-    table = tokenize(corpus, column, part, shop)
+def test_codes_are_the_tokenizers_own(column: Any, corpus: Manifest, part: Part, loader: PartLoader) -> None:
+    table = tokenize(corpus, column, part, loader)
     assert list(table) == [row.id for row in corpus.rows]
     read = corpus.audio if column == "audio" else corpus.target_audio
     same = frames = 0
     for row in corpus.rows:
-        alone = shop.instance(part).encode([audio.conform(read(row), 16_000, 1)])[0].streams[0]
+        alone = loader.instance(part).encode([audio.conform(read(row), 16_000, 1)])[0].streams[0]
         found = table[row.id].streams[0]
         assert found.shape == alone.shape
         same, frames = same + int((found == alone).sum()), frames + len(alone)
-        assert table[row.id].fingerprint == shop.fingerprint(part)
+        assert table[row.id].fingerprint == loader.fingerprint(part)
     assert same / frames >= 0.999
 
 
-def test_rows_hold_the_hash_of_samples_rate_and_channels(corpus: Manifest, part: Part, shop: PartLoader) -> None:
-    tokenize(corpus, "audio", part, shop)
-    rows = pa.ipc.open_file(pa.memory_map(str(shards(shop)[0]))).read_all().to_pylist()
+def test_rows_hold_the_hash_of_samples_rate_and_channels(corpus: Manifest, part: Part, loader: PartLoader) -> None:
+    tokenize(corpus, "audio", part, loader)
+    rows = pa.ipc.open_file(pa.memory_map(str(shards(loader)[0]))).read_all().to_pylist()
     assert [row["samples_sha256"] for row in rows[:3]] == [hash_of(corpus.audio(r)) for r in corpus.rows[:3]]
 
 
-def test_a_recording_that_rows_share_is_encoded_once(corpus: Manifest, part: Part, shop: PartLoader) -> None:
+def test_a_recording_that_rows_share_is_encoded_once(corpus: Manifest, part: Part, loader: PartLoader) -> None:
     row = corpus.rows[0]
     rows = (row, dataclasses.replace(row, id="again"), dataclasses.replace(row, id="part", duration_s=0.5))
     shared = Manifest((*rows, corpus.rows[1]), corpus.root)
-    table = tokenize(shared, "audio", part, shop)
-    assert pa.ipc.open_file(pa.memory_map(str(shards(shop)[0]))).read_all().num_rows == 3
+    table = tokenize(shared, "audio", part, loader)
+    assert pa.ipc.open_file(pa.memory_map(str(shards(loader)[0]))).read_all().num_rows == 3
     assert torch.equal(table["again"].streams[0], table[row.id].streams[0])
     assert abs(len(table["part"].streams[0]) - 12.5) <= 2
 
 
-def test_made_once(corpus: Manifest, part: Part, shop: PartLoader, monkeypatch: pytest.MonkeyPatch) -> None:
-    tokenize(corpus, "audio", part, shop)
-    before = contents(shop)
+def test_made_once(corpus: Manifest, part: Part, loader: PartLoader, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenize(corpus, "audio", part, loader)
+    before = contents(loader)
     monkeypatch.setattr(tokens, "_table", None)
-    tokenize(corpus, "audio", part, shop)
-    assert contents(shop) == before
+    tokenize(corpus, "audio", part, loader)
+    assert contents(loader) == before
 
 
 def test_an_interrupted_run_goes_on_and_ends_the_same(
-    corpus: Manifest, part: Part, shop: PartLoader, monkeypatch: pytest.MonkeyPatch
+    corpus: Manifest, part: Part, loader: PartLoader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tokens, "WINDOW_S", 8.0)
-    tokenize(corpus, "audio", part, shop)
-    whole = contents(shop)
+    tokenize(corpus, "audio", part, loader)
+    whole = contents(loader)
     assert len(whole) > 3
-    shutil.rmtree(shop.store.root)
-    shop.store = Store(shop.store.root)
+    shutil.rmtree(loader.store.root)
+    loader.store = Store(loader.store.root)
 
     class Killed(BaseException):
         pass
@@ -123,32 +123,30 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
         if len(made) == 3:
             raise Killed
 
-    shop.progress = stop
     with pytest.raises(Killed):
-        tokenize(corpus, "audio", part, shop)
-    (partial,) = shop.store.unfinished()
+        tokenize(corpus, "audio", part, loader, progress=stop)
+    (partial,) = loader.store.unfinished()
     (partial / "tokens-000002.partial").write_bytes(b"half a shard")
     kept = {path.name: path.stat().st_mtime_ns for path in partial.glob("*.arrow")}
     assert len(kept) == 2
-    shop.progress = lambda done, total, message="": None
-    tokenize(corpus, "audio", part, shop)
-    assert contents(shop) == whole
-    assert {path.name: path.stat().st_mtime_ns for path in shards(shop) if path.name in kept} == kept
+    tokenize(corpus, "audio", part, loader)
+    assert contents(loader) == whole
+    assert {path.name: path.stat().st_mtime_ns for path in shards(loader) if path.name in kept} == kept
 
 
 def test_other_data_and_another_tokenizer_have_tokens_of_their_own(
-    corpus: Manifest, part: Part, shop: PartLoader, fitted: PartLoader
+    corpus: Manifest, part: Part, loader: PartLoader, fitted: PartLoader
 ) -> None:
-    tokenize(corpus, "audio", part, shop)
-    tokenize(corpus.select(split="train"), "audio", part, shop)
-    assert len(shop.store.directories()) == 2
+    tokenize(corpus, "audio", part, loader)
+    tokenize(corpus.select(split="train"), "audio", part, loader)
+    assert len(loader.store.directories()) == 2
     other = resolve(Registry.discover(), Kind.TOKENIZER, {"name": "mfcc-kmeans", "clusters": 8}, role="speech")
-    found = tokenize(corpus, "audio", other, PartLoader(shop.store, data=fitted.data))
-    assert len(shop.store.directories()) == 4, "the tokenizer and its tokens"
+    found = tokenize(corpus, "audio", other, PartLoader(loader.store, data=fitted.data))
+    assert len(loader.store.directories()) == 4, "the tokenizer and its tokens"
     assert max(int(codes.streams[0].max()) for codes in found.values()) == 7
 
 
-def test_a_bad_recording_is_named(part: Part, shop: PartLoader, corpus: Manifest, tmp_path: Path) -> None:
+def test_a_bad_recording_is_named(part: Part, loader: PartLoader, corpus: Manifest, tmp_path: Path) -> None:
     audio.write(tmp_path / "good.wav", corpus.audio(corpus.rows[0]))
     (tmp_path / "bad.wav").write_bytes((tmp_path / "good.wav").read_bytes())
     rows = [Utterance(id="fine", audio="good.wav"), Utterance(id="broken", audio="bad.wav")]
@@ -157,13 +155,13 @@ def test_a_bad_recording_is_named(part: Part, shop: PartLoader, corpus: Manifest
     _ = manifest.key
     (tmp_path / "bad.wav").write_bytes(b"RIFF nothing")
     with pytest.raises(InvalidAudio, match=r"'broken'.*bad\.wav"):
-        tokenize(manifest, "audio", part, shop)
+        tokenize(manifest, "audio", part, loader)
 
 
-def test_a_column_that_no_row_has(part: Part, shop: PartLoader, corpus: Manifest) -> None:
+def test_a_column_that_no_row_has(part: Part, loader: PartLoader, corpus: Manifest) -> None:
     rows = tuple(dataclasses.replace(row, target_audio=None) for row in corpus.rows)
     with pytest.raises(InvalidManifest, match="no row has target_audio"):
-        tokenize(Manifest(rows, corpus.root), "target_audio", part, shop)
+        tokenize(Manifest(rows, corpus.root), "target_audio", part, loader)
 
 
 def test_ahead_keeps_order_raises_in_place_and_stops() -> None:

@@ -20,6 +20,7 @@ from areca.audio import write
 from areca.batching import pad_batch
 from areca.component import Kind
 from areca.errors import IncompatibleParts, InvalidAudio, InvalidCodes
+from areca.fitting import sampling
 from areca.fitting.kmeans import assign, fit_kmeans
 from areca.fitting.loop import scheduled
 from areca.fitting.sampling import read_recording, sample_features
@@ -31,7 +32,7 @@ from areca.registry.registry import Registry
 from areca.specs import Stream, TokenizerSpec
 from areca.testing.corpus import write_corpus
 from areca.types import Audio, Codes
-from areca_units import dedup_spec, sampling, units_spec, usm_v2
+from areca_units import dedup_spec, units_spec, usm_v2
 from areca_units.augment import _with_echo, augmented, warped
 from areca_units.bottleneck import Fsq, Vq, unevenness
 from areca_units.ctc import Alphabet, CtcModel, train_ctc
@@ -506,14 +507,14 @@ def test_a_killed_fit_goes_on_to_the_same_files(corpus: Manifest, tmp_path: Path
 
 
 def test_one_encoder_serves_any_number_of_units(corpus: Manifest, tmp_path: Path) -> None:
-    registry, shop = Registry.discover(), PartLoader(Store(tmp_path), data=corpus, seed=3)
+    registry, loader = Registry.discover(), PartLoader(Store(tmp_path), data=corpus, seed=3)
 
     def made(clusters: int) -> Any:
         inner = {"name": "usm-v2", **dataclasses.asdict(dataclasses.replace(TINY, steps=1))}
         value = {"name": "kmeans", "clusters": clusters, "tokenizer": inner}
         part = resolve(registry, Kind.TOKENIZER, value, role="speech")
         assert part.spec == TokenizerSpec((Stream("unit", clusters, 25.0),), 16_000)
-        return shop.instance(part)
+        return loader.instance(part)
 
     few, many = made(5), made(40)
     labels = [artifact.label for artifact in Store(tmp_path).artifacts()]

@@ -27,13 +27,15 @@ TAGS = MappingProxyType(
 _REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 COMPONENT_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 """A public name: lowercase words joined by ``-``."""
+_OWN_TAG = re.compile(r"[a-z][a-z0-9_]*/[a-z][a-z0-9-]*")
+"""A tag that is not areca's: the plugin that gives it its meaning, and its name."""
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
 _UNPRINTABLE = ("Cc", "Cs")
 """Unicode categories that break a line of a table or cannot be printed: controls, halves of surrogate pairs."""
 
 
 class Kind(enum.StrEnum):
-    """The interfaces a component can implement. A new kind is a new row here and a spec in `areca.specs`."""
+    """The kinds that areca itself knows, each a row of `areca.specs.KINDS`. A plugin may add others: `areca_kinds`."""
 
     TOKENIZER = "tokenizer"
     BACKBONE = "backbone"
@@ -48,7 +50,7 @@ class Component:
     """One named, configurable implementation of an interface.
 
     Args:
-        kind: the interface it implements.
+        kind: the name of the interface it implements: a `Kind`, or a kind that a plugin adds.
         name: public name, unique within its kind; lowercase words joined by ``-``.
         config: frozen dataclass *type* that holds every option, its default and (as a string below it) its doc.
         spec: ``"module:function"`` of ``spec(config, needs) -> Spec``; imports neither torch nor weights.
@@ -70,13 +72,13 @@ class Component:
         ValueError, TypeError: a field breaks one of the rules above.
     """
 
-    kind: Kind
+    kind: str
     name: str
     config: type[Any]
     spec: str
     target: str
     summary: str
-    needs: Mapping[str, Kind] = field(default_factory=dict)
+    needs: Mapping[str, str] = field(default_factory=dict)
     needs_tags: Mapping[str, frozenset[str]] = field(default_factory=dict)
     requires: tuple[str, ...] = ()
     tags: frozenset[str] = frozenset()
@@ -99,8 +101,12 @@ class Component:
         self._check_config()
         if wrong := sorted(n for n in self.reads if not 1 <= n < self.revision):
             raise ValueError(f"reads of {self.name!r}: {wrong} are no revisions before {self.revision}")
-        if unknown := set(self.tags).union(*self.needs_tags.values()) - set(TAGS):
-            raise ValueError(f"tags of {self.name!r}: {sorted(unknown)} unknown; there are {sorted(TAGS)}")
+        unknown = set(self.tags).union(*self.needs_tags.values()) - set(TAGS)
+        if unknown := {tag for tag in unknown if not _OWN_TAG.fullmatch(tag)}:
+            raise ValueError(
+                f"tags of {self.name!r}: {sorted(unknown)} unknown; there are {sorted(TAGS)}, and a plugin's own, as "
+                "'my_plugin/streaming'"
+            )
         self._check_needs()
 
     @property
@@ -140,6 +146,10 @@ def _is_line_or_none(value: Any) -> bool:
     return value is None or _is_line(value)
 
 
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and COMPONENT_NAME.fullmatch(value) is not None
+
+
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
@@ -166,11 +176,11 @@ def _are_modules(value: Any) -> bool:
 _LINE = "one line of text"
 _RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = MappingProxyType(
     {
-        "kind": (lambda value: isinstance(value, Kind), f"one of {', '.join(f'Kind.{kind.name}' for kind in Kind)}"),
+        "kind": (_is_name, "the name of a kind, as Kind.TOKENIZER"),
         "spec": (_is_reference, "'package.module:name'"),
         "target": (_is_reference, "'package.module:name'"),
         "summary": (_is_line, _LINE),
-        "needs": (_is_mapping_to(lambda kind: isinstance(kind, Kind)), "{'semantic': Kind.TOKENIZER}"),
+        "needs": (_is_mapping_to(_is_name), "{'semantic': Kind.TOKENIZER}"),
         "needs_tags": (_is_mapping_to(_is_set_of(_is_line)), "{'semantic': frozenset({'decode'})}"),
         "requires": (_are_modules, "a tuple of top-level modules, as ('torch',)"),
         "tags": (_is_set_of(_is_line), "a set, as frozenset({'decode'})"),

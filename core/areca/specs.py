@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
+from typing import Any
 
-from areca.component import Kind
+from areca.component import COMPONENT_NAME, Kind
 from areca.errors import IncompatibleParts, quote
 
 ROLE = re.compile(r"[a-z][a-z0-9_]*")
@@ -60,6 +60,10 @@ def _check_texts(**values: object) -> None:
             raise ValueError(f"{name} is {quote(value)}, expected a tuple of texts")
 
 
+def _hear(languages: tuple[str, ...], sample_rate_hz: int) -> str:
+    return f"{', '.join(languages) or 'any language'}, {sample_rate_hz} Hz"
+
+
 @dataclass(frozen=True, slots=True)
 class TokenizerSpec:
     """The streams a tokenizer emits, and the audio it takes: core resamples and mixes down to it.
@@ -76,6 +80,9 @@ class TokenizerSpec:
         _check_streams(self.streams)
         _check_counts(sample_rate_hz=self.sample_rate_hz, channels=self.channels)
 
+    def __str__(self) -> str:
+        return f"{' + '.join(map(str, self.streams))}, from {self.sample_rate_hz} Hz x {self.channels}"
+
     @property
     def unit_s(self) -> float:
         """Seconds that one unit of the slowest stream lasts; 0 where the rates vary."""
@@ -90,6 +97,9 @@ class BackboneSpec:
     family: str
     parameters: int | None = None
 
+    def __str__(self) -> str:
+        return self.family if self.parameters is None else f"{self.family}, {self.parameters / 1e6:.1f} M parameters"
+
 
 @dataclass(frozen=True, slots=True)
 class VocoderSpec:
@@ -102,6 +112,9 @@ class VocoderSpec:
         _check_streams(self.streams)
         _check_counts(sample_rate_hz=self.sample_rate_hz)
 
+    def __str__(self) -> str:
+        return f"{' + '.join(map(str, self.streams))} to {self.sample_rate_hz} Hz"
+
 
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
@@ -112,6 +125,9 @@ class TaskSpec:
 
     def __post_init__(self) -> None:
         _check_texts(inputs=self.inputs, outputs=self.outputs)
+
+    def __str__(self) -> str:
+        return f"{', '.join(self.inputs)} -> {', '.join(self.outputs)}"
 
 
 def check_chain(links: Sequence[tuple[str, TaskSpec]]) -> None:
@@ -145,6 +161,9 @@ class DatasetSpec:
         _check_texts(languages=self.languages)
         _check_counts(sample_rate_hz=self.sample_rate_hz)
 
+    def __str__(self) -> str:
+        return _hear(self.languages, self.sample_rate_hz)
+
 
 @dataclass(frozen=True, slots=True)
 class JudgeSpec:
@@ -157,17 +176,65 @@ class JudgeSpec:
         _check_texts(languages=self.languages)
         _check_counts(sample_rate_hz=self.sample_rate_hz)
 
+    def __str__(self) -> str:
+        return _hear(self.languages, self.sample_rate_hz)
 
-Spec = TokenizerSpec | BackboneSpec | VocoderSpec | TaskSpec | DatasetSpec | JudgeSpec
 
-SPECS: Mapping[Kind, type[Spec]] = MappingProxyType(
-    {
-        Kind.TOKENIZER: TokenizerSpec,
-        Kind.BACKBONE: BackboneSpec,
-        Kind.VOCODER: VocoderSpec,
-        Kind.TASK: TaskSpec,
-        Kind.DATASET: DatasetSpec,
-        Kind.JUDGE: JudgeSpec,
-    }
+Spec = Any
+"""What a component says of itself: one of the classes above, or that of a kind that a plugin adds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindSpec:
+    """An interface that components implement.
+
+    Args:
+        name: as in ``Component(kind=...)``; lowercase words joined by ``-``.
+        spec: class of what a component of it says of itself; ``str(spec)`` is the line of ``areca validate``.
+        protocol: ``"module:Class"``, what its instances do; None: nothing is checked.
+        checks: module whose functions ``check_...(subject)`` are its conformance checks; None: those of all kinds.
+        templates: ``"package:folder"`` that holds ``light.py.txt`` and ``heavy.py.txt`` for ``areca new``.
+        place: where a run's YAML has it, as ``"tokenizer:"`` or, in a list, ``"tasks: -"``; None: nowhere.
+
+    Raises:
+        ValueError, TypeError: a field breaks one of the rules above.
+    """
+
+    name: str
+    spec: type[Any]
+    protocol: str | None = None
+    checks: str | None = None
+    templates: str | None = None
+    place: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not COMPONENT_NAME.fullmatch(self.name):
+            raise ValueError(f"kind name {quote(self.name)}: expected lowercase words joined by '-', like 'metric'")
+        if not isinstance(self.spec, type):
+            raise TypeError(f"spec of kind {self.name!r}: expected a class, got {quote(self.spec)}")
+        for name in ("protocol", "templates"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, str) and value.count(":") == 1):
+                raise TypeError(f"{name} of kind {self.name!r}: expected 'package.module:name', got {quote(value)}")
+
+
+def _kind(kind: Kind, spec: type[Any], *, protocol: str | None = None, place: str | None = None) -> KindSpec:
+    return KindSpec(
+        name=kind,
+        spec=spec,
+        protocol=protocol and f"areca.interfaces:{protocol}",
+        checks=f"areca.testing.{kind}",
+        templates=f"areca.cli:templates/{kind}",
+        place=place,
+    )
+
+
+KINDS = (
+    _kind(Kind.TOKENIZER, TokenizerSpec, protocol="Tokenizer", place="tokenizer:"),
+    _kind(Kind.BACKBONE, BackboneSpec, protocol="Backbone", place="backbone:"),
+    _kind(Kind.VOCODER, VocoderSpec, protocol="Vocoder", place="vocoder:"),
+    _kind(Kind.TASK, TaskSpec, place="tasks: -"),
+    _kind(Kind.DATASET, DatasetSpec, place="data:"),
+    _kind(Kind.JUDGE, JudgeSpec, protocol="Judge"),
 )
-"""What a component of each kind says of itself."""
+"""The kinds that areca itself knows, in the order in which they are listed."""

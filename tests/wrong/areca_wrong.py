@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from areca import Component, Kind, hookimpl
-from areca.specs import BackboneSpec, JudgeSpec, Spec, Stream, TaskSpec, TokenizerSpec, VocoderSpec
+from areca.specs import (
+    BackboneSpec,
+    DatasetSpec,
+    JudgeSpec,
+    KindSpec,
+    Spec,
+    Stream,
+    TaskSpec,
+    TokenizerSpec,
+    VocoderSpec,
+)
 
 ARECA_PLUGIN_API = 1
 RATE_HZ = 16_000
@@ -18,6 +28,15 @@ STREAMS = (Stream("level", 64, 25.0), Stream("side", 2, 25.0))
 class Config:
     gain: float = 1.0
     """Factor on the samples."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlainSpec:
+    """What a component of the kind ``plain`` says of itself: nothing."""
+
+
+PLAIN = KindSpec(name="plain", spec=PlainSpec)
+"""A kind of this plugin's own, with the checks of all kinds alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +81,26 @@ def judge_spec(config: Any, needs: Mapping[str, Spec]) -> JudgeSpec:
     return JudgeSpec(("en",), RATE_HZ)
 
 
-def heavy_judge_spec(config: Any, needs: Mapping[str, Spec]) -> JudgeSpec:
+def dataset_spec(config: Any, needs: Mapping[str, Spec]) -> DatasetSpec:
+    return DatasetSpec(("en", "fr"), RATE_HZ)
+
+
+def plain_spec(config: Any, needs: Mapping[str, Spec]) -> PlainSpec:
+    return PlainSpec()
+
+
+def heavy_plain_spec(config: Any, needs: Mapping[str, Spec]) -> PlainSpec:
     import numpy  # noqa: F401  # what is wrong with it
 
-    return JudgeSpec(("en",), RATE_HZ)
+    return PlainSpec()
 
 
-def _row(kind: Kind, name: str, target: str, **other: Any) -> Component:
+@hookimpl
+def areca_kinds() -> Iterable[KindSpec]:
+    yield PLAIN
+
+
+def _row(kind: str, name: str, target: str, **other: Any) -> Component:
     row = {
         "config": Config,
         "spec": f"areca_wrong:{kind}_spec",
@@ -81,12 +113,24 @@ def _row(kind: Kind, name: str, target: str, **other: Any) -> Component:
 @hookimpl
 def areca_components() -> Iterable[Component]:
     fit, everything = frozenset({"fit"}), frozenset({"fit", "resume", "features", "decode"})
+    yield _row("plain", "good", "Plain")
+    yield _row("plain", "summary", "Plain", summary="This is a sentence.")
+    yield _row("plain", "options-documented", "Plain", config=BareConfig)
+    yield _row("plain", "config-round-trip", "Plain", config=RestlessConfig)
+    yield _row("plain", "spec-is-light", "Plain", spec="areca_wrong:heavy_plain_spec")
+    yield _row("plain", "target", "Nothing")
+
     yield _row(Kind.JUDGE, "good", "Judge")
-    yield _row(Kind.JUDGE, "summary", "Judge", summary="This is a sentence.")
-    yield _row(Kind.JUDGE, "options-documented", "Judge", config=BareConfig)
-    yield _row(Kind.JUDGE, "config-round-trip", "Judge", config=RestlessConfig)
-    yield _row(Kind.JUDGE, "spec-is-light", "Judge", spec="areca_wrong:heavy_judge_spec")
-    yield _row(Kind.JUDGE, "target", "Nothing")
+    yield _row(Kind.JUDGE, "transcripts", "Terse")
+    yield _row(Kind.JUDGE, "batch-equals-alone", "Comparing")
+    yield _row(Kind.JUDGE, "repeat-is-exact", "Moody")
+    yield _row(Kind.JUDGE, "refuses-wrong-audio", "HearsAnything")
+
+    resumable = frozenset({"fit", "resume"})
+    yield _row(Kind.DATASET, "good", "Dataset", tags=resumable)
+    yield _row(Kind.DATASET, "rows", "Leaking", tags=resumable)
+    yield _row(Kind.DATASET, "languages", "Foreign", tags=resumable)
+    yield _row(Kind.DATASET, "audio", "Telephone", tags=resumable)
 
     yield _row(Kind.TOKENIZER, "good", "Tokenizer", tags=everything)
     yield _row(Kind.TOKENIZER, "weights-out-of-reach", "OutOfReach", weights_license="MIT")

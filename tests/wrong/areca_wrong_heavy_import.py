@@ -7,22 +7,28 @@ from collections.abc import Iterable
 import areca_wrong
 import numpy  # noqa: F401  # what is wrong with it
 
-from areca import Component, Kind, hookimpl
+from areca import Component, hookimpl
+from areca.specs import KindSpec
 
 ARECA_PLUGIN_API = 1
 
 
 def spec(config: object, needs: object) -> object:
-    return areca_wrong.judge_spec(config, {})
+    return areca_wrong.plain_spec(config, {})
+
+
+@hookimpl
+def areca_kinds() -> Iterable[KindSpec]:
+    yield areca_wrong.PLAIN
 
 
 @hookimpl
 def areca_components() -> Iterable[Component]:
     yield Component(
-        kind=Kind.JUDGE,
+        kind="plain",
         name="import-is-light",
         config=areca_wrong.Config,
         spec="areca_wrong_heavy_import:spec",
-        target="areca_wrong_parts:Judge",
+        target="areca_wrong_parts:Plain",
         summary="made for the tests of the conformance kit",
     )

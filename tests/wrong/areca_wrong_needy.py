@@ -7,19 +7,25 @@ from collections.abc import Iterable
 import areca_wrong
 import tabulate  # noqa: F401  # what is wrong with it
 
-from areca import Component, Kind, hookimpl
+from areca import Component, hookimpl
+from areca.specs import KindSpec
 
 ARECA_PLUGIN_API = 1
 
 
 @hookimpl
+def areca_kinds() -> Iterable[KindSpec]:
+    yield areca_wrong.PLAIN
+
+
+@hookimpl
 def areca_components() -> Iterable[Component]:
     yield Component(
-        kind=Kind.JUDGE,
+        kind="plain",
         name="missing-dependency",
         config=areca_wrong.Config,
-        spec="areca_wrong:judge_spec",
-        target="areca_wrong_parts:Judge",
+        spec="areca_wrong:plain_spec",
+        target="areca_wrong_parts:Plain",
         summary="made for the tests of the conformance kit",
         requires=("tabulate",),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 import torch
 from areca_wrong import RATE_HZ, STREAMS
 
+from areca.audio import write
 from areca.errors import ArecaError, InvalidConfig, MissingWeights
 from areca.interfaces import Backbone, Job
+from areca.manifest import Manifest, Utterance, write_manifest
 from areca.tasks import AudioSegment, Field, Segment, Task, TextSegment, Values
 from areca.types import Audio, Codes, VoicePrompt, require_audio, require_codes
 
@@ -33,8 +36,76 @@ class _Loaded:
         return cls(config, needs, files)
 
 
+class Plain(_Loaded):
+    """No check looks into it."""
+
+
 class Judge(_Loaded):
-    """No check looks into a judge."""
+    """Says how long a recording is."""
+
+    def transcribe(self, audios: list[Audio], language: str) -> list[str]:
+        self.check(audios)
+        self.calls += 1
+        return [f"{audio.seconds:.1f} seconds" for audio in audios]
+
+    def check(self, audios: list[Audio]) -> None:
+        require_audio(audios, RATE_HZ, 1)
+
+
+class Terse(Judge):
+    def transcribe(self, audios: list[Audio], language: str) -> list[str]:
+        texts = super().transcribe(audios, language)
+        return texts if len(texts) == 1 else [*texts, ""]
+
+
+class Comparing(Judge):
+    def transcribe(self, audios: list[Audio], language: str) -> list[str]:
+        return [f"{text}, of {len(audios)}" for text in super().transcribe(audios, language)]
+
+
+class Moody(Judge):
+    def transcribe(self, audios: list[Audio], language: str) -> list[str]:
+        mood = torch.initial_seed() if torch.initial_seed() < 10 else ""
+        return [f"{text} {mood}" for text in super().transcribe(audios, language)]
+
+
+class HearsAnything(Judge):
+    def check(self, audios: list[Audio]) -> None:
+        pass
+
+
+class Dataset:
+    """A tone for each of a few rows, in two languages."""
+
+    rate_hz = RATE_HZ
+    rows = tuple(
+        Utterance(id=f"{n}", audio=f"{n}.wav", language=("en", "fr")[n % 2], split="test" if n == 3 else "train")
+        for n in range(4)
+    )
+
+    @classmethod
+    def fit(cls, config: Any, needs: Mapping[str, Any], data: Any, job: Job) -> None:
+        for done, row in enumerate(cls.rows, start=1):
+            x = torch.sin(torch.arange(cls.rate_hz) * (0.1 + 0.02 * done))[None] / 2
+            write(job.directory / row.audio, Audio(x, cls.rate_hz))
+            job.progress(done, len(cls.rows))
+        write_manifest(job.directory / "manifest.jsonl", cls.rows)
+
+    @classmethod
+    def load(cls, config: Any, needs: Mapping[str, Any], files: Path, *, device: Any, dtype: Any) -> Manifest:
+        return Manifest.read(files / "manifest.jsonl")
+
+
+class Leaking(Dataset):
+    rows = (*Dataset.rows, dataclasses.replace(Dataset.rows[0], id="again", split="test"))
+
+
+class Foreign(Dataset):
+    rows = (dataclasses.replace(Dataset.rows[0], language="de"), *Dataset.rows[1:])
+
+
+class Telephone(Dataset):
+    rate_hz = RATE_HZ // 2
 
 
 class Tokenizer(_Loaded):

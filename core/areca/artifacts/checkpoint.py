@@ -74,9 +74,7 @@ class Checkpoint:
 def held_parts(run: RunConfig) -> dict[str, Part]:
     """Return the fitted parts that a checkpoint holds, by role: all but the backbone, which is inside the LM."""
     return {
-        role: part
-        for role, part in run.parts.items()
-        if part.is_trained and part.entry.component.kind is not Kind.BACKBONE
+        role: part for role, part in run.parts.items() if part.is_trained and part.entry.component.kind != Kind.BACKBONE
     }
 
 
@@ -188,7 +186,7 @@ def _check_revisions(directory: Path, run: RunConfig, provenance: Mapping[str, A
         made = provenance["parts"][role]
         component = part.entry.component
         known = {component.revision, *component.reads}
-        if component.kind is not Kind.BACKBONE and made["revision"] not in known:
+        if component.kind != Kind.BACKBONE and made["revision"] not in known:
             raise InvalidArtifact(
                 f"{directory}: its {role} was made by revision {made['revision']} of {part.entry.qualified}, and "
                 f"{part.entry.provider.distribution} {part.entry.provider.version} has revision {component.revision}, "
@@ -216,7 +214,7 @@ def _contents(part: Part) -> dict[str, str]:
 
 def _paths(part: Part) -> dict[str, Path]:
     """Return the part's options of type `Path` that are given; a backbone's weights are in the LM."""
-    if part.entry.component.kind is Kind.BACKBONE:
+    if part.entry.component.kind == Kind.BACKBONE:
         return {}
     values = {f.name: getattr(part.config, f.name) for f in dataclasses.fields(part.config)}
     return {name: value for name, value in values.items() if isinstance(value, Path)}

@@ -18,7 +18,8 @@ import typer
 from areca.component import Kind
 from areca.errors import AmbiguousComponent, InvalidConfig, UnknownComponent, quote, suggest
 from areca.options import read_mapping
-from areca.registry.registry import Entry, Registry
+from areca.registry.entry import Entry
+from areca.registry.registry import Registry
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -48,7 +49,7 @@ def _usable(device: str) -> str:
 
 Device = Annotated[str, typer.Option("--device", callback=_usable, help="where to compute, as cuda")]
 """Checked before the verb runs, with all else that would stop it from computing."""
-OfKind = Annotated[str | None, typer.Option("--kind", help=f"one of {', '.join(Kind)}")]
+OfKind = Annotated[str | None, typer.Option("--kind", help=f"one of {', '.join(Kind)}, or one that a plugin adds")]
 
 
 def use_plugins(names: Iterable[str]) -> None:
@@ -73,17 +74,16 @@ def registry() -> Registry:
     return Registry.discover(plugins())
 
 
-def to_kind(name: str | None) -> Kind | None:
-    """Return the kind of that name; None stands for any.
+def to_kind(registry: Registry, name: str | None) -> str | None:
+    """Return the name of a kind; None stands for any.
 
     Raises:
         InvalidConfig: there is no such kind.
     """
-    if name is not None and name not in map(str, Kind):
-        raise InvalidConfig(
-            f"no kind is called {quote(name)}{suggest(name, map(str, Kind))}; there are {', '.join(Kind)}"
-        )
-    return None if name is None else Kind(name)
+    if name is not None and name not in registry.kinds:
+        known = ", ".join(registry.kinds)
+        raise InvalidConfig(f"no kind is called {quote(name)}{suggest(name, registry.kinds)}; there are {known}")
+    return name
 
 
 def find(registry: Registry, name: str, kind: str | None) -> Entry:
@@ -93,7 +93,7 @@ def find(registry: Registry, name: str, kind: str | None) -> Entry:
         InvalidConfig: there is no such kind.
         UnknownComponent, AmbiguousComponent: none or several have that name; the message says what to type.
     """
-    if wanted := to_kind(kind):
+    if wanted := to_kind(registry, kind):
         return registry.find(wanted, name)
     kinds = sorted({e.component.kind for e in registry.entries() if name in e.names})
     if len(kinds) == 1:

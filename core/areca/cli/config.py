@@ -6,28 +6,19 @@ import textwrap
 from collections.abc import Iterator
 
 from areca.cli import common
-from areca.component import Component, Kind
+from areca.component import Component
 from areca.options import describe
-
-_PLACES = {
-    Kind.TOKENIZER: "tokenizer:",
-    Kind.BACKBONE: "backbone:",
-    Kind.VOCODER: "vocoder:",
-    Kind.DATASET: "data:",
-    Kind.TASK: "tasks:",
-}
-"""Where a run's YAML has a component of each kind."""
 
 
 def config(name: common.Name, kind: common.OfKind = None) -> None:
     """Print a component's options, with their defaults and docs, as YAML to paste into a run."""
-    component = common.find(common.registry(), name, kind).component
+    entry = common.find(common.registry(), name, kind)
+    component = entry.component
     lines = [f"name: {name}", *_needs(component), *_options(component)]
-    place = _PLACES.get(component.kind)
-    if place:
-        print(place)
-        first = "- " if component.kind is Kind.TASK else "  "
-        print(first + textwrap.indent("\n".join(lines), "  ")[2:])
+    if entry.kind.place:
+        key, _, first = entry.kind.place.partition(" ")
+        print(key)
+        print(f"{first:<2}" + textwrap.indent("\n".join(lines), "  ")[2:])
     else:
         print("\n".join(lines))
 

@@ -8,7 +8,8 @@ import typer
 
 from areca.cli import common
 from areca.cli.reporting import as_json as to_json
-from areca.registry.registry import Entry, Registry
+from areca.registry.entry import Entry
+from areca.registry.registry import Registry
 
 
 def list_(
@@ -17,7 +18,7 @@ def list_(
 ) -> None:
     """List installed components and their health."""
     registry = common.registry()
-    entries = registry.entries(common.to_kind(kind))
+    entries = registry.entries(common.to_kind(registry, kind))
     if as_json:
         print(to_json(_as_json(registry, entries)))
         return

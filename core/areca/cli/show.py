@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from areca.cli import common
 from areca.component import TAGS
 from areca.options import Option, describe
-from areca.registry.registry import Entry
+from areca.registry.entry import Entry
 
 
 def show(name: common.Name, kind: common.OfKind = None) -> None:
@@ -28,7 +28,7 @@ def _facts(entry: Entry) -> Iterator[str]:
     weights = f"; weights: {component.weights_license}" if component.weights_license else ""
     yield f"  licence   {component.stated_license}{weights}"
     for tag in sorted(component.tags):
-        yield f"  tag       {tag}: {TAGS[tag]}"
+        yield f"  tag       {tag}: {TAGS.get(tag, 'of this plugin')}"
     for need, kind in component.needs.items():
         tags = sorted(component.needs_tags.get(need, ()))
         able = f" with the tag {' and '.join(tags)}" if tags else ""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pluggy
 
 from areca.component import Component
+from areca.specs import KindSpec
 
 hookspec = pluggy.HookspecMarker("areca")
 hookimpl = pluggy.HookimplMarker("areca")
@@ -16,6 +17,12 @@ hookimpl = pluggy.HookimplMarker("areca")
 @hookspec
 def areca_components() -> Iterable[Component]:
     """Declare the components this plugin provides. Must not import torch."""
+    raise NotImplementedError
+
+
+@hookspec
+def areca_kinds() -> Iterable[KindSpec]:
+    """Declare the kinds of component that this plugin adds. Must not import torch."""
     raise NotImplementedError
 
 

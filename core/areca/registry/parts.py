@@ -10,7 +10,8 @@ from typing import Any
 from areca.component import Kind
 from areca.errors import ArecaError, IncompatibleParts, InvalidConfig, clipped, quote, suggest
 from areca.options import build, canonical, key_of
-from areca.registry.registry import LOCAL, Entry, Registry
+from areca.registry.entry import LOCAL, Entry
+from areca.registry.registry import Registry
 from areca.specs import Spec
 
 
@@ -77,7 +78,7 @@ class Part:
         recipe = self.identity() | {"needs": {name: need.key(data_key, seed) for name, need in self.needs.items()}}
         if self.is_trained:
             recipe["seed"] = seed
-        if self.is_trained and self.entry.component.kind is not Kind.DATASET:  # a dataset is where data comes from
+        if self.is_trained and self.entry.component.kind != Kind.DATASET:  # a dataset is where data comes from
             if data_key is None:
                 raise InvalidConfig(f"{self.entry.component.kind} {self.name!r} is trained from data: give `data:`")
             recipe["data"] = data_key
@@ -90,7 +91,7 @@ class Part:
 
 def resolve(
     registry: Registry,
-    kind: Kind,
+    kind: str,
     value: Any,
     *,
     role: str,
@@ -135,13 +136,13 @@ def _need(
     registry: Registry,
     where: str,
     role: str,
-    kind: Kind,
+    kind: str,
     value: Any,
     roles: Mapping[str, Part],
     root: Path | None,
     seed: int,
 ) -> Part:
-    mine = {name: part for name, part in roles.items() if part.entry.component.kind is kind}
+    mine = {name: part for name, part in roles.items() if part.entry.component.kind == kind}
     need = role.rpartition(".")[2]
     if value is None and len(mine) == 1:  # there is nothing to choose
         return next(iter(mine.values()))

@@ -2,148 +2,23 @@
 
 from __future__ import annotations
 
-import importlib
+import contextlib
 import os
-import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from importlib import metadata
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pluggy
 
-from areca.component import PLUGIN_API, Component, Kind
-from areca.errors import (
-    AmbiguousComponent,
-    ArecaError,
-    BrokenPlugin,
-    InvalidConfig,
-    MissingDependency,
-    UnknownComponent,
-    quote,
-    suggest,
-)
+from areca.component import PLUGIN_API, Component
+from areca.errors import AmbiguousComponent, BrokenPlugin, InvalidConfig, UnknownComponent, quote, suggest
 from areca.registry import hooks
-from areca.registry.importing import (
-    check_hooks,
-    digest_of,
-    entry_points,
-    import_local,
-    is_installed,
-    traced,
-    what_happened,
-    where,
-)
-from areca.specs import SPECS, Spec
+from areca.registry.entry import LOCAL, Broken, Entry, Provider
+from areca.registry.importing import check_hooks, entry_points, import_local, traced, what_happened, where
+from areca.specs import KINDS, KindSpec
 
 GROUP = "areca"
-LOCAL = "local"
-"""Stands for the distribution of a user's own file or module."""
-
-
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """The plugin a component comes from, and the distribution the plugin comes from."""
-
-    plugin: str
-    distribution: str
-    version: str
-
-    def __str__(self) -> str:
-        return f"{self.distribution}:{self.plugin}"
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """A plugin that cannot be used, and why."""
-
-    provider: Provider
-    error: BaseException
-
-    def __str__(self) -> str:
-        return f"{self.provider} ({self.provider.version}): {self.reason}"
-
-    @property
-    def reason(self) -> str:
-        """What went wrong."""
-        return what_happened(self.error)
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A component and where it came from."""
-
-    component: Component
-    provider: Provider
-
-    @property
-    def qualified(self) -> str:
-        """``distribution:plugin/name``, a name that only this component has."""
-        return f"{self.provider}/{self.component.name}"
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Every name that finds this component: bare, by plugin, by distribution and plugin."""
-        return (self.component.name, f"{self.provider.plugin}/{self.component.name}", self.qualified)
-
-    def code(self) -> str:
-        """Return a hash of the code of the plugin, and of the modules that the component's spec and target are in."""
-        component = self.component
-        return digest_of((self.provider.plugin, *(ref.partition(":")[0] for ref in (component.spec, component.target))))
-
-    def missing(self) -> tuple[str, ...]:
-        """Return the modules it requires that are not installed, without importing any."""
-        return tuple(m for m in self.component.requires if not is_installed(m))
-
-    def spec(self, config: Any, needs: Mapping[str, Spec]) -> Spec:
-        """Return what the component says of itself under `config`, from its light half.
-
-        Raises:
-            BrokenPlugin: the function is not there, fails, or returns another kind's spec.
-            IncompatibleParts, ValueError: the component refuses its options or what it needs.
-        """
-        function, reference = self._attribute(self.component.spec), self.component.spec
-        try:
-            spec = function(config, needs)
-        except (ArecaError, ValueError):
-            raise
-        except Exception as e:  # a plugin's own code: anything can happen
-            raise BrokenPlugin(f"{self.qualified}: {reference!r} failed: {what_happened(e)}") from e
-        expected = SPECS[self.component.kind]
-        if not isinstance(spec, expected):
-            raise BrokenPlugin(f"{self.qualified}: {reference!r} returned {quote(spec)}, expected {expected.__name__}")
-        return spec
-
-    def target(self) -> Any:
-        """Import and return the class with ``fit`` and ``load``.
-
-        Raises:
-            MissingDependency: a module it requires is not installed; the message says what to type.
-            BrokenPlugin: its module fails on import, or the class is not there.
-        """
-        if missing := self.missing():
-            raise MissingDependency(f"{self.component.kind} {self.component.name!r} {self.remedy(missing)}")
-        return self._attribute(self.component.target)
-
-    def _attribute(self, reference: str) -> Any:
-        module, _, name = reference.partition(":")
-        try:
-            with traced(f"{reference} of {self.qualified}", unless=module in sys.modules):
-                return getattr(importlib.import_module(module), name)
-        except Exception as e:  # a plugin's own code: anything can happen
-            raise BrokenPlugin(f"{self.qualified}: importing {reference!r} failed: {what_happened(e)}") from e
-
-    def remedy(self, missing: tuple[str, ...]) -> str:
-        """Say what is missing and what to type."""
-        return f"needs {', '.join(missing)}, not installed: {self.install_line(missing)}"
-
-    def install_line(self, missing: tuple[str, ...]) -> str:
-        """Return the ``pip install`` line that brings what is missing."""
-        if self.component.extra and self.provider.distribution != LOCAL:
-            return f"pip install '{self.provider.distribution}[{self.component.extra}]'"
-        return f"pip install {' '.join(missing)}"
 
 
 class Registry:
@@ -152,6 +27,7 @@ class Registry:
     def __init__(self) -> None:
         self.broken: tuple[Broken, ...] = ()
         self.plugins: tuple[Provider, ...] = ()
+        self.kinds: dict[str, KindSpec] = {str(kind.name): kind for kind in KINDS}
         self._entries: list[Entry] = []
         self._override: tuple[str, ...] = ()
         self._manager = pluggy.PluginManager(GROUP)
@@ -183,36 +59,42 @@ class Registry:
         wanted = None if only is None else {p.strip() for p in only.split(",")}
         points, unreadable = entry_points(GROUP)
         registry.broken += tuple(Broken(Provider("entry_points.txt", *dist), e) for dist, e in unreadable)
+        admitted = []
         for point in sorted(points, key=lambda p: (p.name, p.value)):
             if wanted is None or point.name in wanted:
-                registry._load(point)
-        for name in plugins:
-            registry._load_local(name, root or Path.cwd())
+                dist = point.dist
+                provider = Provider(point.name, (dist and dist.name) or "unknown", (dist and dist.version) or "0")
+                with registry._recorded(provider), traced(str(provider)):
+                    registry._admit(plugin := point.load(), provider)
+                    admitted.append((plugin, provider))
+        for plugin, provider in admitted:  # after all kinds are known, whoever adds them
+            with registry._recorded(provider):
+                registry._index(plugin, provider)
+        registry._load_local(plugins, root or Path.cwd())
         registry._let_override(tuple(override))
         return registry
 
-    def _load(self, point: metadata.EntryPoint) -> None:
-        dist = point.dist
-        provider = Provider(point.name, (dist and dist.name) or "unknown", (dist and dist.version) or "0")
+    @contextlib.contextmanager
+    def _recorded(self, provider: Provider) -> Iterator[None]:
+        """Keep what goes wrong with an installed plugin as data."""
         try:
-            with traced(str(provider)):
-                self.register(point.load(), provider)
+            yield
         except KeyboardInterrupt:
             raise
         except BaseException as e:  # a third party's code: anything can happen, SystemExit too
             self.broken += (Broken(provider, BrokenPlugin(f"exits: {e}") if isinstance(e, SystemExit) else e),)
 
-    def _load_local(self, name: str, root: Path) -> None:
-        try:
-            with traced(f"{LOCAL}:{name}"):
+    def _load_local(self, names: Iterable[str], root: Path) -> None:
+        admitted = []
+        for name in names:
+            with _explained(name, root), traced(f"{LOCAL}:{name}"):
                 module = import_local(name, root)
                 if module not in self._manager.get_plugins():  # named twice, or installed as well
-                    self.register(module, Provider(module.__name__, LOCAL, "0"))
-        except KeyboardInterrupt:
-            raise
-        except BaseException as e:  # research code: anything can happen
-            said = str(e) if isinstance(e, BrokenPlugin) else what_happened(e)
-            raise BrokenPlugin(f"plugin {quote(name)} cannot be used: {where(name, root, e)}{said}") from e
+                    self._admit(module, provider := Provider(module.__name__, LOCAL, "0"))
+                    admitted.append((name, module, provider))
+        for name, module, provider in admitted:
+            with _explained(name, root):
+                self._index(module, provider)
 
     def _let_override(self, names: tuple[str, ...]) -> None:
         known = {n for e in self._entries for n in (e.provider.plugin, str(e.provider), *e.names[1:])}
@@ -225,12 +107,17 @@ class Registry:
         self._override = names
 
     def register(self, plugin: ModuleType, provider: Provider) -> None:
-        """Add every component that `plugin` declares, or none of them.
+        """Add every kind and component that `plugin` declares.
 
         Raises:
-            BrokenPlugin: it is written for another plugin API, implements a hook that does not exist, or declares no
-                component, something else, or one name twice.
+            BrokenPlugin: it is written for another plugin API, implements a hook that does not exist, or declares
+                nothing, something else, one name twice, or a component of a kind that nobody adds.
         """
+        self._admit(plugin, provider)
+        self._index(plugin, provider)
+
+    def _admit(self, plugin: ModuleType, provider: Provider) -> None:
+        """Check a plugin and add its kinds."""
         api = getattr(plugin, "ARECA_PLUGIN_API", None)
         if type(api) is not int or api != PLUGIN_API:
             said = "states no plugin API" if api is None else f"speaks plugin API {quote(api)}"
@@ -240,37 +127,67 @@ class Registry:
         if self._manager.has_plugin(str(provider)):
             raise BrokenPlugin(f"{provider.distribution} has two plugins that are called {provider.plugin!r}")
         check_hooks(plugin)
-        try:
+        with self._registered_or_not(provider):
             self._manager.register(plugin, name=str(provider))
+            self._manager.check_pending()  # a misspelt hook is otherwise silently never called
+            for kind in self._own(plugin, "areca_kinds"):
+                if type(kind) is not KindSpec:
+                    raise BrokenPlugin(f"{provider} adds {quote(kind)}, which is not an areca.specs.KindSpec")
+                if kind.name in self.kinds:
+                    raise BrokenPlugin(f"{provider} adds the kind {kind.name!r}, which is there already")
+                self.kinds[kind.name] = kind
+
+    def _index(self, plugin: ModuleType, provider: Provider) -> None:
+        """Add all components of a plugin, or none of them."""
+        with self._registered_or_not(provider):
             self._entries += self._declared(plugin, provider)
+        self.plugins += (provider,)
+
+    @contextlib.contextmanager
+    def _registered_or_not(self, provider: Provider) -> Iterator[None]:
+        try:
+            yield
         except BaseException:
             self._manager.unregister(name=str(provider))
             raise
-        self.plugins += (provider,)
+
+    def _own(self, plugin: ModuleType, hook: str) -> Iterator[Any]:
+        """Yield what one plugin gives for a hook whose results are iterables, which may be endless."""
+        others = [p for p in self._manager.get_plugins() if p is not plugin]
+        return (item for group in self._manager.subset_hook_caller(hook, others)() for item in group)
 
     def _declared(self, plugin: ModuleType, provider: Provider) -> list[Entry]:
-        self._manager.check_pending()  # a misspelt hook is otherwise silently never called
-        others = [p for p in self._manager.get_plugins() if p is not plugin]
-        groups = self._manager.subset_hook_caller("areca_components", others)()
-        found: dict[tuple[Kind, str], Entry] = {}
-        for component in (c for group in groups for c in group):
+        found: dict[tuple[str, str], Entry] = {}
+        for component in self._own(plugin, "areca_components"):
             if type(component) is not Component:  # a class made of it may have other rules
                 raise BrokenPlugin(f"{provider} declares {quote(component)}, which is not an areca.Component")
             component.__post_init__()  # again: there are ways around it
+            for kind in (component.kind, *component.needs.values()):
+                if kind not in self.kinds:
+                    raise BrokenPlugin(
+                        f"{provider} declares {component.name!r} with the kind {kind!r}, which no plugin adds"
+                        f"{suggest(kind, self.kinds)}; there are {', '.join(self.kinds)}"
+                    )
+            if foreign := sorted(t for t in component.tags if "/" in t and t.partition("/")[0] != provider.plugin):
+                raise BrokenPlugin(
+                    f"{provider} declares {component.name!r} with the tags {', '.join(foreign)}: a tag of its own "
+                    f"begins with '{provider.plugin}/'"
+                )
             key = (component.kind, component.name)
             if key in found:
                 raise BrokenPlugin(f"{provider} declares {key[0]} {key[1]!r} twice")
-            found[key] = Entry(component, provider)
-        if not found:
+            found[key] = Entry(component, provider, self.kinds[component.kind])
+        if not found and not any(True for _ in self._own(plugin, "areca_kinds")):
             raise BrokenPlugin(f"{provider} declares no component: implement the hook areca_components")
         return list(found.values())
 
-    def entries(self, kind: Kind | None = None) -> tuple[Entry, ...]:
+    def entries(self, kind: str | None = None) -> tuple[Entry, ...]:
         """Return all components, or those of `kind`, sorted by kind and name."""
-        rows = (e for e in self._entries if kind is None or e.component.kind is kind)
-        return tuple(sorted(rows, key=lambda e: (list(Kind).index(e.component.kind), e.component.name, e.qualified)))
+        rows = (e for e in self._entries if kind is None or e.component.kind == kind)
+        order = {name: place for place, name in enumerate(self.kinds)}
+        return tuple(sorted(rows, key=lambda e: (order[e.component.kind], e.component.name, e.qualified)))
 
-    def find(self, kind: Kind, name: str) -> Entry:
+    def find(self, kind: str, name: str) -> Entry:
         """Return the one component of `kind` called `name`, ``plugin/name`` or ``distribution:plugin/name``.
 
         Raises:
@@ -306,3 +223,15 @@ class Registry:
     def _overrides(self, entry: Entry) -> bool:
         names = {entry.provider.plugin, str(entry.provider), *entry.names[1:]}
         return not names.isdisjoint(self._override)
+
+
+@contextlib.contextmanager
+def _explained(name: str, root: Path) -> Iterator[None]:
+    """Say which of the user's own plugins cannot be used, and why."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as e:  # research code: anything can happen
+        said = str(e) if isinstance(e, BrokenPlugin) else what_happened(e)
+        raise BrokenPlugin(f"plugin {quote(name)} cannot be used: {where(name, root, e)}{said}") from e

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from areca.component import Kind
 from areca.options import build, describe
-from areca.registry.registry import LOCAL
+from areca.registry.entry import LOCAL
+from areca.specs import KindSpec
 from areca.testing.subject import Skipped, Subject
 
 Check = Callable[[Subject], None]
@@ -34,17 +34,17 @@ class Outcome:
     message: str = ""
 
 
-def checks_for(kind: Kind) -> list[Check]:
+def checks_for(kind: KindSpec) -> list[Check]:
     """Return the checks of a kind: those of every component, then its own."""
     modules = [sys.modules[__name__]]
-    if kind in (Kind.TOKENIZER, Kind.BACKBONE, Kind.VOCODER, Kind.TASK):
-        modules.append(importlib.import_module(f"areca.testing.{kind}"))
+    if kind.checks is not None:
+        modules.append(importlib.import_module(kind.checks))
     return [f for module in modules for name, f in vars(module).items() if name.startswith("check_")]
 
 
 def run(subject: Subject, checks: Iterable[Check] | None = None) -> Iterator[Outcome]:
     """Run `checks`; None: every check of the subject's kind."""
-    for check in checks_for(subject.component.kind) if checks is None else checks:
+    for check in checks_for(subject.entry.kind) if checks is None else checks:
         name = check.__name__.removeprefix("check_")
         try:
             check(subject)
@@ -108,7 +108,7 @@ def check_spec_is_light(subject: Subject) -> None:
     _ = subject.part
     heavy = _fresh(
         _DISCOVER + "before = set(sys.modules)\n"
-        "resolve(registry, Kind(given['kind']), given['value'], role='subject')\n"
+        "resolve(registry, given['kind'], given['value'], role='subject')\n"
         "print(json.dumps([m for m in given['heavy'] if m in sys.modules and m not in before]))",
         kind=subject.component.kind,
         value=subject.value,
@@ -135,13 +135,11 @@ def check_missing_dependency(subject: Subject) -> None:
 
 
 _DISCOVER = """
-from areca.component import Kind
 from areca.registry.parts import resolve
 from areca.registry.registry import Registry
 registry = Registry.discover(given['plugins'])
 """
 _BLOCK = """
-from areca.component import Kind
 from areca.errors import BrokenPlugin
 from areca.registry.registry import Registry
 class Blocker:
@@ -151,7 +149,7 @@ class Blocker:
 sys.meta_path.insert(0, Blocker())
 try:
     registry = Registry.discover(given['plugins'])
-    found = [e for e in registry.entries(Kind(given['kind'])) if given['name'] in e.names]
+    found = [e for e in registry.entries(given['kind']) if given['name'] in e.names]
     print(json.dumps([[str(b) for b in registry.broken], found[0].missing() if found else None]))
 except BrokenPlugin as e:  # a plugin of one's own
     print(json.dumps([[str(e)], None]))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from areca.registry.registry import Entry
+    from areca.registry.entry import Entry
     from areca.testing.checks import Check
     from areca.testing.subject import Subject
 
@@ -42,9 +42,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     from areca.testing.checks import checks_for
 
     known = [_known(mark) for mark in metafunc.definition.iter_markers("areca_xfail")]
-    rows = [
-        _row(entry, check, known) for entry in _entries(metafunc.config) for check in checks_for(entry.component.kind)
-    ]
+    rows = [_row(entry, check, known) for entry in _entries(metafunc.config) for check in checks_for(entry.kind)]
     metafunc.parametrize(("areca_subject", "areca_check"), rows, indirect=["areca_subject"], scope="session")
 
 
@@ -60,7 +58,8 @@ def areca_subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
 
 def _entries(config: pytest.Config) -> list[Entry]:
-    from areca.registry.registry import LOCAL, Registry
+    from areca.registry.entry import LOCAL
+    from areca.registry.registry import Registry
 
     only = config.getoption("--areca-plugin")
     registry = Registry.discover()

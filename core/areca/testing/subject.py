@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from areca.component import Component
 from areca.errors import InvalidConfig, MissingWeights
+from areca.registry.entry import Entry
 from areca.registry.parts import Part, resolve
-from areca.registry.registry import Entry, Registry
+from areca.registry.registry import Registry
 
 if TYPE_CHECKING:
     from areca.artifacts.loader import PartLoader
@@ -129,11 +130,9 @@ class Subject:
 
     @functools.cached_property
     def audios(self) -> list[Audio]:
-        """The manifest's recordings at the rate and channels that the tokenizer takes."""
+        """The manifest's recordings at the rate and channels that the component takes."""
         from areca.audio import conform
-        from areca.specs import TokenizerSpec
 
-        spec = self.part.spec
-        assert isinstance(spec, TokenizerSpec), f"expected a TokenizerSpec, got {spec!r}"
-        manifest = self.manifest
-        return [conform(manifest.audio(row), spec.sample_rate_hz, spec.channels) for row in manifest.rows]
+        spec, manifest = self.part.spec, self.manifest
+        channels = getattr(spec, "channels", 1)
+        return [conform(manifest.audio(row), spec.sample_rate_hz, channels) for row in manifest.rows]
