@@ -34,6 +34,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "data"
 
 
+@pytest.mark.slow
 def test_a_dataset_killed_while_audio_is_written_holds_no_draft(data: Path, tmp_path: Path) -> None:
     verb, env = VERBS[0], os.environ | {"ARECA_HOME": str(tmp_path / "home")}
     how = {"home": str(tmp_path), "match": r"\.flac\.\d+\.\d+\.draft$", "event": 3 * 40 + 2}  # written, not yet named

@@ -426,7 +426,7 @@ def test_run_decodes_as_it_is_told(system: System, checkpoint: Path, french: lis
     assert wrong.exit_code == 1 and "decoding: no option is called 'beam'; did you mean 'beams'?" in wrong.stderr
 
 
-@pytest.mark.parametrize("how", ["-", "file", "fifo"])
+@pytest.mark.parametrize("how", ["-", pytest.param("file", marks=pytest.mark.slow), "fifo"])
 def test_run_reads_what_comes_through_a_pipe(checkpoint: Path, french: list[Path], tmp_path: Path, how: str) -> None:
     expected = json.loads(_run(checkpoint, french[0], "-t", "asr", "-s", "fr", "--json").stdout)
     content = french[0].read_bytes()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from areca.cli.app import app
 from areca.errors import InvalidConfig
 from areca.evaluation.comparison import comparison
 from areca.evaluation.results import ResultRow
@@ -137,17 +136,18 @@ def test_a_question_that_returns_under_each_seed_counts_once_for_the_interval() 
     assert (once[5], thrice[5]) == ("100", "300")
 
 
-def test_a_study_from_the_command_line_makes_nothing_twice(tmp_path: Path) -> None:
+def test_a_study_from_the_command_line_makes_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_corpus(tmp_path / "corpus")
     axes = {"units": {"few": {"tokenizer": {"tokenizer": {"clusters": 8}}}, "many": None}}
     path = written(tmp_path, axes=axes)
 
+    monkeypatch.setenv("ARECA_HOME", str(tmp_path / "store"))
+    monkeypatch.chdir(tmp_path)
+
     def areca(*arguments: str) -> str:
-        command = [sys.executable, "-m", "areca", "ablate", str(path), *arguments]
-        env = os.environ | {"ARECA_HOME": str(tmp_path / "store")}
-        done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        done = CliRunner().invoke(app, ["ablate", str(path), *arguments])
+        assert done.exit_code == 0, done.output
+        return str(done.stdout)
 
     assert areca("--dry-run").count("tokenizer mfcc-kmeans, backbone decoder, lm, checkpoint, evaluation") == 4
     areca()
@@ -177,7 +177,5 @@ def test_a_study_from_the_command_line_makes_nothing_twice(tmp_path: Path) -> No
     ):
         assert edited != good
         path.write_text(edited)
-        command = [sys.executable, "-m", "areca", "ablate", str(path)]
-        env = os.environ | {"ARECA_HOME": str(tmp_path / "store")}
-        done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path)
-        assert done.returncode == 1 and message in done.stderr
+        done = CliRunner().invoke(app, ["ablate", str(path)])
+        assert done.exit_code == 1 and message in done.stderr

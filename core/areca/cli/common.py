@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from unicodedata import combining, east_asian_width
 
 import typer
 
@@ -139,6 +140,10 @@ def quantity(value: float, unit: str) -> str:
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print aligned columns; cells are folded to the width of a terminal, and left whole elsewhere."""
+    lines = [tuple(header), *map(tuple, rows)]
+    if not sys.stdout.isatty() and not any("\n" in cell for line in lines for cell in line):
+        _print_plain(lines)  # importing rich would take as long as the rest of a quick verb
+        return
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -147,9 +152,23 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for title in header:
         table.add_column(title, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+    for line in lines[1:]:
+        table.add_row(*(Text(cell) for cell in line))
     Console(width=None if sys.stdout.isatty() else 10_000).print(table)
+
+
+def _print_plain(lines: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+    padded = [
+        "   ".join(cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True))
+        for line in lines
+    ]
+    print("\n".join([padded[0], "─" * _width(padded[0]), *padded[1:]]))
+
+
+def _width(text: str) -> int:
+    """Return how many columns of a terminal `text` takes."""
+    return sum(2 if east_asian_width(c) in "WF" else not combining(c) for c in text)
 
 
 @contextmanager
