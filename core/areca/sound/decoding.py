@@ -66,6 +66,10 @@ class Reading:
     slack_s: float = 0.0
 
 
+_MOVIE = re.compile(rb"....ftyp|\x1aE\xdf\xa3", re.DOTALL)
+"""How MP4 and its kin, Matroska and WebM begin."""
+
+
 def decode(path: Path, part: Part | None) -> Reading:
     """Decode a file, or (None) only find its length, and hold the result against what the file states.
 
@@ -95,7 +99,7 @@ def refuse_large(path: Path, samples: float, sample_rate_hz: int, channels: int)
 
 def _decode(path: Path, part: Part | None) -> Reading:
     raw, start = _RAW.get(path.suffix.lower()), containers.start_of(path)
-    if raw is None:
+    if raw is None and not _MOVIE.match(start):  # libsndfile would only take time to say that it knows none
         reading = _from_soundfile(path, start, part)
         if reading is not None:
             return reading
