@@ -17,11 +17,11 @@ PLUGIN_API = 1
 
 TAGS = MappingProxyType(
     {
-        "fit": "has `fit`: is trained from data, and its files are an artifact",
-        "resume": "`fit` goes on from what an interrupted one left in the job's directory",
-        "decode": "a tokenizer that also turns codes back into audio",
-        "features": "a tokenizer that also gives what its units are clusters of, which `kmeans` clusters otherwise",
-        "voice": "a vocoder that takes a voice prompt",
+        "fit": "is trained from data by `fit`; its files are an artifact",
+        "resume": "`fit` resumes from what an interrupted one left in the job's directory",
+        "decode": "also turns codes back into audio",
+        "features": "also exposes the vectors its units are clusters of, so that `kmeans` can re-cluster them",
+        "voice": "takes a voice prompt",
     }
 )
 _REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")

@@ -1,4 +1,7 @@
-"""Artifacts: whatever is made is made once, under a key known before the work, and checked when it is used again."""
+"""Content-addressed artifact store: each artifact is built once, under a key computed from its inputs.
+
+It is verified when it is reused.
+"""
 
 from __future__ import annotations
 

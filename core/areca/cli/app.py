@@ -34,8 +34,8 @@ VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "config": ("Components", "print a component's options as YAML to paste"),
         "check": ("Components", "run the conformance kit on a component"),
         "new": ("Components", "start a plugin package of your own"),
-        "doctor": ("House", "look for what is broken or missing here"),
-        "store": ("House", "list and remove what was made"),
+        "doctor": ("Maintenance", "look for what is broken or missing here"),
+        "store": ("Maintenance", "list and remove what was made"),
     }
 )
 """Verb -> (panel of the help, one line): all that ``areca --help`` needs to know."""

@@ -50,6 +50,7 @@ def _usable(device: str) -> str:
 
 Device = Annotated[str, typer.Option("--device", callback=_usable, help="where to compute, as cuda")]
 """Checked before the verb runs, with all else that would stop it from computing."""
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="override values in the file")]
 OfKind = Annotated[str | None, typer.Option("--kind", help=f"one of {', '.join(Kind)}, or one that a plugin adds")]
 
 

@@ -30,7 +30,11 @@ def run(
     ] = None,
     task: Annotated[
         str | None,
-        typer.Option("--task", "-t", help="asr, ast, s2st, tts, mt, a chain as asr+ast+s2st (else what answers most)"),
+        typer.Option(
+            "--task",
+            "-t",
+            help="asr, ast, s2st, tts, mt, a chain as asr+ast+s2st (default: the task with the most outputs)",
+        ),
     ] = None,
     source: Annotated[str | None, typer.Option("--source", "-s", help="language of the input, as French or fr")] = None,
     target: Annotated[str | None, typer.Option("--target", help="language of the answer, as English or en")] = None,

@@ -14,7 +14,7 @@ from areca.run.config import read_config
 
 def tokenize(
     path: Annotated[Path, typer.Argument(metavar="RUN.YAML", help="the run")],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="win over the file")] = None,
+    overrides: common.Overrides = None,
     split: Annotated[str, typer.Option(help="split of the data")] = "train",
     device: common.Device = "cpu",
 ) -> None:

@@ -15,7 +15,7 @@ from areca.run.config import read_config
 
 def train(
     path: Annotated[Path, typer.Argument(metavar="RUN.YAML", help="the run")],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="win over the file")] = None,
+    overrides: common.Overrides = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="a new folder to copy the checkpoint to", show_default=False)
     ] = None,

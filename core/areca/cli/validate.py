@@ -15,7 +15,7 @@ from areca.run.config import read_config
 
 def validate(
     path: Annotated[Path, typer.Argument(metavar="RUN.YAML", help="the run")],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="win over the file")] = None,
+    overrides: common.Overrides = None,
     device: common.Device = "cpu",
 ) -> None:
     """Check a run's YAML by specs alone: names, options, whether the parts fit each other, and what the data is.

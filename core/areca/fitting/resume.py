@@ -1,4 +1,4 @@
-"""What an interrupted fit resumes from: safetensors files, used only while they are what was written."""
+"""Save and restore the state of an interrupted fit. Files are replaced atomically, and used only while intact."""
 
 from __future__ import annotations
 

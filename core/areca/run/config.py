@@ -115,7 +115,7 @@ def read_config(path: Path, overrides: Sequence[str] = (), *, plugins: Sequence[
 
     Args:
         path: the file; paths in it start from its folder.
-        overrides: ``key=value`` pairs that win over the file, dotted for inner keys, as ``training.steps=100``.
+        overrides: ``key=value`` pairs that override the file, dotted for inner keys, as ``training.steps=100``.
         plugins: files or modules to load before the ones that the file names.
 
     Raises:
