@@ -85,7 +85,7 @@ def test_show_says_all_there_is(shop: Any) -> None:
     for line in (
         "  provider  areca:units/usm-v2, version 0.1.0",
         "  licence   Apache-2.0",
-        "  tag       fit: has `fit`: is trained from data, and its files are an artifact",
+        "  tag       fit: is trained from data by `fit`; its files are an artifact",
         "  paper     https://arxiv.org/abs/2306.12925",
         "  clusters: int = 256\n      Number of units.",
         "  checkpoint_steps: int = 50\n      An interrupted fit loses at most this many steps. (cannot change results)",
