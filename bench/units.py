@@ -45,7 +45,7 @@ HEADER = "| tokenizer | units/s | bit/s (entropy) | codes used | perplexity | fi
 
 @dataclass(frozen=True)
 class Subject:
-    """A tokenizer, and the workshop that has its data."""
+    """A tokenizer, and the loader that has its data."""
 
     label: str
     part: Part

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from areca.artifact import Artifact
+from areca.artifact import META, Artifact
 from areca.audio import read as read_audio
 from areca.errors import InvalidArtifact, InvalidAudio, InvalidManifest, MissingDependency, clipped, quote
 from areca.files.writing import replacing
@@ -25,7 +25,6 @@ from areca.rows.lines import lines_of, plain_name
 from areca.types import Audio
 
 __all__ = ["Manifest", "Utterance", "good_rows_path", "write_manifest"]
-_MADE = "artifact.json"
 _LOOKED_AT = 20
 """Bad rows in a row that are looked at before leaving bad rows out is no advice any more."""
 
@@ -201,7 +200,7 @@ def _made_key(path: Path) -> str | None:
 
     The store verifies what it hands out; a copy elsewhere is anyone's to change, so each of its files is hashed.
     """
-    meta = path.parent / _MADE
+    meta = path.parent / META
     if not meta.is_file():
         return None
     artifact = Artifact.open(path.parent, verify=False)

@@ -191,7 +191,6 @@ class KindSpec:
     Args:
         name: as in ``Component(kind=...)``; lowercase words joined by ``-``.
         spec: class of what a component of it says of itself; ``str(spec)`` is the line of ``areca validate``.
-        protocol: ``"module:Class"``, what its instances do; None: nothing is checked.
         checks: module whose functions ``check_...(subject)`` are its conformance checks; None: those of all kinds.
         templates: ``"package:folder"`` that holds ``light.py.txt`` and ``heavy.py.txt`` for ``areca new``.
         place: where a run's YAML has it, as ``"tokenizer:"`` or, in a list, ``"tasks: -"``; None: nowhere.
@@ -202,7 +201,6 @@ class KindSpec:
 
     name: str
     spec: type[Any]
-    protocol: str | None = None
     checks: str | None = None
     templates: str | None = None
     place: str | None = None
@@ -212,17 +210,14 @@ class KindSpec:
             raise ValueError(f"kind name {quote(self.name)}: expected lowercase words joined by '-', like 'metric'")
         if not isinstance(self.spec, type):
             raise TypeError(f"spec of kind {self.name!r}: expected a class, got {quote(self.spec)}")
-        for name in ("protocol", "templates"):
-            value = getattr(self, name)
-            if value is not None and not (isinstance(value, str) and value.count(":") == 1):
-                raise TypeError(f"{name} of kind {self.name!r}: expected 'package.module:name', got {quote(value)}")
+        if self.templates is not None and not (isinstance(self.templates, str) and self.templates.count(":") == 1):
+            raise TypeError(f"templates of kind {self.name!r}: expected 'package:folder', got {quote(self.templates)}")
 
 
-def _kind(kind: Kind, spec: type[Any], *, protocol: str | None = None, place: str | None = None) -> KindSpec:
+def _kind(kind: Kind, spec: type[Any], *, place: str | None = None) -> KindSpec:
     return KindSpec(
         name=kind,
         spec=spec,
-        protocol=protocol and f"areca.interfaces:{protocol}",
         checks=f"areca.testing.{kind}",
         templates=f"areca.cli:templates/{kind}",
         place=place,
@@ -230,11 +225,11 @@ def _kind(kind: Kind, spec: type[Any], *, protocol: str | None = None, place: st
 
 
 KINDS = (
-    _kind(Kind.TOKENIZER, TokenizerSpec, protocol="Tokenizer", place="tokenizer:"),
-    _kind(Kind.BACKBONE, BackboneSpec, protocol="Backbone", place="backbone:"),
-    _kind(Kind.VOCODER, VocoderSpec, protocol="Vocoder", place="vocoder:"),
+    _kind(Kind.TOKENIZER, TokenizerSpec, place="tokenizer:"),
+    _kind(Kind.BACKBONE, BackboneSpec, place="backbone:"),
+    _kind(Kind.VOCODER, VocoderSpec, place="vocoder:"),
     _kind(Kind.TASK, TaskSpec, place="tasks: -"),
     _kind(Kind.DATASET, DatasetSpec, place="data:"),
-    _kind(Kind.JUDGE, JudgeSpec, protocol="Judge"),
+    _kind(Kind.JUDGE, JudgeSpec),
 )
 """The kinds that areca itself knows, in the order in which they are listed."""

@@ -106,16 +106,6 @@ class Registry:
                 )
         self._override = names
 
-    def register(self, plugin: ModuleType, provider: Provider) -> None:
-        """Add every kind and component that `plugin` declares.
-
-        Raises:
-            BrokenPlugin: it is written for another plugin API, implements a hook that does not exist, or declares
-                nothing, something else, one name twice, or a component of a kind that nobody adds.
-        """
-        self._admit(plugin, provider)
-        self._index(plugin, provider)
-
     def _admit(self, plugin: ModuleType, provider: Provider) -> None:
         """Check a plugin and add its kinds."""
         api = getattr(plugin, "ARECA_PLUGIN_API", None)

@@ -82,7 +82,7 @@ class Subject:
         return write_corpus(self.directory / "corpus")
 
     @functools.cached_property
-    def workshop(self) -> PartLoader:
+    def loader(self) -> PartLoader:
         """Where the component and its needs are fitted and loaded."""
         from areca.artifacts.loader import PartLoader
         from areca.artifacts.store import Store
@@ -107,7 +107,7 @@ class Subject:
             if missing := part.entry.missing():
                 return Skipped(f"{part.name} {part.entry.remedy(missing)}")
         try:
-            return self.workshop.instance(self.part)
+            return self.loader.instance(self.part)
         except MissingWeights as e:
             return Skipped(f"its weights are not here: {e}")
         except Exception as e:  # a plugin's own code: anything can happen
@@ -122,11 +122,11 @@ class Subject:
     def load(self) -> Any:
         """Return a newly loaded instance of the same files."""
         _ = self.instance
-        needs = {name: self.workshop.instance(need) for name, need in self.part.needs.items()}
-        artifact = self.workshop.artifact(self.part)
+        needs = {name: self.loader.instance(need) for name, need in self.part.needs.items()}
+        artifact = self.loader.artifact(self.part)
         target = self.entry.target()
         files = artifact.directory if artifact else None
-        return target.load(self.part.config, needs, files, device=self.workshop.device, dtype=self.workshop.dtype)
+        return target.load(self.part.config, needs, files, device=self.loader.device, dtype=self.loader.dtype)
 
     @functools.cached_property
     def audios(self) -> list[Audio]:
