@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "areca-acme-tokenizer"
+from tests import ROOT
+
+EXAMPLE = ROOT / "examples" / "areca-acme-tokenizer"
 NAME = "areca-acme-tokenizer"
 
 

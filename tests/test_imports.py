@@ -19,12 +19,12 @@ from packaging.utils import canonicalize_name
 
 from areca.registry.entry import Entry
 from areca.registry.registry import Registry
+from tests import ROOT
 
-REPO = Path(__file__).parent.parent
-CORE = sorted((REPO / "core").rglob("*.py"))
-PACKAGES = sorted(p.parent for p in REPO.glob("plugins/*/areca_*/__init__.py"))
+CORE = sorted((ROOT / "core").rglob("*.py"))
+PACKAGES = sorted(p.parent for p in ROOT.glob("plugins/*/areca_*/__init__.py"))
 FIRST_PARTY = [entry for entry in Registry.discover().entries() if entry.provider.distribution == "areca"]
-PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 HEAVY = ("torch", "torchaudio", "transformers", "numpy", "pyarrow", "soundfile")
 
 
@@ -55,7 +55,7 @@ def test_core_never_imports_a_plugin() -> None:
     assert len(CORE) > 20
     names = {package.name for package in PACKAGES}
     guilty = [
-        f"{path.relative_to(REPO)}: {module}"
+        f"{path.relative_to(ROOT)}: {module}"
         for path in CORE
         for module in imported(path)
         if module.startswith("areca_") or module.partition(".")[0] in names
@@ -77,7 +77,7 @@ def room_of(module: str) -> str:
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_imports_only_rooms_before_it(room: str) -> None:
-    top = REPO / "core" / "areca"
+    top = ROOT / "core" / "areca"
     files = [top / f"{room}.py"] if (top / f"{room}.py").is_file() else sorted((top / room).rglob("*.py"))
     assert files
     allowed = {"areca", *ROOMS[: ROOMS.index(room) + 1]}
@@ -86,7 +86,7 @@ def test_a_room_imports_only_rooms_before_it(room: str) -> None:
 
 
 def test_every_room_has_its_place() -> None:
-    top = REPO / "core" / "areca"
+    top = ROOT / "core" / "areca"
     there = {p.stem for p in top.glob("*.py")} | {p.parent.name for p in top.glob("*/__init__.py")}
     assert there - {"__init__", "__main__"} == set(ROOMS)
 
@@ -94,7 +94,7 @@ def test_every_room_has_its_place() -> None:
 def test_no_plugin_imports_another() -> None:
     names = {package.name for package in PACKAGES}
     guilty = [
-        f"{path.relative_to(REPO)}: {module}"
+        f"{path.relative_to(ROOT)}: {module}"
         for package in PACKAGES
         for path in package.rglob("*.py")
         for module in imported(path)

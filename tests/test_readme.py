@@ -20,11 +20,11 @@ from areca.interfaces import Decoder, Featured, Judge, Tokenizer, Vocoder
 from areca.manifest import Manifest, Utterance
 from areca.specs import KINDS
 from areca.tasks import Task
+from tests import ROOT
 
-REPO = Path(__file__).parent.parent
-README = (REPO / "README.md").read_text(encoding="utf-8")
-PLUGINS = (REPO / "docs" / "plugins.md").read_text(encoding="utf-8")
-DATA = (REPO / "docs" / "data.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PLUGINS = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+DATA = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
 PROTOCOLS = (Tokenizer, Featured, Decoder, Vocoder, Judge)
 
 
@@ -33,7 +33,7 @@ def test_the_commands_that_run_the_shipped_model(
 ) -> None:
     commands = re.findall(r"^areca run .*$", README, flags=re.MULTILINE)
     assert len(commands) == 2
-    (tmp_path / "examples").symlink_to(REPO / "examples")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
     for command in commands:
         arguments = shlex.split(command, comments=True)
@@ -48,10 +48,10 @@ def test_the_commands_that_run_the_shipped_model(
 
 
 def test_the_sample_says_where_it_comes_from() -> None:
-    heard = audio.read(REPO / "examples" / "in.wav")
+    heard = audio.read(ROOT / "examples" / "in.wav")
     assert (heard.sample_rate_hz, heard.channels) == (16_000, 1) and heard.seconds == pytest.approx(1.23, abs=0.01)
     for page in ("examples/README.md", "NOTICE"):
-        assert "in.wav" in (REPO / page).read_text(encoding="utf-8")
+        assert "in.wav" in (ROOT / page).read_text(encoding="utf-8")
 
 
 def test_the_readme_says_where_the_hugging_face_folder_is() -> None:
@@ -95,7 +95,7 @@ def test_the_script_of_the_page_on_data_makes_a_manifest(tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     (tmp_path / "train.tsv").write_text("client_id\tpath\tsentence\nx\ta.wav\tquatre cent vingt-trois\n")
     (tmp_path / "clips").mkdir()
-    (tmp_path / "clips" / "a.wav").write_bytes((REPO / "examples" / "in.wav").read_bytes())
+    (tmp_path / "clips" / "a.wav").write_bytes((ROOT / "examples" / "in.wav").read_bytes())
     scope: dict[str, Any] = {}
     exec(re.findall(r"```python\n(.*?)```", DATA, flags=re.DOTALL)[0], scope)
     [row] = Manifest.read(tmp_path / "own.jsonl").rows

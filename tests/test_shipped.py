@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests import recording
 from typer.testing import CliRunner
 
 import areca
@@ -23,8 +22,8 @@ from areca.errors import ArecaWarning
 from areca.system import NANO, System
 from areca.testing.corpus import write_corpus
 from areca.types import Audio
+from tests import ROOT, recording
 
-ROOT = Path(__file__).parent.parent
 MOST_BYTES = 20_000_000
 
 

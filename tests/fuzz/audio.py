@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import soundfile
 from hypothesis import strategies as st
-from tests.fuzz.inputs import Input
-from tests.fuzz.mutate import NUMBERS, damaged
 
 from areca.audio import conform, header, read
 from areca.generation.requests import read_sound
+from tests.fuzz.inputs import Input
+from tests.fuzz.mutate import NUMBERS, damaged
 
 INPUTS = 4500
 WRITES = False

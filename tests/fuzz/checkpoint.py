@@ -12,14 +12,14 @@ from typing import Any
 
 import torch
 from hypothesis import strategies as st
-from tests.fuzz.inputs import Input
-from tests.fuzz.mutate import VALUES, damaged, nested
-from tests.fuzz.yamls import HOSTILE, changed_yaml, random_place
 
 from areca.artifact import META
 from areca.options import key_of
 from areca.system import NANO, load
 from areca.types import Audio
+from tests.fuzz.inputs import Input
+from tests.fuzz.mutate import VALUES, damaged, nested
+from tests.fuzz.yamls import HOSTILE, changed_yaml, random_place
 
 INPUTS = 600
 WRITES = False

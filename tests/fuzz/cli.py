@@ -13,13 +13,13 @@ from typing import Any
 import torch
 import typer
 from hypothesis import strategies as st
-from tests.fuzz.inputs import Input
 
 from areca.audio import write
 from areca.cli.app import VERBS, app
 from areca.errors import ArecaError
 from areca.system import NANO
 from areca.types import Audio
+from tests.fuzz.inputs import Input
 
 INPUTS = 700
 WRITES = True

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 from hypothesis import strategies as st
-from tests.fuzz.inputs import Input
-from tests.fuzz.mutate import VALUES, damaged, nested
 
 from areca.audio import write
 from areca.manifest import Manifest, write_manifest
 from areca.types import Audio
+from tests.fuzz.inputs import Input
+from tests.fuzz.mutate import VALUES, damaged, nested
 
 INPUTS = 2500
 WRITES = True  # the good rows of one go into another beside it

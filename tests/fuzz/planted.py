@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
-from tests.fuzz.inputs import Input
 
 from areca.errors import ArecaError
+from tests.fuzz.inputs import Input
 
 INPUTS = 0
 WRITES = False

@@ -9,13 +9,13 @@ from typing import Any
 
 import yaml
 from hypothesis import strategies as st
-from tests.fuzz.inputs import Input
-from tests.fuzz.mutate import VALUES, damaged, nested
 
 from areca.run.config import read_config
 from areca.run.explicit import explicit_config
 from areca.run.study import read_study
 from areca.system import NANO
+from tests.fuzz.inputs import Input
+from tests.fuzz.mutate import VALUES, damaged, nested
 
 INPUTS = 1700
 WRITES = False

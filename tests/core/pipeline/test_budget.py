@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from tests import ROOT
 
 from areca.cli import common
 from areca.cli.train import train
@@ -23,8 +24,7 @@ from areca_hf import HFConfig
 from areca_hf.model import HFBackbone
 from areca_hf.stated import check_stated
 
-REPO = Path(__file__).parent.parent
-RECIPES = sorted(path for path in REPO.glob("recipes/**/*.yaml") if path.parent.name != "ablations")
+RECIPES = sorted(path for path in ROOT.glob("recipes/**/*.yaml") if path.parent.name != "ablations")
 PUBLISHED = {
     "audiopalm": 8_631_877_632 + 33 * 4096,  # PaLM 8B: 8.63 B in its table 1, norms included here
     "audiopalm-2": 8_190_735_360,
@@ -41,7 +41,7 @@ UNTIED = {"name": "decoder", "layers": 2, "width": 16, "feed_forward": 24, "head
 def parsed(backbone: dict[str, Any], **other: Any) -> RunConfig:
     return parse_config(
         {"tokenizer": {"name": "mfcc-kmeans", "clusters": 50}, "backbone": backbone, "tasks": ["asr"]} | other,
-        root=REPO,
+        root=ROOT,
     )
 
 
@@ -84,7 +84,7 @@ def test_every_recipe_is_valid_and_runs_dry(path: Path, home: Path, capsys: pyte
 
 def test_the_recipes_say_the_paper() -> None:
     for name in ("audiopalm", "audiopalm-2"):
-        run = read_config(REPO / "recipes" / f"{name}.yaml")
+        run = read_config(ROOT / "recipes" / f"{name}.yaml")
         assert {mix.name for mix in run.tasks} >= {"asr", "ast", "s2st", "tts", "mt", "asr+ast+s2st"}
         assert len({mix.weight for mix in run.tasks}) == 1
         assert (run.lm.init, run.lm.train, run.lm.reads) == ("zero", "all", run.lm.writes)
@@ -96,9 +96,9 @@ def test_the_recipes_say_the_paper() -> None:
         encoder = run.parts["speech"].config
         assert min(encoder.pretraining_steps, encoder.steps) > 0, "BEST-RQ, then the ASR loss"
         assert encoder.features == "layer" and 0 < encoder.layer < encoder.layers
-    palm = read_config(REPO / "recipes" / "audiopalm.yaml").backbone
+    palm = read_config(ROOT / "recipes" / "audiopalm.yaml").backbone
     assert (palm.name, palm.config.size) == ("palm", "8B") and palm.config.pretrain_steps > 0
-    assert read_config(REPO / "recipes" / "audiopalm.yaml").backbone.config.dropout == 0.1
+    assert read_config(ROOT / "recipes" / "audiopalm.yaml").backbone.config.dropout == 0.1
 
 
 @pytest.mark.parametrize("lm", ["all", "embeddings", "lora"])
@@ -127,7 +127,7 @@ def test_an_untied_input_embedding_is_looked_up() -> None:
 
 def test_palm_8b_costs_what_its_paper_says() -> None:
     # Appendix B: 6N + 12 L H Q T operations a token; N, L, H, Q, T of PaLM 8B.
-    run = read_config(REPO / "recipes" / "audiopalm.yaml")
+    run = read_config(ROOT / "recipes" / "audiopalm.yaml")
     cost = budget(run, run.training)
     expected = 6 * 8.63e9 + 12 * 32 * 16 * 256 * 2048
     assert cost.flops == pytest.approx(expected, rel=0.002)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests import ROOT
 
 from areca.cli import dry_run
 from areca.errors import ArecaError
@@ -151,7 +152,7 @@ def test_a_model_that_does_not_fit_is_not_built(capsys: pytest.CaptureFixture[st
 
 def test_a_model_that_is_too_slow_here_is_not_built() -> None:
     """2.5 billion parameters may fit the memory, and a pass of them take minutes."""
-    run = read_config(Path(__file__).parent.parent / "recipes" / "backbones" / "gemma.yaml")
+    run = read_config(ROOT / "recipes" / "backbones" / "gemma.yaml")
     training = run.training
     cost = replace(budget(run, training), memory=Memory(1, 1, 1))
     start_s = time.perf_counter()

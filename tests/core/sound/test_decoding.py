@@ -14,13 +14,14 @@ import av
 import numpy as np
 import pytest
 import soundfile
+from tests import DATA
 
 from areca.audio import header, read
 from areca.errors import InvalidAudio, MissingDependency
 from areca.sound import decoding, fragile
 
 RATE = 16_000
-CRASH = Path(__file__).parent / "data" / "crash.m4a"
+CRASH = DATA / "crash.m4a"
 
 
 def noise(seconds: float, rate: int = RATE, *, fading: bool = False) -> np.ndarray[Any, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from tests import DATA
 
 from areca.artifact import seal
 from areca.artifacts.store import Store
@@ -115,7 +116,7 @@ def sound(samples: Any) -> Callable[[Path], None]:
 
 
 def crash(root: Path) -> None:
-    shutil.copy(Path(__file__).parent / "data" / "crash.m4a", root / "crash.m4a")
+    shutil.copy(DATA / "crash.m4a", root / "crash.m4a")
 
 
 def half(root: Path) -> None:

@@ -6,12 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
+from tests import ROOT
 
 from areca import specs
 from areca.registry.registry import Registry
 from areca.testing import Outcome, Subject, checks_for, run
 
-WRONG = Path(__file__).parent / "wrong"
+WRONG = ROOT / "tests" / "wrong"
 BY_PLUGIN = ("import_is_light", "spec_is_light", "missing_dependency")
 """Checks that start an interpreter: their verdict is that of the plugin's module and of the spec."""
 KINDS = {kind.name: kind for kind in [*specs.KINDS, specs.KindSpec(name="plain", spec=object)]}

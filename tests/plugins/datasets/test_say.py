@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests import ROOT
 
 from areca import Kind
 from areca.artifact import Artifact
@@ -431,7 +432,7 @@ def test_people_need_no_espeak(digits: Path, tmp_path: Path, monkeypatch: pytest
 
 
 def test_notice_names_whose_voices_are_trained_on() -> None:
-    notice = (Path(__file__).parent.parent / "NOTICE").read_text(encoding="utf-8")
+    notice = (ROOT / "NOTICE").read_text(encoding="utf-8")
     for voice in VOICES.values():
         if voice.language in LANGUAGES:
             assert voice.person in notice and voice.license in notice

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests import ROOT
 from typer.testing import CliRunner
 
 from areca.cli.app import app
@@ -18,7 +19,7 @@ from areca.run.study import merged, read_study
 from areca.scoring.metrics import metrics
 from areca.testing.corpus import write_corpus
 
-RECIPES = Path(__file__).parents[1] / "recipes" / "ablations"
+RECIPES = ROOT / "recipes" / "ablations"
 BASE = {
     "name": "tiny",
     "data": "corpus/manifest.jsonl",
