@@ -379,12 +379,12 @@ def reseal(folder: Path) -> None:
             continue  # its artifact.json is what is attacked
         if not old.files:
             continue
-        new = seal(part, old.key, old.recipe, old.label)
+        new = seal(part, old.key, old.inputs, old.label)
         provenance = folder / "provenance.json"
         with contextlib.suppress(ValueError):  # it is attacked itself
             provenance.write_text(provenance.read_text().replace(old.fingerprint, new.fingerprint))
     old = Artifact.open(folder, verify=False)
-    seal(folder, old.key, old.recipe, old.label)
+    seal(folder, old.key, old.inputs, old.label)
 
 
 def measured(call: Callable[[], str]) -> dict[str, Any]:

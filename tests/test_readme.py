@@ -107,5 +107,5 @@ def test_the_script_of_the_page_on_data_makes_a_manifest(tmp_path: Path, monkeyp
 def test_show_names_the_tags_that_a_need_must_have(capsys: pytest.CaptureFixture[str]) -> None:
     from areca.cli.show import show
 
-    show("codec")
+    show("codec-decoder")
     assert "needs     tokenizer: a tokenizer with the tag decode, by its role" in capsys.readouterr().out

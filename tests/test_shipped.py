@@ -89,7 +89,7 @@ def test_its_parts_are_of_revisions_that_are_read(nano: System) -> None:
     made = {role: part["revision"] for role, part in opened.provenance["parts"].items()}
     components = {role: part.entry.component for role, part in nano.run_config.parts.items()}
     assert made.keys() == components.keys()
-    assert all(made[role] in {c.revision, *c.reads} for role, c in components.items())
+    assert all(made[role] in {c.revision, *c.loads_revisions} for role, c in components.items())
     assert set(opened.parts) == set(held_parts(opened.run)) == {"speech.tokenizer", "vocoder"}
 
 

@@ -29,9 +29,9 @@ class Artifact:
 
     Args:
         directory: where the files are.
-        key: what it was to be, known before the work: the hash of `recipe`.
+        key: what it was to be, known before the work: the hash of `inputs`.
         fingerprint: what it became: the hash of key and files.
-        recipe: what the key was made of.
+        inputs: what the key was computed from.
         label: what a person calls it.
         files: sha256 of each file, by its name from `directory`.
     """
@@ -39,7 +39,7 @@ class Artifact:
     directory: Path
     key: str
     fingerprint: str
-    recipe: Mapping[str, Any]
+    inputs: Mapping[str, Any]
     label: str
     files: Mapping[str, str]
 
@@ -59,7 +59,7 @@ class Artifact:
             if not isinstance(meta.get(name), kind):
                 raise InvalidArtifact(f"{directory / META}: expected {name!r}, a {kind.__name__}")
         files = {name: str(sha) for name, sha in meta["files"].items()}
-        artifact = cls(directory, meta["key"], meta["fingerprint"], meta["recipe"], meta["label"], files)
+        artifact = cls(directory, meta["key"], meta["fingerprint"], meta["inputs"], meta["label"], files)
         if artifact.fingerprint != _fingerprint(artifact.key, files):
             raise InvalidArtifact(f"{directory / META}: fingerprint does not belong to its key and files")
         if verify:
@@ -77,7 +77,7 @@ def read_meta(directory: Path) -> dict[str, Any]:
     return read_json(directory / META, most=_MOST_META)
 
 
-_META_TYPES = {"label": str, "key": str, "fingerprint": str, "recipe": dict, "files": dict}
+_META_TYPES = {"label": str, "key": str, "fingerprint": str, "inputs": dict, "files": dict}
 
 
 def _fingerprint(key: str, files: Mapping[str, str]) -> str:
@@ -119,13 +119,13 @@ def copy_artifact(artifact: Artifact, directory: Path) -> None:
 _OF_THE_CLOCK = ("created", "took_s")
 
 
-def seal(directory: Path, key: str, recipe: Mapping[str, Any], label: str, *, took_s: float | None = None) -> Artifact:
+def seal(directory: Path, key: str, inputs: Mapping[str, Any], label: str, *, took_s: float | None = None) -> Artifact:
     """Write the ``artifact.json`` of a directory whose files are complete, last of all; `WORK` is left out.
 
     Args:
         directory: the files.
         key: of the artifact.
-        recipe: what the key was made of.
+        inputs: what the key was computed from.
         label: what a person calls it.
         took_s: seconds that the call took which made them; what interrupted calls did before it is not counted.
     """
@@ -138,14 +138,14 @@ def seal(directory: Path, key: str, recipe: Mapping[str, Any], label: str, *, to
         "label": label,
         "key": key,
         "fingerprint": fingerprint,
-        "recipe": recipe,
+        "inputs": inputs,
         "files": files,
         "bytes": sum((directory / name).stat().st_size for name in files),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "took_s": took_s,
     }
     write_json(directory / META, meta)
-    return Artifact(directory, key, fingerprint, recipe, label, files)
+    return Artifact(directory, key, fingerprint, inputs, label, files)
 
 
 def _hashed_on_disk(path: Path) -> str:

@@ -61,7 +61,7 @@ class Component:
         requires: top-level modules whose absence makes the component unusable; looked up, never imported.
         tags: capabilities, see `TAGS`.
         revision: raised when the component's output changes for the same config.
-        reads: earlier revisions whose fitted files this one loads and uses as they did: only fitting has changed.
+        loads_revisions: earlier revisions whose fitted files still load and give the same output.
         extra: pip extra of its distribution that brings what ``requires`` names.
         paper: URL of the paper it implements.
         license: SPDX expression of the code; None: not stated, and nobody states one in its place.
@@ -83,7 +83,7 @@ class Component:
     requires: tuple[str, ...] = ()
     tags: frozenset[str] = frozenset()
     revision: int = 1
-    reads: frozenset[int] = frozenset()
+    loads_revisions: frozenset[int] = frozenset()
     extra: str | None = None
     paper: str | None = None
     license: str | None = None
@@ -99,8 +99,8 @@ class Component:
             if not is_right(value := getattr(self, name)):
                 raise TypeError(f"{name} of {self.name!r} is {quote(value)}, expected {expected}")
         self._check_config()
-        if wrong := sorted(n for n in self.reads if not 1 <= n < self.revision):
-            raise ValueError(f"reads of {self.name!r}: {wrong} are no revisions before {self.revision}")
+        if wrong := sorted(n for n in self.loads_revisions if not 1 <= n < self.revision):
+            raise ValueError(f"loads_revisions of {self.name!r}: {wrong} are no revisions before {self.revision}")
         unknown = set(self.tags).union(*self.needs_tags.values()) - set(TAGS)
         if unknown := {tag for tag in unknown if not _OWN_TAG.fullmatch(tag)}:
             raise ValueError(
@@ -185,7 +185,7 @@ _RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = MappingProxyType(
         "requires": (_are_modules, "a tuple of top-level modules, as ('torch',)"),
         "tags": (_is_set_of(_is_line), "a set, as frozenset({'decode'})"),
         "revision": (_is_whole, "a whole number, 1 or more"),
-        "reads": (_is_set_of(lambda n: isinstance(n, int)), "a set of earlier revisions, as frozenset({1})"),
+        "loads_revisions": (_is_set_of(lambda n: isinstance(n, int)), "a set of earlier revisions, as frozenset({1})"),
         "extra": (_is_line_or_none, f"{_LINE} or None"),
         "paper": (_is_line_or_none, f"{_LINE} or None"),
         "license": (_is_line_or_none, f"{_LINE} or None"),

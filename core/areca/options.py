@@ -231,7 +231,7 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
-def key_of(recipe: Mapping[str, Any]) -> str:
-    """Return the sha256 of `recipe` as canonical JSON: sorted keys, no spaces, no NaN."""
-    text = json.dumps(recipe, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+def key_of(inputs: Mapping[str, Any]) -> str:
+    """Return the sha256 of `inputs` as canonical JSON: sorted keys, no spaces, no NaN."""
+    text = json.dumps(inputs, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

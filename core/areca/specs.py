@@ -191,7 +191,7 @@ class KindSpec:
     Args:
         name: as in ``Component(kind=...)``; lowercase words joined by ``-``.
         spec: class of what a component of it says of itself; ``str(spec)`` is the line of ``areca validate``.
-        checks: module whose functions ``check_...(subject)`` are its conformance checks; None: those of all kinds.
+        checks: module whose functions ``check_...(checked)`` are its conformance checks; None: those of all kinds.
         templates: ``"package:folder"`` that holds ``light.py.txt`` and ``heavy.py.txt`` for ``areca new``.
         place: where a run's YAML has it, as ``"tokenizer:"`` or, in a list, ``"tasks: -"``; None: nowhere.
 

@@ -24,7 +24,7 @@ RUN = {
         "sound": {"name": "mel-rvq", "levels": LEVELS, "clusters": 8, "frame_rate_hz": 25, "phase_iterations": 2},
     },
     "lm": {"reads": "speech", "writes": "sound", "init": "normal"},
-    "vocoder": {"name": "codec", "tokenizer": "sound"},
+    "vocoder": {"name": "codec-decoder", "tokenizer": "sound"},
     "backbone": {
         "name": "decoder",
         "layers": 1,

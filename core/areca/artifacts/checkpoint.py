@@ -185,7 +185,7 @@ def _check_revisions(directory: Path, run: RunConfig, provenance: Mapping[str, A
     for role, part in run.parts.items():
         made = provenance["parts"][role]
         component = part.entry.component
-        known = {component.revision, *component.reads}
+        known = {component.revision, *component.loads_revisions}
         if component.kind != Kind.BACKBONE and made["revision"] not in known:
             raise InvalidArtifact(
                 f"{directory}: its {role} was made by revision {made['revision']} of {part.entry.qualified}, and "

@@ -46,9 +46,9 @@ class PartLoader:
         self._artifacts = dict(artifacts or {})
         self._instances: dict[str, list[tuple[Part, Any]]] = {}
 
-    def recipe(self, part: Part) -> dict[str, Any]:
+    def inputs(self, part: Part) -> dict[str, Any]:
         """Return the preimage of the part's key under this run's data and seed."""
-        return part.recipe(self.data.key if self.data else None, self.seed)
+        return part.inputs(self.data.key if self.data else None, self.seed)
 
     def artifact(self, part: Part) -> Artifact | None:
         """Return the part's files, fitting it (and first what it needs) if they are not there; None: it has none.
@@ -70,7 +70,7 @@ class PartLoader:
                 job = Job(directory, self.seed, self.device, progress, specs)
                 part.entry.target().fit(part.config, needs, self.data, job)
 
-        return self.store.make(self.recipe(part), build, label=part.label, resume="resume" in part.entry.component.tags)
+        return self.store.make(self.inputs(part), build, label=part.label, resume="resume" in part.entry.component.tags)
 
     def instance(self, part: Part) -> Any:
         """Return the loaded part, with what it needs: one instance for all parts that are equal."""

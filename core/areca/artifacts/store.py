@@ -74,9 +74,9 @@ class Store:
         return artifact
 
     def make(
-        self, recipe: Mapping[str, Any], build: Callable[[Path], None], *, label: str, resume: bool = False
+        self, inputs: Mapping[str, Any], build: Callable[[Path], None], *, label: str, resume: bool = False
     ) -> Artifact:
-        """Return the artifact of `recipe`, making it with ``build(directory)`` if it is not there.
+        """Return the artifact of `inputs`, making it with ``build(directory)`` if it is not there.
 
         Processes that want the same artifact at once make it once. What an interrupted build left is thrown away,
         or, with `resume`, handed to the next. What it left in the folder `WORK` is removed when it is done.
@@ -85,14 +85,14 @@ class Store:
             InvalidArtifact: it is there but its files are not those that were made.
             StorageError: the disk refuses.
         """
-        key = key_of(recipe)
+        key = key_of(inputs)
         if made := self.find(key):
             return made
         with self._explained():
-            return self._make(key, recipe, build, label, resume)
+            return self._make(key, inputs, build, label, resume)
 
     def _make(
-        self, key: str, recipe: Mapping[str, Any], build: Callable[[Path], None], label: str, resume: bool
+        self, key: str, inputs: Mapping[str, Any], build: Callable[[Path], None], label: str, resume: bool
     ) -> Artifact:
         self.root.mkdir(parents=True, exist_ok=True)
         with self._lock(self.root / key):
@@ -105,7 +105,7 @@ class Store:
                 partial.mkdir(exist_ok=True)
                 start_s = time.monotonic()
                 build(partial)
-                seal(partial, key, recipe, label, took_s=round(time.monotonic() - start_s, 3))
+                seal(partial, key, inputs, label, took_s=round(time.monotonic() - start_s, 3))
             self._discard(partial / WORK, key)
             partial.replace(self.root / key)
             sync(self.root)

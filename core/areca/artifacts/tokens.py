@@ -100,7 +100,7 @@ def tokenize(
         raise InvalidManifest(f"{manifest.root}: no row has {column}")
     clips = {row.id: _clip(row, column) for row in rows}
     fingerprint = loader.fingerprint(part)
-    recipe = {"kind": "tokens", "revision": 1, "tokenizer": fingerprint, "data": manifest.key, "column": column}
+    inputs = {"kind": "tokens", "revision": 1, "tokenizer": fingerprint, "data": manifest.key, "column": column}
 
     def build(directory: Path) -> None:
         first: dict[str, Utterance] = {}
@@ -108,7 +108,7 @@ def tokenize(
             first.setdefault(clips[row.id], row)
         _write(directory, manifest, column, list(first.items()), part, loader, progress, batch_s)
 
-    artifact = loader.store.make(recipe, build, label=f"tokens {part.name} {column}", resume=True)
+    artifact = loader.store.make(inputs, build, label=f"tokens {part.name} {column}", resume=True)
     return TokenTable(sorted(artifact.directory.glob("*.arrow")), clips, fingerprint)
 
 

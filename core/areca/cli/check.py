@@ -21,17 +21,17 @@ def check(
 ) -> None:
     """Run the conformance kit on a component; exit code 1 if a check fails."""
     from areca.files.yaml_text import read_pairs
-    from areca.testing import Skipped, Subject, run
+    from areca.testing import CheckedComponent, Skipped, run
 
     registry = common.registry()
     entry = common.find(registry, name, kind)
     given = read_pairs(options or (), what="option", example="steps=2")
     counts = {"pass": 0, "fail": 0, "skip": 0}
     with tempfile.TemporaryDirectory() as directory:
-        subject = Subject(entry, Path(directory), registry=registry, options=given)
+        checked = CheckedComponent(entry, Path(directory), registry=registry, options=given)
         with contextlib.suppress(Skipped):
-            _ = subject.part  # what is wrong with the options themselves is said once
-        for outcome in run(subject):
+            _ = checked.part  # what is wrong with the options themselves is said once
+        for outcome in run(checked):
             counts[outcome.state] += 1
             print(f"{outcome.state}  {outcome.check}{': ' if outcome.message else ''}{outcome.message}", flush=True)
     print(f"{entry.qualified}: {counts['pass']} passed, {counts['fail']} failed, {counts['skip']} skipped")

@@ -91,7 +91,7 @@ def open_inputs(
         InvalidArtifact: no checkpoint.
     """
     pipeline = checkpoint if isinstance(checkpoint, Pipeline) else _pipeline(checkpoint, plugins, device, stage)
-    asked = _recipe(data, plugins) or (pipeline.run if pipeline and data is None else None)
+    asked = _run_of(data, plugins) or (pipeline.run if pipeline and data is None else None)
     config = evaluation_of(asked, options) if asked else None  # what is wrong is said before anything is trained
     if pipeline:
         system = load(pipeline.checkpoint().directory, device=device, plugins=pipeline.run.plugins)
@@ -111,11 +111,11 @@ def open_inputs(
 
 
 def _pipeline(path: Path | None, plugins: Sequence[str], device: str, stage: Stage) -> Pipeline | None:
-    run = _recipe(path, plugins)
+    run = _run_of(path, plugins)
     return None if run is None else Pipeline(run, Store(), device=device, stage=stage)
 
 
-def _recipe(path: Path | None, plugins: Sequence[str]) -> RunConfig | None:
+def _run_of(path: Path | None, plugins: Sequence[str]) -> RunConfig | None:
     return read_config(path, plugins=plugins) if path is not None and path.suffix in _RECIPE else None
 
 

@@ -115,7 +115,7 @@ class Pipeline:
             return [Step(label, "", needed) for label in (*labels, "lm", "checkpoint")]
         fitted = [(p.label, self._key(p)) for p in self.run.parts.values() if p.is_trained]
         data = [(self.run.data.label, self.data_key)] if isinstance(self.run.data, Part) else []
-        rows = [*data, *fitted, ("lm", key_of(self._lm_recipe())), ("checkpoint", key_of(self._checkpoint_recipe()))]
+        rows = [*data, *fitted, ("lm", key_of(self._lm_inputs())), ("checkpoint", key_of(self._checkpoint_inputs()))]
         return [Step(label, key, self._state(key)) for label, key in rows]
 
     def fit(self, wanted: Sequence[str] = ()) -> dict[str, Artifact]:
@@ -163,7 +163,7 @@ class Pipeline:
         """Train the LM; a run that was killed goes on from its last state."""
         self.data()
         return self.store.make(
-            self._lm_recipe(),
+            self._lm_inputs(),
             lambda directory: train_lm(self._lm_job(), directory),
             label=f"lm {self.run.name}",
             resume=True,
@@ -185,7 +185,7 @@ class Pipeline:
         def build(directory: Path) -> None:
             write_checkpoint(directory, self.run, lm, held, self.data_key)
 
-        return self.store.make(self._checkpoint_recipe(), build, label=f"checkpoint {self.run.name}")
+        return self.store.make(self._checkpoint_inputs(), build, label=f"checkpoint {self.run.name}")
 
     def made(self) -> Path:
         """Return the finished checkpoint's folder, without making anything.
@@ -193,7 +193,7 @@ class Pipeline:
         Raises:
             InvalidArtifact: it is not there.
         """
-        if found := self.store.find(key_of(self._checkpoint_recipe())):
+        if found := self.store.find(key_of(self._checkpoint_inputs())):
             return found.directory
         raise InvalidArtifact(
             f"run {quote(self.run.name)} has no checkpoint in {self.store.root} yet: areca train makes it"
@@ -259,7 +259,7 @@ class Pipeline:
                 self._tables[split, role, column] = tokenize(manifest, column, part, self.loader, progress=progress)
         return self._tables[split, role, column]
 
-    def _lm_recipe(self) -> dict[str, Any]:
+    def _lm_inputs(self) -> dict[str, Any]:
         run = self.run
         return {
             "kind": "lm",
@@ -273,10 +273,10 @@ class Pipeline:
             "training": canonical(self.run.training),
         }
 
-    def _checkpoint_recipe(self) -> dict[str, Any]:
+    def _checkpoint_inputs(self) -> dict[str, Any]:
         parts = {role: self._key(part) for role, part in self.run.parts.items()}
         source = json.loads(json.dumps(self.run.source, default=str))
-        return {"kind": "checkpoint", "revision": 2, "lm": self._lm_recipe(), "parts": parts, "config": source}
+        return {"kind": "checkpoint", "revision": 2, "lm": self._lm_inputs(), "parts": parts, "config": source}
 
     def _key(self, part: Part) -> str:
         return part.key(self.data_key, self.run.seed)

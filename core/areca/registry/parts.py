@@ -69,24 +69,24 @@ class Part:
             identity["code"] = self.entry.code()
         return identity
 
-    def recipe(self, data_key: str | None, seed: int) -> dict[str, Any]:
+    def inputs(self, data_key: str | None, seed: int) -> dict[str, Any]:
         """Return what identifies the part as made, before any work: the preimage of its key.
 
         Raises:
             InvalidConfig: the part is trained, and there is no data to train it from.
         """
-        recipe = self.identity() | {"needs": {name: need.key(data_key, seed) for name, need in self.needs.items()}}
+        inputs = self.identity() | {"needs": {name: need.key(data_key, seed) for name, need in self.needs.items()}}
         if self.is_trained:
-            recipe["seed"] = seed
+            inputs["seed"] = seed
         if self.is_trained and self.entry.component.kind != Kind.DATASET:  # a dataset is where data comes from
             if data_key is None:
                 raise InvalidConfig(f"{self.entry.component.kind} {self.name!r} is trained from data: give `data:`")
-            recipe["data"] = data_key
-        return recipe
+            inputs["data"] = data_key
+        return inputs
 
     def key(self, data_key: str | None, seed: int) -> str:
-        """Return the hash of `recipe`."""
-        return key_of(self.recipe(data_key, seed))
+        """Return the hash of `inputs`."""
+        return key_of(self.inputs(data_key, seed))
 
 
 def resolve(

@@ -14,9 +14,9 @@ from typing import Any, Literal
 from areca.options import build, describe
 from areca.registry.entry import LOCAL
 from areca.specs import KindSpec
-from areca.testing.subject import Skipped, Subject
+from areca.testing.checked import CheckedComponent, Skipped
 
-Check = Callable[[Subject], None]
+Check = Callable[[CheckedComponent], None]
 """Raises AssertionError if the component is wrong, `Skipped` if that cannot be told here."""
 
 HEAVY = ("torch", "torchaudio", "transformers", "numpy", "jax", "tensorflow")
@@ -42,12 +42,12 @@ def checks_for(kind: KindSpec) -> list[Check]:
     return [f for module in modules for name, f in vars(module).items() if name.startswith("check_")]
 
 
-def run(subject: Subject, checks: Iterable[Check] | None = None) -> Iterator[Outcome]:
-    """Run `checks`; None: every check of the subject's kind."""
-    for check in checks_for(subject.entry.kind) if checks is None else checks:
+def run(checked: CheckedComponent, checks: Iterable[Check] | None = None) -> Iterator[Outcome]:
+    """Run `checks`; None: every check of the component's kind."""
+    for check in checks_for(checked.entry.kind) if checks is None else checks:
         name = check.__name__.removeprefix("check_")
         try:
-            check(subject)
+            check(checked)
             yield Outcome(name, "pass")
         except Skipped as e:
             yield Outcome(name, "skip", str(e))
@@ -55,44 +55,44 @@ def run(subject: Subject, checks: Iterable[Check] | None = None) -> Iterator[Out
             yield Outcome(name, "fail", str(e) if isinstance(e, AssertionError) else f"{type(e).__name__}: {e}")
 
 
-def check_summary(subject: Subject) -> None:
+def check_summary(checked: CheckedComponent) -> None:
     """The summary is one short line without a full stop."""
-    summary = subject.component.summary
+    summary = checked.component.summary
     assert summary and "\n" not in summary, f"summary {summary!r}: expected one line"
     assert len(summary) <= LONGEST_SUMMARY, f"summary has {len(summary)} characters, at most {LONGEST_SUMMARY} fit"
     assert not summary.endswith("."), f"summary {summary!r} ends with a full stop"
 
 
-def check_options_documented(subject: Subject) -> None:
+def check_options_documented(checked: CheckedComponent) -> None:
     """Each option has a doc: a string literal below its field."""
-    bare = [o.name for o in describe(subject.component.config) if not o.doc]
+    bare = [o.name for o in describe(checked.component.config) if not o.doc]
     assert not bare, f"options without a doc (a string below the field): {', '.join(bare)}"
 
 
-def check_config_round_trip(subject: Subject) -> None:
+def check_config_round_trip(checked: CheckedComponent) -> None:
     """The config survives being written to YAML and read back."""
     import yaml
     from omegaconf import OmegaConf
 
-    config = subject.part.config
+    config = checked.part.config
     values: dict[str, Any] = OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True)  # type: ignore[assignment]
     text = yaml.safe_dump({name: str(v) if isinstance(v, Path) else v for name, v in values.items()})
     again = build(type(config), yaml.safe_load(text), "from YAML")
     assert again == config, f"written to YAML and read back, the config is another: {config} became {again}"
 
 
-def check_target(subject: Subject) -> None:
+def check_target(checked: CheckedComponent) -> None:
     """The target can be imported and has what its tags say."""
-    _require_modules(subject)
-    target = subject.entry.target()
-    wanted = ["load", *(["fit"] if "fit" in subject.component.tags else [])]
+    _require_modules(checked)
+    target = checked.entry.target()
+    wanted = ["load", *(["fit"] if "fit" in checked.component.tags else [])]
     lacking = [name for name in wanted if not callable(getattr(target, name, None))]
-    assert not lacking, f"{subject.component.target} has no {' and no '.join(lacking)}"
+    assert not lacking, f"{checked.component.target} has no {' and no '.join(lacking)}"
 
 
-def check_import_is_light(subject: Subject) -> None:
+def check_import_is_light(checked: CheckedComponent) -> None:
     """Importing the light half imports nothing heavy."""
-    component = subject.component
+    component = checked.component
     modules = sorted({component.config.__module__, component.spec.partition(":")[0]})
     heavy = _fresh(
         "for name in given['modules']: importlib.import_module(name)\n"
@@ -103,32 +103,32 @@ def check_import_is_light(subject: Subject) -> None:
     assert not heavy, f"importing {', '.join(modules)} imports {', '.join(heavy)}: move it behind {component.target!r}"
 
 
-def check_spec_is_light(subject: Subject) -> None:
+def check_spec_is_light(checked: CheckedComponent) -> None:
     """Resolving the component, as ``areca validate`` does, imports nothing heavy."""
-    _ = subject.part
+    _ = checked.part
     heavy = _fresh(
         _DISCOVER + "before = set(sys.modules)\n"
-        "resolve(registry, given['kind'], given['value'], role='subject')\n"
+        "resolve(registry, given['kind'], given['value'], role='checked')\n"
         "print(json.dumps([m for m in given['heavy'] if m in sys.modules and m not in before]))",
-        kind=subject.component.kind,
-        value=subject.value,
+        kind=checked.component.kind,
+        value=checked.value,
         heavy=HEAVY,
-        plugins=_local(subject),
+        plugins=_local(checked),
     )
-    assert not heavy, f"{subject.component.spec} imports {', '.join(heavy)}: a spec is made of options alone"
+    assert not heavy, f"{checked.component.spec} imports {', '.join(heavy)}: a spec is made of options alone"
 
 
-def check_missing_dependency(subject: Subject) -> None:
+def check_missing_dependency(checked: CheckedComponent) -> None:
     """Where what it requires is not installed, the plugin is still listed and says what is missing."""
-    component = subject.component
+    component = checked.component
     if not component.requires:
         raise Skipped("it requires nothing")
     broken, missing = _fresh(
         _BLOCK,
         kind=component.kind,
-        name=subject.entry.qualified,
+        name=checked.entry.qualified,
         requires=component.requires,
-        plugins=_local(subject),
+        plugins=_local(checked),
     )
     assert missing is not None, f"without {component.requires} its plugin cannot be listed: {broken}"
     assert tuple(missing) == component.requires, f"without {component.requires} it says that {missing} is missing"
@@ -165,10 +165,10 @@ def _fresh(code: str, **given: Any) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def _local(subject: Subject) -> list[str]:
-    return [p.plugin for p in subject.registry.plugins if p.distribution == LOCAL]
+def _local(checked: CheckedComponent) -> list[str]:
+    return [p.plugin for p in checked.registry.plugins if p.distribution == LOCAL]
 
 
-def _require_modules(subject: Subject) -> None:
-    if missing := subject.entry.missing():
-        raise Skipped(f"it {subject.entry.remedy(missing)}")
+def _require_modules(checked: CheckedComponent) -> None:
+    if missing := checked.entry.missing():
+        raise Skipped(f"it {checked.entry.remedy(missing)}")

@@ -5,17 +5,17 @@ from __future__ import annotations
 from areca.manifest import Manifest
 from areca.sound.hearing import require_audible
 from areca.specs import DatasetSpec
+from areca.testing.checked import CheckedComponent
 from areca.testing.fitting import check_fit_is_deterministic, check_fit_resumes
-from areca.testing.subject import Subject
 
 __all__ = ["check_fit_is_deterministic", "check_fit_resumes"]
 _HEARD = 8
 """Rows whose audio is decoded, from each side."""
 
 
-def check_rows(subject: Subject) -> None:
+def check_rows(checked: CheckedComponent) -> None:
     """It loads as a `Manifest` with rows to train from; no recording is in two splits."""
-    manifest = _manifest(subject)
+    manifest = _manifest(checked)
     splits: dict[object, str] = {}
     for row in manifest.rows:
         recording = (row.audio, row.offset_s, row.duration_s)
@@ -24,16 +24,16 @@ def check_rows(subject: Subject) -> None:
     assert "train" in {row.split for row in manifest.rows}, 'no row has the split "train"'
 
 
-def check_languages(subject: Subject) -> None:
+def check_languages(checked: CheckedComponent) -> None:
     """The rows' languages are among those that the spec says."""
-    found = sorted({row.language or "none" for row in _manifest(subject).rows})
-    expected = sorted(_spec(subject).languages)
+    found = sorted({row.language or "none" for row in _manifest(checked).rows})
+    expected = sorted(_spec(checked).languages)
     assert set(found) <= set(expected), f"the spec says {expected}, the rows are {found}"
 
 
-def check_audio(subject: Subject) -> None:
+def check_audio(checked: CheckedComponent) -> None:
     """There is something to hear in its recordings, at the spec's rate."""
-    manifest, rate_hz = _manifest(subject), _spec(subject).sample_rate_hz
+    manifest, rate_hz = _manifest(checked), _spec(checked).sample_rate_hz
     sides = [("audio", manifest.audio), ("target_audio", manifest.target_audio)]
     for column, read in sides:
         for row in [row for row in manifest.rows if getattr(row, column)][:_HEARD]:
@@ -43,13 +43,13 @@ def check_audio(subject: Subject) -> None:
             )
 
 
-def _manifest(subject: Subject) -> Manifest:
-    manifest = subject.instance
+def _manifest(checked: CheckedComponent) -> Manifest:
+    manifest = checked.instance
     assert isinstance(manifest, Manifest), f"load returned {type(manifest).__name__}, expected a Manifest"
     return manifest
 
 
-def _spec(subject: Subject) -> DatasetSpec:
-    spec = subject.part.spec
+def _spec(checked: CheckedComponent) -> DatasetSpec:
+    spec = checked.part.spec
     assert isinstance(spec, DatasetSpec)
     return spec

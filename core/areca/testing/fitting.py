@@ -9,34 +9,34 @@ from areca.artifacts.loader import PartLoader
 from areca.artifacts.store import Store
 from areca.interfaces import Progress, no_progress
 from areca.options import file_hash
-from areca.testing.subject import Skipped, Subject
+from areca.testing.checked import CheckedComponent, Skipped
 from areca.testing.tools import with_global_seed
 
 _SEED = 3
 
 
-def check_fit_is_deterministic(subject: Subject) -> None:
+def check_fit_is_deterministic(checked: CheckedComponent) -> None:
     """Fitting twice gives the same files, whatever the global random state, and leaves that alone."""
-    subject.require("fit")
+    checked.require("fit")
     first, again = (
-        with_global_seed(seed, lambda seed=seed: _fit(subject, f"fit-{seed}"), "fitting")  # type: ignore[misc]
+        with_global_seed(seed, lambda seed=seed: _fit(checked, f"fit-{seed}"), "fitting")  # type: ignore[misc]
         for seed in (1, 2)
     )
     assert first, "fitting wrote no file"
     assert first == again, f"fitting twice gave other files: {_differing(first, again)}"
 
 
-def check_fit_resumes(subject: Subject) -> None:
+def check_fit_resumes(checked: CheckedComponent) -> None:
     """Interrupted halfway and started again, it ends with the files of an undisturbed fit."""
-    subject.require("resume")
+    checked.require("resume")
     counted = _Interrupting(None)
-    undisturbed = _fit(subject, "undisturbed", counted)
+    undisturbed = _fit(checked, "undisturbed", counted)
     if not counted.calls:
         raise Skipped("its fit reports no progress, so there is no moment to interrupt it")
     try:
-        _fit(subject, "interrupted", _Interrupting(1 + counted.calls // 2))
+        _fit(checked, "interrupted", _Interrupting(1 + counted.calls // 2))
     except _Interrupted:
-        resumed = _fit(subject, "interrupted")
+        resumed = _fit(checked, "interrupted")
     else:
         raise AssertionError("fitting went on when `job.progress` raised")
     assert undisturbed == resumed, f"interrupted and resumed it gave other files: {_differing(undisturbed, resumed)}"
@@ -59,14 +59,14 @@ class _Interrupting:
             raise _Interrupted
 
 
-def _fit(subject: Subject, name: str, progress: Progress = no_progress) -> dict[str, str]:
+def _fit(checked: CheckedComponent, name: str, progress: Progress = no_progress) -> dict[str, str]:
     """Fit into a store called `name`; `progress` is told of the component's own fit alone. Return hashes by file."""
-    store = Store(subject.folder(name))
-    needs = PartLoader(store, data=subject.manifest, seed=_SEED)
-    for part in subject.part.needs.values():
+    store = Store(checked.folder(name))
+    needs = PartLoader(store, data=checked.manifest, seed=_SEED)
+    for part in checked.part.needs.values():
         needs.instance(part)
-    loader = PartLoader(store, data=subject.manifest, seed=_SEED, stage=lambda _: nullcontext(progress))
-    artifact = loader.artifact(subject.part)
+    loader = PartLoader(store, data=checked.manifest, seed=_SEED, stage=lambda _: nullcontext(progress))
+    artifact = loader.artifact(checked.part)
     assert artifact is not None
     found = sorted(p for p in artifact.directory.rglob("*") if p.is_file() and p.name != META)
     return {p.relative_to(artifact.directory).as_posix(): file_hash(p) for p in found}

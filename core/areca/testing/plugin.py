@@ -1,4 +1,4 @@
-"""pytest plugin: gives tests the arguments ``areca_subject`` and ``areca_check``, one call a component and check."""
+"""pytest plugin: gives tests the arguments ``areca_component`` and ``areca_check``, one call a component and check."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 if TYPE_CHECKING:
     from areca.registry.entry import Entry
+    from areca.testing.checked import CheckedComponent
     from areca.testing.checks import Check
-    from areca.testing.subject import Subject
 
 _REGISTRY = pytest.StashKey[Any]()
 _DIRECTORY = pytest.StashKey[Path]()
@@ -36,25 +36,25 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Parametrize ``areca_subject`` and ``areca_check``."""
-    if not {"areca_subject", "areca_check"} <= set(metafunc.fixturenames):
+    """Parametrize ``areca_component`` and ``areca_check``."""
+    if not {"areca_component", "areca_check"} <= set(metafunc.fixturenames):
         return
     from areca.testing.checks import checks_for
 
     known = [_known(mark) for mark in metafunc.definition.iter_markers("areca_xfail")]
     rows = [_row(entry, check, known) for entry in _entries(metafunc.config) for check in checks_for(entry.kind)]
-    metafunc.parametrize(("areca_subject", "areca_check"), rows, indirect=["areca_subject"], scope="session")
+    metafunc.parametrize(("areca_component", "areca_check"), rows, indirect=["areca_component"], scope="session")
 
 
 @pytest.fixture(scope="session")
-def areca_subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+def areca_component(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> CheckedComponent:
     """One component as the conformance kit checks it, made once for all checks."""
-    from areca.testing.subject import Subject
+    from areca.testing.checked import CheckedComponent
 
     config = request.config
     if _DIRECTORY not in config.stash:
         config.stash[_DIRECTORY] = tmp_path_factory.mktemp("areca")
-    return Subject(request.param, config.stash[_DIRECTORY], registry=config.stash[_REGISTRY])
+    return CheckedComponent(request.param, config.stash[_DIRECTORY], registry=config.stash[_REGISTRY])
 
 
 def _entries(config: pytest.Config) -> list[Entry]:

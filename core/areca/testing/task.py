@@ -8,23 +8,23 @@ import torch
 
 from areca.specs import TaskSpec
 from areca.tasks import AudioSegment, Task, TextSegment, chain
-from areca.testing.subject import Subject
+from areca.testing.checked import CheckedComponent
 from areca.types import Codes
 
 _LANGUAGES = {"source.language": "fr", "target.language": "en"}
 
 
-def check_spec_is_true(subject: Subject) -> None:
+def check_spec_is_true(checked: CheckedComponent) -> None:
     """The spec's inputs and outputs are the task's fields."""
-    spec, task = subject.part.spec, _task(subject)
+    spec, task = checked.part.spec, _task(checked)
     assert isinstance(spec, TaskSpec)
     fields = tuple(f.path for f in task.inputs), tuple(f.path for f in task.outputs)
     assert (spec.inputs, spec.outputs) == fields, f"the spec says {spec}, the task has {fields}"
 
 
-def check_prompt_needs_no_target(subject: Subject) -> None:
+def check_prompt_needs_no_target(checked: CheckedComponent) -> None:
     """The prompt is made of the inputs and languages alone: its tag first, then each input."""
-    task = _task(subject)
+    task = _task(checked)
     prompt = task.prompt(_values(task.inputs) | _LANGUAGES)
     assert isinstance(prompt[0], TextSegment), f"the prompt begins with {prompt[0]!r}, expected text"
     first = prompt[0].text
@@ -34,9 +34,9 @@ def check_prompt_needs_no_target(subject: Subject) -> None:
     assert kinds == expected, f"the prompt holds {kinds}, the inputs are {expected}"
 
 
-def check_parse_gives_target_back(subject: Subject) -> None:
+def check_parse_gives_target_back(checked: CheckedComponent) -> None:
     """Parsing the target gives back the output fields."""
-    task = _task(subject)
+    task = _task(checked)
     values = _values(task.inputs) | _values(task.outputs) | _LANGUAGES
     target = task.target(values)
     kinds = tuple(_kind(segment) for segment in target)
@@ -46,17 +46,17 @@ def check_parse_gives_target_back(subject: Subject) -> None:
     assert parsed == expected, f"parsing the target gave {parsed}, expected {expected}"
 
 
-def check_chains(subject: Subject) -> None:
+def check_chains(checked: CheckedComponent) -> None:
     """A chain of it alone asks and answers the same."""
-    task = _task(subject)
+    task = _task(checked)
     alone = chain([task])
     values = _values(task.inputs) | _values(task.outputs) | _LANGUAGES
     assert alone.prompt(values) == task.prompt(values), "as a chain of one, it has another prompt"
     assert alone.target(values) == task.target(values), "as a chain of one, it has another target"
 
 
-def _task(subject: Subject) -> Task:
-    task = subject.instance
+def _task(checked: CheckedComponent) -> Task:
+    task = checked.instance
     assert isinstance(task, Task), f"load returned {type(task).__name__}, expected an areca.tasks.Task"
     return task
 

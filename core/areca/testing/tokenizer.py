@@ -8,8 +8,8 @@ import torch
 
 from areca.errors import InvalidAudio, InvalidCodes
 from areca.specs import TokenizerSpec
+from areca.testing.checked import CheckedComponent
 from areca.testing.fitting import check_fit_is_deterministic, check_fit_resumes
-from areca.testing.subject import Subject
 from areca.testing.tools import refuses, with_global_seed
 from areca.types import Audio, Codes, require_codes
 
@@ -21,20 +21,20 @@ SLACK_FRAMES = 2
 """Frames that a tokenizer may lose or add at the edges."""
 
 
-def check_codes(subject: Subject) -> None:
+def check_codes(checked: CheckedComponent) -> None:
     """It returns one `Codes` an audio, with the streams of its spec and every code in range."""
-    codes = subject.instance.encode(subject.audios)
-    assert len(codes) == len(subject.audios), f"{len(subject.audios)} audios gave {len(codes)} Codes"
+    codes = checked.instance.encode(checked.audios)
+    assert len(codes) == len(checked.audios), f"{len(checked.audios)} audios gave {len(codes)} Codes"
     try:
-        require_codes(codes, _spec(subject).streams)
+        require_codes(codes, _spec(checked).streams)
     except InvalidCodes as e:
         raise AssertionError(str(e)) from e
 
 
-def check_frames(subject: Subject) -> None:
+def check_frames(checked: CheckedComponent) -> None:
     """There are seconds x rate codes, within 2; where the rate varies, their durations sum to that."""
-    spec = _spec(subject)
-    for audio, codes in zip(subject.audios, subject.instance.encode(subject.audios), strict=True):
+    spec = _spec(checked)
+    for audio, codes in zip(checked.audios, checked.instance.encode(checked.audios), strict=True):
         for k, (stream, values) in enumerate(zip(spec.streams, codes.streams, strict=False)):
             rate_hz, frames = stream.frame_rate_hz, values.numel()
             if rate_hz is None and k == 0:
@@ -49,10 +49,10 @@ def check_frames(subject: Subject) -> None:
                 )
 
 
-def check_batch_equals_alone(subject: Subject) -> None:
+def check_batch_equals_alone(checked: CheckedComponent) -> None:
     """Encoding in a batch gives the codes of encoding alone, in 99.9 % of first-stream frames."""
-    together = subject.instance.encode(subject.audios)
-    alone = [subject.instance.encode([audio])[0] for audio in subject.audios]
+    together = checked.instance.encode(checked.audios)
+    alone = [checked.instance.encode([audio])[0] for audio in checked.audios]
     equal = total = 0
     for a, b in zip(map(_frames, together), map(_frames, alone), strict=True):
         assert a.shape == b.shape, f"in a batch {a.numel()} frames, alone {b.numel()}"
@@ -60,65 +60,65 @@ def check_batch_equals_alone(subject: Subject) -> None:
     assert equal >= LEAST_EQUAL * total, f"in a batch {total - equal} of {total} frames differ from encoding alone"
 
 
-def check_repeat_is_exact(subject: Subject) -> None:
+def check_repeat_is_exact(checked: CheckedComponent) -> None:
     """Encoding the same batch again gives exactly the same codes."""
-    first, again = (subject.instance.encode(subject.audios) for _ in range(2))
+    first, again = (checked.instance.encode(checked.audios) for _ in range(2))
     assert _same(first, again), "encoding one batch twice gave other codes"
 
 
-def check_short_audio(subject: Subject) -> None:
+def check_short_audio(checked: CheckedComponent) -> None:
     """Audio of any length, down to one sample, gives at least one code, or is refused as `InvalidAudio`."""
-    spec = _spec(subject)
+    spec = _spec(checked)
     for seconds in (0.0, 0.005, 0.02, 0.1):
         length = max(1, round(seconds * spec.sample_rate_hz))
-        audio = Audio(subject.audios[0].samples[:, :length].clone(), spec.sample_rate_hz, f"{length} samples")
+        audio = Audio(checked.audios[0].samples[:, :length].clone(), spec.sample_rate_hz, f"{length} samples")
         try:
-            codes = subject.instance.encode([audio])
+            codes = checked.instance.encode([audio])
         except InvalidAudio:
             continue
         assert all(s.numel() for s in codes[0].streams), f"{length} samples gave an empty stream, and no InvalidAudio"
 
 
-def check_refuses_wrong_audio(subject: Subject) -> None:
+def check_refuses_wrong_audio(checked: CheckedComponent) -> None:
     """Nothing, another rate and another number of channels are `InvalidAudio`."""
-    spec, audio = _spec(subject), subject.audios[0]
+    spec, audio = _spec(checked), checked.audios[0]
     other_rate = Audio(audio.samples, spec.sample_rate_hz + 1)
     other_channels = Audio(torch.cat([audio.samples, audio.samples[:1]]), spec.sample_rate_hz)
-    encode = subject.instance.encode
+    encode = checked.instance.encode
     refuses(InvalidAudio, lambda: encode([]), "an empty list")
     refuses(InvalidAudio, lambda: encode([audio, other_rate]), f"audio of {other_rate.sample_rate_hz} Hz")
     refuses(InvalidAudio, lambda: encode([other_channels]), f"audio of {other_channels.channels} channels")
 
 
-def check_randomness(subject: Subject) -> None:
+def check_randomness(checked: CheckedComponent) -> None:
     """Neither loading nor encoding uses or moves the global random state."""
     codes = [
-        with_global_seed(seed, lambda: subject.load().encode(subject.audios[:4]), "loading and encoding")
+        with_global_seed(seed, lambda: checked.load().encode(checked.audios[:4]), "loading and encoding")
         for seed in (1, 2)
     ]
     assert _same(*codes), "the codes depend on the global random state"
 
 
-def check_features(subject: Subject) -> None:
+def check_features(checked: CheckedComponent) -> None:
     """What is clustered is finite, float32, one row a code; wrong audio is refused as it is in encoding."""
-    subject.require("features")
-    features, codes = subject.instance.features(subject.audios), subject.instance.encode(subject.audios)
+    checked.require("features")
+    features, codes = checked.instance.features(checked.audios), checked.instance.encode(checked.audios)
     assert len(features) == len(codes), f"{len(codes)} audios gave features of {len(features)}"
     for x, said in zip(features, codes, strict=True):
         assert x.dtype == torch.float32, f"features are {x.dtype}, expected float32"
         assert x.ndim == 2 and len(x) == len(said.streams[0]), f"{len(said.streams[0])} codes, features {[*x.shape]}"
         assert bool(x.isfinite().all()), "features that are not finite"
-    refuses(InvalidAudio, lambda: subject.instance.features([]), "an empty list")
+    refuses(InvalidAudio, lambda: checked.instance.features([]), "an empty list")
 
 
-def check_decode(subject: Subject) -> None:
+def check_decode(checked: CheckedComponent) -> None:
     """Decoded audio has the spec's rate and channels, is finite and as long as what was encoded."""
-    subject.require("decode")
-    spec = _spec(subject)
-    codes = subject.instance.encode(subject.audios)
-    decoded = subject.instance.decode(codes)
+    checked.require("decode")
+    spec = _spec(checked)
+    codes = checked.instance.encode(checked.audios)
+    decoded = checked.instance.decode(codes)
     assert len(decoded) == len(codes), f"{len(codes)} Codes gave {len(decoded)} audios"
-    for before, after in zip(subject.audios, decoded, strict=True):
+    for before, after in zip(checked.audios, decoded, strict=True):
         got, expected = (after.sample_rate_hz, after.channels), (spec.sample_rate_hz, spec.channels)
         assert got == expected, f"decoded {got[0]} Hz x {got[1]} channels, expected {expected[0]} x {expected[1]}"
         slack_s = SLACK_FRAMES / (spec.streams[0].frame_rate_hz or spec.base_rate_hz or 1.0)
@@ -127,12 +127,12 @@ def check_decode(subject: Subject) -> None:
         )
 
 
-def check_decode_refuses_wrong_codes(subject: Subject) -> None:
+def check_decode_refuses_wrong_codes(checked: CheckedComponent) -> None:
     """Nothing, and codes out of range, are `InvalidCodes`."""
-    subject.require("decode")
-    streams = _spec(subject).streams
-    good = subject.instance.encode(subject.audios[:1])[0]
-    decode = subject.instance.decode
+    checked.require("decode")
+    streams = _spec(checked).streams
+    good = checked.instance.encode(checked.audios[:1])[0]
+    decode = checked.instance.decode
     refuses(InvalidCodes, lambda: decode([]), "an empty list")
     for code in (-1, streams[0].size):
         wrong = good.streams[0].clone()
@@ -141,8 +141,8 @@ def check_decode_refuses_wrong_codes(subject: Subject) -> None:
         refuses(InvalidCodes, lambda bad=bad: decode([bad]), f"code {code} of {streams[0]}")  # type: ignore[misc]
 
 
-def _spec(subject: Subject) -> TokenizerSpec:
-    spec = subject.part.spec
+def _spec(checked: CheckedComponent) -> TokenizerSpec:
+    spec = checked.part.spec
     assert isinstance(spec, TokenizerSpec)
     return spec
 

@@ -57,6 +57,6 @@ def areca_components() -> Iterable[Component]:
         requires=("torch", "safetensors"),
         tags=frozenset({"fit", "resume", "decode"}),
         revision=3,
-        reads=frozenset({2}),  # but for k-means
+        loads_revisions=frozenset({2}),  # but for k-means
         check={"levels": 2, "clusters": 16, "phase_iterations": 4},
     )

@@ -120,7 +120,7 @@ def _component(name: str, config: type[SslConfig], summary: str, paper: str, wei
         requires=("torch", "transformers", "huggingface_hub", "safetensors"),
         tags=frozenset({"fit", "resume", "features"}),
         revision=3,
-        reads=frozenset({2}),  # but for k-means
+        loads_revisions=frozenset({2}),  # but for k-means
         paper=paper,
         weights_license=weights_license,
         check={"clusters": 16, "sample_frames": 2_000},

@@ -108,7 +108,7 @@ def areca_components() -> Iterable[Component]:
         requires=("torch", "torchaudio", "safetensors"),
         tags=frozenset({"fit", "resume"}),
         revision=3,
-        reads=frozenset({2}),  # but for k-means
+        loads_revisions=frozenset({2}),  # but for k-means
         paper="https://arxiv.org/abs/2106.07447",
     )
     yield _trained(
@@ -190,7 +190,9 @@ def _trained(name: str, config: type[EncoderConfig], target: str, summary: str, 
         requires=("torch", "safetensors"),
         tags=frozenset({"fit", "resume", "features"}),
         revision=4,
-        reads=frozenset({2, 3}),  # the batches of training are others since the second, k-means since the third
+        loads_revisions=frozenset(
+            {2, 3}
+        ),  # the batches of training are others since the second, k-means since the third
         paper=paper,
         check=_SMALL,
     )

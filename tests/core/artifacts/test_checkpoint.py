@@ -218,7 +218,7 @@ def reseal(directory: Path, **changes: object) -> None:
     old = Artifact.open(directory, verify=False)
     config = yaml.safe_load((directory / "config.yaml").read_text())
     (directory / "config.yaml").write_text(yaml.safe_dump(config | changes))
-    seal(directory, old.key, old.recipe, old.label)
+    seal(directory, old.key, old.inputs, old.label)
 
 
 def test_files_of_the_users_own_must_be_what_they_were(checkpoint: Path, root: Path, tmp_path: Path) -> None:

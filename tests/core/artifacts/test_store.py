@@ -20,8 +20,8 @@ from areca.artifacts.store import Store
 from areca.errors import ArecaWarning, InvalidArtifact
 from areca.options import key_of
 
-RECIPE = {"component": "tokenizer:x", "config": {"clusters": 8}, "seed": 0}
-KEY = key_of(RECIPE)
+INPUTS = {"component": "tokenizer:x", "config": {"clusters": 8}, "seed": 0}
+KEY = key_of(INPUTS)
 
 BUILDER = """
 import os, sys, time
@@ -38,8 +38,8 @@ def build(directory):
     time.sleep(wait_s)
     (directory / "whole").write_text("whole")
 
-recipe = {"component": "tokenizer:x", "config": {"clusters": 8}, "seed": 0}
-print(Store(root).make(recipe, build, label="x", resume=sys.argv[4] == "resume").fingerprint)
+inputs = {"component": "tokenizer:x", "config": {"clusters": 8}, "seed": 0}
+print(Store(root).make(inputs, build, label="x", resume=sys.argv[4] == "resume").fingerprint)
 """
 
 
@@ -73,26 +73,26 @@ def test_key_is_the_hash_of_canonical_json() -> None:
 
 
 def test_made_once(tmp_path: Path) -> None:
-    made = Store(tmp_path).make(RECIPE, write, label="x")
+    made = Store(tmp_path).make(INPUTS, write, label="x")
     assert (made.key, made.directory) == (KEY, tmp_path / KEY)
     assert (made.directory / "sub" / "b.txt").read_text() == "b"
-    again = Store(tmp_path).make(RECIPE, never, label="x")
+    again = Store(tmp_path).make(INPUTS, never, label="x")
     assert again == made
     assert Store(tmp_path).find(KEY) == made
 
 
 def test_fingerprint_covers_key_and_files(tmp_path: Path) -> None:
-    made = Store(tmp_path).make(RECIPE, write, label="x")
+    made = Store(tmp_path).make(INPUTS, write, label="x")
     files = {"a.txt": hashlib.sha256(b"a").hexdigest(), "sub/b.txt": hashlib.sha256(b"b").hexdigest()}
     assert made.fingerprint == key_of({"key": KEY, "files": files})
     meta = json.loads((made.directory / META).read_text())
-    assert (meta["files"], meta["recipe"], meta["bytes"]) == (files, RECIPE, 2)
+    assert (meta["files"], meta["inputs"], meta["bytes"]) == (files, INPUTS, 2)
 
 
-def test_another_recipe_is_another_artifact(tmp_path: Path) -> None:
+def test_other_inputs_is_another_artifact(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    a = store.make(RECIPE, write, label="x")
-    b = store.make(RECIPE | {"seed": 1}, write, label="x")
+    a = store.make(INPUTS, write, label="x")
+    b = store.make(INPUTS | {"seed": 1}, write, label="x")
     assert a.key != b.key and a.fingerprint != b.fingerprint
     assert [x.key for x in store.artifacts()] == sorted([a.key, b.key])
 
@@ -104,10 +104,10 @@ def test_failed_build_leaves_nothing_to_use(tmp_path: Path) -> None:
 
     store = Store(tmp_path)
     with pytest.raises(RuntimeError, match="boom"):
-        store.make(RECIPE, fail, label="x")
+        store.make(INPUTS, fail, label="x")
     assert store.find(KEY) is None
     assert [p.name for p in store.unfinished()] == [f"{KEY}.partial"]
-    made = store.make(RECIPE, write, label="x")  # the half-made file is gone
+    made = store.make(INPUTS, write, label="x")  # the half-made file is gone
     assert sorted(p.name for p in made.directory.iterdir()) == ["a.txt", META, "sub"]
 
 
@@ -138,7 +138,7 @@ def test_build_killed_while_it_sealed_is_resumed(tmp_path: Path) -> None:
     partial = tmp_path / f"{KEY}.partial"
     partial.mkdir(parents=True)
     (partial / f".{META}.0.0.draft").write_text("{")
-    made = Store(tmp_path).make(RECIPE, write, label="x", resume=True)
+    made = Store(tmp_path).make(INPUTS, write, label="x", resume=True)
     assert Artifact.open(made.directory) == made
 
 
@@ -156,11 +156,11 @@ def test_what_a_build_goes_on_from_is_no_part_of_the_artifact(tmp_path: Path) ->
         write(directory)
 
     with pytest.raises(KeyboardInterrupt):
-        Store(tmp_path).make(RECIPE, build, label="x", resume=True)
-    made = Store(tmp_path).make(RECIPE, build, label="x", resume=True)
+        Store(tmp_path).make(INPUTS, build, label="x", resume=True)
+    made = Store(tmp_path).make(INPUTS, build, label="x", resume=True)
     assert found == [[], ["state"]]
     assert sorted(p.name for p in made.directory.iterdir()) == ["a.txt", META, "sub"]
-    plain = Store(tmp_path / "plain").make(RECIPE, write, label="x")
+    plain = Store(tmp_path / "plain").make(INPUTS, write, label="x")
     assert Artifact.open(made.directory).fingerprint == plain.fingerprint
 
 
@@ -173,8 +173,8 @@ def test_killed_between_its_last_file_and_its_name_it_is_not_made_again(tmp_path
         for name in left:
             (partial / WORK / name).write_text("")
         write(partial)
-        seal(partial, KEY, RECIPE, "x")
-        made = Store(root).make(RECIPE, never, label="x")
+        seal(partial, KEY, INPUTS, "x")
+        made = Store(root).make(INPUTS, never, label="x")
         assert Artifact.open(made.directory) == made
         assert sorted(p.name for p in made.directory.iterdir()) == ["a.txt", META, "sub"]
 
@@ -185,36 +185,36 @@ def test_drafts_of_killed_processes_are_no_part_of_the_artifact(tmp_path: Path) 
     (partial / "audio").mkdir(parents=True)
     for name in (".encoder.safetensors.4.0.draft", ".tmpkZzOm6", "audio/.x.flac.4.1.draft"):
         (partial / name).write_text("half")
-    made = Store(tmp_path).make(RECIPE, write, label="x", resume=True)
-    assert made.fingerprint == Store(tmp_path / "plain").make(RECIPE, write, label="x").fingerprint
+    made = Store(tmp_path).make(INPUTS, write, label="x", resume=True)
+    assert made.fingerprint == Store(tmp_path / "plain").make(INPUTS, write, label="x").fingerprint
 
 
 @pytest.mark.parametrize("name", ["a.txt", META])
 def test_damaged_between_its_last_file_and_its_name_it_is_made_again(name: str, tmp_path: Path) -> None:
-    whole = Store(tmp_path / "whole").make(RECIPE, write, label="x")
+    whole = Store(tmp_path / "whole").make(INPUTS, write, label="x")
     partial = tmp_path / f"{KEY}.partial"
     (partial / WORK).mkdir(parents=True)
     write(partial)
-    seal(partial, KEY, RECIPE, "x")
+    seal(partial, KEY, INPUTS, "x")
     content = (partial / name).read_bytes()
     (partial / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.warns(ArecaWarning, match=f"{name}.*; it is rebuilt"):
-        made = Store(tmp_path).make(RECIPE, write, label="x")
+        made = Store(tmp_path).make(INPUTS, write, label="x")
     assert Artifact.open(made.directory).fingerprint == whole.fingerprint
 
 
 @pytest.mark.parametrize("name", ["a.txt", "sub/b.txt"])
 def test_changed_file_is_refused_and_named(tmp_path: Path, name: str) -> None:
-    made = Store(tmp_path).make(RECIPE, write, label="x")
+    made = Store(tmp_path).make(INPUTS, write, label="x")
     (made.directory / name).write_text("c")
     with pytest.raises(InvalidArtifact) as error:
-        Store(tmp_path).make(RECIPE, never, label="x")
+        Store(tmp_path).make(INPUTS, never, label="x")
     assert f"{name}: changed since it was made" in str(error.value)
     assert f"areca store rm {KEY[:12]}" in str(error.value)
 
 
 def test_missing_and_added_files_are_refused(tmp_path: Path) -> None:
-    made = Store(tmp_path).make(RECIPE, write, label="x")
+    made = Store(tmp_path).make(INPUTS, write, label="x")
     (made.directory / "extra").write_text("c")
     with pytest.raises(InvalidArtifact, match="files added or missing: extra"):
         Store(tmp_path).find(KEY)
@@ -225,14 +225,14 @@ def test_missing_and_added_files_are_refused(tmp_path: Path) -> None:
 
 
 def test_symbolic_links_are_refused(tmp_path: Path) -> None:
-    made = Store(tmp_path).make(RECIPE, write, label="x")
+    made = Store(tmp_path).make(INPUTS, write, label="x")
     (made.directory / "link").symlink_to("/etc/hostname")
     with pytest.raises(InvalidArtifact, match="holds no symbolic links"):
         Artifact.open(made.directory)
 
 
 def test_changed_metadata_is_refused(tmp_path: Path) -> None:
-    made = Store(tmp_path).make(RECIPE, write, label="x")
+    made = Store(tmp_path).make(INPUTS, write, label="x")
     meta = json.loads((made.directory / META).read_text())
     meta["files"]["a.txt"] = hashlib.sha256(b"c").hexdigest()
     (made.directory / "a.txt").write_text("c")
@@ -255,15 +255,15 @@ def test_home_is_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.
 
 def test_removed_artifact_is_made_again(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    made = store.make(RECIPE, write, label="x")
+    made = store.make(INPUTS, write, label="x")
     store.remove(made.directory)
     assert store.find(KEY) is None and store.artifacts() == [] and store.unfinished() == []
-    assert store.make(RECIPE, write, label="x") == made
+    assert store.make(INPUTS, write, label="x") == made
 
 
 def test_removal_killed_halfway_is_neither_used_nor_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path)
-    made = store.make(RECIPE, write, label="x")
+    made = store.make(INPUTS, write, label="x")
 
     def killed(path: Path, **other: object) -> None:
         raise KeyboardInterrupt
@@ -274,7 +274,7 @@ def test_removal_killed_halfway_is_neither_used_nor_resumed(tmp_path: Path, monk
             store.remove(made.directory)
     assert Store(tmp_path).find(KEY) is None
     [left] = store.unfinished()
-    again = Store(tmp_path).make(RECIPE, write, label="x", resume=True)
+    again = Store(tmp_path).make(INPUTS, write, label="x", resume=True)
     assert sorted(p.name for p in again.directory.iterdir()) == ["a.txt", META, "sub"]
     store.remove(left)
     assert store.unfinished() == [] and Artifact.open(again.directory) == again
@@ -329,14 +329,14 @@ def _as_link(path: Path, kept: Path) -> None:
     ],
 )
 def test_what_a_stranger_put_in_an_artifacts_place_is_one_line(damage: Any, says: str, tmp_path: Path) -> None:
-    made = Store(tmp_path / "store").make(RECIPE, write, label="x").directory
+    made = Store(tmp_path / "store").make(INPUTS, write, label="x").directory
     damage(made, tmp_path / "kept")
     with pytest.raises(InvalidArtifact, match=says) as caught:
-        Store(tmp_path / "store").make(RECIPE, never, label="x")
+        Store(tmp_path / "store").make(INPUTS, never, label="x")
     assert f"areca store rm {KEY[:12]}" in str(caught.value)
     assert len(str(caught.value).splitlines()) == 2
     Store(tmp_path / "store").remove(made)  # what the message says to type
-    assert Store(tmp_path / "store").make(RECIPE, write, label="x").directory == made
+    assert Store(tmp_path / "store").make(INPUTS, write, label="x").directory == made
 
 
 def test_an_artifact_under_another_key_is_refused(tmp_path: Path) -> None:

@@ -40,7 +40,10 @@ ROWS = {
     "needs_tags_text": ("row('x', needs={'a': Kind.TOKENIZER}, needs_tags={'a': 'fit'})", "needs_tags of 'x' is {'a'"),
     "revision_text": ("row('x', revision='2')", "revision of 'x' is '2', expected a whole number, 1 or more"),
     "revision_true": ("row('x', revision=True)", "revision of 'x' is True, expected a whole number"),
-    "reads_list": ("row('x', revision=3, reads=[2])", "reads of 'x' is [2], expected a set of earlier revisions"),
+    "reads_list": (
+        "row('x', revision=3, loads_revisions=[2])",
+        "loads_revisions of 'x' is [2], expected a set of earlier revisions",
+    ),
     "extra_list": ("row('x', extra=['a'])", "extra of 'x' is ['a'], expected one line of text or None"),
     "paper_number": ("row('x', paper=2306)", "paper of 'x' is 2306, expected one line of text or None"),
     "license_number": ("row('x', license=2)", "license of 'x' is 2, expected one line of text or None"),

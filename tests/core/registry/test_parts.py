@@ -78,8 +78,8 @@ def test_spec_refuses_what_does_not_fit() -> None:
 
 def test_key_is_the_hash_of_what_decides_the_result() -> None:
     part = tokenizer(MFCC)
-    recipe = part.recipe("data-1", 7)
-    assert recipe == {
+    inputs = part.inputs("data-1", 7)
+    assert inputs == {
         "component": "tokenizer:areca:units/mfcc-kmeans",
         "revision": part.entry.component.revision,
         "config": {"clusters": 16, "coefficients": 13, "sample_frames": part.config.sample_frames},
@@ -87,7 +87,7 @@ def test_key_is_the_hash_of_what_decides_the_result() -> None:
         "seed": 7,
         "data": "data-1",
     }
-    assert part.key("data-1", 7) == key_of(recipe)
+    assert part.key("data-1", 7) == key_of(inputs)
 
 
 def test_config_revision_data_and_seed_change_the_key() -> None:

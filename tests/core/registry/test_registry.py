@@ -67,7 +67,7 @@ def survey(make_world: Callable[[], Any], plugin_code: str) -> dict[str, Any]:
         "bad_tag": plugin_code + HOOK.format("row('x', tags=frozenset({'decodes'}))"),
         "bad_need": plugin_code + HOOK.format("row('x', needs={'size': Kind.TOKENIZER})"),
         "bad_needs_tags": plugin_code + HOOK.format("row('x', needs_tags={'inner': frozenset({'decode'})})"),
-        "bad_reads": plugin_code + HOOK.format("row('x', revision=3, reads=frozenset({2, 3}))"),
+        "bad_reads": plugin_code + HOOK.format("row('x', revision=3, loads_revisions=frozenset({2, 3}))"),
         "thawed": plugin_code.replace("frozen=True, ", "") + HOOK.format("row('x')"),
     }
     world.distribution("bad", broken)
@@ -108,7 +108,7 @@ def test_broken_plugins_hide_nothing_and_declare_nothing(survey: dict[str, Any])
         ("bad_tag", "tags of 'x': ['decodes'] unknown; there are ['decode', 'features', 'fit', 'resume', 'voice']"),
         ("bad_need", "need 'size' of 'x' is also an option's name: rename one"),
         ("bad_needs_tags", "needs_tags of 'x': ['inner'] are none of its needs ()"),
-        ("bad_reads", "reads of 'x': [3] are no revisions before 3"),
+        ("bad_reads", "loads_revisions of 'x': [3] are no revisions before 3"),
         ("thawed", "config of 'x': Config must be @dataclass(frozen=True)"),
     ],
 )

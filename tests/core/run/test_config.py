@@ -93,9 +93,10 @@ def test_tokenizer_may_need_another_role_and_every_part_is_listed_after_its_need
             "chain mt+asr: asr reads source.audio, which nothing before it in the chain holds",
         ),
         (
-            {"vocoder": {"name": "codec"}},
+            {"vocoder": {"name": "codec-decoder"}},
             IncompatibleParts,
-            "vocoder 'codec', tokenizer: 'mfcc-kmeans' has no tag decode; those that have: dac, encodec, lyra, mel-rvq",
+            "vocoder 'codec-decoder', tokenizer: 'mfcc-kmeans' has no tag decode; "
+            "those that have: dac, encodec, lyra, mel-rvq",
         ),
     ],
 )
@@ -209,7 +210,7 @@ def test_what_was_read_makes_the_same_run_again() -> None:
     run = parse(seed=3, lm={"init": "normal"})
     again = parse_config(run.source, root=Path.cwd())
     assert again.parts.keys() == run.parts.keys()
-    assert [p.recipe("d", 3) for p in again.parts.values()] == [p.recipe("d", 3) for p in run.parts.values()]
+    assert [p.inputs("d", 3) for p in again.parts.values()] == [p.inputs("d", 3) for p in run.parts.values()]
 
 
 @pytest.fixture

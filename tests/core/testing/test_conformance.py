@@ -10,7 +10,7 @@ from tests import ROOT
 
 from areca import specs
 from areca.registry.registry import Registry
-from areca.testing import Outcome, Subject, checks_for, run
+from areca.testing import CheckedComponent, Outcome, checks_for, run
 
 WRONG = ROOT / "tests" / "wrong"
 BY_PLUGIN = ("import_is_light", "spec_is_light", "missing_dependency")
@@ -75,7 +75,7 @@ def _outcomes(directory: Path, kind: str, name: str, leave_out: tuple[str, ...] 
     registry = Registry.discover([PLUGINS.get(name, "areca_wrong.py")], root=WRONG)
     entry = registry.find(kind, name.replace("_", "-"))
     checks = [c for c in checks_for(KINDS[kind]) if c.__name__.removeprefix("check_") not in leave_out]
-    return list(run(Subject(entry, directory, registry=registry), checks))
+    return list(run(CheckedComponent(entry, directory, registry=registry), checks))
 
 
 @pytest.mark.parametrize(("kind", "check"), MESSAGES)

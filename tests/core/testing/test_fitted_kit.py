@@ -8,7 +8,7 @@ import pytest
 
 from areca.component import Kind
 from areca.registry.registry import Registry
-from areca.testing import Subject, run
+from areca.testing import CheckedComponent, run
 
 DECODE, FEATURES = {"decode", "decode_refuses_wrong_codes"}, {"features"}
 FIT, RESUME, VOICE = {"fit_is_deterministic"}, {"fit_resumes"}, {"voice_is_heard"}
@@ -22,7 +22,7 @@ SKIPPED = {
     "bpe": DECODE | FEATURES,
     "mel-rvq": FEATURES,
     "unit-mel": VOICE,
-    "codec": FIT | RESUME | VOICE,
+    "codec-decoder": FIT | RESUME | VOICE,
 }
 """What does not apply to each."""
 
@@ -30,7 +30,7 @@ SKIPPED = {
 @pytest.mark.parametrize("name", SKIPPED)
 def test_the_conformance_kit_passes(name: str, tmp_path: Path) -> None:
     registry = Registry.discover()
-    kind = Kind.VOCODER if name in ("unit-mel", "codec") else Kind.TOKENIZER
-    outcomes = list(run(Subject(registry.find(kind, name), tmp_path, registry=registry)))
+    kind = Kind.VOCODER if name in ("unit-mel", "codec-decoder") else Kind.TOKENIZER
+    outcomes = list(run(CheckedComponent(registry.find(kind, name), tmp_path, registry=registry)))
     assert [(o.check, o.message) for o in outcomes if o.state == "fail"] == []
     assert {o.check for o in outcomes if o.state == "skip"} == SKIPPED[name]

@@ -25,7 +25,7 @@ from areca.fitting.text_lm.pretraining import batch, examples
 from areca.interfaces import Backbone, Job
 from areca.manifest import Manifest, Utterance
 from areca.registry.registry import Registry
-from areca.testing import Subject, run
+from areca.testing import CheckedComponent, run
 from areca_decoder import DecoderConfig
 from areca_decoder.model import Decoder
 
@@ -270,5 +270,5 @@ def test_config_json_is_plain(fitted):
 
 def test_the_conformance_kit_passes(tmp_path):
     registry = Registry.discover()
-    outcomes = list(run(Subject(registry.find(Kind.BACKBONE, "decoder"), tmp_path, registry=registry)))
+    outcomes = list(run(CheckedComponent(registry.find(Kind.BACKBONE, "decoder"), tmp_path, registry=registry)))
     assert [(o.check, o.message) for o in outcomes if o.state != "pass"] == []

@@ -27,7 +27,7 @@ from areca.interfaces import Backbone
 from areca.registry.registry import Registry
 from areca.run.config import parse_config
 from areca.specs import BackboneSpec
-from areca.testing import Subject, run
+from areca.testing import CheckedComponent, run
 from areca_hf import HFConfig
 from areca_hf.model import HFBackbone
 
@@ -306,6 +306,6 @@ def test_weights_of_another_size_are_named(llama, tmp_path):
 def test_the_conformance_kit_passes(llama, tmp_path):
     registry = Registry.discover()
     entry = registry.find(Kind.BACKBONE, "hf")
-    outcomes = list(run(Subject(entry, tmp_path, registry=registry, options={"path": str(llama)})))
+    outcomes = list(run(CheckedComponent(entry, tmp_path, registry=registry, options={"path": str(llama)})))
     assert [(o.check, o.message) for o in outcomes if o.state == "fail"] == []
     assert {o.check for o in outcomes if o.state == "skip"} == {"fit_is_deterministic", "fit_resumes"}

@@ -20,7 +20,7 @@ from areca.lm.model import SpeechLM
 from areca.manifest import Manifest, Utterance
 from areca.registry.registry import Registry
 from areca.specs import BackboneSpec, Stream
-from areca.testing import Subject, run
+from areca.testing import CheckedComponent, run
 from areca_palm import PalmConfig, resolved
 from areca_palm.model import NORM_EPSILON, Palm
 from areca_palm.sizes import PRESETS, Dimensions
@@ -270,5 +270,5 @@ def test_options_that_do_not_fit_are_refused(options, message):
 
 def test_the_conformance_kit_passes(tmp_path):
     registry = Registry.discover()
-    outcomes = list(run(Subject(registry.find(Kind.BACKBONE, "palm"), tmp_path, registry=registry)))
+    outcomes = list(run(CheckedComponent(registry.find(Kind.BACKBONE, "palm"), tmp_path, registry=registry)))
     assert [(o.check, o.message) for o in outcomes if o.state != "pass"] == []

@@ -20,7 +20,7 @@ from areca.component import Kind
 from areca.errors import ArecaError, InvalidAudio, InvalidCodes, InvalidConfig
 from areca.options import build, canonical
 from areca.registry.registry import Registry
-from areca.testing import Subject, run
+from areca.testing import CheckedComponent, run
 from areca.types import Audio, Codes
 from areca_codecs import DacConfig, MimiConfig, XcodecConfig, facts
 from areca_codecs.figures import PUBLISHED, Facts
@@ -467,7 +467,7 @@ def test_the_conformance_kit_passes(directories, family, tmp_path):
     registry = Registry.discover()
     entry = registry.find(Kind.TOKENIZER, family)
     options = {"path": str(directories[family]), **OPTIONS[family]}
-    outcomes = list(run(Subject(entry, tmp_path, registry=registry, options=options)))
+    outcomes = list(run(CheckedComponent(entry, tmp_path, registry=registry, options=options)))
     assert [(o.check, o.message) for o in outcomes if o.state == "fail"] == []
     assert {o.check for o in outcomes if o.state == "skip"} == {"fit_is_deterministic", "fit_resumes", "features"}
 

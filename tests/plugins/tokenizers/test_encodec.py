@@ -14,7 +14,7 @@ import areca_encodec
 from areca.component import Kind
 from areca.errors import InvalidAudio, InvalidCodes, InvalidConfig, MissingWeights
 from areca.registry.registry import Registry
-from areca.testing import Subject, run
+from areca.testing import CheckedComponent, run
 from areca.types import Audio, Codes
 from areca_encodec import BANDWIDTHS_KBPS, EncodecConfig
 from areca_encodec.model import CHECKPOINT_URL, EncodecTokenizer
@@ -218,6 +218,6 @@ def test_the_component_names_its_dependency_and_extra():
 def test_the_conformance_kit_passes(weights, tmp_path):
     registry = Registry.discover()
     entry = registry.find(Kind.TOKENIZER, "encodec")
-    outcomes = list(run(Subject(entry, tmp_path, registry=registry, options={"weights": str(weights)})))
+    outcomes = list(run(CheckedComponent(entry, tmp_path, registry=registry, options={"weights": str(weights)})))
     assert [(o.check, o.message) for o in outcomes if o.state == "fail"] == []
     assert {o.check for o in outcomes if o.state == "skip"} == {"fit_is_deterministic", "fit_resumes", "features"}

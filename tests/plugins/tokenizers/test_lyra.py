@@ -18,7 +18,7 @@ from areca.component import Kind
 from areca.errors import InvalidAudio, InvalidCodes, InvalidConfig, MissingDependency
 from areca.options import build
 from areca.registry.registry import Registry
-from areca.testing import Subject, run
+from areca.testing import CheckedComponent, run
 from areca.testing.corpus import speak
 from areca.types import Audio, Codes
 from areca_lyra import FILES, LyraConfig
@@ -262,6 +262,6 @@ def test_human_speech_stays_intelligible_and_more_quantizers_help(prompts: list[
 def test_the_conformance_kit_passes(tmp_path: Path) -> None:
     registry = Registry.discover()
     entry = registry.find(Kind.TOKENIZER, "lyra")
-    outcomes = list(run(Subject(entry, tmp_path, registry=registry, options={"path": FOLDER, "merge": 2})))
+    outcomes = list(run(CheckedComponent(entry, tmp_path, registry=registry, options={"path": FOLDER, "merge": 2})))
     assert [(o.check, o.message) for o in outcomes if o.state == "fail"] == []
     assert {o.check for o in outcomes if o.state == "skip"} == {"fit_is_deterministic", "fit_resumes", "features"}

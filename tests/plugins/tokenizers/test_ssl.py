@@ -27,7 +27,7 @@ from areca.manifest import Manifest, Utterance, write_manifest
 from areca.options import build, canonical
 from areca.registry.registry import Registry
 from areca.specs import Stream, TokenizerSpec
-from areca.testing import Subject, run
+from areca.testing import CheckedComponent, run
 from areca.types import Audio
 from areca_ssl import HubertConfig, SslConfig, W2vBertConfig, WhisperConfig
 from areca_ssl.checkpoint import pretrained
@@ -471,6 +471,6 @@ def test_the_conformance_kit_passes(models: dict[str, Path], tmp_path: Path, nam
     entry = registry.find(Kind.TOKENIZER, name.removesuffix("-group"))
     short = {"longest_s": 3.0} if name == "whisper" else {}
     options = {"path": str(models[name]), "layer": 2, **short}
-    outcomes = list(run(Subject(entry, tmp_path, registry=registry, options=options)))
+    outcomes = list(run(CheckedComponent(entry, tmp_path, registry=registry, options=options)))
     assert [(o.check, o.message) for o in outcomes if o.state == "fail"] == []
     assert {o.check for o in outcomes if o.state == "skip"} == {"decode", "decode_refuses_wrong_codes"}

@@ -28,10 +28,10 @@ def areca_components() -> Iterable[Component]:
     """Declare `codec`."""
     yield Component(
         kind=Kind.VOCODER,
-        name="codec",
+        name="codec-decoder",
         config=CodecConfig,
-        spec="areca_codec:spec",
-        target="areca_codec.model:Codec",
+        spec="areca_codec_decoder:spec",
+        target="areca_codec_decoder.model:Codec",
         summary="decodes the tokens of a codec that the language model writes itself",
         license="Apache-2.0",
         needs={"tokenizer": Kind.TOKENIZER},

@@ -15,8 +15,8 @@ from areca.interfaces import Job, Vocoder
 from areca.manifest import Manifest, Utterance, write_manifest
 from areca.specs import VocoderSpec
 from areca.types import Audio, Codes, VoicePrompt
-from areca_codec import CodecConfig, areca_components, spec
-from areca_codec.model import Codec
+from areca_codec_decoder import CodecConfig, areca_components, spec
+from areca_codec_decoder.model import Codec
 from areca_melrvq import MelRvqConfig
 from areca_melrvq import spec as melrvq_spec
 from areca_melrvq.model import MelRvq

@@ -24,7 +24,7 @@ class Skipped(unittest.SkipTest):
     """A check that cannot be made here; pytest counts it as skipped."""
 
 
-class Subject:
+class CheckedComponent:
     """A component as the kit checks it.
 
     Args:
@@ -58,7 +58,7 @@ class Subject:
             Skipped: it has options without default, and nobody gave them.
         """
         try:
-            return resolve(self.registry, self.component.kind, self.value, role="subject")
+            return resolve(self.registry, self.component.kind, self.value, role="checked")
         except InvalidConfig as e:
             if self.options or self.component.check:
                 raise

@@ -11,7 +11,7 @@ import torch
 from areca.errors import ArecaError
 from areca.interfaces import Decoder
 from areca.types import Audio, Codes, VoicePrompt
-from areca_codec import CodecConfig
+from areca_codec_decoder import CodecConfig
 
 
 class Codec:
