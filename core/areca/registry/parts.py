@@ -132,6 +132,25 @@ def resolve(
     return Part(role, entry, config, needs, _spec(entry, config, needs))
 
 
+def choose(registry: Registry, kind: str, value: Any, *, option: str, root: Path | None = None, seed: int = 0) -> Part:
+    """Resolve an option that names a component.
+
+    Args:
+        registry: the components to choose from.
+        kind: the kind of the component.
+        value: ``"cosine"``, or ``{name: cosine, cycles: 2}``.
+        option: where the value is written, as ``"training.schedule"``; errors name it.
+        root: as of `resolve`.
+        seed: as of `resolve`.
+
+    Raises:
+        InvalidConfig, UnknownComponent, AmbiguousComponent, IncompatibleParts: as of `resolve`.
+    """
+    return resolve(
+        registry, kind, {"name": value} if isinstance(value, str) else value, role=option, root=root, seed=seed
+    )
+
+
 def _need(
     registry: Registry,
     where: str,
