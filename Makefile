@@ -1,4 +1,4 @@
-# Every target is complete on a fresh machine: it makes the virtual environment it needs.
+# Every target works on a fresh machine: it creates the virtual environment that it needs.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -8,43 +8,43 @@ export OMP_NUM_THREADS ?= 2
 .PHONY: quickstart test test-slow check fuzz kills nano nano-eval bench clean
 
 $(READY): pyproject.toml
-	@echo "1/2 making a virtual environment in $(VENV): some seconds"
+	@echo "1/2 creating a virtual environment in $(VENV): some seconds"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --upgrade pip
-	@echo "2/2 installing areca and what it needs; torch is the largest: usually 2 to 10 minutes"
+	@echo "2/2 installing areca and its dependencies, of which torch is the largest: usually 2 to 10 minutes"
 	@$(BIN)/pip install --progress-bar on -e '.[dev]'
 	@touch $@
 
 quickstart: $(READY)  ## translate French speech to English speech with the shipped model
 	$(BIN)/python -m areca.cli.quickstart
 
-test: $(READY)  ## the fast tests, a process for each core up to four
+test: $(READY)  ## run the fast tests in one process a core, at most four
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
-test-slow: $(READY)  ## the tests that take minutes
+test-slow: $(READY)  ## run the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow
 
 KILLS ?= results/kills
 
-kills: $(READY)  ## kill -9 each verb 20 times and compare all that it makes with an undisturbed run (resumable)
+kills: $(READY)  ## kill -9 each verb 20 times and compare its output with that of an undisturbed run (resumable)
 	$(BIN)/python tests/kills $(KILLS)
 
-check: $(READY)  ## style and types
+check: $(READY)  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-fuzz: $(READY)  ## 10,000 damaged and hostile inputs, at most 20 minutes on two cores; SEED=n draws others
+fuzz: $(READY)  ## try 10,000 damaged and hostile inputs, at most 20 minutes on two cores; SEED=n draws others
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --minutes 20 --seed $(or $(SEED),0)
 
-nano: $(READY)  ## make the shipped checkpoint from nothing (resumable)
+nano: $(READY)  ## train and export the shipped checkpoint from scratch (resumable)
 	$(BIN)/areca train recipes/nano.yaml
 	$(BIN)/areca export recipes/nano.yaml core/areca/assets/nano --replace
 
-SAID := The number is one hundred and one.
-JUDGE = {name: whisper, path: $(WHISPER), initial_prompt: $(SAID), compute_type: int8, threads: 2}
+PROMPT := The number is one hundred and one.
+JUDGE = {name: whisper, path: $(WHISPER), initial_prompt: $(PROMPT), compute_type: int8, threads: 2}
 
-nano-eval: $(READY)  ## make the README's table; WHISPER=folder of a CTranslate2 Whisper: and let that judge, too
+nano-eval: $(READY)  ## make the README's table; WHISPER=folder of a CTranslate2 Whisper adds that judge
 	$(BIN)/areca evaluate
 	$(BIN)/areca evaluate -t ast --decoding beam -o results/nano-beam
 	$(BIN)/areca evaluate -s human-unheard -t asr -t ast -o results/nano-unheard
@@ -53,7 +53,7 @@ ifdef WHISPER
 	$(BIN)/areca evaluate -t asr+ast+s2st -s synthetic --limit 50 -j "$(JUDGE)" -o results/nano-whisper-synthetic
 endif
 
-bench: $(READY)  ## speed and memory, each against a named peer in the same run
+bench: $(READY)  ## measure speed and memory, each against a named peer in the same run
 	$(BIN)/python -m bench
 
 clean:

@@ -1,7 +1,9 @@
-"""``make bench``: every figure against its peer in the same run, within half an hour on two quiet cores.
+"""Measure speed and memory, each against a named peer in the same run: ``make bench``.
 
-python -m bench                       # all
-python -m bench train_step use        # some
+All scripts take at most half an hour on two quiet cores.
+
+    python -m bench                       # all scripts
+    python -m bench train_step use        # only these
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ def main(names: list[str]) -> int:
     start_s = time.monotonic()
     for name in names or SCRIPTS:
         for arguments in (["memory"], []) if name == "train_step" else ([],):
-            # A process for each: what one leaves in memory is no burden of the next.
+            # Each in a separate process, so that memory left by one does not affect the next.
             done = subprocess.run(
                 [sys.executable, "-m", f"bench.{name}", *arguments], stdout=subprocess.PIPE, text=True
             )

@@ -1,8 +1,8 @@
-"""Processor time of encoding and of decoding, one thread, per second of audio: a real-time factor.
+"""Measure a codec's real-time factor: processor seconds of encoding and of decoding per second of audio.
 
     OMP_NUM_THREADS=1 python -m bench.codec '{name: lyra, path: DIR}' '{name: lyra, path: DIR, quantizers: 46}'
 
-The audio is synthetic, as what a codec does in a frame does not depend on what is heard in it.
+The audio is synthetic, because a codec's work in a frame does not depend on its content.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def processor_s(work: Callable[[], Any]) -> float:
 
 
 def measure(text: str) -> list[Figure]:
-    """Time the tokenizer (tag decode) that the YAML `text` describes."""
+    """Time a tokenizer with the tag decode, given as YAML in `text`."""
     torch.set_num_threads(1)
     part = described(Registry.discover(), Kind.TOKENIZER, text, "speech")
     tokenizer, spec = PartLoader(Store()).instance(part), part.spec

@@ -1,4 +1,4 @@
-"""Parts that a command line describes in YAML, as ``{name: lyra, path: DIR, quantizers: 8}``."""
+"""Resolve a part given in YAML on a command line, such as ``{name: lyra, path: DIR, quantizers: 8}``."""
 
 from __future__ import annotations
 

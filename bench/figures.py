@@ -1,4 +1,4 @@
-"""What the scripts of this folder share: a figure with its limit, timing in turns, and memory of a process."""
+"""Shared by the scripts of this folder: figures with limits, alternating timing, peak memory, child processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Figure:
-    """A measured number, and the limit it is held to: at least (`>=`), at most (`<=`), or none."""
+    """A measured number and its limit: at least (`>=`), at most (`<=`), or none."""
 
     name: str
     value: float
@@ -42,14 +42,14 @@ def show(figures: Sequence[Figure]) -> None:
 
 
 def in_turns(first: Callable[[], float], second: Callable[[], float], rounds: int) -> tuple[float, float, float]:
-    """Measure two things in turns, so that what else the machine does strikes both.
+    """Measure two things alternately, so that other load on the machine affects both.
 
     Returns:
         The medians of both, and the median of the ratios first / second of each round.
     """
     pairs = []
     for number in range(rounds):
-        # Which goes first alternates too: caches and clocks favour the second.
+        # The first one alternates too, because caches and clock speeds favour the second.
         a, b = (first(), second()) if number % 2 else reversed((second(), first()))
         pairs.append((a, b))
     return (
@@ -60,12 +60,12 @@ def in_turns(first: Callable[[], float], second: Callable[[], float], rounds: in
 
 
 def peak_mb() -> float:
-    """Return the most memory that this process ever held, in MB."""
+    """Return the peak memory of this process, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def child(module: str, *arguments: str) -> str:
-    """Run a module of this folder in a process of its own; return what it printed last."""
+    """Run a module of this folder in a separate process; return the last line that it printed."""
     command = [sys.executable, "-m", module, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ)
     if done.returncode:

@@ -1,8 +1,8 @@
-"""k-means as the tokenizers fit it, against scikit-learn's MiniBatchKMeans and faiss: time to clusters no worse.
+"""Compare the tokenizers' k-means with scikit-learn's MiniBatchKMeans and faiss: time to clusters no worse.
 
     python -m bench.kmeans
 
-What is clustered are frames of speech at 25 Hz, as `mfcc-kmeans` and nano's `usm-v2` cluster them.
+It clusters frames of speech at 25 Hz, as `mfcc-kmeans` and nano's `usm-v2` do.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ROUNDS = 3
 
 
 def frames(directory: Path) -> dict[str, torch.Tensor]:
-    """Return MFCCs of synthetic speech, and the probabilities of characters that nano reads in it."""
+    """Return the MFCCs and nano's character probabilities of the same synthetic speech."""
     part = described(Registry.discover(), Kind.DATASET, DATA, "data")
     speech = PartLoader(Store(directory)).instance(part)
     nano = load().tokenizer.tokenizer
@@ -57,7 +57,7 @@ def measure(points: torch.Tensor, name: str, clusters: int, rounds: int = ROUNDS
         return fit_kmeans(points, clusters, generator=torch.Generator().manual_seed(next(seeds)))
 
     def peer() -> torch.Tensor:
-        # Its own defaults but for one start instead of three: what is asked is the time of one fit.
+        # Its defaults, except one start instead of three: the figure is the time of one fit.
         fitted = MiniBatchKMeans(clusters, n_init=1, random_state=next(seeds)).fit(points.numpy())
         return torch.from_numpy(fitted.cluster_centers_).float()
 
@@ -82,7 +82,7 @@ def measure(points: torch.Tensor, name: str, clusters: int, rounds: int = ROUNDS
 
 
 def assignment(points: torch.Tensor, name: str, clusters: int, rounds: int = ROUNDS) -> list[Figure]:
-    """The nearest centroid of every point, against faiss where it is installed: pip install faiss-cpu."""
+    """Compare finding the nearest centroid of every point with faiss, if it is installed: pip install faiss-cpu."""
     if importlib.util.find_spec("faiss") is None:
         return []
     import faiss
@@ -95,7 +95,7 @@ def assignment(points: torch.Tensor, name: str, clusters: int, rounds: int = ROU
         partial(seconds, lambda: index.search(points.numpy(), 1)),
         rounds,
     )
-    # No limit: decision 17 says why faiss, which is faster, is not used.
+    # No limit: decision 17 in docs/decisions.md explains why areca does not use faiss, which is faster.
     return [Figure(f"assignment to {clusters} centroids of {name}: speed over faiss", 1 / ratio, "x")]
 
 

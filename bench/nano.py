@@ -1,4 +1,4 @@
-"""The LM, tasks and training of ``recipes/nano.yaml``, with random weights and codes: timing it needs nothing made."""
+"""The LM, tasks and training of ``recipes/nano.yaml`` with random weights and codes: timing needs no artifacts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _WORDS = ("one", "two", "three", "twenty", "hundred", "thousand", "and")
 
 
 def new_lm(seed: int = 0) -> SpeechLM:
-    """Return the recipe's decoder, of as many text tokens as it may have, with the recipe's units appended."""
+    """Return the recipe's decoder with its maximum of text tokens, and the recipe's units appended."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LlamaForCausalLM(RUN.backbone.entry.target().architecture(RUN.backbone.config))
@@ -33,7 +33,7 @@ def new_lm(seed: int = 0) -> SpeechLM:
 
 
 def examples(lm: SpeechLM, directory: Path, rows: int = 400) -> Examples:
-    """Return examples of the recipe's tasks, with units at random: 20 to 60 a side, and 2 to 8 words."""
+    """Return examples of the recipe's tasks: 20 to 60 random units and 2 to 8 random words on each side."""
     rng = np.random.default_rng(0)
     [units] = RUN.streams(RUN.lm.reads)
 

@@ -1,8 +1,8 @@
-"""How intelligible a decoding tokenizer leaves speech.
+"""Measure how intelligible speech is after a tokenizer encodes and decodes it.
 
-Human English prompts that no codebook was fitted on are encoded and decoded again; so are the same words in the
-synthetic voices that `say` holds out, all of which no codebook was fitted on. A table for each shows STOI (Taal et al.
-2011) against the original, and the words that a judge hears wrong beside those that it hears wrong in the original.
+The speech is human English prompts, and the same words in the synthetic voices that `say` holds out. No codebook was
+fitted on either. A table for each shows STOI (Taal et al. 2011) against the original, and a judge's word error rate on
+the decoded and on the original speech.
 
     python -m bench.resynthesis --judge /path/to/whisper-base
     python -m bench.resynthesis --items 200 --tokenizer '{name: mel-rvq, levels: 4}' --tokenizer '{name: encodec}'
@@ -57,27 +57,27 @@ class Row:
 
 
 class Bench:
-    """The prompts as one source says them, and the judge that hears them.
+    """The prompts as spoken by one source, and the judge that transcribes them.
 
     Args:
-        shop: fits and loads the tokenizers.
+        loader: fits and loads the tokenizers.
         texts: the prompts.
         spoken: the recording of each.
-        judge: hears; None: nobody does.
+        judge: transcribes the recordings; None: no word error rate.
     """
 
-    def __init__(self, shop: PartLoader, texts: Sequence[str], spoken: Iterable[Audio], judge: Part | None) -> None:
-        self.shop, self.texts = shop, texts
+    def __init__(self, loader: PartLoader, texts: Sequence[str], spoken: Iterable[Audio], judge: Part | None) -> None:
+        self.loader, self.texts = loader, texts
         self.originals = [conform(audio, RATE_HZ, 1) for audio in spoken]
-        self.judge = shop.instance(judge) if judge else None
+        self.judge = loader.instance(judge) if judge else None
 
     def original(self) -> Row:
-        """The ceiling."""
+        """Return the row of the original recordings: the ceiling."""
         return Row("original", None, None, self._wrong(self.originals), None)
 
     def resynthesised(self, text: str, part: Part) -> Row:
-        """Through a tokenizer that the YAML `text` describes."""
-        tokenizer, spec = self.shop.instance(part), part.spec
+        """Return the row of the recordings after `part`, a tokenizer given as YAML in `text`."""
+        tokenizer, spec = self.loader.instance(part), part.spec
         assert isinstance(spec, TokenizerSpec)
         begin = time.process_time()
         heard = tokenizer.decode(tokenizer.encode([conform(a, spec.sample_rate_hz, 1) for a in self.originals]))
@@ -103,7 +103,7 @@ def _same_length(a: Audio, b: Audio) -> tuple[Any, Any]:
 
 
 def _read(text: str) -> str:
-    """Read both sides alike: digits as words, no punctuation."""
+    """Normalise an answer or a reference: digits as words, no punctuation."""
     spelt = re.sub(r"\d+", lambda m: f" {num2words(int(m[0])).replace('-', ' ')} ", text.replace("-", " "))
     return NORMALISERS["basic"](spelt, "en")
 
@@ -131,7 +131,7 @@ def _prompts(data: Manifest, items: int) -> list[Utterance]:
 
 
 def _voiced(texts: Sequence[str]) -> Iterator[Audio]:
-    """Say the prompts, each in a voice that `say` holds out."""
+    """Synthesise the prompts, each in a voice that `say` holds out."""
     rng = np.random.default_rng(0)
     return speak([sentence(text, "en", SayConfig().held_out_voices, rng) for text in texts])
 
@@ -139,8 +139,8 @@ def _voiced(texts: Sequence[str]) -> Iterator[Audio]:
 def main() -> None:
     """Print a table for each source."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--judge", type=Path, help="folder of a CTranslate2 Whisper model; without it STOI alone")
-    parser.add_argument("--items", type=int, default=120, help="prompts, at most")
+    parser.add_argument("--judge", type=Path, help="folder of a CTranslate2 Whisper model (default: only STOI)")
+    parser.add_argument("--items", type=int, default=120, help="maximum number of prompts")
     parser.add_argument("--tokenizer", action="append", help="YAML of a tokenizer with tag decode; may be repeated")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -152,11 +152,11 @@ def main() -> None:
     if options.judge:
         judge = resolve(registry, Kind.JUDGE, {"name": "whisper", "path": str(options.judge)}, role="judge")
     rows = _prompts(data, options.items)
-    shop, texts = PartLoader(store, data=data, seed=options.seed), [row.text or "" for row in rows]
+    loader, texts = PartLoader(store, data=data, seed=options.seed), [row.text or "" for row in rows]
     parts = {text: described(registry, Kind.TOKENIZER, text, "speech") for text in options.tokenizer or DEFAULT}
     print(f"Codebooks fitted on {len(data.select(split='train').rows)} other human prompts in {', '.join(LANGUAGES)}.")
     for source, spoken in (("human", map(data.audio, rows)), ("synthetic", _voiced(texts))):
-        bench = Bench(shop, texts, spoken, judge)
+        bench = Bench(loader, texts, spoken, judge)
         seconds = sum(audio.seconds for audio in bench.originals)
         print(f"\n{len(texts)} English prompts, {source}, {seconds:.0f} s\n")
         print(_table([bench.original(), *(bench.resynthesised(text, part) for text, part in parts.items())]))

@@ -1,4 +1,4 @@
-"""Tokenization against decoding, resampling and the bare encoder one after the other; and its growth with the corpus.
+"""Compare tokenization with a plain loop of decoding, resampling and encoding; and its cost on growing corpora.
 
 python -m bench.tokenization
 """
@@ -39,13 +39,13 @@ IDEAL_S = 5.0
 ROUNDS = 3
 NANO = {"name": "usm-v2", "steps": 2}
 BASE = {"name": "usm-v2", "steps": 2, "batch_s": 8.0, "width": 512, "layers": 8, "heads": 8, "expansion": 4}
-"""61 M parameters, of the size of published encoders; reading files takes a sixth of the time of nano's."""
+"""61 M parameters, the size of published encoders; reading files takes a sixth of the time of nano's encoder."""
 
 
 def corpus(
     directory: Path, total_s: float, rate_hz: int = RATE_HZ, draw_s: Callable[[], float] | None = None
 ) -> Manifest:
-    """Write about `total_s` seconds of buzzes, by default of 2 to 6 s and at 22.05 kHz, which have to be resampled."""
+    """Write about `total_s` seconds of buzzes, by default of 2 to 6 s each at 22.05 kHz, which needs resampling."""
     directory.mkdir(parents=True)
     rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
     rows: list[Utterance] = []
@@ -63,36 +63,36 @@ def corpus(
 
 def fitted(directory: Path, tokenizer: Mapping[str, Any]) -> tuple[Part, PartLoader]:
     part = resolve(Registry.discover(), Kind.TOKENIZER, tokenizer, role="speech")
-    shop = PartLoader(Store(directory / "store"), data=write_corpus(directory / "fit"))
-    shop.instance(part)
-    return part, shop
+    loader = PartLoader(Store(directory / "store"), data=write_corpus(directory / "fit"))
+    loader.instance(part)
+    return part, loader
 
 
-def bare(manifest: Manifest, part: Part, shop: PartLoader) -> None:
-    """Decode, resample and encode in a plain loop, in batches cut as areca cuts them."""
+def bare(manifest: Manifest, part: Part, loader: PartLoader) -> None:
+    """Decode, resample and encode in a plain loop, with the same batches as areca."""
     assert isinstance(part.spec, TokenizerSpec)
     sounds = [audio.conform(manifest.audio(row), part.spec.sample_rate_hz, part.spec.channels) for row in manifest.rows]
     lengths = np.array([round(sound.seconds * 1000) for sound in sounds])
-    encoder = shop.instance(part)
+    encoder = loader.instance(part)
     for batch in bucket(lengths, round(BATCH_S * 1000)):
         encoder.encode([sounds[i] for i in batch])
 
 
-def areca(manifest: Manifest, part: Part, shop: PartLoader) -> None:
-    with TemporaryDirectory() as name:  # an empty store each time, or there would be nothing to do
-        fresh = PartLoader(Store(Path(name)), data=shop.data, artifacts={part.role: shop.artifact(part)})  # type: ignore[dict-item]
+def areca(manifest: Manifest, part: Part, loader: PartLoader) -> None:
+    with TemporaryDirectory() as name:  # an empty store each time, because areca would reuse the tokens
+        fresh = PartLoader(Store(Path(name)), data=loader.data, artifacts={part.role: loader.artifact(part)})  # type: ignore[dict-item]
         fresh.instance(part)
         tokenize(manifest, "audio", part, fresh, batch_s=BATCH_S)
 
 
 def measure(rounds: int = ROUNDS, total_s: float = 900.0) -> list[Figure]:
     with TemporaryDirectory() as name:
-        part, shop = fitted(Path(name), NANO)
+        part, loader = fitted(Path(name), NANO)
         manifest = corpus(Path(name) / "corpus", total_s)
-        bare(manifest, part, shop)
+        bare(manifest, part, loader)
         mine, theirs, ratio = in_turns(
-            partial(seconds, lambda: areca(manifest, part, shop)),
-            partial(seconds, lambda: bare(manifest, part, shop)),
+            partial(seconds, lambda: areca(manifest, part, loader)),
+            partial(seconds, lambda: bare(manifest, part, loader)),
             rounds,
         )
     return [
@@ -103,7 +103,7 @@ def measure(rounds: int = ROUNDS, total_s: float = 900.0) -> list[Figure]:
 
 
 def mixed(rounds: int = ROUNDS, total_s: float = 900.0) -> list[Figure]:
-    """A corpus of recordings from half a second to 20 s, against batches of one length that are in memory already."""
+    """Compare recordings of half a second to 20 s with batches of one length that are already in memory."""
     label = "tokenization, mixed lengths: share of ideal batches'"
     return [
         Figure(f"{label}, 61 M encoder", _mixed(BASE, rounds, total_s), "x", (">=", 0.9), "0.5 to 20 s"),
@@ -113,8 +113,8 @@ def mixed(rounds: int = ROUNDS, total_s: float = 900.0) -> list[Figure]:
 
 def _mixed(tokenizer: Mapping[str, Any], rounds: int, total_s: float) -> float:
     with TemporaryDirectory() as name:
-        part, shop = fitted(Path(name), tokenizer)
-        encoder, rng = shop.instance(part), np.random.default_rng(1)
+        part, loader = fitted(Path(name), tokenizer)
+        encoder, rng = loader.instance(part), np.random.default_rng(1)
         manifest = corpus(
             Path(name) / "corpus", total_s, MODEL_RATE_HZ, lambda: float(np.exp(rng.uniform(*MIXED_LOG_S)))
         )
@@ -128,20 +128,20 @@ def _mixed(tokenizer: Mapping[str, Any], rounds: int, total_s: float) -> float:
                 encoder.encode(batch)
 
         ideal()
-        _, _, ratio = in_turns(partial(seconds, lambda: areca(manifest, part, shop)), partial(seconds, ideal), rounds)
+        _, _, ratio = in_turns(partial(seconds, lambda: areca(manifest, part, loader)), partial(seconds, ideal), rounds)
     return (heard_s / (batches * BATCH_S)) / ratio
 
 
 def once(total_s: float) -> None:
     with TemporaryDirectory() as name:
-        part, shop = fitted(Path(name), BASE)
+        part, loader = fitted(Path(name), BASE)
         manifest = corpus(Path(name) / "corpus", total_s)
-        took_s = seconds(lambda: areca(manifest, part, shop))
+        took_s = seconds(lambda: areca(manifest, part, loader))
     print(json.dumps({"seconds": took_s, "mb": peak_mb()}))
 
 
 def growth(unit_s: float = 30.0) -> list[Figure]:
-    """Corpora that take about `unit_s` seconds, four times and sixteen times as much; each in its own process."""
+    """Tokenize corpora that take about `unit_s` seconds, 4 and 16 times as much; each in a separate process."""
     trial = json.loads(child("bench.tokenization", "once", "300"))
     audio_s = 300.0 * unit_s / trial["seconds"]
     runs = [json.loads(child("bench.tokenization", "once", str(audio_s * factor))) for factor in (1, 4, 16)]

@@ -1,6 +1,7 @@
-"""Training steps of areca against a plain transformers loop: equal batches, equal optimizer, the model's own loss.
+"""Compare training steps with a plain transformers loop: equal batches, equal optimizer, the model's own loss.
 
-python -m bench.train_step
+python -m bench.train_step           # speed
+python -m bench.train_step memory    # peak memory
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def batches(found: Examples, steps: int) -> list[list[Any]]:
 
 
 def areca_s(found: Examples, directory: Path) -> float:
-    """Seconds of `STEPS` steps of `areca.training.train`, the first `WARM` left out."""
+    """Return the seconds of `STEPS` steps of `areca.training.train`, after `WARM` steps that do not count."""
     marks: list[float] = []
 
     def note(done: int, total: int, message: str = "") -> None:
@@ -52,7 +53,7 @@ def areca_s(found: Examples, directory: Path) -> float:
 
 
 def plain_s(found: Examples) -> float:
-    """The same with transformers alone: the model's own loss, every position through the head."""
+    """Return the same with only transformers: the model's own loss, the head at every position."""
     model = new_lm().model
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=CONFIG.learning_rate, weight_decay=CONFIG.weight_decay)

@@ -1,13 +1,15 @@
-"""What tokenizers say: units and bits a second, how much of the codebooks is used, the time to fit.
+"""Measure tokenizers' units and bits a second, the use of their codebooks, and the time to fit them.
 
     python -m bench.units recipes/ablations/tokenizers.yaml
     python -m bench.units --data manifest.jsonl --tokenizer '{name: mel-rvq}' --tokenizer '{name: lyra, path: DIR}'
     python -m bench.units --data '{name: say}' --tokenizer '{name: dedup, tokenizer: {name: usm-v2}}'
 
-Recordings are of the test split, one table for each source. The tokenizers of a study are those of its first seed.
-What is not there is made; the time to fit is that of the call that finished it. Around another tokenizer, units a
-second are shown from the inner one's on, as `25.0 > 16.7`; what durations would cost is not counted. Of several
-streams, units and bits are summed; use and perplexity are those of the least and of the most used stream.
+The recordings come from the test split, with one table for each source. The tokenizers of a study are those of its
+first seed. Missing artifacts are built; the time to fit is that of the call that finished the artifact.
+
+For a tokenizer that wraps another, units a second start with the inner one's, as in `25.0 > 16.7`. The cost of
+durations is not counted. For several streams, units and bits are summed; use and perplexity are those of the least and
+of the most used stream.
 """
 
 from __future__ import annotations
@@ -45,21 +47,21 @@ HEADER = "| tokenizer | units/s | bit/s (entropy) | codes used | perplexity | fi
 
 @dataclass(frozen=True)
 class Subject:
-    """A tokenizer, and the loader that has its data."""
+    """A tokenizer to measure, and the loader that holds its data."""
 
     label: str
     part: Part
-    shop: PartLoader
+    loader: PartLoader
 
     @property
     def data(self) -> Manifest:
-        assert self.shop.data is not None
-        return self.shop.data
+        assert self.loader.data is not None
+        return self.loader.data
 
 
 @dataclass(frozen=True)
 class Use:
-    """What a stream says in a second, and how many of its codes it says it with."""
+    """A stream's units and bits a second, and how many of its codes occur."""
 
     units_hz: float
     most_bits_hz: float
@@ -77,22 +79,22 @@ class Use:
         return cls(units_hz, units_hz * math.log2(stream.size), units_hz * bits, len(shares), stream.size, 2**bits)
 
 
-def fit_s(part: Part, shop: PartLoader) -> float:
-    """Return how long the part and what it needs took to fit."""
-    total = sum(fit_s(need, shop) for need in part.needs.values())
-    made = shop.artifact(part)
+def fit_s(part: Part, loader: PartLoader) -> float:
+    """Return how many seconds the part and its needs took to fit."""
+    total = sum(fit_s(need, loader) for need in part.needs.values())
+    made = loader.artifact(part)
     if made is None:
         return total
     took_s = json.loads((made.directory / META).read_text(encoding="utf-8")).get("took_s")
-    return total + (math.nan if took_s is None else took_s)  # made before times were noted
+    return total + (math.nan if took_s is None else took_s)  # NaN: built before artifacts recorded their time
 
 
 def uses(part: Part, subject: Subject, rows: Sequence[Utterance]) -> list[Use]:
-    """Return what each stream of `part` says of the recordings of `rows`."""
+    """Return the use of each stream of `part` over the recordings of `rows`."""
     spec = part.spec
     assert isinstance(spec, TokenizerSpec)
     audios = [conform(subject.data.audio(row), spec.sample_rate_hz, spec.channels) for row in rows]
-    said: list[Codes] = subject.shop.instance(part).encode(audios)
+    said: list[Codes] = subject.loader.instance(part).encode(audios)
     seconds = sum(a.seconds for a in audios)
     joined = [torch.cat([codes.streams[k] for codes in said]) for k in range(len(spec.streams))]
     return [Use.of(stream, codes, seconds) for stream, codes in zip(spec.streams, joined, strict=True)]
@@ -108,7 +110,7 @@ def line(subject: Subject, rows: Sequence[Utterance]) -> str:
     used, sizes = _range([use.used for use in last]), _range([use.size for use in last])
     perplexity = _range([use.perplexity for use in last])
     times = f"{len(last)} x " if len(last) > 1 else ""
-    took = f"{fit_s(subject.part, subject.shop):.0f}"
+    took = f"{fit_s(subject.part, subject.loader):.0f}"
     return f"| {subject.label} | {units} | {most:.0f} ({bits:.0f}) | {times}{used} of {sizes} | {perplexity} | {took} |"
 
 
@@ -118,7 +120,7 @@ def _range(values: Sequence[float]) -> str:
 
 
 def of_study(path: Path) -> list[Subject]:
-    """Return the tokenizers that the runs of a study's first seed read."""
+    """Return the tokenizers of `lm.reads` in the runs of a study's first seed."""
     cells = read_study(path)
     subjects = []
     for cell in cells:
@@ -130,16 +132,16 @@ def of_study(path: Path) -> list[Subject]:
 
 
 def of_texts(texts: Sequence[str], data: str, seed: int) -> list[Subject]:
-    """Return the tokenizers that YAML `texts` describe; `data` is a manifest's path, or the YAML of a dataset."""
+    """Return the tokenizers given as YAML in `texts`; `data` is a manifest's path, or the YAML of a dataset."""
     registry, store = Registry.discover(), Store()
     if data.lstrip().startswith("{"):
         dataset = described(registry, Kind.DATASET, data, "data")
         manifest = PartLoader(store, seed=seed).instance(dataset)
     else:
         manifest = Manifest.read(Path(data))
-    shop = PartLoader(store, data=manifest, seed=seed)
+    loader = PartLoader(store, data=manifest, seed=seed)
     parts = [described(registry, Kind.TOKENIZER, text, "speech") for text in texts]
-    return [Subject(text, part, shop) for text, part in zip(texts, parts, strict=True)]
+    return [Subject(text, part, loader) for text, part in zip(texts, parts, strict=True)]
 
 
 def tables(subjects: Sequence[Subject]) -> None:
@@ -152,7 +154,7 @@ def tables(subjects: Sequence[Subject]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the tables of a study's tokenizers, or of those that are named."""
+    """Print the tables of a study's tokenizers, or of the tokenizers given."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.units",
         usage="%(prog)s STUDY | --data DATA --tokenizer YAML [--tokenizer YAML ...] [--seed SEED]",

@@ -1,4 +1,4 @@
-"""Cold start and memory of `areca run` against a bare script that imports torch, torchaudio and a Llama.
+"""Compare the cold start of `areca run` with a script that only imports torch, torchaudio and a Llama; and its memory.
 
 python -m bench.use
 """
@@ -34,7 +34,7 @@ RUN = {
 
 
 def checkpoint(directory: Path) -> Path:
-    """Return the shipped checkpoint, or where there is none one of its size that has learnt nothing."""
+    """Return the shipped checkpoint; if there is none, an untrained one of its size."""
     if NANO.is_dir():
         return NANO
     write_corpus(directory / "corpus")
@@ -61,7 +61,7 @@ def measure(rounds: int = ROUNDS) -> list[Figure]:
         sound = str(directory / "speech" / "0-fr.wav")
         run = [sys.executable, "-m", "areca", "run", str(checkpoint(directory)), sound, *options]
         bare = [sys.executable, "-c", BARE]
-        _call(run)  # what comes from the disk is in memory after this
+        _call(run)  # loads the files into the disk cache
         _call(bare)
         mine, theirs, ratio = in_turns(
             partial(seconds, lambda: _call(run)), partial(seconds, lambda: _call(bare)), rounds
