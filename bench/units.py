@@ -31,7 +31,7 @@ from areca.artifacts.store import Store
 from areca.audio import conform
 from areca.component import Kind
 from areca.errors import ArecaError
-from areca.evaluation.answering import choose
+from areca.evaluation.answering import select_rows
 from areca.manifest import Manifest, Utterance
 from areca.pipeline.pipeline import Pipeline
 from areca.registry.parts import Part
@@ -146,7 +146,7 @@ def of_texts(texts: Sequence[str], data: str, seed: int) -> list[Subject]:
 
 def tables(subjects: Sequence[Subject]) -> None:
     """Print a table for each source."""
-    chosen = [choose(subject.data, "test", (), (), LIMIT, 0) for subject in subjects]
+    chosen = [select_rows(subject.data, "test", (), (), LIMIT, 0) for subject in subjects]
     for source in sorted({row.source or "" for row in chosen[0]}):
         print(f"\n{source}\n\n{HEADER}")
         for subject, rows in zip(subjects, chosen, strict=True):

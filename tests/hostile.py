@@ -243,7 +243,7 @@ def attacks(mark: Path) -> Iterator[tuple[str, Attack]]:
         yield f"{name} 300 levels", text(name, '{"a":' * 300 + "1" + "}" * 300)
         yield f"{name} NaN", lambda folder, name=name: nan(folder / name)
         yield f"{name} a key twice", lambda folder, name=name: twice(folder / name)
-        yield f"{name} half a character", lambda folder, name=name: half_character(folder / name)
+        yield f"{name} lone surrogate", lambda folder, name=name: lone_surrogate(folder / name)
     yield f"{LM} of 9 MB", changed(LM, junk="x" * (9 << 20))
     yield f"{LAYOUT} of 17 MB", changed(LAYOUT, junk="x" * (17 << 20))
     yield "generation_config.json 200,000 levels", text("lm/generation_config.json", DEEP)
@@ -347,7 +347,7 @@ def twice(path: Path) -> None:
     path.write_text('{"twice": 1, "twice": 2,' + path.read_text().strip()[1:])
 
 
-def half_character(path: Path) -> None:
+def lone_surrogate(path: Path) -> None:
     """Add half of a surrogate pair."""
     path.write_text('{"half": "\\ud800",' + path.read_text().strip()[1:])
 

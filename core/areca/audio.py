@@ -1,4 +1,4 @@
-"""Audio in and out: any file, rate and channel count in; 16-bit files out; one resampler."""
+"""Read, write and resample audio: any format, sample rate and channel count in, 16-bit files out."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import soundfile
 import torch
 
 from areca.errors import InvalidAudio
-from areca.files.writing import replacing
+from areca.files.writing import replace_file
 from areca.sound.decoding import LONGEST_S, MOST_SAMPLES, Part, decode, refuse_large
-from areca.sound.hearing import mixed, require_level
-from areca.sound.resampling import resampled, resampled_length
+from areca.sound.hearing import mix_down, require_level
+from areca.sound.resampling import resample, resampled_length
 from areca.types import Audio
 
 __all__ = [
@@ -27,10 +27,10 @@ _SUBTYPES = {".wav": "PCM_16", ".flac": "PCM_16"}
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a file says of itself before it is decoded.
+    """Properties of an audio file that are known before it is decoded.
 
     Args:
-        seconds: length.
+        seconds: duration in seconds.
         sample_rate_hz: samples per second.
         channels: number of channels.
     """
@@ -41,18 +41,27 @@ class Header:
 
 
 def read(path: str | Path, *, offset_s: float = 0.0, duration_s: float | None = None) -> Audio:
-    """Decode a file, or the part of it from `offset_s` (seconds) on that lasts `duration_s` (None: to the end).
+    """Decode an audio file, or a part of it.
 
-    WAV, FLAC, OGG, Opus, MP3, AIFF and the like are read by soundfile; G.722, GSM, M4A, WebM and what else it does
-    not know by PyAV, in a process of its own.
+    soundfile decodes WAV, FLAC, OGG, Opus, MP3, AIFF and similar formats. PyAV decodes all others, like G.722, GSM,
+    M4A and WebM, in a separate process.
+
+    Args:
+        path: the file.
+        offset_s: start of the part, in seconds.
+        duration_s: duration of the part, in seconds; None: to the end of the file.
 
     Returns:
-        float32 ``[C, T]`` at the file's own rate; its name is the path.
+        float32 ``[C, T]`` at the file's sample rate; the path is its name.
 
     Raises:
-        InvalidAudio: missing, empty, damaged or undecodable file, one whose length is not what it states or what is
-            asked for, more than `MOST_SAMPLES`, NaN in it, samples beyond any sound, or nothing at that offset.
-        MissingDependency: PyAV is needed and not installed.
+        InvalidAudio: the file is missing, empty, damaged or not decodable, is shorter or longer than it declares, does
+            not contain the requested part, has more than `MOST_SAMPLES` samples, or contains NaN or samples far beyond
+            [-1, 1].
+        MissingDependency: the format needs PyAV, which is not installed.
+
+    Example:
+        >>> audio = conform(read("prompt.mp3", duration_s=3.0), 24_000, channels=1)
     """
     path = require_file(path)
     reading = decode(path, Part(offset_s, duration_s))
@@ -61,74 +70,101 @@ def read(path: str | Path, *, offset_s: float = 0.0, duration_s: float | None = 
 
 
 def header(path: str | Path) -> Header:
-    """Find length, rate and channels, without decoding more than a moment where the file states them.
+    """Return the duration, sample rate and channels of an audio file.
+
+    Decodes the whole file only if its header does not state its length.
 
     Raises:
-        InvalidAudio: missing, empty or unknown file, or one that is shorter than its header says.
-        MissingDependency: PyAV is needed and not installed.
+        InvalidAudio: the file is missing, empty, of an unknown format, or shorter than its header declares.
+        MissingDependency: the format needs PyAV, which is not installed.
     """
     path = require_file(path)
     reading = decode(path, None)
     seconds = reading.end_s if reading.stated_s is None else reading.stated_s
     if not seconds > 0:
-        raise InvalidAudio(f"{path}: holds no samples")
+        raise InvalidAudio(f"{path}: expected audio, got a file without samples")
     return Header(seconds, reading.sample_rate_hz, reading.channels)
 
 
 def require_short(path: str | Path, found: Header) -> None:
-    """Check that a recording can be read as one utterance.
+    """Check that a recording is short enough to be read as one utterance.
+
+    Args:
+        path: the file, for the message.
+        found: its header.
 
     Raises:
-        InvalidAudio: it lasts more than `LONGEST_S`, or holds more than `MOST_SAMPLES`.
+        InvalidAudio: it is longer than `LONGEST_S` seconds, or has more than `MOST_SAMPLES` samples.
     """
     if found.seconds > LONGEST_S:
-        raise InvalidAudio(f"{path}: {found.seconds:.0f} s long, more than {LONGEST_S:g} s: cut it into pieces")
+        raise InvalidAudio(f"{path}: lasts {found.seconds:.0f} s, expected at most {LONGEST_S:g} s: cut it into pieces")
     refuse_large(Path(path), found.seconds * found.sample_rate_hz, found.sample_rate_hz, found.channels)
 
 
 def write(path: str | Path, audio: Audio) -> None:
-    """Write 16-bit WAV or FLAC, by suffix; samples beyond [-1, 1] are clipped. Appears whole or not at all.
+    """Write a 16-bit WAV or FLAC file atomically; samples beyond [-1, 1] are clipped.
+
+    Args:
+        path: the file; its suffix, ``.wav`` or ``.flac``, selects the format.
+        audio: the recording.
 
     Raises:
-        InvalidAudio: another suffix.
-        StorageError: the disk refuses.
+        InvalidAudio: the suffix is not supported, or the format cannot store this audio.
+        StorageError: the file cannot be written.
+
+    Example:
+        >>> write("answer.flac", audio)
     """
     path = Path(path)
     require_writable(path)
     # x 32768 and not 32767, so that 16-bit audio survives reading and writing bit for bit.
     samples = (audio.samples.T * 32768.0).round().clamp(-32768, 32767).to(torch.int16).numpy()
     suffix = path.suffix.lower()
-    content = io.BytesIO()  # libsndfile says of a full disk no more than "System error"
+    content = io.BytesIO()  # encoded in memory, because libsndfile reports a full disk only as "System error"
     try:
         soundfile.write(content, samples, audio.sample_rate_hz, subtype=_SUBTYPES[suffix], format=suffix[1:])
     except soundfile.LibsndfileError as error:
         raise InvalidAudio(f"{path}: cannot be written ({error.error_string})") from error
-    with replacing(path, wait=False) as draft:
+    with replace_file(path, wait=False) as draft:
         draft.write_bytes(content.getbuffer())
 
 
 def require_writable(path: Path) -> None:
-    """Check that `write` knows the suffix.
+    """Check that `write` supports the suffix of `path`.
 
     Raises:
-        InvalidAudio: it does not.
+        InvalidAudio: the suffix is not ``.wav`` or ``.flac``.
     """
     if path.suffix.lower() not in _SUBTYPES:
         raise InvalidAudio(f"{path}: cannot write {path.suffix or 'a file without a suffix'}; use .wav or .flac")
 
 
 def conform(audio: Audio, sample_rate_hz: int, channels: int) -> Audio:
-    """Bring audio to a rate (band-limited sinc of torchaudio) and a channel count (mean, or mono repeated).
+    """Convert audio to a sample rate and a number of channels.
 
-    Where channels cancel each other, the loudest is used instead of the mean, with a warning.
+    Resampling uses the band-limited sinc of torchaudio. Mixing down takes the mean of the channels; if the channels
+    cancel each other, it takes the loudest one and issues an `ArecaWarning`. A mono recording is repeated for several
+    channels.
+
+    Args:
+        audio: the recording.
+        sample_rate_hz: target rate.
+        channels: target number of channels.
+
+    Returns:
+        the converted audio, or `audio` itself if nothing changes.
 
     Raises:
-        InvalidAudio: several channels cannot become another number above one, or the rate makes too many samples.
+        InvalidAudio: neither the source nor the target is mono and their channel counts differ, or the result has too
+            many samples.
+
+    Example:
+        >>> mono = conform(audio, 16_000, channels=1)
     """
     samples = audio.samples
     if audio.channels != channels:
         if channels == 1:
-            samples = mixed(audio)
+            samples = mix_down(audio)
         elif audio.channels == 1:
             samples = samples.expand(channels, -1)
         else:
@@ -140,17 +176,20 @@ def conform(audio: Audio, sample_rate_hz: int, channels: int) -> Audio:
                 f"{audio.name}: {audio.seconds:.0f} s at {audio.sample_rate_hz} Hz are {length * channels} samples at "
                 f"{sample_rate_hz} Hz, more than {MOST_SAMPLES}: cut it into pieces"
             )
-        samples = resampled(samples, audio.sample_rate_hz, sample_rate_hz)
+        samples = resample(samples, audio.sample_rate_hz, sample_rate_hz)
     if samples is audio.samples:
         return audio
     return Audio(samples.contiguous(), sample_rate_hz, name=audio.name)
 
 
 def require_file(path: str | Path) -> Path:
-    """Return `path` if a file is there that is not empty.
+    """Check that `path` is a regular file that is not empty.
+
+    Returns:
+        `path` as a `Path`.
 
     Raises:
-        InvalidAudio: there is none.
+        InvalidAudio: the file does not exist, is not a regular file, or is empty.
     """
     try:
         status = os.stat(path)

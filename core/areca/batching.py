@@ -1,4 +1,4 @@
-"""Items of similar size side by side, so that little of a batch is padding."""
+"""Batch items of similar size together, so that batches contain little padding."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Indices = NDArray[np.int64]
 
 
 def by_size(sizes: Sequence[int], budget: int, *, mixed: bool = True) -> Iterator[list[int]]:
-    """Yield the items' indices in batches, the smallest items first.
+    """Yield batches of indices, the smallest items first.
 
     Args:
-        sizes: of the items, each as it is padded when it is alone.
-        budget: as `grouped` takes it.
-        mixed: whether items of different sizes may share a batch, all padded to the longest.
+        sizes: size of each item, including the padding that it gets in a batch of one.
+        budget: as in `grouped`.
+        mixed: whether a batch may contain items of different sizes, padded to the longest.
     """
     order = sorted(range(len(sizes)), key=sizes.__getitem__)
     runs = [order] if mixed else [list(same) for _, same in itertools.groupby(order, sizes.__getitem__)]
@@ -27,12 +27,16 @@ def by_size(sizes: Sequence[int], budget: int, *, mixed: bool = True) -> Iterato
 
 
 def grouped(order: Sequence[int], sizes: Sequence[int], budget: int) -> list[list[int]]:
-    """Cut `order`, a sequence of indices into `sizes`, into groups that with their padding hold at most `budget`.
+    """Split `order` into consecutive groups whose padded size is at most `budget`.
 
     Args:
-        order: neighbours of similar size waste least.
-        sizes: of the items.
-        budget: the largest of a group times its count stays within it; a larger item is a group of its own.
+        order: indices into `sizes`; padding is smallest if neighbours have similar sizes.
+        sizes: size of each item.
+        budget: maximum of (largest size in a group) x (items in the group); an item larger than this gets its own
+            group.
+
+    Returns:
+        the groups of indices, in the order of `order`.
     """
     groups: list[list[int]] = []
     largest = 0
@@ -47,14 +51,14 @@ def grouped(order: Sequence[int], sizes: Sequence[int], budget: int) -> list[lis
 
 
 def bucket(lengths: Indices, budget: int) -> list[Indices]:
-    """Cut examples into batches of similar length whose padded size is at most `budget`.
+    """Group examples of similar length into batches whose padded size is at most `budget`.
 
     Args:
         lengths: int64 ``[N]``, the length of each example.
-        budget: bound on count x longest; an example longer than that is a batch of its own.
+        budget: maximum of (longest length in a batch) x (examples in the batch); a longer example gets its own batch.
 
     Returns:
-        Positions in `lengths`, longest batch first; every batch but the last is as full as it can be.
+        Positions in `lengths` as int64 arrays, longest batch first; every batch but the last is as full as possible.
     """
     order = np.argsort(-lengths, kind="stable")
     batches = []
@@ -66,9 +70,15 @@ def bucket(lengths: Indices, budget: int) -> list[Indices]:
 
 
 def pad_batch(items: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Stack ``[F_i, D]`` into ``[B, F, D]`` with zeros behind, and return it with the lengths int64 ``[B]``.
+    """Stack tensors of different lengths, padded with zeros at the end.
 
-    F is rounded up by `round_length`: libraries keep what they prepare for each shape, and memory would grow with them.
+    F is rounded up by `round_length`: libraries cache data for each shape, so memory grows with the number of shapes.
+
+    Args:
+        items: B tensors ``[F_i, D]`` of one dtype and device.
+
+    Returns:
+        the batch ``[B, F, D]`` and the lengths, int64 ``[B]``.
     """
     lengths = torch.tensor([len(x) for x in items])
     batch = items[0].new_zeros(len(items), round_length(int(lengths.max())), items[0].shape[1])
@@ -78,6 +88,9 @@ def pad_batch(items: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor
 
 
 def round_length(length: int) -> int:
-    """Return the next of sixteen lengths an octave, a multiple of 4: few shapes, and at most a sixteenth of padding."""
+    """Round a length up to one of 16 steps per octave, each a multiple of 4.
+
+    This bounds the number of shapes; from a length of 64 on, padding is at most 1/16.
+    """
     step = max(4, 1 << max(0, length.bit_length() - 5))
     return -(-length // step) * step

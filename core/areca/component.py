@@ -1,4 +1,4 @@
-"""What a plugin declares about one component. Imports nothing heavy."""
+"""The declaration of a component by its plugin. Imports no heavy dependency."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from typing import Any, get_type_hints
 from areca.errors import quote
 
 PLUGIN_API = 1
-"""The plugin API this areca speaks; a plugin module states its own as ``ARECA_PLUGIN_API``."""
+"""Version of the plugin API. A plugin module declares the version it was written for as ``ARECA_PLUGIN_API``."""
 
 TAGS = MappingProxyType(
     {
-        "fit": "is trained from data by `fit`; its files are an artifact",
-        "resume": "`fit` resumes from what an interrupted one left in the job's directory",
-        "decode": "also turns codes back into audio",
-        "features": "also exposes the vectors its units are clusters of, so that `kmeans` can re-cluster them",
-        "voice": "takes a voice prompt",
+        "fit": "`fit` trains it from data and writes its files as an artifact",
+        "resume": "`fit` resumes from the files that an interrupted `fit` left in the job's directory",
+        "decode": "also decodes codes to audio",
+        "features": "also exposes the vectors that its units cluster, so that `kmeans` can cluster them again",
+        "voice": "accepts a voice prompt",
     }
 )
 _REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 COMPONENT_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-"""A public name: lowercase words joined by ``-``."""
-_OWN_TAG = re.compile(r"[a-z][a-z0-9_]*/[a-z][a-z0-9-]*")
-"""A tag that is not areca's: the plugin that gives it its meaning, and its name."""
+"""Pattern of a component's name: lowercase words joined by ``-``."""
+_PLUGIN_TAG = re.compile(r"[a-z][a-z0-9_]*/[a-z][a-z0-9-]*")
+"""Pattern of a tag that a plugin defines: the plugin's name, ``/``, the tag's name."""
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
 _UNPRINTABLE = ("Cc", "Cs")
-"""Unicode categories that break a line of a table or cannot be printed: controls, halves of surrogate pairs."""
+"""Unicode categories that break a table's line or cannot be printed: control characters and lone surrogates."""
 
 
 class Kind(enum.StrEnum):
-    """The kinds that areca itself knows, each a row of `areca.specs.KINDS`. A plugin may add others: `areca_kinds`."""
+    """The built-in kinds, each a row of `areca.specs.KINDS`. Plugins add kinds with the hook `areca_kinds`."""
 
     TOKENIZER = "tokenizer"
     BACKBONE = "backbone"
@@ -49,27 +49,41 @@ class Kind(enum.StrEnum):
 class Component:
     """One named, configurable implementation of an interface.
 
+    A plugin returns its components from the hook `areca_components`.
+
     Args:
-        kind: the name of the interface it implements: a `Kind`, or a kind that a plugin adds.
-        name: public name, unique within its kind; lowercase words joined by ``-``.
-        config: frozen dataclass *type* that holds every option, its default and (as a string below it) its doc.
-        spec: ``"module:function"`` of ``spec(config, needs) -> Spec``; imports neither torch nor weights.
+        kind: the interface it implements: a `Kind`, or the name of a kind that a plugin adds.
+        name: public name, unique within the kind; lowercase words joined by ``-``.
+        config: frozen dataclass *type* with one field per option; the string below a field documents the option.
+        spec: ``"module:function"`` of ``spec(config, needs) -> Spec``, which imports neither torch nor weights.
         target: ``"module:Class"`` with ``fit`` and ``load``, imported only when the component is fitted or loaded.
         summary: one line for ``areca list``, without a full stop.
-        needs: other components it is built on, by the name that the YAML gives them, and their kinds.
-        needs_tags: tags that a need's component must have, by the need's name.
-        requires: top-level modules whose absence makes the component unusable; looked up, never imported.
+        needs: the components it depends on: ``{name in the YAML: kind}``.
+        needs_tags: tags that each need's component must have: ``{name of the need: tags}``.
+        requires: top-level modules without which the component cannot run; looked up, never imported.
         tags: capabilities, see `TAGS`.
-        revision: raised when the component's output changes for the same config.
+        revision: increased when the component's output changes for the same config.
         loads_revisions: earlier revisions whose fitted files still load and give the same output.
-        extra: pip extra of its distribution that brings what ``requires`` names.
+        extra: pip extra of the plugin's distribution that installs the modules in `requires`.
         paper: URL of the paper it implements.
-        license: SPDX expression of the code; None: not stated, and nobody states one in its place.
+        license: SPDX expression of the code; None: not stated.
         weights_license: SPDX expression of the weights it loads, if any.
-        check: option values, and needs, under which the conformance kit can make it in seconds.
+        check: options and needs under which the conformance kit builds the component in seconds.
 
     Raises:
-        ValueError, TypeError: a field breaks one of the rules above.
+        ValueError, TypeError: a field violates one of the rules above.
+
+    Example:
+        >>> Component(
+        ...     kind=Kind.TOKENIZER,
+        ...     name="my-codec",
+        ...     config=MyCodecConfig,
+        ...     spec="my_codec:spec",
+        ...     target="my_codec.model:MyCodec",
+        ...     summary="8 codebooks at 50 Hz",
+        ...     requires=("torch",),
+        ...     tags=frozenset({"decode"}),
+        ... )
     """
 
     kind: str
@@ -100,18 +114,21 @@ class Component:
                 raise TypeError(f"{name} of {self.name!r} is {quote(value)}, expected {expected}")
         self._check_config()
         if wrong := sorted(n for n in self.loads_revisions if not 1 <= n < self.revision):
-            raise ValueError(f"loads_revisions of {self.name!r}: {wrong} are no revisions before {self.revision}")
-        unknown = set(self.tags).union(*self.needs_tags.values()) - set(TAGS)
-        if unknown := {tag for tag in unknown if not _OWN_TAG.fullmatch(tag)}:
             raise ValueError(
-                f"tags of {self.name!r}: {sorted(unknown)} unknown; there are {sorted(TAGS)}, and a plugin's own, as "
-                "'my_plugin/streaming'"
+                f"loads_revisions of {self.name!r}: {wrong} must be from 1 to {self.revision - 1}, "
+                f"before revision {self.revision}"
+            )
+        unknown = set(self.tags).union(*self.needs_tags.values()) - set(TAGS)
+        if unknown := {tag for tag in unknown if not _PLUGIN_TAG.fullmatch(tag)}:
+            raise ValueError(
+                f"tags of {self.name!r}: {sorted(unknown)} unknown; expected {sorted(TAGS)}, or a tag that your plugin "
+                "defines, like 'my_plugin/streaming'"
             )
         self._check_needs()
 
     @property
     def stated_license(self) -> str:
-        """The licence of the code as it is shown: an SPDX expression, or ``"not stated"``."""
+        """The license of the code for display: an SPDX expression, or ``"not stated"``."""
         return self.license or "not stated"
 
     def _check_config(self) -> None:
@@ -121,11 +138,11 @@ class Component:
             raise TypeError(f"config of {self.name!r}: {self.config.__name__} must be @dataclass(frozen=True)")
         try:
             get_type_hints(self.config)
-        except Exception as e:  # an annotation is an expression of its author's: anything can happen
+        except Exception as e:  # evaluating a plugin's annotation may raise anything
             raise TypeError(f"config of {self.name!r}: the type of a field cannot be resolved: {e}") from e
         for f in fields(self.config):
             if f.default_factory is not MISSING:
-                f.default_factory()  # what fails here would fail in `areca show`
+                f.default_factory()  # fails here rather than in `areca show`
 
     def _check_needs(self) -> None:
         taken = {"name", *(f.name for f in fields(self.config))}
@@ -133,9 +150,11 @@ class Component:
             if not _IDENTIFIER.fullmatch(need):
                 raise ValueError(f"need {quote(need)} of {self.name!r}: expected an identifier like 'semantic'")
             if need in taken:
-                raise ValueError(f"need {need!r} of {self.name!r} is also an option's name: rename one")
+                raise ValueError(f"need {need!r} of {self.name!r} is also the name of an option: rename one of them")
         if extra := sorted(set(self.needs_tags) - set(self.needs)):
-            raise ValueError(f"needs_tags of {self.name!r}: {extra} are none of its needs ({', '.join(self.needs)})")
+            raise ValueError(
+                f"needs_tags of {self.name!r}: {extra} are not needs of it; expected names from {list(self.needs)}"
+            )
 
 
 def _is_line(value: Any) -> bool:
@@ -176,39 +195,50 @@ def _are_modules(value: Any) -> bool:
 _LINE = "one line of text"
 _RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = MappingProxyType(
     {
-        "kind": (_is_name, "the name of a kind, as Kind.TOKENIZER"),
+        "kind": (_is_name, "the name of a kind, like Kind.TOKENIZER"),
         "spec": (_is_reference, "'package.module:name'"),
         "target": (_is_reference, "'package.module:name'"),
         "summary": (_is_line, _LINE),
         "needs": (_is_mapping_to(_is_name), "{'semantic': Kind.TOKENIZER}"),
         "needs_tags": (_is_mapping_to(_is_set_of(_is_line)), "{'semantic': frozenset({'decode'})}"),
-        "requires": (_are_modules, "a tuple of top-level modules, as ('torch',)"),
-        "tags": (_is_set_of(_is_line), "a set, as frozenset({'decode'})"),
+        "requires": (_are_modules, "a tuple of top-level modules, like ('torch',)"),
+        "tags": (_is_set_of(_is_line), "a set, like frozenset({'decode'})"),
         "revision": (_is_whole, "a whole number, 1 or more"),
-        "loads_revisions": (_is_set_of(lambda n: isinstance(n, int)), "a set of earlier revisions, as frozenset({1})"),
+        "loads_revisions": (
+            _is_set_of(lambda n: isinstance(n, int)),
+            "a set of earlier revisions, like frozenset({1})",
+        ),
         "extra": (_is_line_or_none, f"{_LINE} or None"),
         "paper": (_is_line_or_none, f"{_LINE} or None"),
         "license": (_is_line_or_none, f"{_LINE} or None"),
         "weights_license": (_is_line_or_none, f"{_LINE} or None"),
-        "check": (_is_mapping_to(lambda _: True), "options that the conformance kit gives, as {'size': 8}"),
+        "check": (_is_mapping_to(lambda _: True), "options for the conformance kit, like {'size': 8}"),
     }
 )
-"""What each field of a `Component` has to be; names and configs have rules of their own."""
+"""Validator and expected value of each `Component` field; `name` and `config` are checked separately."""
 
 
 def runtime(default: Any) -> Any:
-    """A config field that cannot change results (device, batch size): left out of every artifact's key."""
+    """Declare a config field that cannot change results (device, batch size); artifact keys leave it out.
+
+    Example:
+        >>> @dataclass(frozen=True)
+        ... class MyConfig:
+        ...     batch_size: int = runtime(16)
+        ...     '''Recordings encoded at once.'''
+    """
     return field(default=default, metadata={"runtime": True})
 
 
 def added(default: Any) -> Any:
-    """A config field that came with a later version: left out of every key while it has its default.
+    """Declare a config field that a later version added; artifact keys leave it out while it has its default.
 
-    So what was made before it came is still found. The default has to compute what was computed without the option.
+    Artifacts built by earlier versions therefore keep their keys. The default must give the output of the version
+    without the field.
     """
     return field(default=default, metadata={"added": True})
 
 
 def run_seed() -> Any:
-    """A config field that is the run's seed unless it is written: for what `load` draws, which is given no job."""
+    """Declare a config field that defaults to the run's seed: for random draws in `load`, which receives no job."""
     return field(default=0, metadata={"run_seed": True})

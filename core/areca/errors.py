@@ -1,4 +1,4 @@
-"""Errors whose message says what came, what was expected and what to type next."""
+"""Errors and warnings. Each message states the value received, the value expected and what to type next."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from collections.abc import Iterable
 
 
 class ArecaError(Exception):
-    """Base of every error raised on purpose."""
+    """Base class of every error that areca raises deliberately."""
 
 
 class ArecaWarning(UserWarning):
-    """Base of every warning given on purpose."""
+    """Base class of every warning that areca issues."""
 
 
 class TextLost(ArecaWarning):
-    """A text of which the LM's text tokenizer cannot spell every letter."""
+    """The LM's text tokenizer cannot represent every letter of a text."""
 
 
 class UnknownComponent(ArecaError, LookupError):
-    """No installed plugin provides a component of that name."""
+    """No installed plugin provides a component with this name."""
 
 
 class AmbiguousComponent(ArecaError, LookupError):
-    """Several plugins provide a component of that name."""
+    """Several plugins provide a component with this name."""
 
 
 class BrokenPlugin(ArecaError):
-    """A plugin cannot be used: it fails on import, or declares nothing, or something wrong."""
+    """A plugin cannot be used: its import fails, it declares no component, or a declaration is invalid."""
 
 
 class MissingDependency(ArecaError, ImportError):
@@ -35,60 +35,68 @@ class MissingDependency(ArecaError, ImportError):
 
 
 class MissingWeights(ArecaError):
-    """Published weights cannot be had here: the hub or server does not answer, or wants its terms accepted."""
+    """Published weights are not available: the server does not respond, or its terms must be accepted first."""
 
 
 class InvalidConfig(ArecaError, ValueError):
-    """A configuration names an option that does not exist, or gives one a value it cannot have."""
+    """A configuration contains an unknown option or an invalid value."""
 
 
 class IncompatibleParts(ArecaError, ValueError):
-    """Parts whose specs do not fit each other."""
+    """The specs of two or more parts are not compatible."""
 
 
 class InvalidAudio(ArecaError, ValueError):
-    """Audio that cannot be decoded or used."""
+    """Audio cannot be decoded or used."""
 
 
 class InvalidManifest(ArecaError, ValueError):
-    """A manifest row that cannot be used; the message names file and line."""
+    """A manifest row cannot be used; the message names the file and the line."""
 
 
 class InvalidArtifact(ArecaError):
-    """An artifact whose files are not those that were made."""
+    """The files of an artifact are missing, damaged or changed."""
 
 
 class InvalidCodes(ArecaError, ValueError):
-    """Codes or ids that do not belong to the streams or the vocabulary they are used with."""
+    """Codes or ids do not belong to the streams or the vocabulary in use."""
 
 
 class StorageError(ArecaError, OSError):
-    """A file or folder that cannot be read or written: no room, no permission, a read-only disk."""
+    """A file or folder cannot be read or written: full disk, missing permission, read-only disk."""
 
 
 QUOTED = 80
-"""Characters of a user's own text that a message quotes, at most."""
+"""Maximum number of characters that `quote` returns."""
 
 
 def quote(value: object) -> str:
-    """Return ``repr(value)``, its middle left out where it is longer than `QUOTED` characters."""
+    """Return ``repr(value)`` for a message; beyond `QUOTED` characters its middle is replaced by ``...``.
+
+    Example:
+        >>> quote("fr")
+        "'fr'"
+    """
     text = repr(value)
     half = (QUOTED - 5) // 2
     return text if len(text) <= QUOTED else f"{text[:half]} ... {text[-half:]}"
 
 
-def clipped(message: object, most: int = 300) -> str:
-    """Return a library's or a plugin's message, cut behind `most` characters: it may quote all of a user's text."""
+def shorten(message: object, most: int = 300) -> str:
+    """Return the text of `message`, truncated to `most` characters.
+
+    For messages of libraries and plugins, which may quote a whole file.
+    """
     text = str(message)
     return text if len(text) <= most else f"{text[:most]} ..."
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the nearest of `known`, or ``""``."""
-    close = nearest(name, known)
+    """Return ``"; did you mean 'x'?"`` for the name in `known` most similar to `name`; ``""`` if none is similar."""
+    close = nearest_name(name, known)
     return f"; did you mean {close!r}?" if close else ""
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the one of `known` that is spelled most like `name`, or None where none is like it."""
+def nearest_name(name: str, known: Iterable[str]) -> str | None:
+    """Return the name in `known` whose spelling is most similar to `name`; None if none is similar."""
     return next(iter(difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)), None)

@@ -1,4 +1,4 @@
-"""Names of languages as the prompts spell them: English, as Unicode CLDR has them. Imports nothing heavy."""
+"""Language codes and the English language names that prompts contain (from Unicode CLDR). No heavy imports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from areca.errors import ArecaWarning, InvalidConfig, nearest, quote
+from areca.errors import ArecaWarning, InvalidConfig, nearest_name, quote
 
 _TABLE = """
 aa Afar; ab Abkhazian; ae Avestan; af Afrikaans; ak Akan; am Amharic; an Aragonese; ar Arabic; as Assamese;
@@ -40,29 +40,38 @@ wa Walloon; wo Wolof; xh Xhosa; yi Yiddish; yo Yoruba; yue Cantonese; za Zhuang;
 LANGUAGES = MappingProxyType(
     {code: name for code, _, name in (entry.strip().partition(" ") for entry in _TABLE.split(";"))}
 )
-"""ISO 639 code to English name: every two-letter code, and the three-letter ones of FLEURS. Prompts never change."""
+"""English name by ISO 639 code: all two-letter codes and the three-letter codes of FLEURS.
+
+Never change a name: checkpoints are trained on prompts that contain it.
+"""
 
 _CODES = {name.casefold(): code for code, name in LANGUAGES.items()}
 _TAG = re.compile(r"([a-z]{2,3})(-[a-z]{4})?(-[a-z]{2}|-[0-9]{3})?")
-"""Language, script and region, as ``zh-hant-tw``."""
+"""Language, script and region, like ``zh-hant-tw``."""
 _NO_LANGUAGE = re.compile(r"und|mul|mis|zxx|q[a-t][a-z]")
-"""Undetermined, several, uncoded, none, and what is left to private use."""
+"""ISO 639 codes for undetermined, multiple, uncoded and no linguistic content, and the private-use range."""
 _MISTAKEN = re.compile(r"ae|ba|bo|br|ch|co|cr|dz|ee|ie|in|kg|kr|kw|la|sa|se|si|tn|tw|ug|ve|za")
-"""Codes of rarely recorded languages that are better known as those of countries, which speak other languages."""
+"""Codes of rarely recorded languages that users often mean as country codes; the countries speak other languages."""
 _LONGEST_NAME = 80
+_EXPECTED = "expected a code like 'fr' or a name like 'French'"
 
 
 def language_code(language: str) -> str:
-    """Return the shortest ISO 639 code of a language; a dialect that stands for its macrolanguage has the latter's.
+    """Return the shortest ISO 639 code of a language.
 
-    A code that is better known as that of a country, as ``"kr"``, gives an `ArecaWarning`.
+    A dialect that represents its macrolanguage gets the code of the macrolanguage. A code that is better known as a
+    country code, like ``"kr"``, issues an `ArecaWarning`.
 
     Args:
         language: an ISO 639-1, 639-2 or 639-3 code (``"fr"``, ``"fre"``, ``"fra"``), a BCP-47 tag (``"pt-BR"``,
-            ``"zh_CN"``), its English name (``"French"``) or its own (``"français"``).
+            ``"zh_CN"``), the English name (``"French"``) or the native name (``"français"``).
 
     Raises:
-        InvalidConfig: neither a code nor a name that is known; the nearest is suggested.
+        InvalidConfig: `language` is neither a known code nor a known name; the message suggests the most similar name.
+
+    Example:
+        >>> language_code("français")
+        'fr'
     """
     code, doubt = _resolve(language)
     if doubt:
@@ -71,16 +80,26 @@ def language_code(language: str) -> str:
 
 
 def language_name(language: str) -> str:
-    """Return the English name of a language given as `language_code` takes it; gives no warning.
+    """Return the English name of a language; issues no warning.
+
+    Args:
+        language: as in `language_code`.
 
     Raises:
-        InvalidConfig: as `language_code`.
+        InvalidConfig: as in `language_code`.
+
+    Example:
+        >>> language_name("fr")
+        'French'
     """
-    return _english(_resolve(language)[0])
+    return _english_name(_resolve(language)[0])
 
 
 def known_code(language: str | None) -> str | None:
-    """Return the code of a language, or `language` itself where it is unknown: for data that is only grouped by it."""
+    """Return the code of a language, or `language` itself if it is unknown or None.
+
+    For grouping rows by language, where an unknown language is not an error.
+    """
     try:
         return language and _resolve(language)[0]
     except InvalidConfig:
@@ -89,24 +108,24 @@ def known_code(language: str | None) -> str | None:
 
 @functools.lru_cache(maxsize=10_000)
 def _resolve(language: str) -> tuple[str, str]:
-    """Return the code of `language`, and what may be wrong with it."""
+    """Return the code of `language` and a doubt about it for a warning (``""``: none)."""
     name = " ".join(language.split())
     tag = name.casefold().replace("_", "-")
     if name.casefold() in _CODES:
         return _CODES[name.casefold()], ""
     parts = _TAG.fullmatch(tag)
     if parts and parts[1] in LANGUAGES:
-        return parts[1], _doubt_country(tag, parts[1])
+        return parts[1], _describe_country_doubt(tag, parts[1])
     if not 0 < len(name) <= _LONGEST_NAME:
-        raise InvalidConfig(f"language {quote(language)}: expected a code as 'fr' or a name as 'French'")
-    if code := _by_tag(tag):
-        return code, _doubt_country(tag, code)
-    if code := _by_name(name):
-        return code, _doubt_name(name, code)
-    raise InvalidConfig(f"language {quote(language)}: expected a code as 'fr' or a name as 'French'{_suggest(name)}")
+        raise InvalidConfig(f"language {quote(language)}: {_EXPECTED}")
+    if code := _find_by_tag(tag):
+        return code, _describe_country_doubt(tag, code)
+    if code := _find_by_name(name):
+        return code, _describe_name_doubt(name, code)
+    raise InvalidConfig(f"language {quote(language)}: {_EXPECTED}{_suggest(name)}")
 
 
-def _by_tag(tag: str) -> str | None:
+def _find_by_tag(tag: str) -> str | None:
     import langcodes
     from langcodes.tag_parser import LanguageTagError
 
@@ -121,18 +140,21 @@ def _by_tag(tag: str) -> str | None:
     return next((code for code in codes if code in LANGUAGES), codes[0])
 
 
-def _by_name(name: str) -> str | None:
-    """Return the code of a language by exactly its English name or the one that it calls itself."""
+def _find_by_name(name: str) -> str | None:
+    """Return the code of the language with exactly this English or native name; None if there is none."""
     from language_data.names import name_to_code
 
-    if code := _named(name, "en"):
-        return _by_tag(code)
-    code = name_to_code("language", name)  # in any language, and nearly: "anglais", "Frensh"
-    return _by_tag(code) if code and _named(name, code.partition("-")[0]) == code else None
+    if code := _find_name(name, "en"):
+        return _find_by_tag(code)
+    code = name_to_code("language", name)  # also finds names in other languages and misspellings: "anglais", "Frensh"
+    return _find_by_tag(code) if code and _find_name(name, code.partition("-")[0]) == code else None
 
 
-def _named(name: str, language: str) -> str | None:
-    """Return the tag of what is called `name` in `language`, a code; langcodes' own look-up also takes "Thailand"."""
+def _find_name(name: str, language: str) -> str | None:
+    """Return the tag of the language whose name in `language` (a code) is exactly `name`; None if there is none.
+
+    The look-up of langcodes also accepts country names, like "Thailand".
+    """
     from language_data.names import get_trie_value, normalize_name
 
     key, names = normalize_name(name), _names_in(language)
@@ -149,7 +171,7 @@ def _names_in(language: str) -> Any:
 
 
 @functools.lru_cache(maxsize=10_000)
-def _english(code: str) -> str:
+def _english_name(code: str) -> str:
     if code in LANGUAGES:
         return LANGUAGES[code]
     import langcodes
@@ -157,34 +179,34 @@ def _english(code: str) -> str:
     return str(langcodes.Language.get(code).language_name("en"))
 
 
-def _own_name(code: str) -> str:
+def _native_name(code: str) -> str:
     import langcodes
 
     return str(langcodes.Language.get(code).autonym())
 
 
-def _doubt_country(tag: str, code: str) -> str:
-    """Say that `tag` may be meant as a country: ``"kr"``, ``"se-SE"``, ``"usa"``."""
+def _describe_country_doubt(tag: str, code: str) -> str:
+    """Return a warning text if `tag` may be meant as a country: ``"kr"``, ``"se-SE"``, ``"usa"``."""
     first, *others = tag.split("-")
-    alone = others in ([], [first])
+    no_other_region = others in ([], [first])
     alpha3 = len(first) == 3 and code not in LANGUAGES
-    spoken = _spoken_in(first) if alone and (alpha3 or _MISTAKEN.fullmatch(first)) else None
+    spoken = _find_country(first) if no_other_region and (alpha3 or _MISTAKEN.fullmatch(first)) else None
     if spoken is None or spoken[1] == code:
         return ""
     country, language = spoken
     return (
-        f"is {_english(code)}; if the country {country} is meant, write {language!r} ({_english(language)}), "
-        f"else {_english(code)!r} to silence this"
+        f"is read as {_english_name(code)}; if you mean the country {country}, write {language!r} "
+        f"({_english_name(language)}); otherwise write {_english_name(code)!r} to silence this warning"
     )
 
 
-def _doubt_name(name: str, code: str) -> str:
-    sure = code in LANGUAGES or name.casefold() in (_english(code).casefold(), _own_name(code).casefold())
-    return "" if sure else f"is read as {_english(code)} ({code})"
+def _describe_name_doubt(name: str, code: str) -> str:
+    sure = code in LANGUAGES or name.casefold() in (_english_name(code).casefold(), _native_name(code).casefold())
+    return "" if sure else f"is read as {_english_name(code)} ({code})"
 
 
-def _spoken_in(country: str) -> tuple[str, str] | None:
-    """Return the name of a country, given by its ISO 3166 code, and the language most spoken there."""
+def _find_country(country: str) -> tuple[str, str] | None:
+    """Return the English name of a country (ISO 3166 code) and the language most spoken there; None if unknown."""
     from babel.core import get_global
     from langcodes import Language
 
@@ -197,10 +219,10 @@ def _spoken_in(country: str) -> tuple[str, str] | None:
 
 
 def _suggest(name: str) -> str:
-    if len(name) in (2, 3) and (spoken := _spoken_in(name)):
+    if len(name) in (2, 3) and (spoken := _find_country(name)):
         country, language = spoken
-        return f"; {name!r} is the country {country}: did you mean {language!r} ({_english(language)})?"
+        return f"; {name!r} is the country {country}: did you mean {language!r} ({_english_name(language)})?"
     names = {str(key): str(key).title() for key, code in _names_in("en").items() if code.decode() in LANGUAGES}
-    names |= {n.casefold(): n for code in LANGUAGES for n in (_own_name(code), LANGUAGES[code])}
-    close = nearest(name.casefold(), names)
+    names |= {n.casefold(): n for code in LANGUAGES for n in (_native_name(code), LANGUAGES[code])}
+    close = nearest_name(name.casefold(), names)
     return f"; did you mean {names[close]!r}?" if close else ""

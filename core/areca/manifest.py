@@ -15,8 +15,8 @@ from typing import Any
 
 from areca.artifact import META, Artifact
 from areca.audio import read as read_audio
-from areca.errors import InvalidArtifact, InvalidAudio, InvalidManifest, MissingDependency, clipped, quote
-from areca.files.writing import replacing
+from areca.errors import InvalidArtifact, InvalidAudio, InvalidManifest, MissingDependency, quote, shorten
+from areca.files.writing import replace_file
 from areca.options import file_hash
 from areca.rows.checks import Depth, Files
 from areca.rows.columns import Utterance, parse
@@ -115,7 +115,7 @@ class Manifest:
         chosen = tuple(row for row in self.rows if all(getattr(row, k) == v for k, v in wanted.items()))
         if not chosen:
             there = {k: sorted({str(getattr(row, k)) for row in self.rows}) for k in wanted}
-            raise InvalidManifest(f"{self.root}: no row with {clipped(wanted)}; there are {clipped(there)}")
+            raise InvalidManifest(f"{self.root}: no row with {shorten(wanted)}; there are {shorten(there)}")
         made_key = None if self.made_key is None else _hash([self.made_key, wanted])
         return dataclasses.replace(self, rows=chosen, made_key=made_key)
 
@@ -158,7 +158,7 @@ class Manifest:
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
     """Write rows as JSON Lines, leaving out what has its default; the file appears whole or not at all."""
     path = Path(path)
-    with replacing(path) as draft, draft.open("w", encoding="utf-8", newline="\n") as file:
+    with replace_file(path) as draft, draft.open("w", encoding="utf-8", newline="\n") as file:
         for row in utterances:
             file.write(_line(row) + "\n")
 

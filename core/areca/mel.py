@@ -1,8 +1,8 @@
-"""Log-mel features of speech, and speech from log-mel features.
+"""Compute log-mel features of audio, and audio from log-mel features.
 
-The way there is a short-time Fourier transform and a triangular filterbank. The way back finds the
-non-negative spectrum that best explains the mel bands (multiplicative updates, Lee and Seung 2000) and then
-its phase (Griffin-Lim with momentum, Perraudin, Balazs and Søndergaard 2013).
+The forward direction is a short-time Fourier transform and a triangular filterbank. The inverse first finds the
+non-negative spectrum that best explains the mel bands (multiplicative updates, Lee and Seung 2000), then its phase
+(Griffin-Lim with momentum, Perraudin, Balazs and Søndergaard 2013).
 """
 
 from __future__ import annotations
@@ -17,20 +17,21 @@ from torch.nn import functional
 from areca.errors import InvalidAudio
 
 FLOOR = 1e-5
-"""Mel magnitudes below it count as silence: about -100 dB of full scale."""
+"""Smallest mel magnitude; anything below counts as silence (about -100 dB of full scale)."""
 LOG_FLOOR = math.log(FLOOR)
-"""The value that silence has in a log-mel."""
+"""Log-mel value of silence."""
 
 
 @dataclass(frozen=True, slots=True)
 class MelConfig:
-    """How features are taken.
+    """Parameters of the log-mel transform.
 
     Args:
-        sample_rate_hz: of the audio.
-        n_fft: length of the transform, samples.
-        window: length of the Hann window in its middle, samples; at most `n_fft`. The default pair gave the best
-            inverse of those tried from 320 to 1024: STOI 0.987 on recorded prompts.
+        sample_rate_hz: samples per second of the audio.
+        n_fft: length of the Fourier transform, in samples.
+        window: length of the Hann window, centred in the transform, in samples; at most `n_fft`. Of the values tried
+            for `n_fft` and `window`, from 320 to 1024, the defaults gave the best inverse: STOI 0.987 on recorded
+            prompts.
         hop: samples from one frame to the next.
         mels: number of bands from 0 Hz to half the sample rate, evenly spaced on Slaney's mel scale.
     """
@@ -43,28 +44,28 @@ class MelConfig:
 
     @property
     def frame_rate_hz(self) -> float:
-        """Frames a second."""
+        """Frames per second."""
         return self.sample_rate_hz / self.hop
 
 
 SPEECH = MelConfig()
-"""16 kHz, 100 frames a second, 80 bands."""
+"""16 kHz, 100 frames per second, 80 bands."""
 
 
-def frames_of(samples: int, config: MelConfig = SPEECH) -> int:
-    """Return how many frames `log_mel` makes of that many samples: one for each begun hop."""
+def count_frames(samples: int, config: MelConfig = SPEECH) -> int:
+    """Return the number of frames that `log_mel` computes for that many samples: one per full or partial hop."""
     return -(-samples // config.hop)
 
 
 def log_mel(samples: torch.Tensor, config: MelConfig = SPEECH) -> torch.Tensor:
-    """Return natural log mel magnitudes.
+    """Compute natural-log mel magnitudes.
 
-    Frame i is centred on the middle of hop i, and beyond its ends audio is silence: so zeros that pad a batch
-    change no frame of the shorter audio, whose own frames are the first `frames_of(length)`.
+    Frame i is centred on the middle of hop i, and the audio is padded with silence. Zeros that pad a batch therefore
+    do not change the frames of a shorter item: its frames are the first `count_frames(length)`.
 
     Args:
         samples: float32 ``[..., T]``, T >= 1.
-        config: how features are taken.
+        config: parameters of the transform.
 
     Returns:
         float32 ``[..., mels, frames]``, at least `LOG_FLOOR`.
@@ -87,14 +88,14 @@ def invert(
     momentum: float = 0.99,
     config: MelConfig = SPEECH,
 ) -> torch.Tensor:
-    """Return audio whose log-mel is near the given one.
+    """Compute audio whose log-mel features approximate the given ones.
 
     Args:
-        log_mel: float32 ``[..., mels, frames]``, as `log_mel` makes it.
-        generator: draws the phases to begin with; on the CPU.
-        iterations: of Griffin-Lim.
-        momentum: 0 is plain Griffin-Lim; nearer 1 converges faster.
-        config: how the features were taken.
+        log_mel: float32 ``[..., mels, frames]``, as returned by `log_mel`.
+        generator: CPU generator that draws the initial phases.
+        iterations: number of Griffin-Lim iterations.
+        momentum: 0 is plain Griffin-Lim; closer to 1 converges faster.
+        config: parameters that the features were computed with.
 
     Returns:
         float32 ``[..., frames * hop]``.
@@ -112,7 +113,7 @@ def invert(
 
 
 def _magnitude(mel: torch.Tensor, config: MelConfig, updates: int = 24) -> torch.Tensor:
-    """Return the spectrum ``[..., frames, bins]`` that best explains log-mels ``[..., frames, mels]``."""
+    """Return the magnitude spectrum ``[..., frames, bins]`` that best explains log-mels ``[..., frames, mels]``."""
     bank = _filterbank(config, mel.device)
     target = mel.exp()
     spectrum = (target @ _pseudo_inverse(config, mel.device)).clamp(min=FLOOR * 1e-3)
@@ -123,7 +124,7 @@ def _magnitude(mel: torch.Tensor, config: MelConfig, updates: int = 24) -> torch
 
 
 def _margins(config: MelConfig) -> tuple[int, int]:
-    """Return samples of silence before and after the audio that centre each frame on its hop."""
+    """Return the samples of silence before and after the audio that centre each frame on its hop."""
     total = config.n_fft - config.hop
     return total // 2, total - total // 2
 
@@ -138,7 +139,7 @@ def _spectrum(samples: torch.Tensor, config: MelConfig) -> torch.Tensor:
 
 
 def _overlap_add(spectrum: torch.Tensor, config: MelConfig) -> torch.Tensor:
-    """Return the audio ``[..., frames * hop]`` whose spectrum is nearest (Griffin and Lim 1984, eq. 6)."""
+    """Return the audio ``[..., frames * hop]`` whose spectrum is closest (Griffin and Lim 1984, eq. 6)."""
     window = _window(config, spectrum.device)
     frames = torch.fft.irfft(spectrum, n=config.n_fft) * window
     weights = (window * window).expand(frames.shape[-2:])
@@ -146,7 +147,7 @@ def _overlap_add(spectrum: torch.Tensor, config: MelConfig) -> torch.Tensor:
 
 
 def _fold(frames: torch.Tensor, config: MelConfig) -> torch.Tensor:
-    """Add overlapping frames ``[..., frames, n_fft]`` up, without the margins."""
+    """Sum overlapping frames ``[..., frames, n_fft]`` and remove the margins."""
     count = frames.shape[-2]
     length = (count - 1) * config.hop + config.n_fft
     columns = frames.reshape(-1, count, config.n_fft).transpose(1, 2)
@@ -158,7 +159,7 @@ def _fold(frames: torch.Tensor, config: MelConfig) -> torch.Tensor:
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)
 def _window(config: MelConfig, device: torch.device) -> torch.Tensor:
-    """Return the periodic Hann window in the middle of ``[n_fft]`` zeros."""
+    """Return the periodic Hann window, centred in ``[n_fft]`` zeros."""
     spare = config.n_fft - config.window
     window = torch.hann_window(config.window, dtype=torch.float64)
     return functional.pad(window, (spare // 2, spare - spare // 2)).float().to(device)
@@ -167,7 +168,7 @@ def _window(config: MelConfig, device: torch.device) -> torch.Tensor:
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)
 def _filterbank(config: MelConfig, device: torch.device) -> torch.Tensor:
-    """Return triangles ``[bins, mels]`` of equal area (Slaney 1998, Auditory Toolbox)."""
+    """Return triangular filters ``[bins, mels]`` of equal area (Slaney 1998, Auditory Toolbox)."""
     nyquist = config.sample_rate_hz / 2
     mels = torch.linspace(0.0, _hz_to_mel(nyquist), config.mels + 2, dtype=torch.float64)
     edges = torch.tensor([_mel_to_hz(float(m)) for m in mels], dtype=torch.float64)
@@ -190,14 +191,14 @@ _LINEAR_HZ, _LINEAR_MELS, _LOG_STEP = 1000.0, 15.0, math.log(6.4) / 27
 
 
 def _hz_to_mel(hz: float) -> float:
-    """Slaney's scale: linear to 1 kHz, then logarithmic."""
+    """Convert Hz to Slaney's mel scale: linear up to 1 kHz, logarithmic above."""
     if hz < _LINEAR_HZ:
         return hz * _LINEAR_MELS / _LINEAR_HZ
     return _LINEAR_MELS + math.log(hz / _LINEAR_HZ) / _LOG_STEP
 
 
 def _mel_to_hz(mel: float) -> float:
-    """The inverse of `_hz_to_mel`."""
+    """Invert `_hz_to_mel`."""
     if mel < _LINEAR_MELS:
         return mel * _LINEAR_HZ / _LINEAR_MELS
     return _LINEAR_HZ * math.exp((mel - _LINEAR_MELS) * _LOG_STEP)

@@ -1,4 +1,4 @@
-"""Options of a component or a run: from YAML to a frozen dataclass, and back to what identifies it."""
+"""Options of components and runs: build a frozen dataclass from YAML values, and hash it for artifact keys."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from areca.errors import InvalidConfig, clipped, quote, suggest
+from areca.errors import InvalidConfig, quote, shorten, suggest
 
 T = TypeVar("T")
 _SCALARS = (str, int, float, bool, Path)
@@ -22,7 +22,15 @@ _SCALARS = (str, int, float, bool, Path)
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option as a user sees it."""
+    """One option of a config dataclass, for display.
+
+    Args:
+        name: the field's name.
+        type: the field's type as text.
+        default: the default value; ``"???"`` if the option is required.
+        doc: the string literal below the field.
+        runtime: whether the option is left out of artifact keys, see `areca.component.runtime`.
+    """
 
     name: str
     type: str
@@ -32,22 +40,25 @@ class Option:
 
     @property
     def required(self) -> bool:
-        """Whether it has no default."""
+        """Whether the option has no default."""
         return bool(self.default == "???")
 
 
 def build(cls: type[T], values: Mapping[str, Any], where: str, *, root: Path | None = None) -> T:
-    """Make a `cls` (a frozen dataclass) from `values`; what is left out keeps its default.
+    """Build an instance of `cls` from `values`; omitted options keep their defaults.
 
     Args:
-        cls: dataclass type whose fields are the options; one that is a dataclass itself is a group of options.
-        values: option names and values, as YAML gives them.
-        where: what is being configured, for error messages, as ``"tokenizer encodec"``.
-        root: folder that relative `Path` options start from; None: the working directory.
+        cls: frozen dataclass type with one field per option; a field whose type is a dataclass is a group of options.
+        values: option names and values, as read from YAML.
+        where: the thing being configured, for error messages, like ``"tokenizer encodec"``.
+        root: base folder of relative `Path` options; None: the working directory.
+
+    Returns:
+        an instance of `cls`.
 
     Raises:
-        InvalidConfig: an option that does not exist (the nearest is suggested), is required and missing, or has
-            a value of the wrong type.
+        InvalidConfig: an option is unknown (the message suggests the most similar one), required and missing, or has a
+            value of the wrong type.
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -64,34 +75,38 @@ def build(cls: type[T], values: Mapping[str, Any], where: str, *, root: Path | N
             hint = f"{suggest(str(name), known)}\n  options: {', '.join(known) or 'none'}"
             raise InvalidConfig(f"{where}: no option is called {quote(name)}{hint}")
     for name, value in values.items():
-        if _is_nested(hints[name], value):  # which OmegaConf takes for a sequence of scalars
+        if _is_nested(hints[name], value):  # OmegaConf would accept it as a sequence of scalars
             raise InvalidConfig(_expected(cls, name, value, where))
-    values = {name: _group(hints.get(name), value, f"{where}: {name}", root) for name, value in values.items()}
+    values = {name: _build_group(hints.get(name), value, f"{where}: {name}", root) for name, value in values.items()}
     try:
         merged = OmegaConf.merge(OmegaConf.structured(cls), OmegaConf.create(dict(values)))
         if missing := sorted(map(str, OmegaConf.missing_keys(merged))):
-            raise InvalidConfig(f"{where}: {', '.join(missing)} must be given")
-        config: T = _rooted(OmegaConf.to_object(merged), root)
+            raise InvalidConfig(f"{where}: missing required option {', '.join(missing)}")
+        config: T = _resolve_paths(OmegaConf.to_object(merged), root)
         return config
     except OmegaConfBaseException as e:
-        raise InvalidConfig(_explain(cls, values, where, e)) from e
-    except (ValueError, TypeError) as e:  # the dataclass's own __post_init__
-        raise InvalidConfig(f"{where}: {clipped(e)}") from e
+        raise InvalidConfig(_describe_error(cls, values, where, e)) from e
+    except (ValueError, TypeError) as e:  # raised by __post_init__ of the dataclass
+        raise InvalidConfig(f"{where}: {shorten(e)}") from e
 
 
-def _group(hint: Any, value: Any, where: str, root: Path | None) -> Any:
-    """Return an option's value; where the option is itself a dataclass, built."""
+def _build_group(hint: Any, value: Any, where: str, root: Path | None) -> Any:
+    """Return the value of an option, built recursively if the option is a dataclass."""
     grouped = isinstance(hint, type) and dataclasses.is_dataclass(hint) and not isinstance(value, hint)
     return build(hint, value, where, root=root) if grouped else value
 
 
 def read_mapping(text: str, where: str) -> Mapping[str, Any]:
-    """Return the mapping that `text` is in YAML, as ``{name: value}``.
+    """Parse YAML text that holds one mapping, like ``{name: value}``.
+
+    Args:
+        text: the YAML.
+        where: the option that `text` was given for, for error messages.
 
     Raises:
-        InvalidConfig: it is none.
+        InvalidConfig: `text` is not YAML, or not a mapping.
     """
-    from areca.files.yaml_text import parse_yaml  # `areca list` does without YAML
+    from areca.files.yaml_text import parse_yaml  # imported here because `areca list` needs no YAML
 
     value = parse_yaml(text, f"{where} {quote(text)}")
     if not isinstance(value, Mapping):
@@ -99,34 +114,34 @@ def read_mapping(text: str, where: str) -> Mapping[str, Any]:
     return value
 
 
-def _rooted(config: Any, root: Path | None) -> Any:
+def _resolve_paths(config: Any, root: Path | None) -> Any:
     paths = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
     absolute = {name: (root or Path.cwd()) / p for name, p in paths.items() if isinstance(p, Path)}
     return dataclasses.replace(config, **absolute) if absolute else config
 
 
-def _explain(cls: type[Any], values: Mapping[str, Any], where: str, error: Exception) -> str:
+def _describe_error(cls: type[Any], values: Mapping[str, Any], where: str, error: Exception) -> str:
     key = str(getattr(error, "full_key", None) or "").partition("[")[0]
-    wrong = [o for o in describe(cls) if o.name == key or (not key and _refused(cls, o.name, values))]
+    wrong = [o for o in list_options(cls) if o.name == key or (not key and _is_rejected(cls, o.name, values))]
     if not wrong:
-        return f"{where}: {clipped(str(error).splitlines()[0])}"
+        return f"{where}: {shorten(str(error).splitlines()[0])}"
     return _expected(cls, wrong[0].name, values.get(wrong[0].name), where)
 
 
 def _expected(cls: type[Any], name: str, value: Any, where: str) -> str:
-    [option] = (o for o in describe(cls) if o.name == name)
+    [option] = (o for o in list_options(cls) if o.name == name)
     return f"{where}: option {name!r} is {quote(value)}, expected {option.type}"
 
 
 def _is_nested(hint: Any, value: Any) -> bool:
-    """Return whether a list holds lists or mappings where `hint` is a tuple of scalars, as ``tuple[int, ...]``."""
+    """Return whether a list contains lists or mappings although `hint` is a tuple of scalars (``tuple[int, ...]``)."""
     kinds = [kind for kind in (hint, *get_args(hint)) if get_origin(kind) is tuple]
     of_scalars = any(get_args(kind)[0] in _SCALARS or get_origin(get_args(kind)[0]) is Literal for kind in kinds)
     nested = isinstance(value, (list, tuple)) and any(isinstance(item, (list, tuple, Mapping)) for item in value)
     return of_scalars and nested
 
 
-def _refused(cls: type[Any], name: str, values: Mapping[str, Any]) -> bool:
+def _is_rejected(cls: type[Any], name: str, values: Mapping[str, Any]) -> bool:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -137,8 +152,8 @@ def _refused(cls: type[Any], name: str, values: Mapping[str, Any]) -> bool:
     return False
 
 
-def describe(cls: type[Any]) -> tuple[Option, ...]:
-    """List the options of a config dataclass; an option's doc is the string literal below its field."""
+def list_options(cls: type[Any]) -> tuple[Option, ...]:
+    """Return the options of a config dataclass, in field order; the string literal below a field is its doc."""
     hints = get_type_hints(cls)
     docs = _docs(cls)
     return tuple(
@@ -172,7 +187,7 @@ def _docs(cls: type[Any]) -> dict[str, str]:
             continue
         try:
             node = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
-        except Exception:  # made at run time, or a stranger's: there is no source to read
+        except Exception:  # a class created at run time has no source to read
             continue
         body = node.body if isinstance(node, ast.ClassDef) else []
         for item, after in itertools.pairwise(body):
@@ -186,17 +201,23 @@ def _is_text(node: ast.stmt) -> bool:
 
 
 def canonical(config: Any) -> dict[str, Any]:
-    """Return what identifies `config` as JSON values: paths as the sha256 of their content.
+    """Return the fields of `config` that enter an artifact key, as JSON values.
 
-    Left out are runtime fields, and added ones that have their default.
+    A path becomes the sha256 of its content. Runtime fields, and added fields that have their default, are left out.
+
+    Args:
+        config: an instance of a config dataclass.
+
+    Raises:
+        InvalidConfig: a path does not exist.
     """
-    values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if _counts(f, config)}
+    values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if _enters_key(f, config)}
     return {name: _canonical_value(value) for name, value in values.items()}
 
 
-def _counts(f: dataclasses.Field[Any], config: Any) -> bool:
-    as_before = f.metadata.get("added") and getattr(config, f.name) == f.default
-    return not (f.metadata.get("runtime") or as_before)
+def _enters_key(f: dataclasses.Field[Any], config: Any) -> bool:
+    unchanged = f.metadata.get("added") and getattr(config, f.name) == f.default
+    return not (f.metadata.get("runtime") or unchanged)
 
 
 def _canonical_value(value: Any) -> Any:
@@ -212,10 +233,10 @@ def _canonical_value(value: Any) -> Any:
 
 
 def content_hash(path: Path) -> str:
-    """Return the sha256 of a file, or of a folder's relative names and contents in sorted order.
+    """Return the sha256 of a file, or of the sorted relative paths and contents of a folder, as hex.
 
     Raises:
-        InvalidConfig: nothing is there.
+        InvalidConfig: the path does not exist.
     """
     if path.is_dir():
         rows = [f"{file_hash(p)}  {p.relative_to(path).as_posix()}" for p in sorted(path.rglob("*")) if p.is_file()]
@@ -226,12 +247,12 @@ def content_hash(path: Path) -> str:
 
 
 def file_hash(path: Path) -> str:
-    """Return the sha256 of a file's bytes."""
+    """Return the sha256 of a file's bytes, as hex."""
     with path.open("rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def key_of(inputs: Mapping[str, Any]) -> str:
-    """Return the sha256 of `inputs` as canonical JSON: sorted keys, no spaces, no NaN."""
+    """Return the sha256 of `inputs` in canonical JSON (sorted keys, no spaces, no NaN), as hex."""
     text = json.dumps(inputs, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -21,9 +21,9 @@ from areca.generation.batch import Batch, Instruction
 from areca.generation.generate import Generated
 from areca.generation.requests import Request, Result, Sound, check_texts, input_kind, languages_of, read_sound
 from areca.lm.model import SpeechLM
-from areca.lm.spelling import warn_of_texts
+from areca.lm.spelling import warn_about_texts
 from areca.registry.parts import Part, resolve
-from areca.run.devices import usable
+from areca.run.devices import resolve_device
 from areca.run.options import Decoding
 from areca.sound.arrays import is_recording
 from areca.sound.hearing import trim_silence
@@ -172,7 +172,7 @@ class System:
         wanted = self.task(task)
         instruction = Instruction(wanted, languages_of(wanted, source, target), decoding or Decoding())
         texts = check_texts(items) if input_kind(wanted) == "text" else []
-        warn_of_texts(self.lm.text_tokenizer, [wanted.header(instruction.languages), *texts])
+        warn_about_texts(self.lm.text_tokenizer, [wanted.header(instruction.languages), *texts])
         voice_prompt = self._voice(wanted, voice)
         name = task.replace(",", "+").replace(" ", "")
         starts = range(0, len(items), batch)
@@ -257,7 +257,7 @@ def load(path: str | Path | None = None, *, device: torch.device | str = "cpu", 
     """
     if path is None and not NANO.is_dir():
         raise ArecaError(f"this areca ships no checkpoint ({NANO} is missing): name one, or make it with `make nano`")
-    return System(open_checkpoint(Path(path or NANO), plugins=tuple(plugins)), usable(device))
+    return System(open_checkpoint(Path(path or NANO), plugins=tuple(plugins)), resolve_device(device))
 
 
 def _check_streams(checkpoint: Checkpoint, lm: SpeechLM) -> None:

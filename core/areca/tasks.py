@@ -1,4 +1,4 @@
-"""Tasks as data: which fields a task reads, which it produces, and what its prompt says (AudioPaLM, section 3.3)."""
+"""Tasks as data: the fields that a task reads, the fields it produces, and its prompt (AudioPaLM, section 3.3)."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _SIDES = ("source", "target")
 
 @dataclass(frozen=True, slots=True)
 class TextSegment:
-    """Text in a sequence."""
+    """A piece of text in a sequence."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class AudioSegment:
-    """Audio in a sequence, as codes."""
+    """A piece of audio in a sequence, as codes."""
 
     codes: Codes
 
@@ -50,7 +50,7 @@ class AudioSegment:
 Segment = TextSegment | AudioSegment
 SegmentKind = Literal["text", "audio"]
 Values = Mapping[str, str | Codes]
-"""An example by field path: codes for audio, strings for the rest; languages as ``"source.language": "fr"``."""
+"""Values of an example by field path: codes for audio, strings for text, and ``"source.language": "fr"``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +61,32 @@ class Field:
         path: ``source.audio``, ``source.text``, ``target.audio``, ``target.text``, or ``extra.<name>`` (text).
 
     Raises:
-        InvalidConfig: another path.
+        InvalidConfig: any other path.
+
+    Example:
+        >>> Field("source.audio").kind
+        'audio'
     """
 
     path: str
 
     def __post_init__(self) -> None:
         if not _PATH.fullmatch(self.path):
-            raise InvalidConfig(f"field {quote(self.path)}: expected source or target .audio or .text, or extra.<name>")
+            raise InvalidConfig(
+                f"field {quote(self.path)}: expected source.audio, source.text, target.audio, target.text or "
+                "extra.<name>"
+            )
 
     @property
     def kind(self) -> SegmentKind:
-        """What stands for it in a sequence."""
+        """Kind of the segment that holds the field: ``"audio"`` or ``"text"``."""
         return "audio" if self.path.endswith(".audio") else "text"
 
     def segment(self, values: Values) -> Segment:
         """Return the segment that holds this field's value.
 
         Raises:
-            InvalidCodes: the field is missing, or is codes where text is expected or the reverse.
+            InvalidCodes: the value is missing, or is codes where text is expected, or text where codes are expected.
         """
         value = values.get(self.path)
         if self.kind == "audio" and isinstance(value, Codes):
@@ -93,7 +100,7 @@ class Field:
         """Return the value that `segment` holds.
 
         Raises:
-            InvalidCodes: text where audio is expected, or the reverse.
+            InvalidCodes: the segment is text where audio is expected, or audio where text is expected.
         """
         if self.kind == "audio" and isinstance(segment, AudioSegment):
             return segment.codes
@@ -104,17 +111,24 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What the LM is asked for.
+    """A task of the LM: its inputs, its outputs and the header of its prompt.
 
     Args:
-        tag: its name in the prompt, as ``"ASR"``.
-        inputs: fields that the prompt holds, in order.
-        outputs: fields that the answer holds, in order; all different.
-        languages: the sides whose language the prompt names, ``source`` before ``target``.
-        format: the prompt's first segment; ``{tag}``, ``{languages}``, ``{source}`` and ``{target}`` are filled in.
+        tag: name in the prompt, like ``"ASR"``.
+        inputs: fields in the prompt, in order.
+        outputs: fields in the answer, in order, without repetition.
+        languages: the sides (``source``, ``target``) whose language the prompt names, ``source`` first.
+        format: template of the prompt's first segment, with the placeholders ``{tag}``, ``{languages}``, ``{source}``
+            and ``{target}``.
 
     Raises:
-        InvalidConfig: no outputs, one twice, or something else than sides as `languages`.
+        InvalidConfig: `outputs` is empty or repeats a field, `languages` contains anything but sides, or `format` has
+            an unknown placeholder.
+
+    Example:
+        >>> asr = Task("ASR", inputs=(Field("source.audio"),), outputs=(Field("source.text"),))
+        >>> asr.header({"source.language": "fr"})
+        '[ASR French]'
     """
 
     tag: str
@@ -126,9 +140,11 @@ class Task:
     def __post_init__(self) -> None:
         paths = [field.path for field in self.outputs]
         if not paths or len(set(paths)) != len(paths):
-            raise InvalidConfig(f"task {quote(self.tag)}: expected outputs that are all different, got {paths}")
+            raise InvalidConfig(f"task {quote(self.tag)}: expected one or more different outputs, got {paths}")
         if any(side not in _SIDES for side in self.languages):
-            raise InvalidConfig(f"task {quote(self.tag)}: languages are of {_SIDES}, got {quote(self.languages)}")
+            raise InvalidConfig(
+                f"task {quote(self.tag)}: expected languages from {_SIDES}, got {quote(self.languages)}"
+            )
         try:
             self.header({f"{side}.language": "en" for side in _SIDES})
         except (KeyError, IndexError, ValueError) as e:
@@ -137,7 +153,7 @@ class Task:
             ) from e
 
     def header(self, values: Values) -> str:
-        """Return the prompt's first segment, as ``"[AST French English]"``.
+        """Return the text of the prompt's first segment, like ``"[AST French English]"``.
 
         Raises:
             InvalidConfig: a language that the prompt names is missing or unknown.
@@ -145,10 +161,10 @@ class Task:
         names = {side: language_name(_language(values, side, self.tag)) for side in self.languages}
         sides = dict.fromkeys(_SIDES, "") | names
         line = self.format.format(tag=self.tag, languages=" ".join(names.values()), **sides)
-        return line.replace(" ]", "]")  # a task may name no language at all
+        return line.replace(" ]", "]")  # for a task whose prompt names no language
 
     def prompt(self, values: Values) -> list[Segment]:
-        """Return what the LM is given; needs no output field.
+        """Return the segments of the prompt: the header and the inputs. `values` needs no output fields.
 
         Raises:
             InvalidConfig, InvalidCodes: a language or an input field is missing.
@@ -156,7 +172,7 @@ class Task:
         return [TextSegment(self.header(values)), *(field.segment(values) for field in self.inputs)]
 
     def target(self, values: Values) -> list[Segment]:
-        """Return what the LM is to answer.
+        """Return the segments of the answer that the LM is trained to give.
 
         Raises:
             InvalidCodes: an output field is missing.
@@ -165,37 +181,40 @@ class Task:
 
     @property
     def answer_kinds(self) -> tuple[SegmentKind, ...]:
-        """The kinds of the segments that the answer has to consist of."""
+        """Kinds of the answer's segments, in order."""
         return tuple(field.kind for field in self.outputs)
 
     def parse(self, segments: Sequence[Segment]) -> dict[str, str | Codes]:
-        """Return the output fields that an answer holds, by path; the reverse of `target`.
+        """Return the output values of an answer, by field path; the inverse of `target`.
 
         Raises:
-            InvalidCodes: another number of segments, or one of the wrong kind.
+            InvalidCodes: the number or the kinds of the segments are not those of the outputs.
         """
         if len(segments) != len(self.outputs):
             raise InvalidCodes(f"{self.tag}: expected {len(self.outputs)} segments, got {len(segments)}")
         return {f.path: f.value(segment) for f, segment in zip(self.outputs, segments, strict=True)}
 
     def fields_missing(self, utterance: Utterance) -> tuple[str, ...]:
-        """Return the paths, fields and languages, that training this task needs and `utterance` lacks."""
-        wanted = [f.path for f in (*self.inputs, *self.outputs)] + [f"{side}.language" for side in self.languages]
-        return tuple(path for path in wanted if _lookup(utterance, path) is None)
+        """Return the paths of fields and languages that training this task needs and `utterance` does not have."""
+        needed = [f.path for f in (*self.inputs, *self.outputs)] + [f"{side}.language" for side in self.languages]
+        return tuple(path for path in needed if _lookup(utterance, path) is None)
 
 
 def chain(tasks: Sequence[Task]) -> Task:
-    """Join tasks into one that answers them in order, in one pass: ``[ASR AST S2ST French English]``.
+    """Combine tasks into one task that answers them in order in one pass: ``[ASR AST S2ST French English]``.
 
-    Its inputs are the first task's, its outputs those of all, its format the first's.
+    The chain has the inputs and the format of the first task, and the outputs of all tasks.
+
+    Args:
+        tasks: the tasks, in order.
 
     Raises:
-        InvalidConfig: no task.
-        IncompatibleParts: a task reads what neither the prompt nor an answer before it holds, or produces a field
-            that is there already.
+        InvalidConfig: `tasks` is empty.
+        IncompatibleParts: a task reads a field that neither the prompt nor an earlier answer contains, or produces a
+            field that already exists.
     """
     if not tasks:
-        raise InvalidConfig("a chain has at least one task")
+        raise InvalidConfig("chain: expected at least one task, got none")
     first = tasks[0]
     check_chain([(task.tag, TaskSpec(_paths(task.inputs), _paths(task.outputs))) for task in tasks])
     return Task(
@@ -212,11 +231,11 @@ def _paths(fields: Sequence[Field]) -> tuple[str, ...]:
 
 
 def values_of(utterance: Utterance, codes: Mapping[str, Codes]) -> dict[str, str | Codes]:
-    """Return an utterance's fields.
+    """Return the values of an utterance, by field path.
 
     Args:
         utterance: a row of a manifest.
-        codes: the codes of its ``"audio"`` and ``"target_audio"``, whichever are at hand.
+        codes: the codes of its columns ``"audio"`` and ``"target_audio"``, if available.
     """
     paths = [f"{side}.{name}" for side in _SIDES for name in ("text", "language")]
     paths += [f"extra.{name}" for name in utterance.extra]
@@ -235,5 +254,7 @@ def _lookup(utterance: Utterance, path: str) -> object:
 def _language(values: Values, side: str, tag: str) -> str:
     language = values.get(f"{side}.language")
     if not isinstance(language, str):
-        raise InvalidConfig(f"{tag} names the {side} language: give '{side}.language' as a code or an English name")
+        raise InvalidConfig(
+            f"{tag}: the prompt names the {side} language: give '{side}.language' as a code or an English name"
+        )
     return language

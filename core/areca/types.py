@@ -1,4 +1,4 @@
-"""The values that travel between the rooms: audio, codes, voice prompts."""
+"""The values that components exchange: audio, codes and voice prompts."""
 
 from __future__ import annotations
 
@@ -13,15 +13,19 @@ from areca.specs import Stream
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """Sound.
+    """One recording.
 
     Args:
         samples: float32 ``[C, T]``, nominally in [-1, 1], T >= 1, on the CPU.
         sample_rate_hz: samples per second.
-        name: where it came from, for error messages.
+        name: label for error messages, usually the path.
 
     Raises:
-        InvalidAudio: another shape or dtype, nothing in it, NaN or infinity.
+        InvalidAudio: wrong shape or dtype, no samples, NaN or infinity, or a rate that is not positive.
+
+    Example:
+        >>> Audio(torch.zeros(1, 24_000), 24_000).seconds
+        1.0
     """
 
     samples: torch.Tensor
@@ -34,7 +38,7 @@ class Audio:
             raise InvalidAudio(f"{self.name}: expected float32 [C, T], got {x.dtype} {list(x.shape)}")
         if x.numel() == 0:
             raise InvalidAudio(f"{self.name}: no samples (shape {list(x.shape)})")
-        # By numpy, which is quick and, unlike torch's reductions, safe in a forked process; NaN is its own extreme.
+        # NumPy is fast and, unlike torch's reductions, safe in a forked process. min and max propagate NaN.
         values = x.detach().numpy()
         if not math.isfinite(float(values.min()) + float(values.max())):
             raise InvalidAudio(f"{self.name}: has NaN or infinite samples")
@@ -53,10 +57,18 @@ class Audio:
 
 
 def require_audio(audios: list[Audio], sample_rate_hz: int, channels: int) -> None:
-    """Check what a component was given against its spec.
+    """Check that recordings have the sample rate and channels of a component's spec.
+
+    Args:
+        audios: the recordings that the component received.
+        sample_rate_hz: rate in the spec.
+        channels: number of channels in the spec.
 
     Raises:
-        InvalidAudio: nothing was given, or one has another rate or number of channels.
+        InvalidAudio: the list is empty, or a recording has another rate or number of channels.
+
+    Example:
+        >>> require_audio(audios, self.spec.sample_rate_hz, self.spec.channels)
     """
     if not audios:
         raise InvalidAudio("expected at least one Audio, got an empty list")
@@ -73,13 +85,16 @@ class Codes:
     """The codes of one utterance.
 
     Args:
-        streams: int64 ``[F_k]``, one a stream of the tokenizer's spec, in its order; they may differ in length.
-        durations: int64 ``[F_0]``, frames of the base rate that each code of the first stream lasts
-            (deduplicated codes), or None at a constant rate.
-        fingerprint: of the tokenizer that made them; "" where an LM generated them.
+        streams: int64 ``[F_k]`` for each stream of the tokenizer's spec, in the spec's order. Lengths may differ.
+        durations: int64 ``[F_0]``, the duration of each code of the first stream in frames of the base rate, for
+            deduplicated codes; None at a constant rate.
+        fingerprint: fingerprint of the tokenizer that encoded them; ``""`` if an LM generated them.
 
     Raises:
-        InvalidCodes: another shape or dtype.
+        InvalidCodes: wrong shape or dtype.
+
+    Example:
+        >>> Codes((torch.tensor([5, 3, 3]), torch.tensor([0, 9, 1])))  # two streams, three frames
     """
 
     streams: tuple[torch.Tensor, ...]
@@ -97,10 +112,15 @@ class Codes:
 
 
 def require_codes(codes: list[Codes], streams: tuple[Stream, ...]) -> None:
-    """Check codes against the streams a component accepts.
+    """Check that codes belong to the streams that a component accepts.
+
+    Args:
+        codes: the codes that the component received, one item per utterance.
+        streams: the streams in the spec.
 
     Raises:
-        InvalidCodes: nothing was given, another number of streams, an empty stream, or a code out of range.
+        InvalidCodes: the list is empty, or an item has another number of streams, an empty stream, or a code out of
+            range.
     """
     if not codes:
         raise InvalidCodes("expected at least one Codes, got an empty list")
@@ -112,25 +132,40 @@ def require_codes(codes: list[Codes], streams: tuple[Stream, ...]) -> None:
                 raise InvalidCodes(f"codes {i}: stream {stream.name!r} is empty")
             low, high = int(x.min()), int(x.max())
             if low < 0 or high >= stream.size:
-                raise InvalidCodes(f"codes {i}: stream {stream} holds {low if low < 0 else high}, out of range")
+                raise InvalidCodes(
+                    f"codes {i}: stream {stream} holds {low if low < 0 else high}, out of range: expected 0 to "
+                    f"{stream.size - 1}"
+                )
 
 
-def stacked_codes(codes: list[Codes], streams: tuple[Stream, ...]) -> list[torch.Tensor]:
-    """Return each of `codes` as int64 ``[K, F]``: for components whose K streams go frame by frame.
+def stack_codes(codes: list[Codes], streams: tuple[Stream, ...]) -> list[torch.Tensor]:
+    """Stack the K streams of each utterance, for components whose streams all have one code per frame.
+
+    Args:
+        codes: one item per utterance.
+        streams: the streams in the spec.
+
+    Returns:
+        int64 ``[K, F]`` per utterance.
 
     Raises:
-        InvalidCodes: as `require_codes`, or streams of unequal length.
+        InvalidCodes: as in `require_codes`, or the streams of an utterance differ in length.
     """
     require_codes(codes, streams)
     for i, c in enumerate(codes):
         if len(set(lengths := [len(x) for x in c.streams])) > 1:
-            raise InvalidCodes(f"codes {i}: expected streams of one length, got {lengths}")
+            raise InvalidCodes(f"codes {i}: expected streams of equal length, got {lengths}")
     return [torch.stack(c.streams) for c in codes]
 
 
 @dataclass(frozen=True, slots=True)
 class VoicePrompt:
-    """A voice to speak in: some seconds of a person's speech, and the person's name if known."""
+    """The voice to synthesize speech in.
+
+    Args:
+        audio: a few seconds of the speaker's speech.
+        speaker: the speaker's name, if known.
+    """
 
     audio: Audio
     speaker: str | None = None

@@ -1,4 +1,4 @@
-"""Items of similar size side by side."""
+"""Batches of items of similar size."""
 
 from areca.batching import by_size, grouped
 

@@ -1,4 +1,4 @@
-"""One language has one code and one English name, however it is written; what may be meant otherwise warns."""
+"""Each language has one code and one English name, in any notation; ambiguous input warns."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_names_beyond_the_table() -> None:
         ("Frensh", "did you mean 'French'?"),
         ("Malayalamm", "did you mean 'Malayalam'?"),
         ("Bengalli", "did you mean 'Bengali'?"),  # not Benga, which it starts with
-        ("anglais", "expected a code as 'fr' or a name as 'French'"),
+        ("anglais", "expected a code like 'fr' or a name like 'French'"),
         ("jp", "'jp' is the country Japan: did you mean 'ja' (Japanese)?"),
         ("cn", "'cn' is the country China: did you mean 'zh' (Chinese)?"),
         ("cz", "did you mean 'cs' (Czech)?"),
@@ -106,8 +106,8 @@ def test_unknown_languages_suggest_the_nearest(written: str, hint: str) -> None:
 
 
 @pytest.mark.parametrize("written", ["", "  ", "und", "mul", "xx", "qqq", "fr-nonsense", "unknown", "x" * 500])
-def test_what_is_not_a_language_is_refused_in_a_line(written: str) -> None:
-    with pytest.raises(InvalidConfig, match="expected a code as 'fr' or a name as 'French'") as caught:
+def test_invalid_languages_are_rejected_in_one_line(written: str) -> None:
+    with pytest.raises(InvalidConfig, match="expected a code like 'fr' or a name like 'French'") as caught:
         language_code(written)
     assert len(str(caught.value)) < 250
     assert known_code(written) == written

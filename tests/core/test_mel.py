@@ -1,4 +1,4 @@
-"""The log-mel features against a direct transform, and their inverse against what went in."""
+"""Log-mel features against a direct transform, and the inverse against the original audio."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from areca.errors import InvalidAudio
-from areca.mel import LOG_FLOOR, SPEECH, MelConfig, frames_of, invert, log_mel
+from areca.mel import LOG_FLOOR, SPEECH, MelConfig, count_frames, invert, log_mel
 
 WIDE = MelConfig(n_fft=1024, window=400, mels=40)
 
@@ -77,15 +77,15 @@ def test_every_band_hears_something() -> None:
 
 @pytest.mark.parametrize(("samples", "frames"), [(1, 1), (160, 1), (161, 2), (16_000, 100)])
 def test_a_begun_hop_is_a_frame(samples: int, frames: int) -> None:
-    assert frames_of(samples) == frames == log_mel(noise(samples)).shape[-1]
+    assert count_frames(samples) == frames == log_mel(noise(samples)).shape[-1]
 
 
 def test_padding_changes_no_frame_of_the_shorter_audio() -> None:
     x = noise(5_000)
     padded = torch.nn.functional.pad(x, (0, 9_000))
     batch = torch.stack((padded, noise(14_000)))
-    torch.testing.assert_close(log_mel(batch)[0, :, : frames_of(5_000)], log_mel(x), atol=1e-4, rtol=0)
-    assert (log_mel(batch)[0, :, frames_of(5_000) + 2 :] == math.log(1e-5)).all()
+    torch.testing.assert_close(log_mel(batch)[0, :, : count_frames(5_000)], log_mel(x), atol=1e-4, rtol=0)
+    assert (log_mel(batch)[0, :, count_frames(5_000) + 2 :] == math.log(1e-5)).all()
 
 
 def test_no_samples_is_an_error() -> None:

@@ -1,4 +1,4 @@
-"""From YAML values to a frozen dataclass, and to what identifies it."""
+"""Config dataclasses built from YAML values, and their artifact keys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from areca import runtime
 from areca.errors import InvalidConfig
-from areca.options import build, canonical, content_hash, describe
+from areca.options import build, canonical, content_hash, list_options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,17 +82,17 @@ def test_values_are_typed_and_the_rest_keeps_its_default() -> None:
         ("clusters", "tokenizer 'x': expected {option: value}, got 'clusters'"),
     ],
 )
-def test_wrong_values_are_named(values: dict[str, object], message: str) -> None:
+def test_invalid_values_are_named(values: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidConfig) as error:
         build(Config, values, WHERE)
     assert message in str(error.value)
 
 
 def test_option_without_default_must_be_given(tmp_path: Path) -> None:
-    with pytest.raises(InvalidConfig, match="backbone 'y': path must be given"):
+    with pytest.raises(InvalidConfig, match="backbone 'y': missing required option path"):
         build(Required, {}, "backbone 'y'")
     assert build(Required, {"path": "model"}, "backbone 'y'", root=tmp_path).path == tmp_path / "model"
-    assert [o.required for o in describe(Required)] == [True, False]
+    assert [o.required for o in list_options(Required)] == [True, False]
 
 
 def test_relative_paths_start_from_the_root(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_relative_paths_start_from_the_root(tmp_path: Path) -> None:
 
 
 def test_options_are_described_with_type_default_and_doc() -> None:
-    options = {o.name: o for o in describe(Config)}
+    options = {o.name: o for o in list_options(Config)}
     assert list(options)[:3] == ["seed", "clusters", "rate_hz"]
     assert options["seed"].doc == "Where it starts."
     assert options["clusters"].doc == "Number of\nclusters."

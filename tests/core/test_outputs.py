@@ -1,4 +1,4 @@
-"""Outputs on disks and terminals that refuse them: one line with what to do, and no answer lost."""
+"""Outputs that cannot be written: one line with advice, and no answer is lost."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ from areca import audio
 from areca.artifacts.store import Store
 from areca.cli.app import app
 from areca.errors import StorageError
-from areca.files.faults import describe, storage_fault
-from areca.files.writing import copy_folder, creating, explained, fitting_name, folder_name, locked, probe, replacing
+from areca.files.copying import copy_folder
+from areca.files.faults import describe_machine_error, find_os_error
+from areca.files.names import sanitize_folder_name, shorten_file_name
+from areca.files.writing import create_folder, hold_lock, probe, replace_file, wrap_storage_errors
 from areca.manifest import Manifest
 from areca.system import NANO, Result, System
 from areca.types import Audio
@@ -85,11 +87,11 @@ LIBRARIES: dict[str, Callable[[Path], Any]] = {
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_every_library_on_a_full_disk_is_one_line(disk: Path, library: str) -> None:
-    with pytest.raises(StorageError) as caught, replacing(disk / "x") as draft:
+    with pytest.raises(StorageError) as caught, replace_file(disk / "x") as draft:
         LIBRARIES[library](draft)
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith(str(disk))
-    reason = "System error." if library == "soundfile" else "free some space, or choose another place"
+    reason = "System error." if library == "soundfile" else "free some space, or choose another location"
     assert reason in str(caught.value)
     assert not [p for p in disk.iterdir() if not p.name.startswith(".tmp")]  # safetensors has drafts of its own
 
@@ -101,21 +103,24 @@ def test_every_library_on_a_full_disk_is_one_line(disk: Path, library: str) -> N
         (OSError(errno.EDQUOT, "Disk quota exceeded", "/x"), "/x: Disk quota exceeded: free some of your quota"),
         (OSError(errno.EIO, "Input/output error"), "Input/output error: check the disk"),
         (OSError("of\n  a hub"), "of a hub"),
-        (MemoryError(), "not enough memory (MemoryError): take smaller batches"),
+        (MemoryError(), "not enough memory (MemoryError): use smaller batches"),
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB\nmore"), "not enough memory (CUDA out of memory."),
-        (UnicodeEncodeError("utf-8", "/x/\udcff.wav", 3, 4, "no"), "'/x/\\udcff.wav' is not text in utf-8: rename the"),
-        (RecursionError("maximum recursion depth exceeded"), "something in the input is nested too deeply"),
+        (
+            UnicodeEncodeError("utf-8", "/x/\udcff.wav", 3, 4, "no"),
+            "'/x/\\udcff.wav' is not valid utf-8 text: rename",
+        ),
+        (RecursionError("maximum recursion depth exceeded"), "the input is nested too deeply"),
     ],
 )
-def test_what_the_machine_refuses_is_one_line(error: Exception, says: str) -> None:
-    line = describe(error)
+def test_machine_errors_are_one_line(error: Exception, says: str) -> None:
+    line = describe_machine_error(error)
     assert line is not None and line.startswith(says) and "\n" not in line
 
 
 def test_errors_of_areca_and_of_code_are_left_alone() -> None:
     for error in (StorageError("x"), KeyError("x"), RuntimeError("shapes differ"), ValueError("x")):
-        assert storage_fault(error) is None
-    with pytest.raises(RuntimeError, match="shapes differ"), explained(Path("x")):
+        assert find_os_error(error) is None
+    with pytest.raises(RuntimeError, match="shapes differ"), wrap_storage_errors(Path("x")):
         raise RuntimeError("shapes differ")
 
 
@@ -130,23 +135,25 @@ def test_a_probe_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_names_fit_and_stay_apart(tmp_path: Path) -> None:
-    names = [fitting_name(stem, ".asr.wav") for stem in ("a", "é" * 200, "é" * 199 + "e", "x" * 400, "\udcff" * 300)]
+    names = [
+        shorten_file_name(stem, ".asr.wav") for stem in ("a", "é" * 200, "é" * 199 + "e", "x" * 400, "\udcff" * 300)
+    ]
     assert names[0] == "a.asr.wav" and len(set(names)) == len(names)
     for name in names:
         assert name.endswith(".asr.wav")
         (tmp_path / name).touch()
-    assert [folder_name(text) for text in ("a b", "..", "../x", "a/b\\c")] == ["a b", "-", "--x", "a-b-c"]
+    assert [sanitize_folder_name(text) for text in ("a b", "..", "../x", "a/b\\c")] == ["a b", "-", "--x", "a-b-c"]
 
 
 def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
-    with locked(tmp_path / ".lock", "busy"):
-        code = "from pathlib import Path; from areca.files.writing import locked\n"
-        code += f"with locked(Path({str(tmp_path / '.lock')!r}), 'busy'): pass"
+    with hold_lock(tmp_path / ".lock", "busy"):
+        code = "from pathlib import Path; from areca.files.writing import hold_lock\n"
+        code += f"with hold_lock(Path({str(tmp_path / '.lock')!r}), 'busy'): pass"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert done.returncode == 1 and done.stderr.endswith("areca.errors.StorageError: busy\n")
-    with locked(tmp_path / ".lock", "busy"):
+    with hold_lock(tmp_path / ".lock", "busy"):
         pass
-    with pytest.raises(StorageError, match="cannot be locked"), locked(tmp_path / ".lock" / "x", "busy"):
+    with pytest.raises(StorageError, match="cannot be locked"), hold_lock(tmp_path / ".lock" / "x", "busy"):
         pass
 
 
@@ -154,7 +161,7 @@ def test_a_copy_is_never_the_same_file(tmp_path: Path) -> None:
     source = tmp_path / "source"
     (source / "deep" / "empty").mkdir(parents=True)
     (source / "deep" / "x").write_bytes(os.urandom(3_000_000))
-    with creating(tmp_path / "copy") as draft:
+    with create_folder(tmp_path / "copy") as draft:
         copy_folder(source, draft)
     assert (tmp_path / "copy" / "deep" / "empty").is_dir()
     copied = tmp_path / "copy" / "deep" / "x"
@@ -267,7 +274,7 @@ def test_outputs_are_probed_before_the_work(made: Home, tmp_path: Path, verb: st
     code, _, err = made.run(*command)
     assert code == 1
     assert err.startswith(f"error: {place}") and err.count("\n") == 1, err
-    assert "Not a directory" in err and "choose another place" in err
+    assert "Not a directory" in err and "choose another location" in err
     assert set(made.home.rglob("*")) == start and place.read_bytes() == b""
 
 
@@ -343,7 +350,7 @@ def test_answers_that_cannot_be_printed_are_kept(asked: Home) -> None:
         code, _, err = asked.apart(*SPEAK, "-o", "out", out=full)
     assert code == 1
     first, second = err.splitlines()
-    assert first == "error: standard output: No space left on device: free some space, or choose another place"
+    assert first == "error: standard output: No space left on device: free some space, or choose another location"
     kept = asked.folder / second.removeprefix("  the answers are in ")
     rows = json.loads(kept.read_text())
     assert [row["input"] for row in rows] == ["in.flac", "other.flac"]
@@ -408,7 +415,7 @@ def test_a_late_failure_costs_no_earlier_answer(asked: Home, monkeypatch: pytest
     monkeypatch.setattr(System, "_answer", failing)
     code, out, err = asked.run(*SPEAK, "-o", "out", *form)
     assert code == 1
-    assert err.startswith("error: not enough memory (no more): take smaller batches"), err
+    assert err.startswith("error: not enough memory (no more): use smaller batches"), err
     assert out.startswith('[\n {\n  "input": "in.flac"' if form else "in.flac\n  source.text")
     assert "other.flac" not in out
     assert (asked.folder / "out" / "in.asr+ast+s2st.wav").is_file()
@@ -423,7 +430,7 @@ def test_any_verb_on_any_output(made: Home, verb: list[str]) -> None:
     with FULL.open("w") as full:
         code, _, err = made.apart(*verb, out=full)
     assert code == 1
-    assert err == "error: standard output: No space left on device: free some space, or choose another place\n"
+    assert err == "error: standard output: No space left on device: free some space, or choose another location\n"
     process = made.start(*verb)
     assert process.stdout is not None
     process.stdout.close()
@@ -443,7 +450,7 @@ def test_a_plugin_package_appears_whole(tmp_path: Path, disk: Path) -> None:
 def test_two_studies_into_one_folder(made: Home, tmp_path: Path) -> None:
     (made.folder / "run.yaml").write_text(RUN)
     (made.folder / "study.yaml").write_text(STUDY)
-    with locked(tmp_path / ".lock", "busy"):
+    with hold_lock(tmp_path / ".lock", "busy"):
         code, _, err = made.run("ablate", "study.yaml", "-o", str(tmp_path))
     assert (code, err) == (
         1,

@@ -1,4 +1,4 @@
-"""A user's text of any length makes no error longer than a screen."""
+"""Messages stay short for user text of any length."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from areca.cli.data import data
 from areca.cli.new import new
 from areca.cli.validate import validate
 from areca.component import Kind
-from areca.errors import QUOTED, ArecaError, clipped, quote
+from areca.errors import QUOTED, ArecaError, quote, shorten
 from areca.manifest import Manifest
 from areca.options import read_mapping
 from areca.registry.registry import Registry
@@ -160,4 +160,4 @@ def test_what_is_quoted_keeps_its_ends() -> None:
     assert (
         len(quote(LONG)) <= QUOTED and quote("a" + LONG + "b").startswith("'ax") and quote(LONG + "b").endswith("xb'")
     )
-    assert clipped("short") == "short" and clipped("y" * 500) == "y" * 300 + " ..."
+    assert shorten("short") == "short" and shorten("y" * 500) == "y" * 300 + " ..."

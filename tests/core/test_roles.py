@@ -1,4 +1,4 @@
-"""A language model that reads one tokenizer's codes and writes another's, from YAML to sound."""
+"""A language model that reads the codes of one tokenizer and writes those of another, from YAML to audio."""
 
 from __future__ import annotations
 

@@ -252,7 +252,7 @@ def _bad(directory: Path, kind: str) -> Path:
         ("nan", "has NaN"),
         ("truncated", "truncated"),
         ("long", r"60\.0 s is \d+ tokens, and the model's context of 512 .* pieces of at most \d+\.\d s"),
-        ("huge", "700 s long, more than 600 s"),
+        ("huge", "lasts 700 s, expected at most 600 s"),
         ("missing", "no such file"),
     ],
 )
@@ -271,7 +271,7 @@ def test_arrays_are_the_recordings_that_they_hold(system: System, french: list[P
         assert system.run("asr", given, source="fr").transcript == expected
     many = system.run("asr", [pair, french[0], pair], source="fr")
     assert [r.transcript for r in many] == [expected] * 3
-    with pytest.raises(InvalidAudio, match=r"audio 1: an array does not say its sample rate: give \(array, rate\)"):
+    with pytest.raises(InvalidAudio, match=r"audio 1: an array does not contain its sample rate: give \(array, rate\)"):
         system.run("asr", samples, source="fr")
     with pytest.raises(InvalidAudio, match=r"audio 2: expected a path, an Audio or \(array, rate\), got 7"):
         system.run("asr", [pair, 7], source="fr")
@@ -284,8 +284,8 @@ def test_arrays_are_the_recordings_that_they_hold(system: System, french: list[P
         (1e-6 * torch.randn(1, 16_000), "is silent"),
         (0.1 * torch.randn(1, 1), r"lasts 6\.25e-05 s, expected 0\.04 s or more"),
         (0.1 * torch.randn(1, 500), r"lasts 0\.03125 s, expected 0\.04 s or more"),  # a unit is 40 ms
-        (22_900 * torch.randn(1, 16_000).clamp(-1, 1), "a peak of 22900, .*16-bit integers as floats"),
-        (0.1 * torch.randn(1, 16_000 * 601), "601 s long, more than 600 s: cut it into pieces"),
+        (22_900 * torch.randn(1, 16_000).clamp(-1, 1), "a peak of 22900, .*16-bit integers stored as floats"),
+        (0.1 * torch.randn(1, 16_000 * 601), "lasts 601 s, expected at most 600 s: cut it into pieces"),
     ],
 )
 def test_nothing_to_hear_is_no_question(system: System, samples: torch.Tensor, says: str) -> None:

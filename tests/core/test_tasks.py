@@ -103,7 +103,7 @@ def test_a_prompt_needs_no_target() -> None:
         load("s2st").target(inputs)
 
 
-def test_wrong_values_are_named() -> None:
+def test_invalid_values_are_named() -> None:
     asr = load("asr")
     with pytest.raises(InvalidConfig, match=r"source language: give 'source.language'"):
         asr.prompt({"source.audio": CODES})

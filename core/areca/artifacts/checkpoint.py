@@ -23,7 +23,7 @@ from areca.component import Kind
 from areca.errors import BrokenPlugin, InvalidArtifact, InvalidConfig, UnknownComponent, quote
 from areca.files.reading import read_json, read_regular
 from areca.files.references import check_no_references
-from areca.files.writing import creating, write_json, write_text
+from areca.files.writing import create_folder, write_json, write_text
 from areca.files.yaml_text import LONGEST_YAML, parse_yaml
 from areca.options import content_hash, key_of
 from areca.registry.parts import Part
@@ -239,7 +239,7 @@ def export(source: Path, target: Path, *, replace: bool = False) -> None:
     if os.path.lexists(target) and not replaceable:
         hint = "" if replace else ", or give --replace if it holds a checkpoint"
         raise InvalidArtifact(f"{target}: exists already; name a folder that does not{hint}")
-    with creating(target, replace=replace) as draft:
+    with create_folder(target, replace=replace) as draft:
         shutil.copytree(source, draft, dirs_exist_ok=True)
 
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from areca.artifact import PARTIAL, WORK, Artifact, is_sealed, seal
 from areca.errors import InvalidArtifact, StorageError, quote
-from areca.files.faults import advice, full, storage_fault
-from areca.files.writing import explained, sync
+from areca.files.faults import advise, find_os_error, is_unwritable
+from areca.files.writing import sync, wrap_storage_errors
 from areca.options import key_of
 
 if TYPE_CHECKING:
@@ -121,11 +121,13 @@ class Store:
                 raise
             raise StorageError(f"{error}{_ELSEWHERE}") from error
         except Exception as error:
-            fault = storage_fault(error)
-            if fault is None or not (str(self.root) in str(fault.filename) or (fault.filename is None and full(fault))):
+            fault = find_os_error(error)
+            if fault is None or not (
+                str(self.root) in str(fault.filename) or (fault.filename is None and is_unwritable(fault))
+            ):
                 raise
             where = self.root if fault.filename is None else fault.filename
-            raise StorageError(f"{where}: cannot be written ({fault.strerror}){advice(fault)}{_ELSEWHERE}") from error
+            raise StorageError(f"{where}: cannot be written ({fault.strerror}){advise(fault)}{_ELSEWHERE}") from error
 
     def _discard(self, work: Path, key: str) -> None:
         if work.exists():
@@ -175,7 +177,7 @@ class Store:
         import filelock
 
         try:
-            with self._lock(path, timeout_s=0), explained(path, "removed"):
+            with self._lock(path, timeout_s=0), wrap_storage_errors(path, "removed"):
                 self._remove(path)
         except filelock.Timeout:
             raise InvalidArtifact(f"{path}: a process is making it; stop that first") from None

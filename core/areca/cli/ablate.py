@@ -9,7 +9,7 @@ import typer
 
 from areca.cli import common
 from areca.cli.common import quiet
-from areca.files.writing import locked, probe, write_text
+from areca.files.writing import hold_lock, probe, write_text
 from areca.run.study import Cell, read_study
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def ablate(
         return
     probe(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    with locked(
+    with hold_lock(
         directory / LOCK,
         f"{directory}: another process makes this study: wait until it ends, or name another folder (-o)",
     ):
@@ -60,14 +60,14 @@ def ablate(
 def _pipelines(cells: list[Cell], device: str) -> list[tuple[Cell, Pipeline]]:
     """Return what makes each cell; what is wrong with any is said here, and a manifest is read once."""
     from areca.artifacts.store import Store
-    from areca.evaluation.inputs import evaluation_of
+    from areca.evaluation.inputs import resolve_evaluation
     from areca.pipeline.pipeline import Pipeline
 
     store = Store()
     manifests: dict[tuple[Path, Path | None], Manifest] = {}
     made = []
     for cell in cells:
-        evaluation_of(cell.run)
+        resolve_evaluation(cell.run)
         data = cell.run.data
         known = manifests.get((data, cell.run.data_root)) if isinstance(data, Path) else None
         pipeline = Pipeline(cell.run, store, device=device, stage=common.progress, manifest=known)

@@ -40,11 +40,11 @@ HowDecoded = Annotated[
 
 
 def _usable(device: str) -> str:
-    from areca.run.devices import require_alone, usable
+    from areca.run.devices import require_single_process, resolve_device
 
-    require_alone()
+    require_single_process()
     if device != "cpu":
-        usable(device)
+        resolve_device(device)
     return device
 
 
@@ -110,7 +110,7 @@ def find(registry: Registry, name: str, kind: str | None) -> Entry:
 def health(entry: Entry) -> str:
     """Return ``"ok"``, or what is missing and what to type."""
     missing = entry.missing()
-    return f"missing {', '.join(missing)}: {entry.install_line(missing)}" if missing else "ok"
+    return f"missing {', '.join(missing)}: {entry.install_command(missing)}" if missing else "ok"
 
 
 def decoding(text: str | None) -> Mapping[str, Any] | None:

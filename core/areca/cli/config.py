@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from areca.cli import common
 from areca.component import Component
-from areca.options import describe
+from areca.options import list_options
 
 
 def config(name: common.Name, kind: common.OfKind = None) -> None:
@@ -30,7 +30,7 @@ def _needs(component: Component) -> Iterator[str]:
 
 
 def _options(component: Component) -> Iterator[str]:
-    for option in describe(component.config):
+    for option in list_options(component.config):
         doc = " ".join(option.doc.split())
         yield from textwrap.wrap(doc, 100, initial_indent="# ", subsequent_indent="# ")
         if option.required:

@@ -15,7 +15,7 @@ from areca.component import Kind
 from areca.errors import InvalidArtifact, InvalidConfig, quote
 from areca.files.yaml_text import read_pairs
 from areca.registry.parts import Part, resolve
-from areca.run.devices import require_alone
+from areca.run.devices import require_single_process
 
 if TYPE_CHECKING:
     from areca.artifact import Artifact
@@ -37,7 +37,7 @@ def data(
     `areca data say languages=[fr] count=100 -o say-fr` makes one, `areca data say-fr/manifest.jsonl` checks it,
     `areca data own/manifest.jsonl --skip-bad -o own/good.jsonl` writes a manifest of the good rows of one.
     """
-    require_alone()
+    require_single_process()
     given = read_pairs(options or (), what="option", example="count=100")
     if name.endswith(_MANIFEST):
         root = _root_of(given)
@@ -54,7 +54,8 @@ def data(
 def _put(part: Part, seed: int, folder: Path) -> Manifest:
     """Make the dataset and copy it into `folder`, unless it is there, whole and unchanged."""
     from areca.artifact import META, Artifact
-    from areca.files.writing import copy_folder, creating, probe
+    from areca.files.copying import copy_folder
+    from areca.files.writing import create_folder, probe
 
     if os.path.lexists(folder):
         found = _held(folder)
@@ -64,7 +65,7 @@ def _put(part: Part, seed: int, folder: Path) -> Manifest:
         return _load(part, folder)
     probe(folder)
     manifest = _make(part, seed)
-    with creating(folder) as draft:
+    with create_folder(folder) as draft:
         copy_folder(manifest.root, draft)
         if (draft / META).is_file():
             Artifact.open(draft)  # what is about to appear is what was made

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from areca.cli.reporting import FAILED, NO_READER, as_json, drop_output
 from areca.errors import StorageError
 from areca.files import writing
-from areca.files.faults import describe
+from areca.files.faults import describe_machine_error
+from areca.files.names import shorten_file_name
 
 if TYPE_CHECKING:
     from areca.generation.requests import Result
@@ -82,7 +83,7 @@ class Delivery:
             drop_output()
         if self._refused is not None and self._refused.errno != errno.EPIPE:
             self._failed = True
-            self._keep_texts(str(describe(self._refused)))
+            self._keep_texts(str(describe_machine_error(self._refused)))
         if error is None and self._failed:
             raise SystemExit(FAILED)
         if error is None and self._refused is not None:
@@ -120,7 +121,7 @@ class Delivery:
             path.parent.mkdir(parents=True, exist_ok=True)
             audio.write(path, sound)
         except OSError as error:
-            self._failed, reason = True, describe(error) or str(error)
+            self._failed, reason = True, describe_machine_error(error) or str(error)
         else:
             return path
         try:
@@ -137,9 +138,9 @@ class Delivery:
         if self._output is not None and self._output.suffix:
             return self._output
         stem = item.stem if isinstance(item, Path) else f"text-{number}"
-        path = self._folder / writing.fitting_name(stem, f".{task}.wav")
+        path = self._folder / shorten_file_name(stem, f".{task}.wav")
         if path in self._paths:
-            path = self._folder / writing.fitting_name(stem, f"-{number}.{task}.wav")
+            path = self._folder / shorten_file_name(stem, f"-{number}.{task}.wav")
         self._paths.add(path)
         return path
 

@@ -10,7 +10,8 @@ import typer
 from areca.cli import common
 from areca.cli.common import quiet
 from areca.errors import InvalidConfig
-from areca.files.writing import folder_name, probe
+from areca.files.names import sanitize_folder_name
+from areca.files.writing import probe
 
 if TYPE_CHECKING:
     from areca.evaluation.inputs import Inputs
@@ -74,7 +75,7 @@ def evaluate(
         device=device,
         stage=common.progress,
     )
-    directory = output or RESULTS / folder_name(opened.name)
+    directory = output or RESULTS / sanitize_folder_name(opened.name)
     opened.evaluate(directory, device=device, stage=common.progress)
     _show(directory, opened)
 

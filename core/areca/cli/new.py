@@ -12,7 +12,7 @@ import typer
 from areca.cli import common
 from areca.component import COMPONENT_NAME, Kind
 from areca.errors import InvalidConfig, quote
-from areca.files.writing import creating, probe
+from areca.files.writing import create_folder, probe
 from areca.specs import KindSpec
 
 
@@ -64,7 +64,7 @@ def write_package(kind: KindSpec, name: str, folder: Path) -> None:
         own / "light.py.txt": source / "__init__.py",
         own / "heavy.py.txt": source / "model.py",
     }
-    with creating(folder) as draft:
+    with create_folder(folder) as draft:
         for template, place in places.items():
             text = template.read_text(encoding="utf-8")
             (draft / place).parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from areca.errors import ArecaError
-from areca.files.faults import describe
+from areca.files.faults import describe_machine_error
 
 FAILED, NO_READER = 1, 141
 """Exit codes: after an error; after the reader of a pipe has left, as of programs that SIGPIPE ends."""
@@ -72,11 +72,11 @@ def reported() -> Iterator[None]:
         drop_output()
         if error.errno == errno.EPIPE:
             raise SystemExit(NO_READER) from error
-        _leave(error, str(describe(error)))
+        _leave(error, str(describe_machine_error(error)))
     except ArecaError as error:
         _leave(error, str(error))
     except Exception as error:
-        if (line := describe(error)) is None:
+        if (line := describe_machine_error(error)) is None:
             raise
         _leave(error, f"{line} (ARECA_DEBUG=1 shows where)")
 

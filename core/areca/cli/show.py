@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from areca.cli import common
 from areca.component import TAGS
-from areca.options import Option, describe
+from areca.options import Option, list_options
 from areca.registry.entry import Entry
 
 
@@ -36,7 +36,7 @@ def _facts(entry: Entry) -> Iterator[str]:
 
 
 def _options(entry: Entry) -> Iterator[str]:
-    options = describe(entry.component.config)
+    options = list_options(entry.component.config)
     yield "options" if options else "options: none"
     for option in options:
         yield f"  {option.name}: {option.type}{_default(option)}"

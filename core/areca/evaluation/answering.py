@@ -1,4 +1,4 @@
-"""Let a system answer rows of a manifest, in batches, each row once however often the work is interrupted."""
+"""Run a system on the rows of a manifest, in batches; after an interruption, finished rows are not repeated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from areca.audio import write
 from areca.errors import ArecaWarning, InvalidConfig, InvalidManifest, TextLost
 from areca.evaluation.folder import file_name
 from areca.evaluation.journal import Journal
-from areca.files.writing import explained
+from areca.files.writing import wrap_storage_errors
 from areca.generation.requests import Result, Sound
 from areca.interfaces import Progress, no_progress
 from areca.languages import known_code, language_code
@@ -26,14 +26,14 @@ from areca.tasks import Task
 
 
 class System(Protocol):
-    """What is evaluated; `areca.system.System` is one."""
+    """The system under evaluation, for example `areca.system.System`."""
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """The tasks and chains that it was trained for."""
+        """Names of the tasks and chains that the system was trained on."""
 
     def task(self, name: str) -> Task:
-        """Return a task, or a chain of tasks joined by ``+``."""
+        """Return a task, or a chain of task names joined by ``+``."""
 
     def answer(
         self,
@@ -45,22 +45,31 @@ class System(Protocol):
         decoding: Decoding,
         batch: int,
     ) -> list[Result]:
-        """Answer recordings or texts of one pair of languages."""
+        """Answer recordings or texts of one language pair.
+
+        Args:
+            task: name of a task or chain.
+            items: the recordings or texts.
+            source: language of the inputs; None: not known.
+            target: language of the outputs; None: not known.
+            decoding: options of decoding.
+            batch: number of items to answer at once.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the system answered to one row.
+    """The answer to one row.
 
     Args:
         task: the task or chain.
-        id: of the row.
-        texts: by output field.
-        audio: where the speech is, from the evaluation's folder; None: there is none.
-        compute_s: seconds it took; of rows answered together, each its share.
-        speech_s: seconds of speech; 0 where there is none.
-        cut: whether a segment was ended by its limit.
-        audio_sha256: of the file of the speech; None where there is none.
+        id: id of the row.
+        texts: output texts, by field path.
+        audio: path of the output speech, relative to the evaluation's folder; None: no speech.
+        compute_s: compute time in seconds; rows of one batch share its time equally.
+        speech_s: duration of the output speech in seconds; 0 if there is none.
+        cut: whether a length limit ended a segment.
+        audio_sha256: sha256 of the speech file; None: no speech.
     """
 
     task: str
@@ -74,36 +83,44 @@ class Answer:
 
     @property
     def clip(self) -> str:
-        """What tells its speech from all other recordings that a judge hears, that of another answer to it included."""
+        """Unique name of the speech for judges; another answer to the same row has another name."""
         return f"{self.audio}#{self.audio_sha256}"
 
 
-def answers_journal(path: Path) -> Journal[Answer]:
-    """Open the log of answers, by task and row."""
+def open_answer_journal(path: Path) -> Journal[Answer]:
+    """Open the log of answers; its keys are ``(task, row id)``."""
     return Journal(path, Answer, dataclasses.asdict, lambda answer: (answer.task, answer.id))
 
 
-def forget_damaged(journal: Journal[Answer], directory: Path) -> None:
-    """Forget the answers whose speech is missing or changed, with a warning each: they are asked for again."""
+def discard_damaged(journal: Journal[Answer], directory: Path) -> None:
+    """Discard answers whose speech file is missing or changed, with a warning each, so that they are repeated."""
     for answer in [answer for answer in journal if answer.audio is not None]:
         path = directory / str(answer.audio)
         found = file_hash(path) if path.is_file() else None
         if found != answer.audio_sha256:
-            happened = "missing" if found is None else "changed since it was written"
-            warnings.warn(f"{path}: {happened}; row {answer.id!r} is answered again", ArecaWarning, stacklevel=2)
+            reason = "missing" if found is None else "changed since it was written"
+            warnings.warn(f"{path}: {reason}; row {answer.id!r} is answered again", ArecaWarning, stacklevel=2)
             journal.forget([(answer.task, answer.id)])
 
 
-def choose(
+def select_rows(
     manifest: Manifest, split: str, sources: Sequence[str], languages: Sequence[str], limit: int | None, seed: int
 ) -> list[Utterance]:
-    """Return rows of a split, at most `limit` of each source and language.
+    """Select rows of a split, at most `limit` for each source and language.
 
-    They are drawn by a hash of seed and id: a larger limit adds rows to those of a smaller one.
+    A hash of seed and id selects the rows, so a larger limit keeps the rows of a smaller one.
+
+    Args:
+        manifest: the rows.
+        split: name of the split.
+        sources: sources to select; empty: all.
+        languages: languages to select, by code or name; empty: all.
+        limit: maximum number of rows for each source and language; None: all.
+        seed: seed of the selection.
 
     Raises:
-        InvalidManifest: there are none.
-        InvalidConfig: a language that is none.
+        InvalidManifest: no row matches.
+        InvalidConfig: a language is unknown.
     """
     codes = {language_code(language) for language in languages}
     rows = [
@@ -112,15 +129,18 @@ def choose(
         if (not sources or row.source in sources) and (not codes or known_code(row.language) in codes)
     ]
     if not rows:
-        raise InvalidManifest(f"{manifest.root}: split {split!r} has no row of {sources or 'any source'}, {languages}")
+        raise InvalidManifest(
+            f"{manifest.root}: split {split!r} has no row with source {' or '.join(sources) or 'any'} and language "
+            f"{' or '.join(languages) or 'any'}"
+        )
     groups: dict[Any, list[Utterance]] = {}
     for row in rows:
         groups.setdefault((row.source, known_code(row.language)), []).append(row)
-    chosen = {row.id for group in groups.values() for row in sorted(group, key=lambda r: _draw(seed, r.id))[:limit]}
-    return [row for row in rows if row.id in chosen]
+    selected = {row.id for group in groups.values() for row in sorted(group, key=lambda r: _rank(seed, r.id))[:limit]}
+    return [row for row in rows if row.id in selected]
 
 
-def _draw(seed: int, row_id: str) -> str:
+def _rank(seed: int, row_id: str) -> str:
     return hashlib.sha256(f"{seed}:{row_id}".encode()).hexdigest()
 
 
@@ -134,38 +154,51 @@ def answer_rows(
     config: EvaluationConfig,
     progress: Progress = no_progress,
 ) -> None:
-    """Answer the rows that are not in the journal yet; speech goes to ``audio/<task>/<id>.flac`` in `directory`.
+    """Answer the rows that are not in the journal; speech is written to ``audio/<task>/<id>.flac`` in `directory`.
 
-    One question is asked in advance and its answer thrown away, so that every time that is noted is a warm one.
+    Args:
+        system: the system under evaluation.
+        manifest: the manifest of the rows.
+        name: the task or chain.
+        rows: the rows.
+        journal: finished answers; new ones are added after each batch.
+        directory: the evaluation's folder.
+        config: options of the evaluation.
+        progress: receives the number of finished rows after each batch.
+
+    Raises:
+        InvalidConfig: the task reads anything but one recording or text.
+        StorageError: an answer cannot be written.
     """
-    left = [row for row in rows if (name, row.id) not in journal]
-    if not left:
+    pending = [row for row in rows if (name, row.id) not in journal]
+    if not pending:
         return
+    # A batch has one language pair.
     groups: dict[tuple[str | None, str | None], list[Utterance]] = {}
-    for row in left:
+    for row in pending:
         groups.setdefault((row.language, row.target_language), []).append(row)
     field = system.task(name).inputs[0].path
-    done = len(rows) - len(left)
+    done = len(rows) - len(pending)
     warm = False
-    with _one_warning(TextLost):
+    with _show_once(TextLost):
         for (source, target), group in groups.items():
             for start in range(0, len(group), config.batch):
-                some = group[start : start + config.batch]
-                items = [_question(manifest, row, field) for row in some]
-                if not warm:
+                batch = group[start : start + config.batch]
+                items = [_read_input(manifest, row, field) for row in batch]
+                if not warm:  # the first answer is discarded, so that no recorded time includes the warm-up
                     system.answer(name, items[:1], source=source, target=target, decoding=config.decoding, batch=1)
                     warm = True
                 results = system.answer(
                     name, items, source=source, target=target, decoding=config.decoding, batch=len(items)
                 )
-                journal.add([_keep(directory, name, row, r) for row, r in zip(some, results, strict=True)])
-                done += len(some)
+                journal.add([_save(directory, name, row, r) for row, r in zip(batch, results, strict=True)])
+                done += len(batch)
                 progress(done, len(rows), name)
 
 
 @contextmanager
-def _one_warning(category: type[Warning]) -> Iterator[None]:
-    """Show the first warning of `category` only: every batch would have one of its own."""
+def _show_once(category: type[Warning]) -> Iterator[None]:
+    """Show only the first warning of `category`, because every batch may issue one."""
     show: Callable[..., None] = warnings.showwarning
     shown = False
 
@@ -181,7 +214,7 @@ def _one_warning(category: type[Warning]) -> Iterator[None]:
         yield
 
 
-def _question(manifest: Manifest, row: Utterance, field: str) -> Sound:
+def _read_input(manifest: Manifest, row: Utterance, field: str) -> Sound:
     match field:
         case "source.audio":
             return manifest.audio(row)
@@ -192,14 +225,14 @@ def _question(manifest: Manifest, row: Utterance, field: str) -> Sound:
         case "target.text":
             return row.target_text or ""
         case _:
-            raise InvalidConfig(f"cannot evaluate a task that reads {field}: expected one recording or text")
+            raise InvalidConfig(f"cannot evaluate a task that reads {field}: expected a task that reads audio or text")
 
 
-def _keep(directory: Path, name: str, row: Utterance, result: Result) -> Answer:
+def _save(directory: Path, name: str, row: Utterance, result: Result) -> Answer:
     path, sha256, speech_s = None, None, 0.0
     if result.audio is not None:
         path = f"audio/{name}/{file_name(row.id, '.flac')}"
-        with explained(directory / path):
+        with wrap_storage_errors(directory / path):
             (directory / path).parent.mkdir(parents=True, exist_ok=True)
         write(directory / path, result.audio)
         sha256, speech_s = file_hash(directory / path), result.audio.seconds

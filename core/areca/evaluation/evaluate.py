@@ -17,8 +17,8 @@ from pathlib import Path
 
 from areca.audio import read, write
 from areca.errors import InvalidConfig
-from areca.evaluation.answering import Answer, System, answer_rows, answers_journal, choose, forget_damaged
-from areca.evaluation.folder import ANSWERS, HEARD, RESULTS, claimed, file_name, record_results
+from areca.evaluation.answering import Answer, System, answer_rows, discard_damaged, open_answer_journal, select_rows
+from areca.evaluation.folder import ANSWERS, HEARD, RESULTS, claim_folder, file_name, record_results
 from areca.evaluation.journal import Journal
 from areca.evaluation.judging import Clip, OpenJudge, hear, heard_journal
 from areca.evaluation.results import Scoring, language_of, spoken_fields, truth_of, write_results
@@ -73,9 +73,9 @@ def evaluate(
         "decoding": dataclasses.asdict(config.decoding),
         "batch": config.batch,
     }
-    with claimed(directory, said, {judge.label: json.loads(judge.signature) for judge in judges}):
-        answers = answers_journal(directory / ANSWERS)
-        forget_damaged(answers, directory)
+    with claim_folder(directory, said, {judge.label: json.loads(judge.signature) for judge in judges}):
+        answers = open_answer_journal(directory / ANSWERS)
+        discard_damaged(answers, directory)
         for part in plan:
             with stage(f"answer {part.name}") as progress:
                 answer_rows(system, manifest, part.name, part.rows, answers, directory, config, progress)
@@ -103,7 +103,7 @@ class _Part:
 
 
 def _plan(system: System, manifest: Manifest, config: EvaluationConfig) -> list[_Part]:
-    rows = choose(manifest, config.split, config.sources, config.languages, config.limit, config.seed)
+    rows = select_rows(manifest, config.split, config.sources, config.languages, config.limit, config.seed)
     names = [name.replace(",", "+").replace(" ", "") for name in config.tasks or system.tasks]
     plan = [_Part(name, task, _answerable(task, rows)) for name in names for task in [system.task(name)]]
     lacking = [part.name for part in plan if not part.rows]

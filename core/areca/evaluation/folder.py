@@ -1,4 +1,4 @@
-"""An evaluation's folder: what it is of, who writes to it, and whether its results are those that were written."""
+"""The folder of an evaluation: its identity, its lock, and the hash of its results."""
 
 from __future__ import annotations
 
@@ -10,91 +10,94 @@ from typing import Any
 from urllib.parse import quote
 
 from areca.errors import InvalidArtifact
-from areca.files.writing import explained, fitting_name, locked, write_json
+from areca.files.names import shorten_file_name
+from areca.files.writing import hold_lock, wrap_storage_errors, write_json
 from areca.options import file_hash, key_of
 
 IDENTITY, RESULTS, ANSWERS, HEARD = "evaluation.json", "results.jsonl", "answers.jsonl", "heard.jsonl"
 LOCK = ".lock"
-"""Held by the process that evaluates into a folder; stays behind, empty."""
+"""Lock file of the process that evaluates into a folder; the empty file remains."""
 _SHA, _RESULTS = "sha256", "results_sha256"
 
 
 def file_name(row_id: str, suffix: str) -> str:
-    """Return the name of the file of a manifest's row: any id makes one, and no two the same."""
-    return fitting_name(quote(row_id, safe=""), suffix)
+    """Return a unique, valid file name for the id of a manifest row."""
+    return shorten_file_name(quote(row_id, safe=""), suffix)
 
 
 @contextlib.contextmanager
-def claimed(directory: Path, identity: Mapping[str, Any], judges: Mapping[str, Any]) -> Iterator[None]:
-    """Say what the folder is of, add the judges, and hold it as the only process that evaluates into it.
+def claim_folder(directory: Path, identity: Mapping[str, Any], judges: Mapping[str, Any]) -> Iterator[None]:
+    """Lock a folder for one evaluation during the block, and write its identity and judges.
 
     Args:
-        directory: the folder; made if it does not exist.
-        identity: what tells its answers from those of all other evaluations.
-        judges: their signatures, by label.
+        directory: the folder; created if it does not exist.
+        identity: the inputs that determine the answers, by name.
+        judges: signature of each judge, by label; added to those in the folder.
 
     Raises:
-        InvalidArtifact: it holds an evaluation of something else, a damaged one, or that of an older areca.
-        StorageError: another process evaluates into it, or the disk refuses.
+        InvalidArtifact: the folder contains an evaluation with another identity, a damaged one, or one of another
+            version of areca.
+        StorageError: another process evaluates into the folder, or the folder cannot be written.
     """
-    with explained(directory):
+    with wrap_storage_errors(directory):
         directory.mkdir(parents=True, exist_ok=True)
     busy = f"{directory}: another process evaluates into this folder: wait until it ends, or name another folder (-o)"
-    with locked(directory / LOCK, busy):
-        said = read_identity(directory) or {**identity, "judges": {}}
-        if different := [name for name, value in identity.items() if said.get(name) != value]:
+    with hold_lock(directory / LOCK, busy):
+        stored = read_identity(directory) or {**identity, "judges": {}}
+        if different := [name for name, value in identity.items() if stored.get(name) != value]:
             raise InvalidArtifact(
-                f"{directory}: holds an evaluation with another {' and '.join(different)}; name another folder (-o) or "
-                "remove it"
+                f"{directory}: contains an evaluation with another {' and '.join(different)}; name another folder (-o) "
+                "or remove it"
             )
-        _write(directory, said | {"judges": {**said["judges"], **judges}})
+        _write_identity(directory, stored | {"judges": {**stored["judges"], **judges}})
         yield
 
 
 def read_identity(directory: Path) -> dict[str, Any] | None:
-    """Return what a folder says that it is of; None: it holds no evaluation.
+    """Read the identity of the evaluation in a folder; None if the folder contains no evaluation.
 
     Raises:
-        InvalidArtifact: it is damaged, or of an older areca, or missing where there are answers.
+        InvalidArtifact: the identity is damaged, was written by another version of areca, or is missing although there
+            are answers.
     """
     path = directory / IDENTITY
-    instead = "name another folder (-o), or remove this one"
+    advice = "name another folder (-o), or remove this one"
     if not path.exists():
         if (directory / ANSWERS).exists():
-            raise InvalidArtifact(f"{path}: missing, so that nothing says whose answers {ANSWERS} holds: {instead}")
+            raise InvalidArtifact(f"{path}: no such file, so the source of {ANSWERS} is unknown: {advice}")
         return None
     try:
-        with explained(path, "read"):
-            said = json.loads(path.read_bytes())
-        whole = said.pop(_SHA) == key_of(said) and isinstance(said["judges"], dict)
+        with wrap_storage_errors(path, "read"):
+            stored = json.loads(path.read_bytes())
+        valid = stored.pop(_SHA) == key_of(stored) and isinstance(stored["judges"], dict)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        whole = False
-    if not whole:
-        raise InvalidArtifact(f"{path}: damaged, or written by another version of areca: {instead}")
-    assert isinstance(said, dict)
-    return said
+        valid = False
+    if not valid:
+        raise InvalidArtifact(f"{path}: damaged, or written by another version of areca: {advice}")
+    assert isinstance(stored, dict)
+    return stored
 
 
 def record_results(directory: Path) -> None:
-    """Note the hash of the results that were written; `check_results` compares it."""
-    said = read_identity(directory)
-    assert said is not None
-    _write(directory, said | {_RESULTS: file_hash(directory / RESULTS)})
+    """Store the hash of the results for `check_results`."""
+    stored = read_identity(directory)
+    assert stored is not None
+    _write_identity(directory, stored | {_RESULTS: file_hash(directory / RESULTS)})
 
 
 def check_results(directory: Path) -> None:
-    """Check that results are those that were written, where the folder says which.
+    """Check that the results have not changed since they were written, if the folder stores their hash.
 
     Raises:
-        InvalidArtifact: they are not.
+        InvalidArtifact: the results have changed.
     """
-    said = read_identity(directory)
-    if said is not None and (expected := said.get(_RESULTS)) != (found := file_hash(directory / RESULTS)):
+    stored = read_identity(directory)
+    if stored is not None and (expected := stored.get(_RESULTS)) != (found := file_hash(directory / RESULTS)):
         raise InvalidArtifact(
             f"{directory / RESULTS}: changed since it was written (sha256 {found[:12]}, expected "
-            f"{str(expected)[:12]}): repeat the `areca evaluate` that made it, which answers nothing twice"
+            f"{str(expected)[:12]}): repeat the `areca evaluate` command that wrote it; existing answers are reused"
         )
 
 
-def _write(directory: Path, said: Mapping[str, Any]) -> None:
-    write_json(directory / IDENTITY, {**said, _SHA: key_of(said)})
+def _write_identity(directory: Path, identity: Mapping[str, Any]) -> None:
+    write_json(directory / IDENTITY, {**identity, _SHA: key_of(identity)})

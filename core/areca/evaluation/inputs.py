@@ -1,4 +1,4 @@
-"""What an evaluation starts from: a checkpoint or a run, the data, and the options of both."""
+"""Resolve the inputs of an evaluation: the checkpoint, the data and the options."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _RECIPE = (".yaml", ".yml")
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What is evaluated, on what, and how.
+    """The inputs of an evaluation.
 
     Args:
-        name: of the run.
-        system: the checkpoint in use.
-        manifest: questions and references.
+        name: name of the run.
+        system: the loaded checkpoint.
+        manifest: the data, with inputs and references.
         config: the options.
-        registry: where judges are found.
-        identity: what tells the system from all others.
+        registry: registry that contains the judges.
+        identity: identity of the checkpoint.
     """
 
     name: str
@@ -49,20 +49,21 @@ class Inputs:
     identity: str
 
     def evaluate(self, directory: Path, *, device: str, stage: Stage) -> Path:
-        """Open the judges and evaluate into `directory`; arguments and errors as of `evaluate`."""
-        judges = [open_judge(self.registry, wanted, device) for wanted in self.config.judges]
+        """Open the judges and evaluate into `directory`; arguments and errors are those of `evaluate`."""
+        judges = [open_judge(self.registry, judge, device) for judge in self.config.judges]
         return evaluate(self.system, self.manifest, self.config, judges, directory, identity=self.identity, stage=stage)
 
 
-def evaluation_of(run: RunConfig, options: Mapping[str, Any] = MappingProxyType({})) -> EvaluationConfig:
-    """Return a run's options of evaluation, `options` over them; what they name is looked up.
+def resolve_evaluation(run: RunConfig, options: Mapping[str, Any] = MappingProxyType({})) -> EvaluationConfig:
+    """Return the evaluation options of a run, overridden by `options`, and check that their judges are available.
 
     Raises:
-        InvalidConfig, UnknownComponent, MissingDependency: a wrong option, or a judge or normaliser that is not there.
+        InvalidConfig: an option is unknown or invalid.
+        UnknownComponent, MissingDependency: a judge is unknown, or its dependency is not installed.
     """
     config = build(EvaluationConfig, {**run.evaluation, **options}, "evaluation")
-    for wanted in config.judges:
-        judge_part(run.registry, wanted).entry.target()
+    for judge in config.judges:
+        judge_part(run.registry, judge).entry.target()
     return config
 
 
@@ -75,71 +76,72 @@ def open_inputs(
     device: str,
     stage: Stage,
 ) -> Inputs:
-    """Open a checkpoint and the data to evaluate it on, making what is missing.
+    """Open the checkpoint and the data of an evaluation; missing artifacts of a run are built.
 
     Args:
-        checkpoint: its folder; a run's YAML or its pipeline, which makes the checkpoint if it is not there; None: the
-            shipped one.
-        data: a manifest; a run's YAML, whose data and options are used; None: what the checkpoint was made from.
-        options: of `EvaluationConfig`; they win over the YAML's ``evaluation:``.
-        plugins: files or modules to load.
-        device: where to compute.
-        stage: shows progress.
+        checkpoint: the folder of a checkpoint; the YAML of a run or its pipeline, which builds the checkpoint if
+            necessary; None: the shipped checkpoint.
+        data: a manifest; the YAML of a run, whose data and options are used; None: the data of the checkpoint.
+        options: options of `EvaluationConfig`, which override ``evaluation:`` in the YAML.
+        plugins: local plugins to load.
+        device: device to compute on.
+        stage: reports progress.
 
     Raises:
-        InvalidConfig: no data, a wrong option.
-        InvalidArtifact: no checkpoint.
+        InvalidConfig: there is no data, or an option is invalid.
+        InvalidArtifact: there is no checkpoint.
     """
-    pipeline = checkpoint if isinstance(checkpoint, Pipeline) else _pipeline(checkpoint, plugins, device, stage)
-    asked = _run_of(data, plugins) or (pipeline.run if pipeline and data is None else None)
-    config = evaluation_of(asked, options) if asked else None  # what is wrong is said before anything is trained
+    pipeline = checkpoint if isinstance(checkpoint, Pipeline) else _open_pipeline(checkpoint, plugins, device, stage)
+    # The run that the data and options come from; None: they come from the checkpoint.
+    run = _read_run(data, plugins) or (pipeline.run if pipeline and data is None else None)
+    config = resolve_evaluation(run, options) if run else None  # reports invalid options before any training
     if pipeline:
         system = load(pipeline.checkpoint().directory, device=device, plugins=pipeline.run.plugins)
     else:
         assert not isinstance(checkpoint, Pipeline)
         system = load(checkpoint, device=device, plugins=plugins)
-    if asked is None or config is None:
-        said, manifest = _own(system, data, stage)
-        config = build(EvaluationConfig, {**said, **options}, "evaluation")
+    if run is None or config is None:
+        own_options, manifest = _checkpoint_inputs(system, data, stage)
+        config = build(EvaluationConfig, {**own_options, **options}, "evaluation")
     else:
         manifest = (
-            pipeline.data() if pipeline and data is None else _data_of(asked.data, asked.seed, stage, asked.data_root)
+            pipeline.data() if pipeline and data is None else _load_data(run.data, run.seed, stage, run.data_root)
         )
-    held = system.run_config
-    registry = held.registry if asked is None else asked.registry
-    return Inputs(held.name, system, manifest, config, registry, system.checkpoint.identity)
+    trained = system.run_config
+    registry = trained.registry if run is None else run.registry
+    return Inputs(trained.name, system, manifest, config, registry, system.checkpoint.identity)
 
 
-def _pipeline(path: Path | None, plugins: Sequence[str], device: str, stage: Stage) -> Pipeline | None:
-    run = _run_of(path, plugins)
+def _open_pipeline(path: Path | None, plugins: Sequence[str], device: str, stage: Stage) -> Pipeline | None:
+    run = _read_run(path, plugins)
     return None if run is None else Pipeline(run, Store(), device=device, stage=stage)
 
 
-def _run_of(path: Path | None, plugins: Sequence[str]) -> RunConfig | None:
+def _read_run(path: Path | None, plugins: Sequence[str]) -> RunConfig | None:
     return read_config(path, plugins=plugins) if path is not None and path.suffix in _RECIPE else None
 
 
-def _own(system: System, data: Path | None, stage: Stage) -> tuple[Mapping[str, Any], Manifest]:
-    """Return the options that a checkpoint's own YAML says, and `data` or else the data that it says."""
+def _checkpoint_inputs(system: System, data: Path | None, stage: Stage) -> tuple[Mapping[str, Any], Manifest]:
+    """Return the evaluation options in the checkpoint's YAML, and `data` (default: the data in the YAML)."""
     source = read_source(system.checkpoint.directory)
-    said = source.get("evaluation") or {}
-    if not isinstance(said, Mapping):
-        raise InvalidConfig(f"evaluation: expected {{option: value}}, got {quote(said)}")
+    options = source.get("evaluation") or {}
+    if not isinstance(options, Mapping):
+        raise InvalidConfig(f"evaluation: expected {{option: value}}, got {quote(options)}")
     if data is not None:
-        return said, Manifest.read(data)
+        return options, Manifest.read(data)
     part = source.get("data")
     if isinstance(part, Mapping) and "manifest" not in part:
         run: RunConfig = system.run_config
-        return said, _data_of(resolve(run.registry, Kind.DATASET, part, role="data"), run.seed, stage)
+        return options, _load_data(resolve(run.registry, Kind.DATASET, part, role="data"), run.seed, stage)
     raise InvalidConfig(
-        f"{system.checkpoint.directory}: was made from {part or 'data that it does not name'}, which is not in it: "
-        "name a manifest, as: areca evaluate CHECKPOINT manifest.jsonl"
+        f"{system.checkpoint.directory}: does not contain its training data ({part or 'not named'}): "
+        "name a manifest: areca evaluate CHECKPOINT manifest.jsonl"
     )
 
 
-def _data_of(data: Part | Path | None, seed: int, stage: Stage, root: Path | None = None) -> Manifest:
+def _load_data(data: Part | Path | None, seed: int, stage: Stage, root: Path | None = None) -> Manifest:
     if data is None:
-        raise InvalidConfig("the run's YAML has no 'data:'; name a manifest: areca evaluate CHECKPOINT manifest.jsonl")
+        raise InvalidConfig("the run's YAML has no 'data:': name a manifest: areca evaluate CHECKPOINT manifest.jsonl")
     if isinstance(data, Path):
         return Manifest.read(data, root=root)
     manifest: Manifest = PartLoader(Store(), seed=seed, stage=stage).instance(data)

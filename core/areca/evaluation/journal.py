@@ -1,4 +1,4 @@
-"""A log of finished work that survives a kill at any moment: JSON Lines with checksums, only ever added to."""
+"""Append-only log of finished work (JSON Lines with checksums) that survives a kill at any moment."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from areca.errors import ArecaWarning, InvalidArtifact
-from areca.files.writing import explained, replacing
+from areca.files.writing import replace_file, wrap_storage_errors
 
 T = TypeVar("T")
 _CHECKED = re.compile(rb'(?P<row>\{.*), "sha256": "(?P<sha256>[0-9a-f]{64})"\}', re.DOTALL)
 
 
 class Journal(Generic[T]):
-    """Rows of one type in a file, by key. What was added is on the disk when `add` returns.
+    """Rows of one type in a file, by key. Rows are on the disk when `add` returns.
 
-    Each line ends with the sha256 of what it says. A line that a disk changed is left out with a warning, and a last
-    one that a kill cut short without: what they said is not known, and has to be done again.
+    Each line ends with the sha256 of its content. A damaged line is dropped with a warning; an incomplete last line,
+    which a kill leaves, is dropped silently. The work of dropped lines is repeated.
 
     Args:
-        path: the file; made when something is added.
-        load: makes a row of a line's JSON object.
-        dump: the reverse of `load`.
-        key: what tells rows apart.
+        path: the file; created by the first `add`.
+        load: builds a row from the JSON object of a line.
+        dump: the inverse of `load`.
+        key: returns the key of a row.
 
     Raises:
-        InvalidArtifact: a line that is whole and is not such a row.
-        StorageError: the file cannot be read or mended.
+        InvalidArtifact: an undamaged line does not contain a row of this type.
+        StorageError: the file cannot be read or repaired.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Journal(Generic[T]):
     ) -> None:
         self._path, self._load, self._dump, self._key = path, load, dump, key
         self._rows: dict[Any, T] = {}
-        with explained(path, "read"):
+        with wrap_storage_errors(path, "read"):
             if path.exists():
                 self._read(path.read_bytes())
 
@@ -48,9 +48,9 @@ class Journal(Generic[T]):
         *lines, cut = content.split(b"\n")
         good = []
         for number, line in enumerate(lines, start=1):
-            if (row := _said(line)) is None:
+            if (row := _verify_line(line)) is None:
                 warnings.warn(
-                    f"{self._path}:{number}: damaged: its sha256 is another; what it said is done again",
+                    f"{self._path}:{number}: damaged, the sha256 does not match; the work of this line is repeated",
                     ArecaWarning,
                     stacklevel=4,
                 )
@@ -58,7 +58,7 @@ class Journal(Generic[T]):
             good.append(line + b"\n")
             self._add(row, number)
         if cut or len(good) < len(lines):
-            with replacing(self._path) as draft:
+            with replace_file(self._path) as draft:
                 draft.write_bytes(b"".join(good))
 
     def _add(self, line: bytes, number: int) -> None:
@@ -78,32 +78,32 @@ class Journal(Generic[T]):
         return iter(self._rows.values())
 
     def forget(self, keys: Iterable[Any]) -> None:
-        """Take rows out, for good where they are added again: the last row of a key counts."""
+        """Remove rows from memory, not from the file. A row added again replaces the old one in the file, too."""
         for key in keys:
             self._rows.pop(key, None)
 
     def add(self, rows: Iterable[T]) -> None:
-        """Write rows and wait until they are on the disk.
+        """Append rows and wait until they are on the disk.
 
         Raises:
-            StorageError: the disk refuses; a row that is there in part is left out when the file is read.
+            StorageError: the rows cannot be written; the next reader of the file drops an incomplete row.
         """
         rows = list(rows)
-        text = "".join(_checked(self._dump(row)) for row in rows)
-        with explained(self._path), self._path.open("ab") as file:
+        text = "".join(_format_line(self._dump(row)) for row in rows)
+        with wrap_storage_errors(self._path), self._path.open("ab") as file:
             file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())
         self._rows |= {self._key(row): row for row in rows}
 
 
-def _checked(row: dict[str, Any]) -> str:
-    said = json.dumps(row, ensure_ascii=False, allow_nan=False)[:-1]
-    return f'{said}, "sha256": "{hashlib.sha256(said.encode()).hexdigest()}"}}\n'
+def _format_line(row: dict[str, Any]) -> str:
+    text = json.dumps(row, ensure_ascii=False, allow_nan=False)[:-1]
+    return f'{text}, "sha256": "{hashlib.sha256(text.encode()).hexdigest()}"}}\n'
 
 
-def _said(line: bytes) -> bytes | None:
-    """Return a line's row without its checksum; None: they do not belong together."""
+def _verify_line(line: bytes) -> bytes | None:
+    """Return the JSON object of a line without its checksum; None if the checksum does not match."""
     found = _CHECKED.fullmatch(line)
     if found is None or hashlib.sha256(found["row"]).hexdigest().encode() != found["sha256"]:
         return None

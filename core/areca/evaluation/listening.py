@@ -1,4 +1,4 @@
-"""A page to listen to: one HTML file, with players, pictures of the recordings, and small recordings inside."""
+"""Build a listening page: one HTML file with players, waveforms and small recordings inside."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from areca.errors import ArecaError
 from areca.evaluation.waveform import waveform
 
 INLINE_BYTES = 200_000
-"""Recordings up to this size are put into the page; larger ones stay files beside it."""
+"""Maximum size in bytes of recordings that are embedded in the page; it links to larger ones."""
 _TYPES = {".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg", ".mp3": "audio/mpeg"}
 _ASSETS = Path(__file__).parents[1] / "assets"
 _MARKS = {True: ("good", "✓ right"), False: ("bad", "✗ wrong")}
 _KEYS = (
     "<kbd>Tab</kbd> and the arrow keys move between recordings, <kbd>Space</kbd> or <kbd>Enter</kbd> plays and pauses; "
-    "a click on the picture plays from there."
+    "a click on the waveform plays from there."
 )
 _CODE = re.compile("`([^`]+)`")
 _FIGURE = 24
-"""Characters of a figure with its interval, as ``100.0 [100.0, 100.0]``, at most."""
+"""Maximum length of a number with its interval, like ``100.0 [100.0, 100.0]``."""
 TableCells = tuple[str, Sequence[str], Sequence[Sequence[str]], Sequence[str]]
-"""A table's title, header, rows and notes."""
+"""Title, header, rows and notes of a table."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line below a recording; `good` marks it as right or wrong, None: neither."""
+    """A line of text below a recording; `good` marks it as right (True), wrong (False) or unmarked (None)."""
 
     text: str
     good: bool | None = None
@@ -41,7 +41,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Player:
-    """A recording: what it is, its path from the page's folder, and lines to show below it."""
+    """A recording with its label, its path relative to the page's folder, and the lines below it."""
 
     label: str
     audio: Path
@@ -50,7 +50,7 @@ class Player:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Recordings that belong together; `good` marks them as right or wrong, None: neither."""
+    """A group of related recordings; `good` marks it as right (True), wrong (False) or unmarked (None)."""
 
     title: str
     players: tuple[Player, ...]
@@ -60,14 +60,14 @@ class Example:
 def listening_page(
     title: str, tables: Sequence[TableCells], examples: Sequence[Example], directory: Path, intro: str = ""
 ) -> str:
-    """Return the page as HTML, complete in itself but for large recordings.
+    """Return the page as HTML. It is self-contained except for large recordings.
 
     Args:
-        title: of the page.
-        tables: shown first.
-        examples: recordings to hear; a file that is missing or outside `directory` is left out.
-        directory: where the page will be; relative paths start there.
-        intro: a paragraph below the title.
+        title: title of the page.
+        tables: tables, shown first.
+        examples: recordings; a file that is missing or outside `directory` is left out.
+        directory: folder of the page, the base of relative paths.
+        intro: paragraph below the title.
     """
     body = [f"<h1>{escape(title)}</h1>", f"<p>{escape(intro)}</p>" if intro else ""]
     body += [_table(*cells) for cells in tables]
@@ -99,25 +99,25 @@ def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], not
     lines += ["".join(map(_cell, row)) for row in rows]
     body = "\n".join(f"<tr>{line}</tr>" for line in lines)
     below = "".join("<li>" + _CODE.sub(r"<code>\1</code>", escape(note)) + "</li>" for note in notes)
-    # What scrolls must be reachable without a mouse, so it takes the focus and has a name.
+    # A scrolling region needs focus and a label, to be usable without a mouse.
     frame = f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(title)}">'
     return f"<h2>{escape(title)}</h2>\n{frame}<table>{body}</table></div>" + (f"\n<ul>{below}</ul>" if below else "")
 
 
 def _cell(text: str) -> str:
-    figure = text[:1].isdigit() and len(text) <= _FIGURE  # with its interval on one line
-    return f'<td class="n">{escape(text)}</td>' if figure else f"<td>{escape(text)}</td>"
+    number = text[:1].isdigit() and len(text) <= _FIGURE  # this class keeps the interval on the same line
+    return f'<td class="n">{escape(text)}</td>' if number else f"<td>{escape(text)}</td>"
 
 
 def _example(example: Example, directory: Path) -> str:
     css = f' class="{_MARKS[example.good][0]}"' if example.good is not None else ""
-    players = "\n".join(_player(p, directory) for p in example.players if _is_there(p.audio, directory))
+    players = "\n".join(_player(p, directory) for p in example.players if _is_inside(p.audio, directory))
     head = f"<header><h3>{escape(example.title)}</h3>{_mark(example.good)}</header>"
     return f'<section{css}>{head}\n<div class="clips">{players}</div></section>'
 
 
-def _is_there(audio: Path, directory: Path) -> bool:
-    # Results may come from anywhere: a page holds no file from outside their folder.
+def _is_inside(audio: Path, directory: Path) -> bool:
+    # Results are untrusted: the page must not include files outside their folder.
     path = directory / audio
     return os.path.isfile(path) and path.resolve().is_relative_to(directory.resolve())
 
@@ -130,22 +130,22 @@ def _mark(good: bool | None) -> str:
 
 
 def _player(player: Player, directory: Path) -> str:
-    picture, length = _look(directory / player.audio)
+    picture, length = _draw(directory / player.audio)
     label = escape(player.label)
     lines = "".join(f"<p>{escape(line.text)} {_mark(line.good)}</p>" for line in player.lines)
     source = escape(_source(directory / player.audio, player.audio))
     caption = f'<b>{label}</b> <span class="length"><span class="now"></span>{escape(length)}</span>'
-    said = escape(f"Play {player.label}, {length}. " + ". ".join(line.text for line in player.lines))
+    description = escape(f"Play {player.label}, {length}. " + ". ".join(line.text for line in player.lines))
     return (
-        f'<figure><button type="button" aria-pressed="false" aria-label="{said}"><i></i>'
+        f'<figure><button type="button" aria-pressed="false" aria-label="{description}"><i></i>'
         f'<span class="wave">{picture}</span></button>'
         f'<audio controls preload="none" aria-label="{label}" src="{source}"></audio>'
         f"<figcaption><p>{caption}</p>{lines}</figcaption></figure>"
     )
 
 
-def _look(path: Path) -> tuple[str, str]:
-    """Return a recording's picture and its length in words."""
+def _draw(path: Path) -> tuple[str, str]:
+    """Return the waveform of a recording as SVG, and its length as text."""
     try:
         audio = read(path)
     except ArecaError:

@@ -13,7 +13,7 @@ from areca.evaluation.answering import Answer
 from areca.evaluation.folder import check_results
 from areca.evaluation.journal import Journal
 from areca.evaluation.judging import Heard, OpenJudge
-from areca.files.writing import explained, replacing
+from areca.files.writing import replace_file, wrap_storage_errors
 from areca.languages import known_code
 from areca.manifest import Utterance
 from areca.scoring.bleu_tokenizers import BleuTokenize, bleu_tokenizer
@@ -164,7 +164,7 @@ def _timing(common: dict[str, Any], answer: Answer) -> Iterator[ResultRow]:
 
 def write_results(path: Path, rows: Iterable[ResultRow]) -> None:
     """Write rows as JSON Lines; the file appears whole or not at all."""
-    with replacing(path) as draft, draft.open("w", encoding="utf-8", newline="\n") as file:
+    with replace_file(path) as draft, draft.open("w", encoding="utf-8", newline="\n") as file:
         for row in rows:
             file.write(json.dumps(asdict(row), ensure_ascii=False, allow_nan=False) + "\n")
 
@@ -178,7 +178,7 @@ def read_results(path: Path) -> list[ResultRow]:
     """
     if not path.is_file():
         raise InvalidArtifact(f"{path}: no results there; make them with: areca evaluate CHECKPOINT -o {path.parent}")
-    with explained(path, "read"):
+    with wrap_storage_errors(path, "read"):
         lines = path.read_bytes().splitlines()  # text would be cut at U+2028, too
         check_results(path.parent)
     rows = []

@@ -1,1 +1,1 @@
-"""Read and write files safely: bounded, whole or not at all, errors of the machine in one line."""
+"""Read files within limits, write them atomically, and describe machine errors in one line."""

@@ -1,4 +1,4 @@
-"""Read files that anyone may have written: regular files of bounded size, and JSON of bounded depth. No torch."""
+"""Read untrusted files: regular files of limited size, and JSON of limited depth. Does not import torch."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from typing import Any
 from areca.errors import ArecaError, InvalidArtifact, quote
 
 LONGEST_JSON = 16 << 20
-"""Bytes of a JSON file, at most: the largest that areca writes names every file of an artifact."""
+"""Maximum size of a JSON file, in bytes. The largest that areca writes lists every file of an artifact."""
 DEEPEST = 50
-"""Levels of lists and mappings inside each other, at most."""
+"""Maximum nesting depth of lists and mappings."""
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 def read_regular(
     path: Path, *, most: int = LONGEST_JSON, links: bool = False, error: type[ArecaError] = InvalidArtifact
 ) -> bytes:
-    """Return the bytes of a regular file; never waits for a pipe or a device.
+    """Return the bytes of a regular file. Never blocks on a pipe or a device.
 
     Args:
         path: the file.
-        most: bytes that it may have.
+        most: maximum size in bytes.
         links: whether `path` itself may be a symbolic link.
-        error: what is raised.
+        error: exception type to raise.
 
     Raises:
-        FileNotFoundError: nothing is there.
-        ArecaError: `error`: it is something else than a regular file, larger, or cannot be read.
+        FileNotFoundError: the file does not exist.
+        ArecaError: (as `error`) the path is not a regular file, or the file is too large or cannot be read.
     """
     if not links and path.is_symlink():
         raise error(f"{path}: expected a regular file, got a symbolic link")
     try:
-        descriptor = os.open(path, _FLAGS)  # a pipe opens at once too, and is then refused
+        descriptor = os.open(path, _FLAGS)  # opens a pipe without blocking; the check below rejects it
     except FileNotFoundError:
         raise
     except OSError as e:
@@ -68,18 +68,19 @@ def read_json(
     infinity: bool = False,
     error: type[ArecaError] = InvalidArtifact,
 ) -> dict[str, Any]:
-    """Return the object that a JSON file holds.
+    """Read a JSON file that contains one object.
 
     Args:
         path: the file.
-        most: bytes that it may have.
+        most: maximum size in bytes.
         links: whether `path` itself may be a symbolic link.
         infinity: whether numbers may be infinite, as in some configs of transformers.
-        error: what is raised.
+        error: exception type to raise.
 
     Raises:
-        FileNotFoundError: nothing is there.
-        ArecaError: `error`: not a regular file of at most `most` bytes, or not a JSON object as of `parse_json`.
+        FileNotFoundError: the file does not exist.
+        ArecaError: (as `error`) the path is not a regular file of at most `most` bytes, or its content is not a JSON
+            object that `parse_json` accepts.
     """
     value = parse_json(read_regular(path, most=most, links=links, error=error), str(path), infinity, error)
     if not isinstance(value, dict):
@@ -88,20 +89,21 @@ def read_json(
 
 
 def parse_json(text: str | bytes, where: str, infinity: bool = False, error: type[ArecaError] = InvalidArtifact) -> Any:
-    """Return the value of a JSON text: at most `DEEPEST` levels, keys named once, finite numbers, whole characters.
+    """Parse JSON text.
 
     Args:
-        text: the JSON, bytes in UTF-8.
-        where: what is read, for the error.
+        text: the JSON; bytes are UTF-8.
+        where: the file or value being parsed, for the message.
         infinity: whether numbers may be infinite.
-        error: what is raised.
+        error: exception type to raise.
 
     Raises:
-        ArecaError: `error`: it is not such a text.
+        ArecaError: (as `error`) the text is not JSON, has more than `DEEPEST` levels, repeats a key, or contains a
+            number that is not finite or a lone surrogate.
     """
     try:
         decoded = text.decode("utf-8") if isinstance(text, bytes) else text
-        value = json.loads(decoded, object_pairs_hook=_named_once)
+        value = json.loads(decoded, object_pairs_hook=_reject_repeated_keys)
         check_plain(value, infinity=infinity)
     except RecursionError:
         raise error(f"{where}: expected JSON of at most {DEEPEST} levels, got more") from None
@@ -110,23 +112,23 @@ def parse_json(text: str | bytes, where: str, infinity: bool = False, error: typ
     return value
 
 
-def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"the key {quote(twice)} is there twice")
+        [(repeated, _)] = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"the key {quote(repeated)} appears twice")
     return found
 
 
 def check_plain(value: Any, *, infinity: bool = False) -> None:
-    """Refuse what cannot be written as JSON again, or is nested too deeply.
+    """Check that a value can be written as JSON and is not nested too deeply.
 
     Args:
-        value: of mappings, sequences, strings, numbers, booleans and None.
+        value: mappings, sequences, strings, numbers, booleans and None.
         infinity: whether numbers may be infinite.
 
     Raises:
-        ValueError: more than `DEEPEST` levels, a number that is not finite, half a character.
+        ValueError: there are more than `DEEPEST` levels, a number that is not finite, or a lone surrogate.
     """
     level, depth = [value], 0
     while level:
@@ -139,7 +141,7 @@ def check_plain(value: Any, *, infinity: bool = False) -> None:
 
 
 def children(item: Any) -> Iterable[Any]:
-    """Return the keys and values of a mapping, or the items of a list or tuple; of anything else, nothing."""
+    """Return the keys and values of a mapping, the items of a list or tuple, or nothing for any other value."""
     if isinstance(item, Mapping):
         return (*item.keys(), *item.values())
     return item if isinstance(item, (list, tuple)) else ()
@@ -152,4 +154,4 @@ def _check_scalar(item: Any, infinity: bool) -> None:
         try:
             item.encode("utf-8")
         except UnicodeEncodeError:
-            raise ValueError(f"{quote(item)} holds half a character") from None
+            raise ValueError(f"{quote(item)} contains a lone surrogate, expected complete characters") from None

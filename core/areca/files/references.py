@@ -1,4 +1,4 @@
-"""References in a recipe, as ``${training.steps}``: one value of the file named by another. No torch."""
+"""Resolve references in a recipe, like ``${training.steps}``, to other values of the file. Does not import torch."""
 
 from __future__ import annotations
 
@@ -10,35 +10,36 @@ from areca.errors import InvalidConfig, quote
 from areca.files.reading import DEEPEST, check_plain, children
 
 MOST_CHARACTERS = 1 << 22
-"""Characters and values that references expand to, at most."""
+"""Maximum number of characters and values after references are expanded."""
 _REFERENCE = re.compile(r"\$\{\s*([\w-]+(?:\.[\w-]+)*)\s*\}")
 
 
-def resolved_references(values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return `values` with each ``${a.b}`` replaced by the value of that key.
+def resolve_references(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return `values` with each ``${a.b}`` replaced by the value at that key.
 
-    A text that is one reference becomes the value itself; inside a longer text, its text.
+    A string that consists of one reference becomes the value itself. A reference inside a longer string becomes the
+    value's text.
 
     Args:
-        values: of a recipe or a study.
-        where: the file, for the error.
+        values: content of a recipe or a study.
+        where: the file, for the message.
 
     Raises:
-        InvalidConfig: a reference to nothing, to itself, or to something outside the file, as ``${oc.env:X}``; or
-            references that expand to more than `MOST_CHARACTERS`.
+        InvalidConfig: a reference has no target, refers to itself, or refers outside the file (``${oc.env:X}``), or the
+            references expand to more than `MOST_CHARACTERS`.
     """
     return _Resolver(values, where).mapping()
 
 
 def check_no_references(values: Any, where: str) -> None:
-    """Refuse every ``${...}``: what comes here was resolved when it was read, or comes from someone else.
+    """Reject every ``${...}``. The references of a recipe are already resolved; no other source may contain any.
 
     Args:
         values: plain values.
-        where: what they are, for the error.
+        where: their source, for the message.
 
     Raises:
-        InvalidConfig: there is one.
+        InvalidConfig: a string contains a reference.
     """
     level = [values]
     while level:
@@ -49,21 +50,21 @@ def check_no_references(values: Any, where: str) -> None:
 
 
 _OUTSIDE = (
-    "a run's YAML is copied into what is shared, so it takes nothing from outside; "
-    "give the value on the command line, as key=$X"
+    "a run's YAML is copied into its checkpoint, so it cannot refer to values outside the file; "
+    "give the value on the command line, like key=$X"
 )
 
 
 class _Resolver:
     def __init__(self, values: Mapping[str, Any], where: str) -> None:
         self._values, self._where = values, where
-        self._left = MOST_CHARACTERS
-        self._open: list[str] = []
+        self._budget = MOST_CHARACTERS
+        self._open: list[str] = []  # references being resolved
         self._levels = 0
 
     def mapping(self) -> dict[str, Any]:
         found = {key: self._value(value) for key, value in self._values.items()}
-        check_no_references(found, self._where)  # also what two values make together
+        check_no_references(found, self._where)  # also a reference that two joined values form
         try:
             check_plain(found)
         except ValueError as e:
@@ -87,20 +88,22 @@ class _Resolver:
     def _text(self, text: str) -> Any:
         if whole := _REFERENCE.fullmatch(text):
             return self._target(whole[1])
-        made = _REFERENCE.sub(lambda found: self._inside(found[1], text), text)
-        self._spend(len(made))
-        return made
+        expanded = _REFERENCE.sub(lambda found: self._target_text(found[1], text), text)
+        self._spend(len(expanded))
+        return expanded
 
-    def _inside(self, name: str, text: str) -> str:
+    def _target_text(self, name: str, text: str) -> str:
         value = self._target(name)
         if isinstance(value, (Mapping, list)):
-            raise InvalidConfig(f"{self._where}: {quote(text)}: {name} is not a single value, so it is not text")
+            raise InvalidConfig(
+                f"{self._where}: {quote(text)}: expected {name} to be a single value, got a list or mapping"
+            )
         self._spend(len(str(value)))
         return str(value)
 
     def _target(self, name: str) -> Any:
         if name in self._open or len(self._open) >= DEEPEST:
-            raise InvalidConfig(f"{self._where}: ${{{name}}} refers to itself, by {' and '.join(self._open[:5])}")
+            raise InvalidConfig(f"{self._where}: ${{{name}}} refers to itself, through {' and '.join(self._open[:5])}")
         found: Any = self._values
         for key in name.split("."):
             if isinstance(found, list) and key.isdecimal() and int(key) < len(found):
@@ -115,6 +118,6 @@ class _Resolver:
         return value
 
     def _spend(self, characters: int) -> None:
-        self._left -= characters
-        if self._left < 0:
+        self._budget -= characters
+        if self._budget < 0:
             raise InvalidConfig(f"{self._where}: references expand to more than {MOST_CHARACTERS:,} characters")

@@ -1,7 +1,7 @@
-"""The one reader of YAML: recipes, studies, a checkpoint's config and options of the command line. No torch.
+"""Read YAML: recipes, studies, the config of a checkpoint and command-line options. Does not import torch.
 
-It reads plain values only: mappings, lists, text, numbers, booleans and null. What a file may cost is bounded: its
-size, its depth, and what its aliases and references expand to.
+Only plain values are accepted: mappings, lists, text, numbers, booleans and null. Size and depth are limited, and so
+is the size after aliases and references are expanded.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ import yaml
 
 from areca.errors import ArecaError, InvalidConfig, quote
 from areca.files.reading import DEEPEST, check_plain, read_regular
-from areca.files.references import resolved_references
+from areca.files.references import resolve_references
 
 LONGEST_YAML = 1 << 20
-"""Bytes of a YAML file, at most."""
+"""Maximum size of a YAML file, in bytes."""
 MOST_NODES = 20_000
-"""Values of a YAML file, at most, each alias counted as all that it stands for."""
-_MOST = f"expected at most {MOST_NODES:,} values in {DEEPEST} levels, aliases written out; got more"
+"""Maximum number of values in a YAML file; an alias counts as all values it expands to."""
+_MOST = f"expected at most {MOST_NODES:,} values and {DEEPEST} levels after expanding aliases, got more"
 _TAG = "tag:yaml.org,2002:"
 _PLAIN = frozenset(_TAG + name for name in ("null", "bool", "int", "float", "str", "seq", "map", "merge"))
 _FLOAT = re.compile(
     r"^(?:[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*|[0-9][0-9_]*(?=[eE]))(?:[eE][-+]?[0-9]+)?"
     r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
 )
-"""As YAML 1.2 has it: ``1e-3`` is a number without a dot, too."""
+"""Floats as in YAML 1.2, where ``1e-3`` is also a number."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -38,7 +38,7 @@ class _Loader(yaml.SafeLoader):
     depth = nodes = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """Compose a node; too deep a one is an error before Python's own limit, and so are too many."""
+        """Compose a node; fail on too many nodes, and on deep nesting before Python's recursion limit."""
         self.depth, self.nodes = self.depth + 1, self.nodes + 1
         if self.depth > DEEPEST or self.nodes > MOST_NODES:
             raise _Refused(_MOST, self.peek_event().start_mark)  # type: ignore[no-untyped-call]
@@ -47,7 +47,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
-        """Construct a value; whatever Python raises for its text names the line."""
+        """Construct a value; errors name its line."""
         if node.tag not in _PLAIN:
             raise _Refused(f"expected a plain value, got the tag {quote(node.tag)}", node.start_mark)
         try:
@@ -60,19 +60,19 @@ class _Loader(yaml.SafeLoader):
         return value
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        """Construct a mapping whose keys are scalars, each there once beside those that ``<<`` merges."""
+        """Construct a mapping; keys must be scalars and unique, except for keys merged by ``<<``."""
         seen = set[tuple[str, str]]()
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if not isinstance(key, yaml.ScalarNode):
-                raise _Refused("expected a key of text, got a list or mapping", key.start_mark)
+                raise _Refused("expected a text key, got a list or mapping", key.start_mark)
             if (name := (key.tag, key.value)) in seen and key.tag != _TAG + "merge":
-                raise _Refused(f"the key {quote(key.value)} is there twice", key.start_mark)
+                raise _Refused(f"the key {quote(key.value)} appears twice", key.start_mark)
             seen.add(name)
         return super().construct_mapping(node, deep)
 
 
 class _Refused(yaml.MarkedYAMLError):
-    """What this reader refuses itself."""
+    """Valid YAML that this reader does not accept."""
 
     def __init__(self, problem: str, mark: yaml.Mark) -> None:
         super().__init__(problem=problem, problem_mark=mark)
@@ -86,15 +86,15 @@ _Loader.add_implicit_resolver(_TAG + "float", _FLOAT, list("-+0123456789."))
 
 
 def parse_yaml(text: str | bytes, where: str, error: type[ArecaError] = InvalidConfig) -> Any:
-    """Return what a YAML text says, as plain values; references as ``${a.b}`` stay as they are written.
+    """Parse YAML text into plain values. References like ``${a.b}`` are left unresolved.
 
     Args:
         text: at most `LONGEST_YAML` bytes of UTF-8.
-        where: the file or option, for the error.
-        error: what is raised.
+        where: the file or option, for the message.
+        error: exception type to raise.
 
     Raises:
-        ArecaError: `error`: it is not YAML of plain values; the message names the line.
+        ArecaError: (as `error`) the text is not YAML with plain values; the message names the line.
     """
     if len(text) > LONGEST_YAML:
         raise error(f"{where}: expected YAML of at most {LONGEST_YAML:,} bytes, got {len(text):,}")
@@ -109,8 +109,8 @@ def parse_yaml(text: str | bytes, where: str, error: type[ArecaError] = InvalidC
         line = f"line {mark.line + 1}: " if mark else ""
         raise error(f"{where}: {line}{e.problem or e.context}") from None
     except UnicodeDecodeError as e:
-        raise error(f"{where}: expected text in UTF-8, byte {e.start} is not") from None
-    except yaml.YAMLError as e:  # characters that YAML does not allow
+        raise error(f"{where}: expected UTF-8 text, byte {e.start} is invalid") from None
+    except yaml.YAMLError as e:  # for example, characters that YAML does not allow
         raise error(f"{where}: {' '.join(str(e).split())[:200]}") from None
     except ValueError as e:
         raise error(f"{where}: {e}") from None
@@ -118,15 +118,15 @@ def parse_yaml(text: str | bytes, where: str, error: type[ArecaError] = InvalidC
 
 
 def _check_expansion(root: yaml.Node | None) -> None:
-    """Refuse what aliases may do: a value inside itself, more than `MOST_NODES` values or `DEEPEST` levels in all."""
-    measured: dict[int, tuple[int, int]] = {}
+    """Reject aliases that form a cycle, or expand to more than `MOST_NODES` values or `DEEPEST` levels."""
+    measured: dict[int, tuple[int, int]] = {}  # size and depth of each node
     begun = set[int]()
 
     def measure(node: yaml.Node) -> tuple[int, int]:
-        if id(node) in measured:  # an alias of what stands further up
+        if id(node) in measured:  # an alias of an earlier node
             return measured[id(node)]
         if id(node) in begun:
-            raise _Refused("an alias stands for a value that it is part of", node.start_mark)
+            raise _Refused("an alias refers to a value that contains it", node.start_mark)
         begun.add(id(node))
         inner = [measure(child) for child in _children(node)]
         size, levels = 1 + sum(n for n, _ in inner), 1 + max((n for _, n in inner), default=0)
@@ -146,55 +146,65 @@ def _children(node: yaml.Node) -> list[yaml.Node]:
 
 
 def read_yaml(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Return what a recipe or a study says, with ``key=value`` pairs over it; its references are resolved.
+    """Read a recipe or a study, apply ``key=value`` overrides, and resolve its references.
+
+    Args:
+        path: the YAML file.
+        overrides: ``key=value`` pairs that override values of the file.
 
     Raises:
-        InvalidConfig: no such file, no mapping of plain values in it, a pair that is none, or a reference to something
-            else than a value of the same file.
+        InvalidConfig: the file does not exist or is not a mapping of plain values, a pair is not ``key=value``, or a
+            reference has no target in the file.
     """
-    written = _mapping(parse_yaml(_content(path), str(path)), str(path))
-    return resolved_references(_merged(written, read_pairs(overrides)), str(path))
+    values = _require_mapping(parse_yaml(_read_file(path), str(path)), str(path))
+    return resolve_references(_merge(values, read_pairs(overrides)), str(path))
 
 
-def _content(path: Path) -> bytes:
+def _read_file(path: Path) -> bytes:
     try:
         return read_regular(path, most=LONGEST_YAML, links=True, error=InvalidConfig)
     except FileNotFoundError:
         raise InvalidConfig(f"{path}: no such file") from None
 
 
-def _mapping(value: Any, where: str) -> dict[str, Any]:
+def _require_mapping(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise InvalidConfig(f"{where}: expected a mapping like 'tokenizer: {{name: ...}}', got another YAML value")
     return {str(key): inner for key, inner in value.items()}
 
 
-def _merged(written: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `over` laid over `written`: mappings key by key, all else replaced."""
-    result = dict(written)
-    for key, value in over.items():
+def _merge(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `values` with `overrides` applied: mappings are merged key by key, other values are replaced."""
+    result = dict(values)
+    for key, value in overrides.items():
         old = result.get(key)
-        result[key] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        result[key] = _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return result
 
 
 def read_pairs(pairs: Sequence[str], *, what: str = "override", example: str = "training.steps=100") -> dict[str, Any]:
-    """Return ``key=value`` pairs as one mapping; keys are dotted for inner ones, values are YAML, the last one wins.
+    """Parse ``key=value`` pairs into a nested mapping.
+
+    Keys may be dotted, values are YAML, and a later pair overrides an earlier one.
 
     Args:
-        pairs: as the command line gives them.
-        what: what a pair is called in errors.
-        example: one to show.
+        pairs: pairs from the command line.
+        what: name of a pair in messages.
+        example: an example pair for messages.
 
     Raises:
-        InvalidConfig: a pair that is none, or a value that is not plain YAML.
+        InvalidConfig: a pair is not ``key=value``, or its value is not plain YAML.
+
+    Example:
+        >>> read_pairs(["training.steps=100", "seed=1"])
+        {'training': {'steps': 100}, 'seed': 1}
     """
     found: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
         names = key.split(".")
         if not equals or not all(names) or len(names) > DEEPEST:
-            raise InvalidConfig(f"{what} {quote(pair)}: expected key=value, as {example}")
+            raise InvalidConfig(f"{what} {quote(pair)}: expected key=value, like {example}")
         inner = found
         for name in names[:-1]:
             if not isinstance(inner.get(name), dict):

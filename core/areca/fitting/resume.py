@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from areca.files.writing import replacing
+from areca.files.writing import replace_file
 from areca.fitting.interrupt import deferred
 from areca.fitting.unfinished import intact, new_state, newest_state, seal_files, seal_of
 from areca.interfaces import Job
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
     """Write a safetensors file atomically: it is there complete, or as it was."""
-    with replacing(path) as draft:
+    with replace_file(path) as draft:
         save_file({k: v.contiguous() for k, v in tensors.items()}, draft, metadata)
 
 

@@ -11,7 +11,7 @@ from os.path import relpath
 from pathlib import Path
 
 from areca.errors import ArecaWarning
-from areca.files.writing import creating, remove, remove_drafts, replacing, write_json
+from areca.files.writing import create_folder, remove, remove_drafts, replace_file, write_json
 from areca.options import file_hash
 
 SEAL = "seal.json"
@@ -84,7 +84,7 @@ def sealing(path: Path, seal: Path | None = None) -> Iterator[Path]:
     Raises:
         StorageError: the disk refuses.
     """
-    with replacing(path) as draft:
+    with replace_file(path) as draft:
         yield draft
     seal_files(seal or seal_of(path), [path])
 
@@ -98,7 +98,7 @@ def new_state(folder: Path, step: int) -> Iterator[Path]:
     Raises:
         StorageError: the disk refuses.
     """
-    with creating(folder / f"state-{step}", replace=True) as draft:
+    with create_folder(folder / f"state-{step}", replace=True) as draft:
         yield draft
         seal_files(draft / SEAL, _content(draft))
     for _, path in _states(folder)[:-STATES]:

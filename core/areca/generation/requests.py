@@ -10,14 +10,14 @@ from typing import Any
 from areca import audio as sound
 from areca.errors import InvalidAudio, InvalidConfig, MissingDependency, quote
 from areca.languages import language_code
-from areca.sound.arrays import audio_of, is_recording
+from areca.sound.arrays import is_recording, to_audio
 from areca.sound.hearing import require_audible
-from areca.sound.spooling import seekable
+from areca.sound.spooling import open_seekable
 from areca.tasks import Task
 from areca.types import Audio, Codes
 
 Sound = str | Path | Audio | tuple[Any, int]
-"""A recording: its path, an `Audio`, or ``(array, rate)`` (see `areca.sound.arrays.audio_of`)."""
+"""A recording: its path, an `Audio`, or ``(array, rate)`` (see `areca.sound.arrays.to_audio`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +92,11 @@ def _read(item: Sound, name: str) -> Audio:
         return _read_file(item)
     if not is_recording(item):
         raise InvalidAudio(f"{name}: expected a path, an Audio or (array, rate), got {quote(item)}")
-    return _short(item if isinstance(item, Audio) else audio_of(item, name))
+    return _short(item if isinstance(item, Audio) else to_audio(item, name))
 
 
 def _read_file(item: str | Path) -> Audio:
-    with seekable(item) as path:
+    with open_seekable(item) as path:
         try:
             found = sound.read(path)
         except (InvalidAudio, MissingDependency) as error:

@@ -1,4 +1,4 @@
-"""Low-rank adapters through peft: put into a model, and merged into plain weights when it is saved."""
+"""Add low-rank adapters (peft) to a model, and merge them into its weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ ALPHA = 32
 
 
 def add_adapters(model: Any, seed: int) -> None:
-    """Put LoRA (arXiv 2106.09685) beside every linear layer but the head, and freeze everything else.
+    """Add LoRA adapters (arXiv 2106.09685) to every linear layer except the head, and freeze all other parameters.
+
+    Args:
+        model: a transformers causal LM; changed in place.
+        seed: seed of the adapters' initial weights.
 
     Raises:
         MissingDependency: peft is not installed.
@@ -22,16 +26,16 @@ def add_adapters(model: Any, seed: int) -> None:
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as e:
-        raise MissingDependency("lm.train: lora needs peft; pip install 'areca[lora]'") from e
+        raise MissingDependency("lm.train: lora needs peft: pip install 'areca[lora]'") from e
     config = LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules="all-linear", task_type="CAUSAL_LM")
-    with torch.random.fork_rng(devices=[]):  # peft draws from the global state
+    with torch.random.fork_rng(devices=[]):  # peft draws from the global generator
         torch.manual_seed(seed)
         inject_adapter_in_model(config, model)
 
 
 @torch.no_grad()
-def merged_state(model: Any) -> dict[str, Tensor]:
-    """Return the state dict that `model` has with its adapters, if any, merged; the model stays as it is."""
+def merge_adapters(model: Any) -> dict[str, Tensor]:
+    """Return the state dict of `model` with its adapters, if any, merged into the weights; `model` is unchanged."""
     deltas = {
         f"{name}.base_layer.weight": module.get_delta_weight(adapter)
         for name, module in model.named_modules()

@@ -1,4 +1,4 @@
-"""The joint vocabulary as a plain Hugging Face tokenizer, for programs that do not know areca."""
+"""Export the joint vocabulary as a plain Hugging Face tokenizer, for programs without areca."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ from areca.lm.vocabulary import Control, Vocabulary
 
 
 def token_names(vocabulary: Vocabulary, first: int) -> list[str]:
-    """Return how the exported tokenizer spells the ids from `first` on, `first` being its first free one.
+    """Return the token names of the ids from `first` on in the exported tokenizer.
 
-    Text rows without a token come first (some models have more rows than their tokenizer), then the controls as
-    ``<|begin_audio|>``, then audio as ``<|speech/0:17|>``.
+    In order: text rows without a token (some models have more rows than their tokenizer has tokens), controls like
+    ``<|begin_audio|>``, and audio like ``<|speech/0:17|>``.
+
+    Args:
+        vocabulary: the joint vocabulary.
+        first: number of tokens of the text tokenizer.
     """
     names = [f"<|text:{i}|>" for i in range(first, vocabulary.text_size)]
     names += [f"<|{control.name.lower()}|>" for control in Control]
@@ -25,10 +29,15 @@ def token_names(vocabulary: Vocabulary, first: int) -> list[str]:
 
 
 def write_tokenizer(text: TextTokenizer, vocabulary: Vocabulary, directory: Path) -> None:
-    """Write a tokenizer with one token an id of the joint vocabulary; ``AutoTokenizer`` reads it.
+    """Write a tokenizer with one token per id of the joint vocabulary, for ``AutoTokenizer``.
+
+    Args:
+        text: the text tokenizer of the LM.
+        vocabulary: the joint vocabulary.
+        directory: existing folder for the files.
 
     Raises:
-        IncompatibleParts: the text tokenizer spells one of its own tokens like one of ours.
+        IncompatibleParts: the text tokenizer already has a token with the name of a control or a code.
     """
     with TemporaryDirectory() as folder:
         text.write(Path(folder))
@@ -38,7 +47,9 @@ def write_tokenizer(text: TextTokenizer, vocabulary: Vocabulary, directory: Path
     if tokenizer.convert_tokens_to_ids(names) != list(range(text.size, vocabulary.size)):
         known = text.backend.get_vocab()
         clash = next((name for name in names if name in known), names[0])
-        raise IncompatibleParts(f"the text tokenizer has a token {clash!r} already: was its LM extended before?")
+        raise IncompatibleParts(
+            f"the text tokenizer already has a token {clash!r}: choose a backbone that was not extended before"
+        )
     tokenizer.pad_token = f"<|{Control.PAD.name.lower()}|>"
     tokenizer.eos_token = f"<|{Control.END_SEQUENCE.name.lower()}|>"
     tokenizer.save_pretrained(directory)

@@ -1,4 +1,4 @@
-"""The output head of a causal LM, at chosen positions and rows alone, with whatever scale or cap its family adds."""
+"""The output head of a causal LM at selected positions and rows, with the scale or cap of the model family."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from areca.errors import IncompatibleParts
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The head as a function of the last hidden state.
+    """The output head, a function from the last hidden state to logits.
 
     Args:
-        linear: the model's output embedding, a matrix with or without a bias.
-        scale: what logits are multiplied by (Cohere, Granite, Falcon-H1; elsewhere 1).
-        cap: bound of the hyperbolic tangent that squashes them (Gemma 2, arXiv 2408.00118, section 2), or None.
+        linear: the model's output embedding, with or without a bias.
+        scale: factor of the logits (Cohere, Granite, Falcon-H1; 1 for other families).
+        cap: soft cap of the logits, ``cap * tanh(logits / cap)`` (Gemma 2, arXiv 2408.00118, section 2); None: no cap.
     """
 
     linear: torch.nn.Linear
@@ -28,7 +28,7 @@ class Head:
 
     @classmethod
     def of(cls, model: Any) -> Head:
-        """Find a transformers model's head; `check` tells whether it was understood.
+        """Build the head of a transformers model. Call `check` to verify the result.
 
         Raises:
             IncompatibleParts: the model has no output embedding.
@@ -42,18 +42,18 @@ class Head:
         return cls(linear, float(scale), getattr(config, "final_logit_softcapping", None))
 
     def logits(self, hidden: Tensor, rows: range | None = None) -> Tensor:
-        """Return the model's logits.
+        """Compute the logits of all ids, or of a range of ids.
 
         Args:
             hidden: last hidden states ``[..., H]``.
-            rows: ids ``[start, stop)`` whose logits are wanted; None: all.
+            rows: the ids, as a range; None: all ids.
 
         Returns:
-            ``[..., len(rows)]``, in the dtype of `hidden`.
+            logits ``[..., len(rows)]``, in the dtype of `hidden`.
         """
-        kept = slice(None) if rows is None else slice(rows.start, rows.stop)
+        selected = slice(None) if rows is None else slice(rows.start, rows.stop)
         bias: Tensor | None = self.linear.bias
-        logits = F.linear(hidden, self.linear.weight[kept], None if bias is None else bias[kept])
+        logits = F.linear(hidden, self.linear.weight[selected], None if bias is None else bias[selected])
         if self.scale != 1.0:
             logits = logits * self.scale
         if self.cap is not None:
@@ -62,10 +62,10 @@ class Head:
 
     @torch.no_grad()
     def check(self, model: Any) -> None:
-        """Compare `logits` with what the model itself computes.
+        """Compare `logits` with the logits of the model itself.
 
         Raises:
-            IncompatibleParts: they differ: the family's head does something this module does not know.
+            IncompatibleParts: they differ, because the head has an operation that this class does not support.
         """
         device = model.get_input_embeddings().weight.device
         training, ids = model.training, torch.arange(2, device=device)[None]
@@ -75,7 +75,10 @@ class Head:
             expected = model(input_ids=ids, use_cache=False).logits
         finally:
             model.train(training)
-        mine = self.logits(hidden)
-        if mine.shape != expected.shape or not torch.allclose(mine, expected, rtol=1e-2, atol=1e-3):
+        computed = self.logits(hidden)
+        if computed.shape != expected.shape or not torch.allclose(computed, expected, rtol=1e-2, atol=1e-3):
             family = model.config.model_type
-            raise IncompatibleParts(f"the output head of {family!r} is more than a matrix, a scale and a cap")
+            raise IncompatibleParts(
+                f"the output head of {family!r} is not supported: expected a matrix, a scale and a cap; choose another "
+                "backbone"
+            )

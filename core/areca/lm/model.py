@@ -19,11 +19,11 @@ from areca.files.reading import read_json
 from areca.files.writing import write_json
 from areca.hub.loading import load_pretrained
 from areca.interfaces import Backbone
-from areca.lm.adapters import add_adapters, merged_state
+from areca.lm.adapters import add_adapters, merge_adapters
 from areca.lm.export import write_tokenizer
 from areca.lm.heads import Head
 from areca.lm.patterns import CodeLayout
-from areca.lm.rows import Init, extend_rows, open_new_rows, row_parameters, train_new_rows_alone
+from areca.lm.rows import Init, extend_rows, row_parameters, train_only_new_rows, unfreeze_new_rows
 from areca.lm.text import TextTokenizer
 from areca.lm.vocabulary import Control, Vocabulary
 from areca.specs import Stream
@@ -36,11 +36,11 @@ _LAYOUT = "vocabulary.json"
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """An example as ids.
+    """A training example as ids.
 
     Args:
-        ids: int64 ``[N]``.
-        target: bool ``[N]``, the positions that the loss counts: the answer with its controls.
+        ids: int64 ``[N]``, the prompt and the answer.
+        target: bool ``[N]``, true at the positions in the loss: the answer with its controls.
         prompt_length: number of ids before the answer.
     """
 
@@ -51,15 +51,15 @@ class Encoded:
 
 @dataclass(frozen=True)
 class SpeechLM:
-    """A causal LM over the joint vocabulary; `extend` makes one from a text LM, `load` reads one back.
+    """A causal LM over the joint vocabulary. `extend` creates one from a text LM, `load` reads one from files.
 
     Args:
-        model: the transformers ``PreTrainedModel``, with a row for each id.
-        text_tokenizer: the text LM's own tokenizer.
-        vocabulary: what each id means.
-        reads: the audio that a prompt may hold.
-        writes: the audio that an answer may hold; another role than `reads`, or the same.
-        train: what is trained.
+        model: the transformers ``PreTrainedModel``, with one row per id.
+        text_tokenizer: the tokenizer of the text LM.
+        vocabulary: the layout of ids.
+        reads: layout of the audio in prompts.
+        writes: layout of the audio in answers; it may have another role than `reads`.
+        train: the parameters to train, see `extend`.
     """
 
     model: Any
@@ -82,26 +82,27 @@ class SpeechLM:
         train: Train = "all",
         seed: int = 0,
     ) -> SpeechLM:
-        """Append controls and audio to a text LM. Its model is changed in place; its text logits are not.
+        """Extend a text LM with controls and audio. The model is changed in place; its text logits are unchanged.
 
         Args:
             backbone: the text LM.
-            roles: the streams of each tokenizer, by its role in the run.
+            roles: the streams of each tokenizer, by role in the run.
             reads: role of the audio in prompts.
             writes: role of the audio in answers.
-            pattern: how several streams become one sequence, see `areca.run.orders`.
-            init: how new rows start, see `areca.lm.rows.extend_rows`.
-            train: ``all`` parameters, the new rows of the ``embeddings`` alone, or ``lora`` adapters and those rows.
-            seed: of everything random in here.
+            pattern: order of several streams in one sequence, see `areca.run.orders`.
+            init: initial value of the new rows, see `areca.lm.rows.extend_rows`.
+            train: ``all`` parameters, only the new rows of the ``embeddings``, or ``lora`` adapters and the new rows.
+            seed: seed of the new rows and adapters.
 
         Raises:
-            InvalidConfig: a role or pattern that does not exist.
-            IncompatibleParts: streams that the pattern cannot join, or a model whose head is not understood.
-            MissingDependency: ``lora`` without peft.
+            InvalidConfig: a role or the pattern does not exist.
+            IncompatibleParts: the pattern cannot combine the streams, or the head of the model is not supported.
+            MissingDependency: `train` is ``lora`` and peft is not installed.
         """
         if unknown := {reads, writes} - set(roles):
             raise InvalidConfig(
-                f"lm reads {reads!r} and writes {writes!r}: no role {sorted(unknown)} in {sorted(roles)}"
+                f"lm reads {reads!r} and writes {writes!r}: unknown role {sorted(unknown)}, "
+                f"expected one of {sorted(roles)}"
             )
         text, model = TextTokenizer.of(backbone.tokenizer), backbone.model
         text_size = max(int(model.get_input_embeddings().weight.shape[0]), text.size)
@@ -109,25 +110,29 @@ class SpeechLM:
         layouts = {role: CodeLayout(vocabulary, role, roles[role], pattern) for role in (reads, writes)}
         Head.of(model).check(model)
         first = extend_rows(model, vocabulary.size, init=init, seed=seed)
-        choose_trained(model, first, train, seed)
-        _say_how_to_end(model, vocabulary)
+        freeze_untrained(model, first, train, seed)
+        _set_generation_ids(model, vocabulary)
         return cls(model, text, vocabulary, layouts[reads], layouts[writes], train)
 
     @property
     def head(self) -> Head:
-        """The output head; ``head.logits(hidden, rows)`` gives some rows alone."""
+        """The output head; ``head.logits(hidden, rows)`` computes only some rows."""
         return Head.of(self.model)
 
     @property
     def context(self) -> int:
-        """Longest sequence, in ids, that the model's positions allow."""
+        """Maximum sequence length of the model, in ids."""
         return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 2**31)
 
     def segment_ids(self, segments: Sequence[Segment], layout: CodeLayout) -> list[int]:
-        """Return the ids of segments, each with the controls that close or enclose it.
+        """Encode segments as ids, with the controls that end or enclose each segment.
+
+        Args:
+            segments: text and audio, in order.
+            layout: layout of the audio.
 
         Raises:
-            InvalidCodes: codes that are not of `layout`.
+            InvalidCodes: the codes do not belong to `layout`.
         """
         control, ids = self.vocabulary.control, list[int]()
         for segment in segments:
@@ -139,23 +144,27 @@ class SpeechLM:
         return ids
 
     def prompt_ids(self, task: Task, values: Values) -> list[int]:
-        """Return the ids that ask for a task's outputs; `values` needs its inputs and languages alone.
+        """Encode the prompt of a task.
+
+        Args:
+            task: the task.
+            values: its inputs and languages; outputs are not needed.
 
         Raises:
-            InvalidConfig, InvalidCodes: a value is missing or does not fit.
+            InvalidConfig, InvalidCodes: a value is missing or has the wrong type.
         """
         return self.segment_ids(task.prompt(values), self.reads)
 
     def encode(self, task: Task, values: Values, written: Values | None = None) -> Encoded:
-        """Return a training example.
+        """Encode a training example.
 
         Args:
-            task: what is asked.
-            values: the example's fields; audio as codes of the role that is read.
-            written: where `reads` and `writes` are not the same role, the fields with audio as codes of the latter.
+            task: the task.
+            values: the fields of the example, with audio as codes of the role that the LM reads.
+            written: the fields with audio as codes of the role that the LM writes; None: the roles are the same.
 
         Raises:
-            InvalidConfig, InvalidCodes: a value is missing or does not fit.
+            InvalidConfig, InvalidCodes: a value is missing or has the wrong type.
         """
         prompt = self.prompt_ids(task, values)
         answer = self.segment_ids(task.target(values if written is None else written), self.writes)
@@ -170,16 +179,20 @@ class SpeechLM:
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
     ) -> tuple[Tensor, int]:
-        """Return the cross entropy of the targets, summed, and their number; the head runs at those alone.
+        """Compute the summed cross entropy of the target positions; the head runs only at these positions.
 
-        Padding on the right needs no mask: causal attention never looks there. Sequences are packed into a row by
-        giving `position_ids` that start again at 0 with each, and no mask.
+        Padding on the right needs no mask, because causal attention never reads it. To pack several sequences into one
+        row, give `position_ids` that restart at 0 with each sequence, and no mask.
 
         Args:
             ids: int64 ``[B, N]``.
-            target: bool ``[B, N]``, positions that are predicted (each from the one before it); never a first one.
+            target: bool ``[B, N]``, the positions to predict, each from the previous position; never the first of a
+                sequence.
             attention_mask: int or bool ``[B, N]``, 0 at padding on the left.
             position_ids: int64 ``[B, N]``; None: 0 to N - 1.
+
+        Returns:
+            the summed loss, a float32 scalar, and the number of target positions.
         """
         states = self.model.base_model(
             input_ids=ids, attention_mask=attention_mask, position_ids=position_ids, use_cache=False
@@ -190,27 +203,28 @@ class SpeechLM:
         return F.cross_entropy(logits, ids.flatten()[positions], reduction="sum"), len(positions)
 
     def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
-        """Return what an optimizer is to train: matrices with decay, all else without.
+        """Return the parameter groups for an optimizer: matrices with weight decay, other parameters without.
 
-        Without it are also the tables of which only the new rows are trained: it would shrink their text rows.
+        If only the new rows of the embeddings are trained, decay would change the text rows, so there is none.
         """
-        partly = set() if self.train == "all" else {id(table) for table in row_parameters(self.model)}
+        partial = set() if self.train == "all" else {id(table) for table in row_parameters(self.model)}
         trained = [p for p in self.model.parameters() if p.requires_grad]
-        decayed = [p for p in trained if p.ndim > 1 and id(p) not in partly]
-        others = [p for p in trained if p.ndim < 2 or id(p) in partly]
+        decayed = [p for p in trained if p.ndim > 1 and id(p) not in partial]
+        others = [p for p in trained if p.ndim < 2 or id(p) in partial]
         groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
         return [group for group in groups if group["params"]]
 
     def save(self, directory: Path) -> None:
-        """Write a Hugging Face directory that needs no areca, with the layout and the text tokenizer beside it.
+        """Write the LM as a Hugging Face directory, plus the layout and the text tokenizer for `load`.
 
-        ``AutoModelForCausalLM`` and ``AutoTokenizer`` read it; adapters are merged. `directory` may exist.
+        ``AutoModelForCausalLM`` and ``AutoTokenizer`` read the directory without areca. Adapters are merged into the
+        weights. `directory` may exist.
 
         Raises:
-            IncompatibleParts: the text tokenizer has tokens spelled like ours.
+            IncompatibleParts: the text tokenizer already has a token with the name of a control or a code.
         """
-        with _quiet():
-            self.model.save_pretrained(directory, state_dict=merged_state(self.model))
+        with _hide_progress_bars():
+            self.model.save_pretrained(directory, state_dict=merge_adapters(self.model))
         write_tokenizer(self.text_tokenizer, self.vocabulary, directory)
         self.text_tokenizer.write(directory / _TEXT_TOKENIZER)
         layout = {"reads": self.reads.to_json(), "writes": self.writes.to_json(), **self.vocabulary.to_json()}
@@ -218,55 +232,65 @@ class SpeechLM:
 
     @classmethod
     def load(cls, directory: Path, device: torch.device | str = "cpu") -> SpeechLM:
-        """Read what `save` wrote, in the dtype it was saved in.
+        """Load an LM that `save` wrote, in the dtype in which it was saved.
+
+        Args:
+            directory: the folder.
+            device: device of the model.
 
         Raises:
-            InvalidArtifact: a file is missing, or the text tokenizer or the model is not the layout's.
+            InvalidArtifact: a file is missing or damaged, or the text tokenizer or the model does not match the layout.
         """
         layout = _read_layout(directory / _LAYOUT)
         vocabulary = Vocabulary.from_json(layout)
         text = TextTokenizer.read(directory / _TEXT_TOKENIZER)
         if text.hash != vocabulary.text_hash:
             raise InvalidArtifact(
-                f"{directory}: the vocabulary was laid out for text tokenizer {quote(vocabulary.text_hash)}, "
-                f"but the one in {_TEXT_TOKENIZER} is {text.hash}"
+                f"{directory}: the vocabulary expects the text tokenizer {quote(vocabulary.text_hash)}, "
+                f"but {_TEXT_TOKENIZER} contains {text.hash}"
             )
-        if text.size > vocabulary.text_size:  # what a user writes would become a control or audio
+        if text.size > vocabulary.text_size:  # otherwise a user's text could become a control or audio
             raise InvalidArtifact(
-                f"{directory}: the text tokenizer has ids up to {text.size - 1}, the vocabulary's text ends at "
-                f"{vocabulary.text_size - 1}"
+                f"{directory}: the text tokenizer has ids up to {text.size - 1}, but the text ids of the vocabulary "
+                f"end at {vocabulary.text_size - 1}"
             )
         reads, writes = (CodeLayout.from_json(vocabulary, layout.get(name)) for name in ("reads", "writes"))
         model = load_pretrained(AutoModelForCausalLM, directory, own=True, error=InvalidArtifact)
         model.to(torch.device(device))
         rows = int(model.get_input_embeddings().weight.shape[0])
         if rows != vocabulary.size:
-            raise InvalidArtifact(f"{directory}: the vocabulary has {vocabulary.size} ids, the model {rows} rows")
+            raise InvalidArtifact(f"{directory}: the vocabulary has {vocabulary.size} ids, but the model {rows} rows")
         return cls(model, text, vocabulary, reads, writes)
 
 
-def choose_trained(model: Any, first: int, train: Train, seed: int) -> None:
-    """Freeze what is not trained of an extended `model` whose new rows start at `first`, and put adapters in for lora.
+def freeze_untrained(model: Any, first: int, train: Train, seed: int) -> None:
+    """Freeze the parameters of an extended model that are not trained; add adapters for ``lora``.
+
+    Args:
+        model: a transformers causal LM with new rows; changed in place.
+        first: index of the first new row.
+        train: the parameters to train, see `SpeechLM.extend`.
+        seed: seed of the adapters.
 
     Raises:
-        MissingDependency: ``lora`` without peft.
+        MissingDependency: `train` is ``lora`` and peft is not installed.
     """
     if train == "lora":
         add_adapters(model, seed)
-        open_new_rows(model, first)
+        unfreeze_new_rows(model, first)
     elif train == "embeddings":
-        train_new_rows_alone(model, first)
+        train_only_new_rows(model, first)
 
 
-def _say_how_to_end(model: Any, vocabulary: Vocabulary) -> None:
-    if model.generation_config is not None:  # for `model.generate` of those who load it without areca
+def _set_generation_ids(model: Any, vocabulary: Vocabulary) -> None:
+    if model.generation_config is not None:  # for `model.generate` in programs without areca
         model.generation_config.eos_token_id = vocabulary.control(Control.END_SEQUENCE)
         model.generation_config.pad_token_id = vocabulary.control(Control.PAD)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the library's progress bars off the screen: the one who calls shows progress."""
+def _hide_progress_bars() -> Iterator[None]:
+    """Hide the progress bars of transformers; callers show their own progress."""
     shown = is_progress_bar_enabled()
     disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
@@ -280,4 +304,4 @@ def _read_layout(path: Path) -> dict[str, Any]:
     try:
         return read_json(path)
     except FileNotFoundError:
-        raise InvalidArtifact(f"{path}: is missing") from None
+        raise InvalidArtifact(f"{path}: no such file") from None

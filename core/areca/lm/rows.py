@@ -1,4 +1,4 @@
-"""New rows of an LM's embedding and output: how they start, and how they alone are trained."""
+"""Add rows to the embedding and output of an LM, initialise them, and train only these rows."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ Init = Literal["zero", "normal", "mean"]
 
 @torch.no_grad()
 def extend_rows(model: Any, rows: int, *, init: Init, seed: int) -> int:
-    """Give the embedding, and the output whether tied to it or not, `rows` rows; those there keep their values.
+    """Extend the embedding and the output, tied or not, to `rows` rows; existing rows keep their values.
 
     Args:
         model: a transformers causal LM; changed in place.
-        rows: rows wanted, at least as many as there are.
-        init: new rows are ``zero`` (AudioPaLM, section 3.1), ``normal`` with the mean 0 and the deviation of the
-            text rows, or the ``mean`` of the text rows.
-        seed: of the normal distribution.
+        rows: new number of rows, at least the current one.
+        init: initial value of the new rows: ``zero`` (AudioPaLM, section 3.1), ``normal`` with mean 0 and the standard
+            deviation of the text rows, or the ``mean`` of the text rows.
+        seed: seed of the normal distribution.
 
     Returns:
-        the first new row.
+        index of the first new row.
     """
     first = int(model.get_input_embeddings().weight.shape[0])
-    with torch.random.fork_rng(devices=[]):  # the library fills the new rows from the global state first
+    with torch.random.fork_rng(devices=[]):  # transformers first draws the new rows from the global generator
         model.resize_token_embeddings(rows, mean_resizing=False)
     generator = torch.Generator().manual_seed(seed)
     for table in row_parameters(model):
-        table[first:] = _start(table[:first], rows - first, init, generator)
+        table[first:] = _initial_rows(table[:first], rows - first, init, generator)
     return first
 
 
 def row_parameters(model: Any) -> list[torch.nn.Parameter]:
-    """Return the parameters with one row an id: embedding, and output and its bias where they are not the same."""
+    """Return the parameters with one row per id: the embedding, and the output and its bias if they are not tied."""
     output = model.get_output_embeddings()
     tables = [model.get_input_embeddings().weight, output.weight, output.bias]
     return list({id(table): table for table in tables if table is not None}.values())
 
 
-def _start(text: Tensor, count: int, init: Init, generator: torch.Generator) -> Tensor:
+def _initial_rows(text: Tensor, count: int, init: Init, generator: torch.Generator) -> Tensor:
     shape = (count, *text.shape[1:])
     if init == "mean":
         return text.float().mean(0).to(text.dtype).expand(shape)
@@ -50,23 +50,23 @@ def _start(text: Tensor, count: int, init: Init, generator: torch.Generator) -> 
     return text.new_zeros(shape)
 
 
-def train_new_rows_alone(model: Any, first: int) -> None:
-    """Freeze everything but the rows from `first` on.
+def train_only_new_rows(model: Any, first: int) -> None:
+    """Freeze all parameters except the rows from `first` on.
 
-    The tables stay whole, so the gradient of their text rows is set to zero. Decay would still shrink those rows:
-    `areca.lm.model.SpeechLM.parameter_groups` exempts them.
+    Text rows and new rows share one parameter, so the gradient of the text rows is set to zero. Weight decay would
+    still change them; `areca.lm.model.SpeechLM.parameter_groups` therefore exempts these parameters.
     """
     model.requires_grad_(False)
-    open_new_rows(model, first)
+    unfreeze_new_rows(model, first)
 
 
-def open_new_rows(model: Any, first: int) -> None:
-    """Let the rows from `first` on be trained, whatever else is."""
+def unfreeze_new_rows(model: Any, first: int) -> None:
+    """Make the rows from `first` on trainable; the text rows before them get no gradient."""
 
-    def forget_text(table: Tensor) -> None:
+    def zero_text_gradient(table: Tensor) -> None:
         if table.grad is not None:
             table.grad[:first] = 0
 
     for table in row_parameters(model):
         table.requires_grad_(True)
-        table.register_post_accumulate_grad_hook(forget_text)  # type: ignore[no-untyped-call]
+        table.register_post_accumulate_grad_hook(zero_text_gradient)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""The joint vocabulary: text, then controls, then audio streams, one id a position (AudioPaLM, section 3.1)."""
+"""The joint vocabulary of an LM: ids of text, then controls, then audio streams (AudioPaLM, section 3.1)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STREAM = re.compile(rf"{ROLE.pattern}/(0|[1-9][0-9]*)")
 
 
 class Control(enum.Enum):
-    """Ids that are neither text nor audio, in the order in which they lie behind the text."""
+    """Control tokens; their ids follow the text ids in this order."""
 
     PAD = 0
     BEGIN_AUDIO = 1
@@ -30,15 +30,16 @@ class Control(enum.Enum):
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Which ids mean what: text ``[0, text_size)``, the five controls, then each stream in order.
+    """The layout of ids: text ``[0, text_size)``, the five controls, then each stream in order.
 
     Args:
-        text_size: rows of the text LM's embedding, or the size of its tokenizer where that is more.
+        text_size: rows of the text LM's embedding, or the size of its tokenizer if that is larger.
         text_hash: sha256 of the text tokenizer's files, see `areca.lm.text.TextTokenizer`.
-        streams: ``(name, size)`` of each stream, named ``role/k``.
+        streams: ``(name, size)`` of each stream; names have the form ``role/k``.
 
     Raises:
-        InvalidConfig: a stream is named twice or not as ``role/k``, or a size is not positive.
+        InvalidConfig: two streams have the same name, a name does not have the form ``role/k``, or a size is not
+            positive.
     """
 
     text_size: int
@@ -47,22 +48,27 @@ class Vocabulary:
 
     def __post_init__(self) -> None:
         counts = Counter(name for name, _ in self.streams)
-        if twice := sorted(name for name, count in counts.items() if count > 1):
+        if repeated := sorted(name for name, count in counts.items() if count > 1):
             raise InvalidConfig(
-                f"streams {quote(twice)} are in the vocabulary already; give the new tokenizer another role"
+                f"streams {quote(repeated)} are already in the vocabulary: give the new tokenizer another role"
             )
         for name, size in (("text", self.text_size), *self.streams):
             if name != "text" and not _STREAM.fullmatch(name):
-                raise InvalidConfig(f"stream {quote(name)}: expected 'role/k' as 'speech/0', the role an identifier")
+                raise InvalidConfig(f"stream {quote(name)}: expected 'role/k', like 'speech/0', with an identifier")
             if size < 1:
                 raise InvalidConfig(f"{name[:80]}: expected at least one id, got {quote(size)}")
 
     @classmethod
     def make(cls, text_size: int, text_hash: str, roles: Mapping[str, tuple[Stream, ...]]) -> Vocabulary:
-        """Lay out a new vocabulary: roles sorted by name, the streams of each in order.
+        """Create a vocabulary with roles sorted by name and the streams of each role in order.
+
+        Args:
+            text_size: as for the class.
+            text_hash: as for the class.
+            roles: the streams of each tokenizer, by role.
 
         Raises:
-            InvalidConfig: a role that is not an identifier.
+            InvalidConfig: a role is not an identifier.
         """
         vocabulary = cls(text_size, text_hash, ())
         for role in sorted(roles):
@@ -70,10 +76,10 @@ class Vocabulary:
         return vocabulary
 
     def extend(self, role: str, streams: tuple[Stream, ...]) -> Vocabulary:
-        """Append the streams of one more role; no id that was there changes its meaning.
+        """Return a vocabulary with the streams of another role appended; existing ids keep their meaning.
 
         Raises:
-            InvalidConfig: the role is there already, or is not an identifier.
+            InvalidConfig: the role already exists, or is not an identifier.
         """
         added = tuple((f"{role}/{k}", stream.size) for k, stream in enumerate(streams))
         return replace(self, streams=self.streams + added)
@@ -88,18 +94,18 @@ class Vocabulary:
 
     @cached_property
     def size(self) -> int:
-        """Number of ids."""
+        """Total number of ids."""
         return self.text_size + len(Control) + sum(size for _, size in self.streams)
 
     def control(self, control: Control) -> int:
-        """Return a control's id."""
+        """Return the id of a control."""
         return self.text_size + control.value
 
     def span(self, stream: str) -> range:
-        """Return the ids of a stream, as ``span("speech/0")``.
+        """Return the ids of a stream, for example ``span("speech/0")``.
 
         Raises:
-            InvalidConfig: there is no such stream; the nearest is suggested.
+            InvalidConfig: the stream does not exist; the message suggests the most similar name.
         """
         if stream not in self._spans:
             known = ", ".join(self._spans) or "none"
@@ -108,12 +114,12 @@ class Vocabulary:
 
     @cached_property
     def hash(self) -> str:
-        """sha256 of the whole layout, the text tokenizer's files included."""
+        """sha256 of the whole layout, including the hash of the text tokenizer, as hex."""
         layout = {"text_size": self.text_size, "text_hash": self.text_hash, "streams": self.streams}
         return hashlib.sha256(json.dumps(layout, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values from which `from_json` makes this vocabulary again."""
+        """Return the vocabulary as JSON values, for `from_json`."""
         return {
             "text_size": self.text_size,
             "text_hash": self.text_hash,
@@ -124,10 +130,10 @@ class Vocabulary:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Vocabulary:
-        """Read what `to_json` wrote.
+        """Build a vocabulary from the values of `to_json`.
 
         Raises:
-            InvalidArtifact: a value is missing, or the layout is not the one whose hash is beside it.
+            InvalidArtifact: a value is missing, or the layout does not match the stored hash.
         """
         try:
             streams = tuple((str(name), int(size)) for name, size in values["streams"])
@@ -138,6 +144,6 @@ class Vocabulary:
             raise InvalidArtifact(f"vocabulary: expected text_size, text_hash, streams and hash; {reason}") from e
         if stored != vocabulary.hash or values.get("controls") != vocabulary.to_json()["controls"]:
             raise InvalidArtifact(
-                f"vocabulary: stored hash {quote(stored)}, but the layout beside it has {vocabulary.hash}"
+                f"vocabulary: expected the stored hash {quote(stored)}, but the layout has the hash {vocabulary.hash}"
             )
         return vocabulary

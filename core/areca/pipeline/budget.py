@@ -14,7 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from areca.errors import ArecaError
-from areca.lm.model import choose_trained
+from areca.lm.model import freeze_untrained
 from areca.lm.rows import extend_rows
 from areca.lm.vocabulary import Vocabulary
 from areca.registry.parts import Part
@@ -110,7 +110,7 @@ def extended_on_meta(run: RunConfig) -> tuple[Any, Vocabulary]:
     model = _on_meta(architecture_of(run.backbone), run.backbone)
     vocabulary = Vocabulary.make(_rows(model), "", run.lm_streams)
     first = extend_rows(model, vocabulary.size, init="zero", seed=0)
-    choose_trained(model, first, run.lm.train, seed=0)
+    freeze_untrained(model, first, run.lm.train, seed=0)
     return model, vocabulary
 
 

@@ -22,7 +22,7 @@ from areca.manifest import Manifest
 from areca.options import canonical, key_of
 from areca.registry.parts import Part
 from areca.run.config import RunConfig, TaskMix, read_config
-from areca.run.devices import usable
+from areca.run.devices import resolve_device
 from areca.tasks import Field, Task, chain
 from areca.training.examples import TaskRows
 from areca.training.lm import SUMMARY, LMJob, Split, train_lm
@@ -81,7 +81,7 @@ class Pipeline:
             raise InvalidConfig(
                 "run: there is nothing to train from: give 'data: {name: ...}' or 'data: manifest.jsonl'"
             )
-        self.run, self.store, self.device, self.stage = run, store, usable(device), stage
+        self.run, self.store, self.device, self.stage = run, store, resolve_device(device), stage
         self.loader = PartLoader(store, data=manifest, seed=run.seed, device=device, stage=stage)
         self._tables: dict[tuple[str, str, Column], TokenTable] = {}
 

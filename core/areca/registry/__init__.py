@@ -1,1 +1,1 @@
-"""Find plugins and choose components: discovery, hooks, parts of a run."""
+"""Discover plugins, index their components, and resolve the parts of a run."""

@@ -1,4 +1,4 @@
-"""A component as the registry knows it: what its plugin declares, where it came from, and its light half."""
+"""A component in the registry: its declaration, its plugin and its spec function."""
 
 from __future__ import annotations
 
@@ -10,16 +10,22 @@ from typing import Any
 
 from areca.component import Component
 from areca.errors import ArecaError, BrokenPlugin, MissingDependency, quote
-from areca.registry.importing import digest_of, is_installed, traced, what_happened
+from areca.registry.importing import format_error, hash_code, is_installed, trace_import
 from areca.specs import KindSpec, Spec
 
 LOCAL = "local"
-"""Stands for the distribution of a user's own file or module."""
+"""Distribution name of a local plugin: a file or module given by the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """The plugin a component comes from, and the distribution the plugin comes from."""
+    """A plugin and its distribution.
+
+    Args:
+        plugin: name of the entry point, or of a local module.
+        distribution: name of the installed distribution; `LOCAL` for a local plugin.
+        version: version of the distribution.
+    """
 
     plugin: str
     distribution: str
@@ -30,7 +36,7 @@ class Provider:
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class PluginFailure:
     """A plugin that cannot be used, and why."""
 
     provider: Provider
@@ -41,13 +47,13 @@ class Broken:
 
     @property
     def reason(self) -> str:
-        """What went wrong."""
-        return what_happened(self.error)
+        """The error on one line."""
+        return format_error(self.error)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A component, where it came from, and its kind."""
+    """A component, its plugin and its kind."""
 
     component: Component
     provider: Provider
@@ -55,37 +61,41 @@ class Entry:
 
     @property
     def qualified(self) -> str:
-        """``distribution:plugin/name``, a name that only this component has."""
+        """``distribution:plugin/name``, a name that is unique within the kind."""
         return f"{self.provider}/{self.component.name}"
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every name that finds this component: bare, by plugin, by distribution and plugin."""
+        """The names that find this component: bare, with plugin, with distribution and plugin."""
         return (self.component.name, f"{self.provider.plugin}/{self.component.name}", self.qualified)
 
-    def code(self) -> str:
-        """Return a hash of the code of the plugin, and of the modules that the component's spec and target are in."""
+    def code_hash(self) -> str:
+        """Return a hash of the source code of the plugin and of the modules of the spec and the target."""
         component = self.component
-        return digest_of((self.provider.plugin, *(ref.partition(":")[0] for ref in (component.spec, component.target))))
+        return hash_code((self.provider.plugin, *(ref.partition(":")[0] for ref in (component.spec, component.target))))
 
     def missing(self) -> tuple[str, ...]:
-        """Return the modules it requires that are not installed, without importing any."""
+        """Return the required modules that are not installed; imports none."""
         return tuple(m for m in self.component.requires if not is_installed(m))
 
     def spec(self, config: Any, needs: Mapping[str, Spec]) -> Spec:
-        """Return what the component says of itself under `config`, from its light half.
+        """Compute the component's spec for a config; imports no heavy dependency.
+
+        Args:
+            config: an instance of the component's config dataclass.
+            needs: the specs of its needs, by name.
 
         Raises:
-            BrokenPlugin: the function is not there, fails, or returns another kind's spec.
-            IncompatibleParts, ValueError: the component refuses its options or what it needs.
+            BrokenPlugin: the spec function is missing, fails, or returns a spec of another kind.
+            IncompatibleParts, ValueError: the component rejects its options or its needs.
         """
         function, reference = self._attribute(self.component.spec), self.component.spec
         try:
             spec = function(config, needs)
         except (ArecaError, ValueError):
             raise
-        except Exception as e:  # a plugin's own code: anything can happen
-            raise BrokenPlugin(f"{self.qualified}: {reference!r} failed: {what_happened(e)}") from e
+        except Exception as e:  # plugin code may raise anything
+            raise BrokenPlugin(f"{self.qualified}: {reference!r} failed: {format_error(e)}") from e
         if not isinstance(spec, self.kind.spec):
             expected = self.kind.spec.__name__
             raise BrokenPlugin(f"{self.qualified}: {reference!r} returned {quote(spec)}, expected {expected}")
@@ -95,27 +105,27 @@ class Entry:
         """Import and return the class with ``fit`` and ``load``.
 
         Raises:
-            MissingDependency: a module it requires is not installed; the message says what to type.
-            BrokenPlugin: its module fails on import, or the class is not there.
+            MissingDependency: a required module is not installed; the message gives the command to install it.
+            BrokenPlugin: the import fails, or the class does not exist.
         """
         if missing := self.missing():
-            raise MissingDependency(f"{self.component.kind} {self.component.name!r} {self.remedy(missing)}")
+            raise MissingDependency(f"{self.component.kind} {self.component.name!r} {self.describe_missing(missing)}")
         return self._attribute(self.component.target)
 
     def _attribute(self, reference: str) -> Any:
         module, _, name = reference.partition(":")
         try:
-            with traced(f"{reference} of {self.qualified}", unless=module in sys.modules):
+            with trace_import(f"{reference} of {self.qualified}", unless=module in sys.modules):
                 return getattr(importlib.import_module(module), name)
-        except Exception as e:  # a plugin's own code: anything can happen
-            raise BrokenPlugin(f"{self.qualified}: importing {reference!r} failed: {what_happened(e)}") from e
+        except Exception as e:  # plugin code may raise anything
+            raise BrokenPlugin(f"{self.qualified}: importing {reference!r} failed: {format_error(e)}") from e
 
-    def remedy(self, missing: tuple[str, ...]) -> str:
-        """Say what is missing and what to type."""
-        return f"needs {', '.join(missing)}, not installed: {self.install_line(missing)}"
+    def describe_missing(self, missing: tuple[str, ...]) -> str:
+        """Return a message that names the missing modules and the command to install them."""
+        return f"needs {', '.join(missing)}, not installed: {self.install_command(missing)}"
 
-    def install_line(self, missing: tuple[str, ...]) -> str:
-        """Return the ``pip install`` line that brings what is missing."""
+    def install_command(self, missing: tuple[str, ...]) -> str:
+        """Return the ``pip install`` command that installs the missing modules."""
         if self.component.extra and self.provider.distribution != LOCAL:
             return f"pip install '{self.provider.distribution}[{self.component.extra}]'"
         return f"pip install {' '.join(missing)}"

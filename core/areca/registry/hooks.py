@@ -1,4 +1,4 @@
-"""The hooks a plugin may implement. Adding an argument to one is not a breaking change."""
+"""The hooks that a plugin may implement. Adding an argument to a hook is not a breaking change."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ hookimpl = pluggy.HookimplMarker("areca")
 
 @hookspec
 def areca_components() -> Iterable[Component]:
-    """Declare the components this plugin provides. Must not import torch."""
+    """Return the components that this plugin provides. Must not import torch."""
     raise NotImplementedError
 
 
 @hookspec
 def areca_kinds() -> Iterable[KindSpec]:
-    """Declare the kinds of component that this plugin adds. Must not import torch."""
+    """Return the kinds of component that this plugin adds. Must not import torch."""
     raise NotImplementedError
 
 
 @hookspec
 def areca_checkpoint_saving(directory: Path) -> None:
-    """A checkpoint is complete in `directory` and about to be named: a plugin may add files to it."""
+    """Add files to a checkpoint. Called when it is complete in `directory`, before it is renamed to its final path."""

@@ -1,4 +1,4 @@
-"""How plugin modules are imported and looked at: quietly, lazily, and by path where they are a user's own."""
+"""Import plugin modules, by name or by path, and check and hash their code."""
 
 from __future__ import annotations
 
@@ -18,14 +18,19 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
-from areca.errors import BrokenPlugin, clipped, suggest
+from areca.errors import BrokenPlugin, shorten, suggest
 from areca.options import file_hash
 from areca.registry import hooks
 
 
 @contextlib.contextmanager
-def traced(what: str, unless: bool = False) -> Iterator[None]:
-    """Say under ARECA_TRACE=1 what was loaded, in what time, whether or not it worked."""
+def trace_import(what: str, unless: bool = False) -> Iterator[None]:
+    """With ARECA_TRACE=1, print the time that the block took to load `what`, also if it fails.
+
+    Args:
+        what: the thing loaded, for the message.
+        unless: if true, print nothing.
+    """
     start_s = time.perf_counter()
     try:
         yield
@@ -35,10 +40,14 @@ def traced(what: str, unless: bool = False) -> Iterator[None]:
 
 
 def entry_points(group: str) -> tuple[list[metadata.EntryPoint], list[tuple[tuple[str, str], Exception]]]:
-    """Return a group's entry points, and the distributions (name, version) whose metadata cannot be read, and why."""
+    """Return the entry points of a group, and the distributions whose metadata cannot be read.
+
+    Returns:
+        the entry points, and ``((name, version), error)`` for each unreadable distribution.
+    """
     try:
         return list(metadata.entry_points(group=group)), []
-    except Exception:  # one unreadable entry_points.txt: the others are read one by one, which is slower
+    except Exception:  # an entry_points.txt is unreadable: read each distribution separately, which is slower
         pass
     found: dict[str, list[metadata.EntryPoint]] = {}
     unreadable: list[tuple[tuple[str, str], Exception]] = []
@@ -51,49 +60,52 @@ def entry_points(group: str) -> tuple[list[metadata.EntryPoint], list[tuple[tupl
     return [point for points in found.values() for point in points], unreadable
 
 
-def what_happened(error: BaseException) -> str:
-    """Return ``"ValueError: what it says"`` on one line, whatever the error is: a stranger's may not print itself."""
+def format_error(error: BaseException) -> str:
+    """Return ``"ValueError: message"`` on one line. Never fails, even if formatting the error does."""
     try:
-        said = " ".join(str(error).split())
+        message = " ".join(str(error).split())
     except Exception as e:
-        said = f"its message cannot be read ({type(e).__name__})"
-    return f"{type(error).__name__}: {clipped(said)}"
+        message = f"its message cannot be read ({type(e).__name__})"
+    return f"{type(error).__name__}: {shorten(message)}"
 
 
-def where(name: str, root: Path, error: BaseException) -> str:
-    """Return the file, and if it is known the line, of a user's own plugin that `error` comes from.
+def locate_error(name: str, root: Path, error: BaseException) -> str:
+    """Return the file, and the line if known, in a local plugin that caused `error`.
 
     Args:
-        name: of the plugin, as `import_local` takes it.
-        root: as of `import_local`.
-        error: what importing or asking it raised.
+        name: the plugin, as in `import_local`.
+        root: as in `import_local`.
+        error: raised by importing the plugin or calling its hooks.
 
     Returns:
-        ``"/home/me/my_codec.py: line 3: "``; ``""`` where there is no such plugin.
+        a prefix for a message, like ``"/home/me/my_codec.py: line 3: "``; ``""`` if the plugin's file does not exist.
     """
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}: line {error.lineno}: "
-    path = _own_file(name, root)
+    path = _local_file(name, root)
     if path is None:
         return ""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).parent == path.parent]
     return f"{frames[-1].filename}: line {frames[-1].lineno}: " if frames else f"{path}: "
 
 
-def _own_file(name: str, root: Path) -> Path | None:
+def _local_file(name: str, root: Path) -> Path | None:
     path = (root / name).resolve()
     if not name.endswith(".py"):
-        places = _places(name.partition(".")[0])
-        path = next((p / "__init__.py" if p.is_dir() else p for p in places), path)
-    return path if os.path.isfile(path) else None  # unlike Path's own, it takes a name that is too long
+        locations = _find_locations(name.partition(".")[0])
+        path = next((p / "__init__.py" if p.is_dir() else p for p in locations), path)
+    return path if os.path.isfile(path) else None  # unlike Path.is_file, accepts a name that is too long
 
 
 def import_local(name: str, root: Path) -> ModuleType:
-    """Import a user's own module or file; modules beside it can be imported too, unless installed ones hide them.
+    """Import a local plugin. It can import the modules in its folder, unless installed ones hide them.
 
     Args:
-        name: a path ending in ``.py``, relative to `root`, or a module's name.
-        root: a folder.
+        name: a path ending in ``.py``, relative to `root`, or the name of a module.
+        root: base folder of relative paths; module names are also searched here.
+
+    Raises:
+        ImportError, FileNotFoundError: the file does not exist, or another module has its name.
     """
     path = (root / name).resolve()
     package = path.parent.name if path.name == "__init__.py" else None
@@ -107,17 +119,17 @@ def import_local(name: str, root: Path) -> ModuleType:
 
 
 def _import_file(path: Path) -> ModuleType:
-    there = sys.modules.get(path.stem)
-    if there is not None and getattr(there, "__file__", None) == str(path):
-        return there
-    if there is not None:
+    loaded = sys.modules.get(path.stem)
+    if loaded is not None and getattr(loaded, "__file__", None) == str(path):
+        return loaded
+    if loaded is not None:
         raise ImportError(f"another module is called {path.stem!r}: rename the file")
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"there is no file {path}")
+        raise FileNotFoundError(f"no such file: {path}")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None  # the name ends with .py
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # "my_codec:spec" in its components must resolve
+    sys.modules[path.stem] = module  # so that "my_codec:spec" in its components resolves
     try:
         spec.loader.exec_module(module)
     except BaseException:
@@ -127,31 +139,32 @@ def _import_file(path: Path) -> ModuleType:
 
 
 @functools.cache
-def digest_of(modules: tuple[str, ...]) -> str:
-    """Return a hash of the Python files of `modules` and of the modules beside them that they import; none is imported.
+def hash_code(modules: tuple[str, ...]) -> str:
+    """Return the sha256 of the source files of `modules` and of the local modules that they import, as hex.
 
-    Of a module in a package, the whole package counts. What lies where packages are installed is not looked for. What
-    the hash was when first asked stays: that is the code which the process has loaded.
+    Imports nothing. For a module in a package, the whole package is hashed. Imported modules are included only if they
+    are in the same folders as `modules` and those are not installation folders. The result is cached, because the
+    process keeps running the code that it loaded first.
     """
     digest = hashlib.sha256()
-    own = sorted({name.partition(".")[0] for name in modules})
+    queue = sorted({name.partition(".")[0] for name in modules})
     installed = {Path(path).resolve() for path in sysconfig.get_paths().values()}
-    folders = {folder for top in own if (folder := _folder(top)) is not None} - installed
+    folders = {folder for top in queue if (folder := _find_folder(top)) is not None} - installed
     seen: set[str] = set()
-    while own:
-        top = own.pop(0)
+    while queue:
+        top = queue.pop(0)
         seen.add(top)
-        for name, path in _files(top):
+        for name, path in _source_files(top):
             digest.update(f"{name}\0{file_hash(path)}\0".encode())
-            own += sorted(new for new in _imports(path) - seen - {*own} if _folder(new) in folders)
+            queue += sorted(new for new in _imported_modules(path) - seen - {*queue} if _find_folder(new) in folders)
     return digest.hexdigest()
 
 
-def _places(top: str) -> list[Path]:
-    """Return the folders of a top-level package, or the file of a module; empty: it is built in, or not there."""
+def _find_locations(top: str) -> list[Path]:
+    """Return the folders of a top-level package, or the file of a module; empty if it is built in or missing."""
     try:
         spec = importlib.util.find_spec(top)
-    except (ValueError, ImportError):  # __main__ of a script has none
+    except (ValueError, ImportError):  # the __main__ module of a script has no spec
         return []
     if spec is None:
         return []
@@ -159,27 +172,28 @@ def _places(top: str) -> list[Path]:
     return [Path(name) for name in names if Path(name).exists()]
 
 
-def _folder(top: str) -> Path | None:
-    """Return the folder that a top-level module is in; None: it is built in, or not there."""
-    return next((place.resolve().parent for place in _places(top)), None)
+def _find_folder(top: str) -> Path | None:
+    """Return the folder that contains a top-level module; None if it is built in or missing."""
+    return next((location.resolve().parent for location in _find_locations(top)), None)
 
 
-def _files(top: str) -> list[tuple[str, Path]]:
-    """Return the Python files of a top-level module or package, with the names that tell them apart."""
+def _source_files(top: str) -> list[tuple[str, Path]]:
+    """Return ``(unique name, path)`` of each Python file of a top-level module or package."""
     found = []
-    for place in _places(top):
-        if place.is_dir():
-            found += [(f"{top}/{path.relative_to(place).as_posix()}", path) for path in sorted(place.rglob("*.py"))]
-        elif place.suffix == ".py":
-            found.append((f"{top}/{place.name}", place))
+    for location in _find_locations(top):
+        if location.is_dir():
+            paths = sorted(location.rglob("*.py"))
+            found += [(f"{top}/{path.relative_to(location).as_posix()}", path) for path in paths]
+        elif location.suffix == ".py":
+            found.append((f"{top}/{location.name}", location))
     return found
 
 
-def _imports(path: Path) -> set[str]:
-    """Return the top-level modules that a file imports, wherever in it."""
+def _imported_modules(path: Path) -> set[str]:
+    """Return the top-level modules that a file imports anywhere."""
     try:
         nodes = list(ast.walk(ast.parse(path.read_bytes())))
-    except SyntaxError:  # a file of the package that nothing imports
+    except SyntaxError:  # a file in the package that is never imported
         return set()
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 0}
@@ -187,15 +201,15 @@ def _imports(path: Path) -> set[str]:
 
 
 def check_hooks(plugin: ModuleType) -> None:
-    """Refuse hooks that would silently never be called.
+    """Reject hook implementations that would silently never be called.
 
     Raises:
-        BrokenPlugin: a hook that does not exist, or one that is not marked as implemented.
+        BrokenPlugin: an implemented hook does not exist, or a function with a hook's name is not marked.
     """
     names = [name for name in vars(hooks) if name.startswith("areca_")]
     for name, value in list(vars(plugin).items()):
         marked = getattr(value, "areca_impl", None)
-        marked = marked if isinstance(marked, dict) else None  # objects that answer to any name are no hooks
+        marked = marked if isinstance(marked, dict) else None  # ignores objects that have every attribute
         hook = (marked or {}).get("specname") or name
         if marked and hook not in names:
             raise BrokenPlugin(
@@ -203,7 +217,7 @@ def check_hooks(plugin: ModuleType) -> None:
             )
         if name in names and not marked:
             raise BrokenPlugin(
-                f"{_line_of(value)}it has {name} but does not implement it: mark it with @areca.hookimpl"
+                f"{_line_of(value)}{name} is not marked as a hook implementation: mark it with @areca.hookimpl"
             )
 
 
@@ -216,5 +230,5 @@ def is_installed(module: str) -> bool:
     """Return whether `module` can be found, without importing it."""
     try:
         return importlib.util.find_spec(module) is not None
-    except Exception:  # a finder of somebody's, or a module without a spec
+    except Exception:  # a third-party finder fails, or the module has no spec
         return False

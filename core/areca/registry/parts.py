@@ -1,4 +1,4 @@
-"""Parts: components resolved from YAML, with what they need and what they say of themselves. Still light."""
+"""Parts of a run: components resolved from YAML, with their configs, needs and specs. Imports no heavy dependency."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from areca.component import Kind
-from areca.errors import ArecaError, IncompatibleParts, InvalidConfig, clipped, quote, suggest
+from areca.errors import ArecaError, IncompatibleParts, InvalidConfig, quote, shorten, suggest
 from areca.options import build, canonical, key_of
 from areca.registry.entry import LOCAL, Entry
 from areca.registry.registry import Registry
@@ -17,14 +17,14 @@ from areca.specs import Spec
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A component chosen, configured and joined to what it needs.
+    """A configured component with its needs.
 
     Args:
-        role: what the run calls it, as ``"speech"``.
-        entry: the component and where it came from.
+        role: name of the part in the run, like ``"speech"``.
+        entry: the component and its plugin.
         config: an instance of the component's config dataclass.
-        needs: the parts it is built on, by the component's names for them.
-        spec: what it says of itself.
+        needs: the parts that it depends on, by the component's names for them.
+        spec: the component's spec for this config and these needs.
     """
 
     role: str
@@ -40,24 +40,24 @@ class Part:
 
     @property
     def label(self) -> str:
-        """Kind and name, as ``tokenizer usm-v2``."""
+        """Kind and name, like ``tokenizer usm-v2``."""
         return f"{self.entry.component.kind} {self.name}"
 
     @property
     def is_trained(self) -> bool:
-        """Whether this part itself is trained from data."""
+        """Whether this part, without its needs, is trained from data."""
         return "fit" in self.entry.component.tags
 
     def walk(self) -> Iterator[Part]:
-        """Yield what it needs, deepest first, then itself."""
+        """Yield the part and all its needs, deepest first."""
         for need in self.needs.values():
             yield from need.walk()
         yield self
 
     def identity(self) -> dict[str, Any]:
-        """Return what the part is apart from its needs and its data: component, revision and options.
+        """Return the component, revision and options: the part's key inputs without its needs and data.
 
-        Code that is not installed is named by its text too: research changes it without raising its revision.
+        For a local plugin they include a hash of its code, because its author may change it without a new revision.
         """
         component = self.entry.component
         identity = {
@@ -66,26 +66,30 @@ class Part:
             "config": canonical(self.config),
         }
         if self.entry.provider.distribution == LOCAL:
-            identity["code"] = self.entry.code()
+            identity["code"] = self.entry.code_hash()
         return identity
 
     def inputs(self, data_key: str | None, seed: int) -> dict[str, Any]:
-        """Return what identifies the part as made, before any work: the preimage of its key.
+        """Return the inputs of the part's artifact key, which are known before any work.
+
+        Args:
+            data_key: key of the training data; None: no data.
+            seed: seed of the run; it enters the key only if the part is trained.
 
         Raises:
-            InvalidConfig: the part is trained, and there is no data to train it from.
+            InvalidConfig: the part is trained and `data_key` is None.
         """
         inputs = self.identity() | {"needs": {name: need.key(data_key, seed) for name, need in self.needs.items()}}
         if self.is_trained:
             inputs["seed"] = seed
-        if self.is_trained and self.entry.component.kind != Kind.DATASET:  # a dataset is where data comes from
+        if self.is_trained and self.entry.component.kind != Kind.DATASET:  # a dataset is built without other data
             if data_key is None:
                 raise InvalidConfig(f"{self.entry.component.kind} {self.name!r} is trained from data: give `data:`")
             inputs["data"] = data_key
         return inputs
 
     def key(self, data_key: str | None, seed: int) -> str:
-        """Return the hash of `inputs`."""
+        """Return the part's artifact key, the hash of `inputs`."""
         return key_of(self.inputs(data_key, seed))
 
 
@@ -99,21 +103,25 @@ def resolve(
     root: Path | None = None,
     seed: int = 0,
 ) -> Part:
-    """Make a part of what YAML says.
+    """Resolve a part from its YAML value.
 
     Args:
-        registry: the components there are.
-        kind: the interface wanted.
+        registry: the available components.
+        kind: kind of the component.
         value: ``{name: ..., option: ..., need: role or part}``.
-        role: what the run calls the part.
-        roles: parts that a need may name.
-        root: folder that relative paths among the options start from; None: the working directory.
-        seed: of the run, which options declared by `areca.run_seed` have unless they are written.
+        role: name of the part in the run.
+        roles: parts that a need may refer to, by role.
+        root: base folder of relative paths in the options; None: the working directory.
+        seed: seed of the run, the default of options declared with `areca.component.run_seed`.
+
+    Returns:
+        the part, with all needs resolved and its spec computed.
 
     Raises:
-        InvalidConfig: no name, a misspelt or wrong option, a need left out or naming a role that is not there.
-        UnknownComponent, AmbiguousComponent: the name does not find one component.
-        IncompatibleParts: a need lacks a tag, or the component's spec refuses what it needs.
+        InvalidConfig: the name is missing, an option is unknown or invalid, or a need is missing or refers to an
+            unknown role.
+        UnknownComponent, AmbiguousComponent: the name does not identify one component.
+        IncompatibleParts: a need has no required tag, or the component's spec function rejects a need.
     """
     where = f"{kind} {quote(role)}" if role != kind else str(kind)
     if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
@@ -122,36 +130,36 @@ def resolve(
     entry = registry.find(kind, value["name"])
     where = f"{kind} {entry.component.name!r}"
     needs = {
-        need: _need(registry, where, f"{role}.{need}", need_kind, value.get(need), roles or {}, root, seed)
+        need: _resolve_need(registry, where, f"{role}.{need}", need_kind, value.get(need), roles or {}, root, seed)
         for need, need_kind in entry.component.needs.items()
     }
     _require_tags(registry, entry, needs)
     seeds = {f.name: seed for f in fields(entry.component.config) if f.metadata.get("run_seed")}
     options = {k: v for k, v in value.items() if k != "name" and k not in needs}
     config = build(entry.component.config, seeds | options, where, root=root)
-    return Part(role, entry, config, needs, _spec(entry, config, needs))
+    return Part(role, entry, config, needs, _compute_spec(entry, config, needs))
 
 
 def choose(registry: Registry, kind: str, value: Any, *, option: str, root: Path | None = None, seed: int = 0) -> Part:
     """Resolve an option that names a component.
 
     Args:
-        registry: the components to choose from.
-        kind: the kind of the component.
+        registry: the available components.
+        kind: kind of the component.
         value: ``"cosine"``, or ``{name: cosine, cycles: 2}``.
-        option: where the value is written, as ``"training.schedule"``; errors name it.
-        root: as of `resolve`.
-        seed: as of `resolve`.
+        option: dotted name of the option, like ``"training.schedule"``, for messages.
+        root: as in `resolve`.
+        seed: as in `resolve`.
 
     Raises:
-        InvalidConfig, UnknownComponent, AmbiguousComponent, IncompatibleParts: as of `resolve`.
+        InvalidConfig, UnknownComponent, AmbiguousComponent, IncompatibleParts: as in `resolve`.
     """
     return resolve(
         registry, kind, {"name": value} if isinstance(value, str) else value, role=option, root=root, seed=seed
     )
 
 
-def _need(
+def _resolve_need(
     registry: Registry,
     where: str,
     role: str,
@@ -161,21 +169,20 @@ def _need(
     root: Path | None,
     seed: int,
 ) -> Part:
-    mine = {name: part for name, part in roles.items() if part.entry.component.kind == kind}
+    candidates = {name: part for name, part in roles.items() if part.entry.component.kind == kind}
     need = role.rpartition(".")[2]
-    if value is None and len(mine) == 1:  # there is nothing to choose
-        return next(iter(mine.values()))
+    if value is None and len(candidates) == 1:  # the only candidate is the default
+        return next(iter(candidates.values()))
+    known = shorten(", ".join(candidates))
     if value is None:
-        known = f"a role ({clipped(', '.join(mine))}) or " if mine else ""
-        raise InvalidConfig(f"{where} needs {need!r}: give {known}a {kind} as {{name: ...}}")
+        choice = f"a role ({known}) or " if candidates else ""
+        raise InvalidConfig(f"{where} needs {need!r}: give {choice}a {kind} as {{name: ...}}")
     if not isinstance(value, str):
         return resolve(registry, kind, value, role=role, roles=roles, root=root, seed=seed)
-    if value not in mine:
-        roles_known = clipped(", ".join(mine)) or "none"
-        raise InvalidConfig(
-            f"{where}, {need}: no {kind} has the role {quote(value)}{suggest(value, mine)}\n  roles: {roles_known}"
-        )
-    return mine[value]
+    if value not in candidates:
+        hint = suggest(value, candidates)
+        raise InvalidConfig(f"{where}, {need}: no {kind} has the role {quote(value)}{hint}\n  roles: {known or 'none'}")
+    return candidates[value]
 
 
 def _require_tags(registry: Registry, entry: Entry, needs: Mapping[str, Part]) -> None:
@@ -186,14 +193,14 @@ def _require_tags(registry: Registry, entry: Entry, needs: Mapping[str, Part]) -
             able = [e.component.name for e in registry.entries(kind) if tags <= e.component.tags]
             raise IncompatibleParts(
                 f"{entry.component.kind} {entry.component.name!r}, {need}: {part.name!r} has no tag "
-                f"{' or '.join(lacking)}; those that have: {', '.join(able) or 'none'}"
+                f"{' or '.join(lacking)}; components with it: {', '.join(able) or 'none'}"
             )
 
 
-def _spec(entry: Entry, config: Any, needs: Mapping[str, Part]) -> Spec:
+def _compute_spec(entry: Entry, config: Any, needs: Mapping[str, Part]) -> Spec:
     try:
         return entry.spec(config, {name: need.spec for name, need in needs.items()})
     except ArecaError:
         raise
-    except ValueError as e:  # a spec that refuses its options or what it is built on
+    except ValueError as e:  # the spec function rejects its options or needs
         raise IncompatibleParts(f"{entry.component.kind} {entry.component.name!r}: {e}") from e

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from areca.errors import InvalidManifest, clipped, quote
+from areca.errors import InvalidManifest, quote, shorten
 from areca.rows.lines import head_of, wrong_encoding
 
 EXAMPLE = '{"id": "a1", "audio": "clips/a1.wav", "text": "bonjour", "language": "fr", "split": "train"}'
@@ -80,7 +80,7 @@ def require_manifest(path: Path) -> None:
         StorageError: it cannot be read.
     """
     if found := _found(path):
-        raise InvalidManifest(f"{clipped(path, 300)}: {found}")
+        raise InvalidManifest(f"{shorten(path, 300)}: {found}")
 
 
 def _found(path: Path) -> str | None:

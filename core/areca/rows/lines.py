@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from areca.errors import InvalidManifest
-from areca.files.writing import explained
+from areca.files.writing import wrap_storage_errors
 
 LONGEST_LINE = 16 * 2**20
 """Bytes that a line may have: a file without line ends must not fill the memory."""
@@ -87,7 +87,7 @@ def _wide_encoding(head: bytes) -> str | None:
 
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[IO[bytes]]:
-    with explained(path, "read"), path.open("rb") as file:
+    with wrap_storage_errors(path, "read"), path.open("rb") as file:
         packed = file.read(2) == _GZIP
         file.seek(0)
         if packed:

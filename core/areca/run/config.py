@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from areca.component import Kind
-from areca.errors import IncompatibleParts, InvalidConfig, clipped, quote, suggest
+from areca.errors import IncompatibleParts, InvalidConfig, quote, shorten, suggest
 from areca.files.yaml_text import read_yaml
 from areca.options import build
 from areca.registry.parts import Part, resolve
@@ -240,7 +240,7 @@ def check_compatible(run: RunConfig) -> None:
     """
     for what, role in (("lm.reads", run.lm.reads), ("lm.writes", run.lm.writes)):
         if role not in run.tokenizers:
-            known = clipped(", ".join(run.tokenizers))
+            known = shorten(", ".join(run.tokenizers))
             raise IncompatibleParts(
                 f"{what}: no tokenizer has the role {quote(role)}{suggest(role, run.tokenizers)}; roles: {known}"
             )

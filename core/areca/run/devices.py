@@ -1,4 +1,4 @@
-"""Where to compute: what cannot be used is refused before any work."""
+"""Check the device and the number of processes before any work."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from areca.errors import InvalidConfig, quote
 if TYPE_CHECKING:
     import torch
 
-_REASON = 120  # characters of what torch reports
+_REASON = 120  # maximum number of characters of torch's error in a message
 
 
-def usable(device: torch.device | str) -> torch.device:
-    """Return a device that a number could be put on and read back from.
+def resolve_device(device: torch.device | str) -> torch.device:
+    """Check that a device works, by writing a number to it and reading it back.
+
+    Args:
+        device: a torch device or its name, like ``"cuda:0"``.
 
     Raises:
-        InvalidConfig: this machine has no such device, or torch knows none; the message lists those that there are.
+        InvalidConfig: torch does not know the device, or it does not work; the message lists the available devices.
     """
     import torch
 
@@ -28,15 +31,15 @@ def usable(device: torch.device | str) -> torch.device:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of a missing driver before it raises
             torch.zeros(1, device=device).item()
-    except Exception as error:  # each backend raises what it likes, from AssertionError to RuntimeError
+    except Exception as error:  # each backend raises another type, from AssertionError to RuntimeError
         reason = str(error).strip().partition("\n")[0].partition(". ")[0][:_REASON].rstrip(".")
         raise InvalidConfig(
-            f"device {quote(str(device))}: cannot compute here ({reason}); available: {', '.join(_available())}"
+            f"device {quote(str(device))}: not available ({reason}); expected one of {', '.join(_list_devices())}"
         ) from error
     return torch.device(device)
 
 
-def _available() -> list[str]:
+def _list_devices() -> list[str]:
     import torch
 
     with warnings.catch_warnings():
@@ -45,14 +48,14 @@ def _available() -> list[str]:
     return ["cpu", *cuda, *(["mps"] if torch.backends.mps.is_available() else [])]
 
 
-def require_alone() -> None:
-    """Refuse to be one of several processes, which would wait for each other for ever.
+def require_single_process() -> None:
+    """Reject a launch with several processes, which would wait for each other forever.
 
     Raises:
-        InvalidConfig: a launcher such as torchrun started several.
+        InvalidConfig: a launcher such as torchrun started several processes.
     """
     if (size := os.environ.get("WORLD_SIZE", "").strip()) not in ("", "0", "1"):
         raise InvalidConfig(
-            f"WORLD_SIZE is {quote(size)}: areca computes in one process; start it without torchrun, "
-            "or unset WORLD_SIZE"
+            f"WORLD_SIZE is {quote(size)}, expected 1: areca runs in one process; start it without torchrun, or unset "
+            "WORLD_SIZE"
         )

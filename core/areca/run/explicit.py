@@ -1,4 +1,4 @@
-"""A run's YAML with every option said, so that what a checkpoint means does not change with a default."""
+"""Write every option of a run explicitly, so that later changes of defaults do not change a checkpoint."""
 
 from __future__ import annotations
 
@@ -13,43 +13,52 @@ from areca.run.config import RunConfig, TaskMix
 
 
 def explicit_config(run: RunConfig) -> dict[str, Any]:
-    """Return the run's YAML content as plain values, options left out there added; runtime ones are left out.
+    """Return the content of a run's YAML with all omitted options added, for the checkpoint.
 
-    ``training:`` and ``evaluation:`` stay as they are written: they play no part in using what was learnt. Parts that
-    can be pinned are (see `areca.interfaces`): what a branch names today must not change the run tomorrow. The backbone
-    is not, whose weights are in the LM. Names that ``override:`` gave to a plugin are written in full.
+    Runtime options are left out. ``training:`` and ``evaluation:`` are copied unchanged, because using a checkpoint
+    does not read them. Options of tokenizers, vocoders and their needs are pinned (see `areca.interfaces`), so that a
+    branch name cannot mean another revision later. The backbone is not pinned, because its weights are in the LM.
+    Names that only ``override:`` makes unambiguous become qualified names.
+
+    Args:
+        run: the run.
+
+    Returns:
+        plain values, for a YAML file.
     """
     source: dict[str, Any] = {k: v for k, v in _plain(run.source).items() if k != "override"}
-    one = "tokenizer" in source
-    said = {"speech": source["tokenizer"]} if one else source["tokenizers"]
-    tokenizers = {role: _part(run.registry, part, said[role]) for role, part in run.tokenizers.items()}
-    source |= {"tokenizer": tokenizers["speech"]} if one else {"tokenizers": tokenizers}
-    source["backbone"] = _part(run.registry, run.backbone, source["backbone"], pinned=False)
+    single = "tokenizer" in source
+    written = {"speech": source["tokenizer"]} if single else source["tokenizers"]
+    tokenizers = {role: _expand_part(run.registry, part, written[role]) for role, part in run.tokenizers.items()}
+    source |= {"tokenizer": tokenizers["speech"]} if single else {"tokenizers": tokenizers}
+    source["backbone"] = _expand_part(run.registry, run.backbone, source["backbone"], pinned=False)
     if run.vocoder is not None:
-        source["vocoder"] = _part(run.registry, run.vocoder, source["vocoder"])
+        source["vocoder"] = _expand_part(run.registry, run.vocoder, source["vocoder"])
     if isinstance(run.data, Part):
-        source["data"] = _part(run.registry, run.data, source["data"], pinned=False)
-    source["tasks"] = [_task(run.registry, mix, value) for mix, value in zip(run.tasks, source["tasks"], strict=True)]
+        source["data"] = _expand_part(run.registry, run.data, source["data"], pinned=False)
+    mixture = zip(run.tasks, source["tasks"], strict=True)
+    source["tasks"] = [_qualify_task(run.registry, mix, value) for mix, value in mixture]
     return source | {"lm": dataclasses.asdict(run.lm), "input": dataclasses.asdict(run.input)}
 
 
-def _task(registry: Registry, mix: TaskMix, said: Any) -> Any:
-    """Return a task of the mixture as it was written; only names that others have, too, are written in full."""
-    if isinstance(said, Mapping) and "chain" in said:
-        return {**said, "chain": [_link(registry, *pair) for pair in zip(mix.parts, said["chain"], strict=True)]}
-    return _link(registry, mix.parts[0], said)
+def _qualify_task(registry: Registry, mix: TaskMix, written: Any) -> Any:
+    """Return a task of the mixture as written in the YAML, with ambiguous names qualified."""
+    if isinstance(written, Mapping) and "chain" in written:
+        links = zip(mix.parts, written["chain"], strict=True)
+        return {**written, "chain": [_qualify_link(registry, part, link) for part, link in links]}
+    return _qualify_link(registry, mix.parts[0], written)
 
 
-def _link(registry: Registry, part: Part, said: Any) -> Any:
-    name = said["name"] if isinstance(said, Mapping) else said
-    lasting = registry.lasting_name(part.entry, name)
-    return {**said, "name": lasting} if isinstance(said, Mapping) else lasting
+def _qualify_link(registry: Registry, part: Part, written: Any) -> Any:
+    name = written["name"] if isinstance(written, Mapping) else written
+    qualified = registry.unambiguous_name(part.entry, name)
+    return {**written, "name": qualified} if isinstance(written, Mapping) else qualified
 
 
-def _part(registry: Registry, part: Part, said: Mapping[str, Any], *, pinned: bool = True) -> dict[str, Any]:
-    """Return ``{name: ..., option: ..., need: role or part}``; the name is the one that was written.
+def _expand_part(registry: Registry, part: Part, written: Mapping[str, Any], *, pinned: bool = True) -> dict[str, Any]:
+    """Return a part as ``{name: ..., option: ..., need: role or part}`` with all options.
 
-    With `pinned` the options are those that the target's ``pinned`` gives, where it has it.
+    If `pinned` is true and the target has a method ``pinned``, the options are those that it returns.
     """
     pin = getattr(part.entry.target(), "pinned", None) if pinned else None
     config = part.config if pin is None else pin(part.config)
@@ -57,10 +66,14 @@ def _part(registry: Registry, part: Part, said: Mapping[str, Any], *, pinned: bo
         f.name: _plain(getattr(config, f.name)) for f in dataclasses.fields(config) if not f.metadata.get("runtime")
     }
     needs = {
-        name: _part(registry, need, said[name], pinned=pinned) if isinstance(said.get(name), Mapping) else need.role
+        name: (
+            _expand_part(registry, need, written[name], pinned=pinned)
+            if isinstance(written.get(name), Mapping)
+            else need.role
+        )
         for name, need in part.needs.items()
     }
-    return {"name": registry.lasting_name(part.entry, said["name"]), **options, **needs}
+    return {"name": registry.unambiguous_name(part.entry, written["name"]), **options, **needs}
 
 
 def _plain(value: Any) -> Any:

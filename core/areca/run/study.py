@@ -1,4 +1,4 @@
-"""A study: one run, changed along axes, each combination trained and evaluated under several seeds."""
+"""Read a study: variants of one run along several axes, each trained and evaluated with several seeds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from areca.errors import InvalidConfig, quote
-from areca.files.writing import folder_name
+from areca.files.names import sanitize_folder_name
 from areca.files.yaml_text import read_yaml
 from areca.options import build
 from areca.run.config import RunConfig, parse_config
@@ -27,12 +27,12 @@ class _Layout:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One combination of an axis's values, under one seed.
+    """One combination of axis values with one seed.
 
     Args:
-        label: the values' names, in the order of the axes.
-        seed: of all that is made for it.
-        run: the whole run.
+        label: the names of the values, in the order of the axes.
+        seed: seed of the run.
+        run: the complete run.
     """
 
     label: str
@@ -41,36 +41,42 @@ class Cell:
 
     @property
     def folder(self) -> str:
-        """The name of the folder of its results, whatever its values are called."""
-        return folder_name(self.label.replace(", ", "+"))
+        """Name of the folder for the results, valid for any label."""
+        return sanitize_folder_name(self.label.replace(", ", "+"))
 
 
 def read_study(path: Path, *, plugins: Sequence[str] = ()) -> list[Cell]:
-    """Return a study's cells, every one of them resolved and checked: what is wrong is said before any work.
+    """Read a study and resolve all its cells, so that errors are reported before any work.
 
     Args:
-        path: the YAML: ``base``, a run's YAML, from the study's folder; ``all``, changes to it in every cell; ``axes``,
-            ``{axis: {value: changes}}``, of which each combination is a cell; ``seeds``.
-        plugins: files or modules to load.
+        path: the YAML file. Its keys are ``base``, the path of a run's YAML relative to the study's folder; ``all``,
+            changes for every cell; ``axes``, ``{axis: {value: changes}}``, each combination of values is a cell; and
+            ``seeds``.
+        plugins: local plugins to load.
+
+    Returns:
+        the cells, by combination and seed.
 
     Raises:
-        InvalidConfig, UnknownComponent, IncompatibleParts: what is wrong, and what to type.
+        InvalidConfig, UnknownComponent, IncompatibleParts: the study or one of its runs is invalid.
     """
     layout = build(_Layout, read_yaml(path), f"study {path}")
     if not layout.axes or not layout.seeds or len(set(layout.seeds)) < len(layout.seeds):
-        raise InvalidConfig(f"study {path}: expected at least one axis, and seeds of which each is named once")
+        raise InvalidConfig(f"study {path}: expected at least one axis, and one or more seeds without repetition")
+    # Apply the common changes, then those of each combination.
     base = path.parent / layout.base
-    common = merged(read_yaml(base), _changes(layout.all or {}, f"study {path}: all"))
+    common = merge_changes(read_yaml(base), _require_mapping(layout.all or {}, f"study {path}: all"))
     root = base.resolve().parent
     cells = [
-        Cell(label, seed, parse_config({**merged(common, change), "seed": seed}, root=root, plugins=plugins))
-        for label, change in _combinations(layout.axes, f"study {path}: axes")
+        Cell(label, seed, parse_config({**merge_changes(common, change), "seed": seed}, root=root, plugins=plugins))
+        for label, change in _combine_axes(layout.axes, f"study {path}: axes")
         for seed in layout.seeds
     ]
+    # Different cells must have different folders and different runs.
     for one, other in itertools.combinations(cells, 2):
         if one.label != other.label and one.folder == other.folder:
             raise InvalidConfig(
-                f"study {path}: {quote(one.label)} and {quote(other.label)} have one folder; rename a value"
+                f"study {path}: {quote(one.label)} and {quote(other.label)} have the same folder; rename a value"
             )
         if one.run.source == other.run.source:
             raise InvalidConfig(
@@ -79,29 +85,36 @@ def read_study(path: Path, *, plugins: Sequence[str] = ()) -> list[Cell]:
     return cells
 
 
-def _combinations(axes: Mapping[str, Any], where: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    of_axes = [list(_changes(values, f"{where}.{axis}").items()) for axis, values in axes.items()]
-    for values in itertools.product(*of_axes):
+def _combine_axes(axes: Mapping[str, Any], where: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    values_by_axis = [list(_require_mapping(values, f"{where}.{axis}").items()) for axis, values in axes.items()]
+    for values in itertools.product(*values_by_axis):
         change: dict[str, Any] = {}
         for name, value in values:
-            change = merged(change, _changes(value or {}, f"{where}: {name}"))
+            change = merge_changes(change, _require_mapping(value or {}, f"{where}: {name}"))
         yield ", ".join(str(name) for name, _ in values), change
 
 
-def _changes(value: Any, where: str) -> Mapping[str, Any]:
+def _require_mapping(value: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise InvalidConfig(f"{where}: expected a mapping, got {quote(value)}")
     return value
 
 
-def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with `change` over it, key by key; a part of another name takes the place of the whole part."""
+def merge_changes(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with `change` applied: mappings are merged key by key, other values are replaced.
+
+    A part whose name changes is replaced as a whole, because its options belong to another component.
+
+    Example:
+        >>> merge_changes({"lm": {"reads": "speech"}}, {"lm": {"train": "lora"}})
+        {'lm': {'reads': 'speech', 'train': 'lora'}}
+    """
     result = dict(base)
     for key, value in change.items():
         old = result.get(key)
         if isinstance(old, Mapping) and isinstance(value, Mapping):
             same_part = "name" not in value or value["name"] == old.get("name", value["name"])
-            result[key] = merged(old, value) if same_part else value
+            result[key] = merge_changes(old, value) if same_part else value
         else:
             result[key] = value
     return result

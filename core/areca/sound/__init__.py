@@ -1,1 +1,1 @@
-"""From any file or array to samples: decoders, checks, resampling. `areca.audio` is the door."""
+"""Decode, check and resample recordings from files and arrays. `areca.audio` is the public interface."""

@@ -1,4 +1,4 @@
-"""Recordings that are given as arrays: any of the usual types, as float32 in [-1, 1]."""
+"""Convert recordings in memory (NumPy arrays and torch tensors of the usual dtypes) to float32 in [-1, 1]."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from areca.errors import InvalidAudio, quote
 from areca.types import Audio
 
-_HOW = "give (array, rate) with an array of shape [T] or [C, T], as (samples, 16000)"
+_ADVICE = "give (array, rate) with an array of shape [T] or [C, T], like (samples, 16000)"
 _MOST_CHANNELS = 64
 
 
@@ -21,7 +21,7 @@ def is_array(value: object) -> bool:
 
 
 def is_recording(value: object) -> bool:
-    """Return whether `value` is meant as one recording in memory: an `Audio`, an array, or an array with a rate."""
+    """Return whether `value` looks like one recording in memory: an `Audio`, an array, or an array with a rate."""
     return (
         isinstance(value, Audio)
         or is_array(value)
@@ -29,33 +29,38 @@ def is_recording(value: object) -> bool:
     )
 
 
-def audio_of(value: Any, name: str = "array") -> Audio:
-    """Return ``(array, rate)`` as audio.
+def to_audio(value: Any, name: str = "array") -> Audio:
+    """Convert ``(array, rate)`` to `Audio`.
 
     Args:
-        value: a pair of a NumPy array or torch tensor, ``[T]`` or ``[C, T]``, and its rate in Hz. Floats are taken as
-            they are; int16 and int32 (24 bits in it, too) are divided by their range, uint8 starts at 128.
-        name: what messages call it.
+        value: a NumPy array or torch tensor, ``[T]`` or ``[C, T]``, and its sample rate in Hz. Floats are not scaled;
+            int16 and int32 (also with 24-bit content) are divided by their range; uint8 is centred at 128.
+        name: label for messages.
 
     Raises:
-        InvalidAudio: no rate, another shape or type, NaN or infinity.
+        InvalidAudio: the rate is missing or invalid, the shape or dtype is not supported, or a sample is NaN or
+            infinite.
+
+    Example:
+        >>> to_audio((numpy.zeros(16_000, numpy.int16), 16_000)).seconds
+        1.0
     """
     if is_array(value):
-        raise InvalidAudio(f"{name}: an array does not say its sample rate: {_HOW}")
+        raise InvalidAudio(f"{name}: an array does not contain its sample rate: {_ADVICE}")
     samples, rate = value
     if is_array(rate) and not is_array(samples):
         raise InvalidAudio(f"{name}: expected (array, rate), got (rate, array): swap them")
-    return Audio(_floats(_shaped(samples, name), name), _rate(rate, name), name)
+    return Audio(_scale(_check_shape(samples, name), name), _check_rate(rate, name), name)
 
 
-def _rate(rate: Any, name: str) -> int:
+def _check_rate(rate: Any, name: str) -> int:
     hz = float(rate) if isinstance(rate, numbers.Real) and not isinstance(rate, bool) else 0.0
     if not (hz.is_integer() and 0 < hz < 2**31):
-        raise InvalidAudio(f"{name}: expected a sample rate in whole Hz, got {quote(rate)}: {_HOW}")
+        raise InvalidAudio(f"{name}: expected a sample rate in whole Hz, got {quote(rate)}: {_ADVICE}")
     return int(hz)
 
 
-def _shaped(samples: Any, name: str) -> torch.Tensor:
+def _check_shape(samples: Any, name: str) -> torch.Tensor:
     tensor = samples.detach().cpu() if isinstance(samples, torch.Tensor) else _tensor(samples, name)
     if tensor.ndim == 1:
         tensor = tensor[None]
@@ -74,7 +79,7 @@ def _tensor(samples: np.ndarray[Any, Any], name: str) -> torch.Tensor:
         raise InvalidAudio(f"{name}: expected float or integer samples, got {samples.dtype}") from None
 
 
-def _floats(samples: torch.Tensor, name: str) -> torch.Tensor:
+def _scale(samples: torch.Tensor, name: str) -> torch.Tensor:
     if samples.dtype.is_floating_point:
         return samples.to(torch.float32).contiguous()
     if samples.dtype == torch.uint8:
@@ -82,5 +87,5 @@ def _floats(samples: torch.Tensor, name: str) -> torch.Tensor:
     if samples.dtype in (torch.int16, torch.int32):
         return samples.to(torch.float32) / 2.0 ** (torch.iinfo(samples.dtype).bits - 1)
     raise InvalidAudio(
-        f"{name}: expected float32, int16, int32 or uint8 samples, got {samples.dtype}: its range is not known"
+        f"{name}: expected float32, int16, int32 or uint8 samples, got {samples.dtype}: the range is not known"
     )

@@ -1,4 +1,4 @@
-"""What the bytes of a file say and the decoders do not tell: its true kind, and lengths that do not add up."""
+"""Inspect the bytes of audio files for faults that decoders do not report: other file types and wrong lengths."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import BinaryIO
 from areca.errors import InvalidAudio, quote
 
 STREAMED_BYTES = 0x7FFF_F000
-"""A declared size from here on is what a program writes that could not know the size: not a truncation."""
-_START = 1024  # bytes that tell what a file is
-_PAGE = 65_307  # bytes of the longest Ogg page
-_MPEG_FRAME = 1441  # bytes of the longest MP3 frame at usual rates
-_JUNK = 4096  # bytes behind the samples of a WAV that may be anything: tags, padding
+"""Smallest declared size that does not indicate truncation: programs that stream a file declare a placeholder."""
+_START = 1024  # bytes that identify the type of a file
+_PAGE = 65_307  # bytes in the longest Ogg page
+_MPEG_FRAME = 1441  # bytes in the longest MP3 frame at common rates
+_JUNK = 4096  # maximum bytes of tags and padding after the samples of a WAV
 _KINDS = (
-    (b"version https://git-lfs", "a Git LFS pointer and not the recording itself: type git lfs pull"),
-    (b"/annex/objects/", "a git-annex pointer and not the recording itself: type git annex get"),
+    (b"version https://git-lfs", "a Git LFS pointer, not the recording itself: type git lfs pull"),
+    (b"/annex/objects/", "a git-annex pointer, not the recording itself: type git annex get"),
     (b"%PDF", "a PDF document"),
     (b"PK\x03\x04", "a ZIP archive: unpack it"),
     (b"\x1f\x8b", "a gzip archive: unpack it"),
@@ -36,30 +36,35 @@ _KINDS = (
 _MARKUP = re.compile(rb"\s*(?:<!--.*?-->\s*)?<(?:!doctype html|html|head|body|script)", re.IGNORECASE | re.DOTALL)
 
 
-def start_of(path: Path) -> bytes:
-    """Return the first bytes of a file, which the functions below take: opening a file again for each takes time.
+def read_start(path: Path) -> bytes:
+    """Return the first bytes of a file. Callers pass them to the functions below, so that the file is opened once.
 
     Raises:
-        InvalidAudio: it cannot be read.
+        InvalidAudio: the file cannot be read.
     """
     try:
-        with _opened(path) as file:
+        with _open(path) as file:
             return file.read(_START)
     except OSError as error:
         raise InvalidAudio(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def what_is(start: bytes, *, text: bool = True) -> str | None:
-    """Return what a file that is not audio is, as ``"a web page (HTML) ..."``; None where its start does not tell.
+def identify_content(start: bytes, *, text: bool = True) -> str | None:
+    """Identify the type of a file that is not audio, like ``"a web page (HTML) ..."``.
 
-    Without `text` plain text does not count: samples without a header may look like it.
+    Args:
+        start: first bytes of the file, from `read_start`.
+        text: whether to recognise plain text; False for headerless audio, which may look like text.
+
+    Returns:
+        the type, for a message; None if the bytes do not identify it.
     """
     for magic, kind in _KINDS:
         if start.startswith(magic) or (magic.startswith(b"/annex") and magic in start[:200]):
             return kind
     if _MARKUP.match(start.removeprefix(b"\xef\xbb\xbf")):
-        return "a web page (HTML), as a server sends it instead of a recording: download the recording itself"
-    if not text or not (stripped := (_text(start) or "").strip()):
+        return "a web page (HTML), which a server sent instead of the recording: download the recording itself"
+    if not text or not (stripped := (_decode_text(start) or "").strip()):
         return None
     if stripped.startswith("<?xml"):
         return f"text (XML): {quote(stripped[:100])}"
@@ -67,34 +72,43 @@ def what_is(start: bytes, *, text: bool = True) -> str | None:
     return f"{kind}: {quote(stripped[:100])}"
 
 
-def _text(start: bytes) -> str | None:
+def _decode_text(start: bytes) -> str | None:
     if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
         text = start[: len(start) // 2 * 2].decode("utf-16", errors="replace")
-        if sum(c < "\u0250" for c in text) < len(text) / 2:  # any two bytes are a character of some script
+        if sum(c < "\u0250" for c in text) < len(text) / 2:  # any two bytes are a valid character in some script
             return None
     else:
         text = start.decode("utf-8", errors="replace")
-        if len(start) == _START:  # a character may be cut in half
+        if len(start) == _START:  # the last character may be incomplete
             text = text.rstrip("\ufffd")
     control = any(c < " " and c not in "\t\n\r\f\v\x1b" for c in text)
     return None if control or "\ufffd" in text else text
 
 
-def mpeg_length(path: Path, start: bytes) -> bool | None:
-    """Return whether an MP3 states its length, in a frame of the kind Xing, Info or VBRI; None if it is not an MP3.
+def mpeg_states_length(path: Path, start: bytes) -> bool | None:
+    """Return whether an MP3 file states its length in a Xing, Info or VBRI frame.
+
+    Args:
+        path: the file.
+        start: its first bytes, from `read_start`.
+
+    Returns:
+        None if the file is not an MP3.
 
     Raises:
-        InvalidAudio: the bytes that it states are not there, or another recording follows them: files were joined.
+        InvalidAudio: the file is shorter than stated, or another recording follows the stated bytes.
     """
     if start[:3] != b"ID3" and start[:1] != b"\xff":
         return None
-    with _opened(path) as file:
+    with _open(path) as file:
+        # Skip the ID3 tags before the first frame.
         at = 0
-        while (tag := _bytes(file, at, 10))[:3] == b"ID3" and len(tag) == 10:
+        while (tag := _read_at(file, at, 10))[:3] == b"ID3" and len(tag) == 10:
             at += 10 + sum((b & 0x7F) << 7 * (3 - i) for i, b in enumerate(tag[6:]))
         if tag[:1] != b"\xff":
             return None
-        frame = _bytes(file, at, 200)
+        # The first frame of an MP3 with a stated length holds a table instead of sound.
+        frame = _read_at(file, at, 200)
         if len(frame) < 48 or frame[1] < 0xE0:
             return None
         if b"VBRI" in frame[:48]:
@@ -102,34 +116,38 @@ def mpeg_length(path: Path, start: bytes) -> bool | None:
         place = max(frame.find(b"Xing", 0, 48), frame.find(b"Info", 0, 48))
         if place < 0 or len(frame) < place + 16 or not frame[place + 7] & 1:
             return False
-        if frame[place + 7] & 2:
-            _check_mpeg(path, file, at, int.from_bytes(frame[place + 12 : place + 16], "big"))
+        if frame[place + 7] & 2:  # the size in bytes is stated, too
+            _check_mpeg_size(path, file, at, int.from_bytes(frame[place + 12 : place + 16], "big"))
         return True
 
 
-def _check_mpeg(path: Path, file: BinaryIO, at: int, stated: int) -> None:
-    there = _size(file) - at
-    if there < stated - _MPEG_FRAME:
-        raise InvalidAudio(f"{path}: truncated, its header declares {stated} bytes and {there} are there")
-    behind = _bytes(file, at + stated, 10)
-    if stated and len(behind) == 10 and (behind[:3] == b"ID3" or (behind[0] == 0xFF and behind[1] >= 0xE2)):
+def _check_mpeg_size(path: Path, file: BinaryIO, at: int, stated: int) -> None:
+    size = _size(file) - at
+    if size < stated - _MPEG_FRAME:
+        raise InvalidAudio(f"{path}: truncated, its header declares {stated} bytes, got {size}")
+    after = _read_at(file, at + stated, 10)
+    if stated and len(after) == 10 and (after[:3] == b"ID3" or (after[0] == 0xFF and after[1] >= 0xE2)):
         raise InvalidAudio(
-            f"{path}: its header declares {stated} bytes and another recording follows: files were joined; "
-            "give each on its own"
+            f"{path}: its header declares {stated} bytes, but another recording follows: files were joined; "
+            "give each recording separately"
         )
 
 
-def refuse_short(path: Path, start: bytes) -> None:
-    """Refuse what only the container's own frame shows to be cut: Ogg without its last page, AVI without its end.
+def refuse_truncated(path: Path, start: bytes) -> None:
+    """Reject files whose truncation only the container shows: Ogg without its last page, AVI without its end.
+
+    Args:
+        path: the file.
+        start: its first bytes, from `read_start`.
 
     Raises:
-        InvalidAudio: the file ends early.
+        InvalidAudio: the file is truncated.
     """
     if start[:4] not in (b"OggS", b"RIFF"):
         return
-    with _opened(path) as file:
+    with _open(path) as file:
         size = _size(file)
-        tail = _bytes(file, max(0, size - _PAGE), _PAGE) if start[:4] == b"OggS" else b""
+        tail = _read_at(file, max(0, size - _PAGE), _PAGE) if start[:4] == b"OggS" else b""
     if start[:4] == b"OggS":
         page = tail.rfind(b"OggS")
         if page < 0 or len(tail) < page + 27 or not tail[page + 5] & 4:
@@ -137,36 +155,36 @@ def refuse_short(path: Path, start: bytes) -> None:
     if start[:4] == b"RIFF" and start[8:12] == b"AVI ":
         stated = int.from_bytes(start[4:8], "little") + 8
         if size < stated < STREAMED_BYTES:
-            raise InvalidAudio(f"{path}: truncated, its header declares {stated} bytes and {size} are there")
+            raise InvalidAudio(f"{path}: truncated, its header declares {stated} bytes, got {size}")
 
 
 @dataclass(frozen=True, slots=True)
 class Wave:
-    """Where the samples of a WAV are.
+    """Location of the samples in a WAV file.
 
     Args:
-        size_at: place of the four bytes that state their size.
-        stated: the size that they state.
-        behind: bytes from there to the end that are no further chunks.
+        size_at: offset of the four bytes that state the size of the samples.
+        stated: the stated size, in bytes.
+        remaining: bytes after the stated samples that do not belong to another chunk.
     """
 
     size_at: int
     stated: int
-    behind: int
+    remaining: int
 
 
-def _wave(path: Path, start: bytes) -> Wave | None:
+def _locate_samples(path: Path, start: bytes) -> Wave | None:
     if start[:4] != b"RIFF" or start[8:12] != b"WAVE":
         return None
-    with _opened(path) as file:
-        return _chunks(file)
+    with _open(path) as file:
+        return _scan_chunks(file)
 
 
-def _chunks(file: BinaryIO) -> Wave | None:
+def _scan_chunks(file: BinaryIO) -> Wave | None:
     end, at = _size(file), 12
     found: tuple[int, int] | None = None
     while at + 8 <= end:
-        name, size = (chunk := _bytes(file, at, 8))[:4], int.from_bytes(chunk[4:], "little")
+        name, size = (chunk := _read_at(file, at, 8))[:4], int.from_bytes(chunk[4:], "little")
         if found is not None and not (re.fullmatch(rb"[\w \-]{4}", name) and at + 8 + size <= end):
             break
         if found is None and name == b"data":
@@ -175,27 +193,34 @@ def _chunks(file: BinaryIO) -> Wave | None:
     return None if found is None else Wave(*found, max(0, end - at))
 
 
-def check_wave(path: Path, start: bytes) -> Wave | None:
-    """Return where a WAV's samples are if it states that there are none and they follow all the same.
+def find_undeclared_samples(path: Path, start: bytes) -> Wave | None:
+    """Locate samples in a WAV whose header declares none.
+
+    Args:
+        path: the file.
+        start: its first bytes, from `read_start`.
+
+    Returns:
+        None if the file is not a WAV, or its header declares the samples.
 
     Raises:
-        InvalidAudio: it states some and many more follow.
+        InvalidAudio: the header declares samples, but the file contains many more.
     """
-    found = _wave(path, start)
-    if found is None or found.behind <= _JUNK:
-        return found if found is not None and found.stated == 0 and found.behind > 1 else None
-    if 0 < found.stated < STREAMED_BYTES and found.behind > found.stated // 100:
+    found = _locate_samples(path, start)
+    if found is None or found.remaining <= _JUNK:
+        return found if found is not None and found.stated == 0 and found.remaining > 1 else None
+    if 0 < found.stated < STREAMED_BYTES and found.remaining > found.stated // 100:
         raise InvalidAudio(
-            f"{path}: its header declares {found.stated} bytes of samples, and {found.behind} more follow: damaged"
+            f"{path}: damaged, its header declares {found.stated} bytes of samples, but {found.remaining} more follow"
         )
     return found if found.stated == 0 else None
 
 
-def _opened(path: Path) -> BinaryIO:
-    return open(path, "rb", buffering=0)  # a raw file reads what is asked for at once
+def _open(path: Path) -> BinaryIO:
+    return open(path, "rb", buffering=0)  # unbuffered: reads only the bytes requested
 
 
-def _bytes(file: BinaryIO, at: int, count: int) -> bytes:
+def _read_at(file: BinaryIO, at: int, count: int) -> bytes:
     file.seek(at)
     return file.read(count)
 

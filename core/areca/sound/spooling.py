@@ -1,4 +1,4 @@
-"""Recordings that come through a pipe: copied to a file first, since decoders jump back and forth."""
+"""Copy recordings from a pipe to a temporary file, because decoders need to seek."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from areca.errors import InvalidAudio
-from areca.files.writing import explained
+from areca.files.writing import wrap_storage_errors
 from areca.sound.decoding import MOST_SAMPLES
 
 MOST_BYTES = 8 * MOST_SAMPLES
-"""Bytes that are read from a pipe: as many as the longest recording has in 64-bit samples."""
+"""Maximum number of bytes read from a pipe: the size of the longest recording in 64-bit samples."""
 _BLOCK = 1 << 20
 
 
 def is_pipe(path: str | Path) -> bool:
-    """Return whether `path` is a pipe, a terminal or the like, which can be read once and only forwards."""
+    """Return whether `path` is a pipe, a terminal or a similar file that can be read only once and in order."""
     try:
         mode = os.stat(path).st_mode
     except OSError:
@@ -28,28 +28,32 @@ def is_pipe(path: str | Path) -> bool:
 
 
 @contextlib.contextmanager
-def seekable(path: str | Path) -> Iterator[Path]:
-    """Yield a file with the content of `path`: itself, or a temporary copy of what comes through a pipe.
+def open_seekable(path: str | Path) -> Iterator[Path]:
+    """Yield the path of a file with the content of `path`: `path` itself, or a temporary copy of a pipe's content.
 
     Raises:
-        InvalidAudio: it is a terminal, or more than `MOST_BYTES` come.
+        InvalidAudio: `path` is a terminal, or more than `MOST_BYTES` bytes arrive.
+        StorageError: the pipe cannot be read or copied.
     """
     if not is_pipe(path):
-        yield Path(os.path.realpath(path)) if str(path).startswith("/dev/") else Path(path)  # that of this process
+        # /dev/stdin is resolved here, because it means another file in the worker process.
+        yield Path(os.path.realpath(path)) if str(path).startswith("/dev/") else Path(path)
         return
-    # The suffix stays: headerless formats are told by it.
+    # The copy has the same suffix, which identifies headerless formats.
     with tempfile.NamedTemporaryFile(prefix="areca-", suffix=Path(path).suffix) as copy:
-        _copy(path, copy.fileno())
+        _copy_pipe(path, copy.fileno())
         yield Path(copy.name)
 
 
-def _copy(path: str | Path, into: int) -> None:
-    with explained(Path(path), "read"), open(path, "rb", buffering=0) as file:
+def _copy_pipe(path: str | Path, into: int) -> None:
+    with wrap_storage_errors(Path(path), "read"), open(path, "rb", buffering=0) as file:
         if file.isatty():
-            raise InvalidAudio(f"{path}: is a terminal: pipe a recording into it, as: areca run - < in.wav")
+            raise InvalidAudio(f"{path}: expected a recording, got a terminal: type areca run - < in.wav")
         count = 0
         while block := file.read(_BLOCK):
             count += len(block)
             if count > MOST_BYTES:
-                raise InvalidAudio(f"{path}: more than {MOST_BYTES} bytes came: cut the recording into pieces")
+                raise InvalidAudio(
+                    f"{path}: expected at most {MOST_BYTES} bytes, got more: cut the recording into pieces"
+                )
             os.write(into, block)

@@ -105,7 +105,7 @@ class CheckedComponent:
         """The loaded component, or why there is none: to fail once is enough."""
         for part in self.part.walk():
             if missing := part.entry.missing():
-                return Skipped(f"{part.name} {part.entry.remedy(missing)}")
+                return Skipped(f"{part.name} {part.entry.describe_missing(missing)}")
         try:
             return self.loader.instance(self.part)
         except MissingWeights as e:

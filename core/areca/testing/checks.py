@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from areca.options import build, describe
+from areca.options import build, list_options
 from areca.registry.entry import LOCAL
 from areca.specs import KindSpec
 from areca.testing.checked import CheckedComponent, Skipped
@@ -65,7 +65,7 @@ def check_summary(checked: CheckedComponent) -> None:
 
 def check_options_documented(checked: CheckedComponent) -> None:
     """Each option has a doc: a string literal below its field."""
-    bare = [o.name for o in describe(checked.component.config) if not o.doc]
+    bare = [o.name for o in list_options(checked.component.config) if not o.doc]
     assert not bare, f"options without a doc (a string below the field): {', '.join(bare)}"
 
 
@@ -171,4 +171,4 @@ def _local(checked: CheckedComponent) -> list[str]:
 
 def _require_modules(checked: CheckedComponent) -> None:
     if missing := checked.entry.missing():
-        raise Skipped(f"it {checked.entry.remedy(missing)}")
+        raise Skipped(f"it {checked.entry.describe_missing(missing)}")

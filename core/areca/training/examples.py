@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 from areca.errors import InvalidCodes, InvalidConfig, InvalidManifest
-from areca.files.writing import replacing
+from areca.files.writing import replace_file
 from areca.interfaces import Progress, no_progress
 from areca.languages import language_code
-from areca.lm.spelling import check_headers, warn_of_rows
+from areca.lm.spelling import check_headers, warn_about_rows
 from areca.manifest import Manifest, Utterance
 from areca.tasks import Task, values_of
 from areca.types import Codes
@@ -145,9 +145,9 @@ def write_examples(
     for task, rows in zip(tasks, rows_of, strict=True):
         headers = {**_headers(manifest, task, rows), **headers}
     check_headers(lm.text_tokenizer, dict(sorted(headers.items())))
-    with replacing(path) as draft, pa.OSFile(str(draft), "wb") as file, pa.ipc.new_file(file, _SCHEMA) as writer:
+    with replace_file(path) as draft, pa.OSFile(str(draft), "wb") as file, pa.ipc.new_file(file, _SCHEMA) as writer:
         for number, (task, rows) in enumerate(zip(tasks, rows_of, strict=True)):
-            lost = warn_of_rows(lm.text_tokenizer, task.name, task.task, rows) if check_text else 0
+            lost = warn_about_rows(lm.text_tokenizer, task.name, task.task, rows) if check_text else 0
             kept, block = 0, []
             for done, row in enumerate(rows, start=1):
                 found = task.encode(lm, row)

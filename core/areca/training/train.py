@@ -16,7 +16,7 @@ import transformers
 from areca.batching import bucket
 from areca.interfaces import Progress, no_progress
 from areca.lm.vocabulary import Control
-from areca.run.devices import require_alone
+from areca.run.devices import require_single_process
 from areca.run.options import TrainingConfig
 from areca.training.batches import Batches, Mixture
 from areca.training.examples import Examples, collate
@@ -56,7 +56,7 @@ def train(
         Interrupted: Ctrl-C or SIGTERM came; the state is saved.
         InvalidConfig: this is one of several processes.
     """
-    require_alone()
+    require_single_process()
     directory.mkdir(parents=True, exist_ok=True)
     order = Batches(
         examples.lengths,

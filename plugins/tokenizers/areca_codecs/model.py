@@ -12,7 +12,7 @@ import torch
 from transformers import DacModel, MimiModel, XcodecModel
 
 from areca.batching import by_size
-from areca.types import Audio, Codes, require_audio, stacked_codes
+from areca.types import Audio, Codes, require_audio, stack_codes
 from areca_codecs import AnyConfig, XcodecConfig, spec
 from areca_codecs.figures import facts
 from areca_codecs.loading import find, load_model, verify
@@ -87,7 +87,7 @@ class Codec(ABC):
         Raises:
             InvalidCodes: nothing, another number of streams, streams of unequal length, or codes out of range.
         """
-        stacked = stacked_codes(codes, self._spec.streams)
+        stacked = stack_codes(codes, self._spec.streams)
         frames = [c.shape[1] for c in stacked]
         result: dict[int, Audio] = {}
         for members in self._batches(frames):

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from areca.batching import by_size
 from areca.errors import InvalidConfig, MissingWeights
 from areca.hub.weights import read_header
-from areca.types import Audio, Codes, require_audio, stacked_codes
+from areca.types import Audio, Codes, require_audio, stack_codes
 from areca_encodec import FRAME_RATE_HZ, SAMPLE_RATE_HZ, EncodecConfig, spec
 
 CHECKPOINT_URL = f"{ROOT_URL}encodec_24khz-d7cc33bc.th"
@@ -94,7 +94,7 @@ class EncodecTokenizer:
         Raises:
             InvalidCodes: nothing, another number of streams, streams of unequal length, or codes out of range.
         """
-        stacked = stacked_codes(codes, self._streams)
+        stacked = stack_codes(codes, self._streams)
         frames = [c.shape[1] for c in stacked]
         result: dict[int, Audio] = {}
         for members, longest in self._batches(frames):

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from areca.types import Audio, Codes, require_audio, stacked_codes
+from areca.types import Audio, Codes, require_audio, stack_codes
 from areca_lyra import FILES, FRAME_RATE_HZ, SAMPLE_RATE_HZ, LyraConfig, spec
 from areca_lyra.networks import FEATURES, Quantizer, StatefulNet
 from areca_lyra.pairs import merge_pairs, split_pairs
@@ -60,7 +60,7 @@ class LyraTokenizer:
         Raises:
             InvalidCodes: nothing, another number of streams, streams of unequal length, or codes out of range.
         """
-        return [self._decode(c, f"codes {i}") for i, c in enumerate(stacked_codes(codes, self._streams))]
+        return [self._decode(c, f"codes {i}") for i, c in enumerate(stack_codes(codes, self._streams))]
 
     def _encode(self, samples: torch.Tensor) -> Codes:
         padded = torch.nn.functional.pad(samples, (0, -samples.shape[1] % HOP))

@@ -15,8 +15,8 @@ from areca.fitting.sampling import sample_features
 from areca.hub.tensors import read_tensors
 from areca.interfaces import Job
 from areca.manifest import Manifest
-from areca.mel import LOG_FLOOR, SPEECH, frames_of, invert, log_mel
-from areca.types import Audio, Codes, require_audio, stacked_codes
+from areca.mel import LOG_FLOOR, SPEECH, count_frames, invert, log_mel
+from areca.types import Audio, Codes, require_audio, stack_codes
 from areca_melrvq import SAMPLE_RATE_HZ, MelRvqConfig, spec
 from areca_melrvq.quantizer import fit_levels, quantize, reconstruct
 
@@ -98,7 +98,7 @@ class MelRvq:
         Raises:
             InvalidCodes: nothing, codes out of range, or streams of different lengths.
         """
-        return [self._decode(c) for c in stacked_codes(codes, spec(self.config, {}).streams)]
+        return [self._decode(c) for c in stack_codes(codes, spec(self.config, {}).streams)]
 
     def _decode(self, codes: torch.Tensor) -> Audio:
         stacked = reconstruct(codes.to(self.mean.device), self.codebooks)
@@ -114,6 +114,6 @@ class MelRvq:
 def stacked_mel(audio: Audio, config: MelRvqConfig) -> torch.Tensor:
     """Return log-mels ``[codes, stack, 80]`` of audio at 16 kHz, silence filling the last code."""
     stack = round(SPEECH.frame_rate_hz) // config.frame_rate_hz
-    codes = -(-frames_of(audio.samples.shape[1]) // stack)
+    codes = -(-count_frames(audio.samples.shape[1]) // stack)
     missing = codes * stack * SPEECH.hop - audio.samples.shape[1]
     return log_mel(functional.pad(audio.samples[0], (0, missing))).T.reshape(codes, stack, SPEECH.mels)

@@ -323,7 +323,7 @@ def test_a_checkpoint_takes_nothing_from_outside(copy: Path, monkeypatch: pytest
     monkeypatch.setenv("SECRET", "s3cret")
     for name in ("${oc.env:SECRET}", "${seed}"):
         reseal(copy, name=name)
-        with pytest.raises(InvalidArtifact, match=r"config\.yaml: expected a value, got .*takes nothing from outside"):
+        with pytest.raises(InvalidArtifact, match=r"config\.yaml: expected a value, got .*values outside"):
             open_checkpoint(copy)
 
 

@@ -317,7 +317,7 @@ def _as_link(path: Path, kept: Path) -> None:
         (lambda made, kept: (made / META).write_text("[" * 200_000), "at most 50 levels"),
         (lambda made, kept: (made / META).write_text("[" * 60 + "]" * 60), "at most 50 levels"),
         (lambda made, kept: (made / META).write_text('{"a": NaN}'), "expected finite numbers"),
-        (lambda made, kept: (made / META).write_text('{"a": 1, "a": 2}'), "the key 'a' is there twice"),
+        (lambda made, kept: (made / META).write_text('{"a": 1, "a": 2}'), "the key 'a' appears twice"),
         (lambda made, kept: (made / META).write_text('{"files": [], "key": 3}'), "expected 'label', a str"),
         (lambda made, kept: (made / META).write_bytes(b"\xff"), "expected JSON"),
         (lambda made, kept: os.truncate(made / META, (1 << 28) + 1), "expected at most 268,435,456 bytes"),

@@ -16,7 +16,7 @@ import yaml
 
 from areca.cli import app, common
 from areca.component import Kind
-from areca.options import describe
+from areca.options import list_options
 from areca.registry.registry import Registry
 from areca.run.config import parse_config
 
@@ -85,7 +85,7 @@ def test_show_says_all_there_is(shop: Any) -> None:
     for line in (
         "  provider  areca:units/usm-v2, version 0.1.0",
         "  licence   Apache-2.0",
-        "  tag       fit: is trained from data by `fit`; its files are an artifact",
+        "  tag       fit: `fit` trains it from data and writes its files as an artifact",
         "  paper     https://arxiv.org/abs/2306.12925",
         "  clusters: int = 256\n      Number of units.",
         "  checkpoint_steps: int = 50\n      An interrupted fit loses at most this many steps. (cannot change results)",
@@ -159,7 +159,7 @@ def test_config_prints_yaml_that_gives_the_defaults(entry: Any, capsys: pytest.C
     part = values if place is None else values[place]
     part = part[0] if component.kind is Kind.TASK else part
     assert part.pop("name") == component.name
-    defaults = {o.name: o.default for o in describe(component.config)}
+    defaults = {o.name: o.default for o in list_options(component.config)}
     assert part == {name: list(v) if isinstance(v, tuple) else v for name, v in defaults.items()}
 
 
@@ -190,7 +190,7 @@ def test_validate_prints_each_part_with_its_spec(shop: Any) -> None:
         ("tokenizer.size=big", "error: tokenizer 'gadget': option 'size' is 'big', expected int"),
         ("tokenizer.name=gadgit", "error: no tokenizer is called 'gadgit'; did you mean 'gadget'?"),
         ("lm.writes=speach", "error: lm.writes: no tokenizer has the role 'speach'; did you mean 'speech'?"),
-        ("seed", "error: override 'seed': expected key=value, as training.steps=100"),
+        ("seed", "error: override 'seed': expected key=value, like training.steps=100"),
     ],
 )
 def test_validate_says_what_is_wrong(shop: Any, override: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""The listening page: what it holds, and how it lies and is played in a real browser."""
+"""The listening page: content, layout and playback in a real browser."""
 
 from __future__ import annotations
 

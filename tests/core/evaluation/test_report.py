@@ -1,4 +1,4 @@
-"""Tables and pages say what the results say."""
+"""Tables and pages agree with the results."""
 
 from __future__ import annotations
 

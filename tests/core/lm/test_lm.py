@@ -138,7 +138,9 @@ def test_the_gradient_reaches_the_new_rows(tied: bool, train: Any) -> None:
 
 @pytest.mark.parametrize("family, options", [FAMILIES[0], FAMILIES[1], ("phi", {})])
 @pytest.mark.parametrize("optimizer", ["adamw", "adafactor"])
-def test_embeddings_alone_leaves_all_else_as_it_was(family: str, options: dict[str, Any], optimizer: str) -> None:
+def test_training_only_embeddings_leaves_other_parameters_unchanged(
+    family: str, options: dict[str, Any], optimizer: str
+) -> None:
     lm = extend(family, options, train="embeddings")
     before = {name: p.clone() for name, p in lm.model.named_parameters()}
     kind: Any = torch.optim.AdamW if optimizer == "adamw" else torch.optim.Adafactor
@@ -164,7 +166,7 @@ def test_parameter_groups_hold_each_trained_parameter_once() -> None:
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_how_new_rows_start(tied: bool) -> None:
+def test_initial_values_of_new_rows(tied: bool) -> None:
     options = {"tie_word_embeddings": tied}
     text = tiny_backbone(**options).model.get_input_embeddings().weight.detach()
     models = [extend(options=options, init=init).model for init in ("zero", "mean", "normal")]
@@ -200,7 +202,7 @@ def test_a_sequence_written_out() -> None:
 
 
 @pytest.mark.parametrize("text", ["<s>", "</s> <pad>", "<|end_segment|>", "<|speech/0:3|> <|begin_audio|>", "é☃ [ASR]"])
-def test_what_the_user_wrote_never_becomes_a_control(text: str) -> None:
+def test_user_text_never_becomes_a_control(text: str) -> None:
     lm = extend()
     ids = lm.text_tokenizer.encode(text)
     assert ids
@@ -223,7 +225,7 @@ def test_an_lm_reads_one_role_and_writes_another() -> None:
 @pytest.mark.parametrize(
     "how, error, message",
     [
-        ({"reads": "codec"}, InvalidConfig, "no role \\['codec'\\] in \\['speech'\\]"),
+        ({"reads": "codec"}, InvalidConfig, "unknown role \\['codec'\\], expected one of \\['speech'\\]"),
         ({"pattern": "delayed"}, InvalidConfig, "did you mean 'delay'"),
     ],
 )
@@ -234,7 +236,7 @@ def test_wrong_choices_are_named_before_the_model_is_changed(how: Any, error: An
     assert len(backbone.model.get_input_embeddings().weight) == 300
 
 
-def test_a_head_that_is_not_understood_is_refused() -> None:
+def test_an_unsupported_head_is_rejected() -> None:
     backbone = tiny_backbone()
     forward = backbone.model.forward
 
@@ -312,7 +314,7 @@ def test_another_text_tokenizer_is_refused_and_both_are_named(tmp_path: Path) ->
     assert TextTokenizer.read(tmp_path / "text_tokenizer").hash in str(caught.value)
 
 
-def test_a_directory_that_is_not_whole_is_refused(tmp_path: Path) -> None:
+def test_an_incomplete_directory_is_rejected(tmp_path: Path) -> None:
     lm = extend()
     lm.save(tmp_path)
     layout = json.loads((tmp_path / "vocabulary.json").read_text())
@@ -321,7 +323,7 @@ def test_a_directory_that_is_not_whole_is_refused(tmp_path: Path) -> None:
         SpeechLM.load(tmp_path)
     longer = lm.vocabulary.extend("codec", STREAMS).to_json()
     (tmp_path / "vocabulary.json").write_text(json.dumps(layout | longer))
-    with pytest.raises(InvalidArtifact, match="345 ids, the model 325 rows"):
+    with pytest.raises(InvalidArtifact, match="345 ids, but the model 325 rows"):
         SpeechLM.load(tmp_path)
     (tmp_path / "vocabulary.json").unlink()
     with pytest.raises(InvalidArtifact, match=r"vocabulary\.json"):

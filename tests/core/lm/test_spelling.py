@@ -1,4 +1,4 @@
-"""Text that the LM's text tokenizer cannot spell is told before it is lost: in rows, in headers, in questions."""
+"""Text that the LM's text tokenizer cannot represent is reported: in rows, in headers and in inputs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerFast
 import areca
 from areca.artifacts.store import Store
 from areca.errors import ArecaWarning, IncompatibleParts, TextLost
-from areca.evaluation.answering import answer_rows, answers_journal
+from areca.evaluation.answering import answer_rows, open_answer_journal
 from areca.interfaces import Backbone
 from areca.lm.model import SpeechLM
 from areca.lm.text import TextTokenizer
@@ -124,11 +124,13 @@ def written(lm: SpeechLM, tmp_path: Path, data: tuple[Utterance, ...], *tasks: T
     ],
     ids=["letters", "lowercase", "accents", "width", "sentencepiece", "bytes"],
 )
-def test_what_a_text_becomes(text: TextTokenizer, spelt: list[str], lost: dict[str, str]) -> None:
-    found = text.misspelt([*spelt, *lost])
+def test_changed_texts_are_found_with_their_decoded_text(
+    text: TextTokenizer, spelt: list[str], lost: dict[str, str]
+) -> None:
+    found = text.find_misspelled([*spelt, *lost])
     assert {a: "".join(b.split()) for a, b in found.items()} == {a: "".join(b.split()) for a, b in lost.items()}
-    assert text.misspelt([*lost]) == found  # what was seen before is not forgotten
-    assert text.misspelt([]) == {}
+    assert text.find_misspelled([*lost]) == found  # what was seen before is not forgotten
+    assert text.find_misspelled([]) == {}
 
 
 def test_rows_that_lose_letters_are_counted_and_shown_once_a_task(tmp_path: Path) -> None:
@@ -179,7 +181,7 @@ def test_a_tokenizer_without_a_token_for_the_unknown_is_an_error_in_a_line() -> 
     with pytest.raises(IncompatibleParts, match=r"cannot encode 'deux': WordLevel error"):
         text.encode("deux")
     with pytest.raises(IncompatibleParts, match="cannot encode"):
-        text.misspelt(["un deux"])
+        text.find_misspelled(["un deux"])
 
 
 @pytest.fixture(scope="module")
@@ -215,7 +217,7 @@ def system(root: Path) -> System:
     return areca.load(directory, plugins=[str(root / "letters.py")])
 
 
-def test_questions_that_lose_letters_warn(system: System, root: Path) -> None:
+def test_inputs_that_lose_letters_warn(system: System, root: Path) -> None:
     with pytest.warns(TextLost, match=r"'un été' becomes 'un t' \(and 1 more\)") as caught:
         system.run("mt", text=["un été", "deux", "là"], source="French", target="English", decoding=None)
     assert len(caught) == 1
@@ -234,7 +236,7 @@ def test_an_evaluation_warns_once_a_task(system: System, tmp_path: Path) -> None
     manifest = Manifest(rows("été", "là", "où", "çà"), tmp_path)
     with pytest.warns(TextLost) as caught:
         answer_rows(
-            system, manifest, "mt", manifest.rows, answers_journal(tmp_path / "a.jsonl"), tmp_path,
+            system, manifest, "mt", manifest.rows, open_answer_journal(tmp_path / "a.jsonl"), tmp_path,
             EvaluationConfig(batch=1),
         )  # fmt: skip
     assert len(caught) == 1
@@ -256,5 +258,5 @@ def test_many_rows_cost_little(tmp_path: Path) -> None:
     drawn = torch.randint(len(words), (100_000, 12), generator=generator).tolist()
     texts = [" ".join(words[i] for i in row) for row in drawn]
     start_s = time.process_time()
-    assert text.misspelt(texts) == {}
+    assert text.find_misspelled(texts) == {}
     assert time.process_time() - start_s < 5  # 0.6 s on an idle core; one by one it is 10

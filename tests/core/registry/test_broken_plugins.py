@@ -1,4 +1,4 @@
-"""Whatever an installed plugin declares, it breaks itself and no verb; a plugin of the user's own is told where."""
+"""An invalid plugin never breaks a verb; the error of a local plugin names its file and line."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ HOOK = "\n@hookimpl\ndef areca_components():\n    {}\n"
 ROWS = {
     "kind_unknown": (
         "dataclasses.replace(row('x'), kind='gadget')",
-        "with the kind 'gadget', which no plugin adds",
+        "with the unknown kind 'gadget'",
     ),
-    "kind_near": ("dataclasses.replace(row('x'), kind='tokeniser')", "did you mean 'tokenizer'?; there are"),
+    "kind_near": ("dataclasses.replace(row('x'), kind='tokeniser')", "did you mean 'tokenizer'?; expected one of"),
     "kind_none": ("dataclasses.replace(row('x'), kind=None)", "kind of 'x' is None, expected the name of a kind"),
     "name_number": ("row(7)", "component name 7: expected lowercase words"),
     "name_odd": ("row('\\x1b[31mred')", r"component name '\x1b[31mred': expected lowercase words"),
@@ -31,11 +31,14 @@ ROWS = {
     "requires_deep": ("row('x', requires=('json.decoder',))", "requires of 'x' is ('json.decoder',), expected"),
     "requires_number": ("row('x', requires=(7,))", "requires of 'x' is (7,), expected a tuple"),
     "tags_text": ("row('x', tags='fit')", "tags of 'x' is 'fit', expected a set"),
-    "tags_mixed": ("row('x', tags=frozenset({1, 'fit'}))", "expected a set, as frozenset({'decode'})"),
+    "tags_mixed": ("row('x', tags=frozenset({1, 'fit'}))", "expected a set, like frozenset({'decode'})"),
     "needs_none": ("row('x', needs=None)", "needs of 'x' is None, expected {'semantic'"),
-    "needs_kind": ("row('x', needs={'inner': 'codec'})", "declares 'x' with the kind 'codec', which no plugin adds"),
+    "needs_kind": ("row('x', needs={'inner': 'codec'})", "declares 'x' with the unknown kind 'codec'"),
     "needs_number": ("row('x', needs={'inner': 3})", "needs of 'x' is {'inner': 3}, expected"),
-    "tag_of_another": ("row('x', tags=frozenset({'acme/live'}))", "a tag of its own begins with 'tag_of_another/'"),
+    "tag_of_another": (
+        "row('x', tags=frozenset({'acme/live'}))",
+        "tags that this plugin defines begin with 'tag_of",
+    ),
     "needs_key": ("row('x', needs={3: Kind.TOKENIZER})", "needs of 'x' is {3: <Kind.TOKENIZER"),
     "needs_tags_text": ("row('x', needs={'a': Kind.TOKENIZER}, needs_tags={'a': 'fit'})", "needs_tags of 'x' is {'a'"),
     "revision_text": ("row('x', revision='2')", "revision of 'x' is '2', expected a whole number, 1 or more"),
@@ -133,7 +136,7 @@ def broken(shop: Any) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("plugin", "message"), [(name, m) for name, (_, m) in (ROWS | MODULES).items()])
-def test_what_a_plugin_declares_breaks_itself_alone(broken: dict[str, str], plugin: str, message: str) -> None:
+def test_an_invalid_declaration_breaks_only_its_plugin(broken: dict[str, str], plugin: str, message: str) -> None:
     assert message in broken[plugin]
     assert len(broken[plugin]) < 500 and "\n" not in broken[plugin]
 
@@ -151,7 +154,7 @@ def test_no_verb_is_broken_by_it(shop: Any, verb: list[str]) -> None:
     assert done.returncode == (verb == ["doctor"])
     assert "gadget" in done.stdout
     if verb in (["list"], ["doctor"]):
-        assert "declares 'x' with the kind 'gadget', which no plugin adds; there are tokenizer, " in done.stdout
+        assert "declares 'x' with the unknown kind 'gadget'; expected one of tokenizer, " in done.stdout
 
 
 SPECS = {
@@ -179,7 +182,7 @@ def test_a_spec_that_fails_is_one_line_of_validate(world: Any, plugin_code: str,
     assert done.stderr.startswith("error: ") and message in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_default_that_is_no_yaml_is_shown_as_it_is(world: Any, plugin_code: str) -> None:
+def test_a_default_that_is_not_yaml_is_shown_unchanged(world: Any, plugin_code: str) -> None:
     text = plugin_code.replace("size: int = 16", "size: object = Kind\n    many: range = range(3)\n    one: int = 16")
     (world.directory / "odd.py").write_text(text + HOOK.format("return [row('gadget')]"))
     for verb in ("show", "config"):
@@ -190,9 +193,12 @@ def test_a_default_that_is_no_yaml_is_shown_as_it_is(world: Any, plugin_code: st
 
 OWN = {
     "syntax": ("x = 1\ndef areca_components(:\n", "line 2: SyntaxError: "),
-    "api": ("from areca import hookimpl\n" + HOOK.format("return []"), "local:own states no plugin API, this areca"),
+    "api": ("from areca import hookimpl\n" + HOOK.format("return []"), "local:own declares no plugin API, expected"),
     "no_hook": ("ARECA_PLUGIN_API = 1\n", "local:own declares no component: implement the hook areca_components"),
-    "unmarked": ("ARECA_PLUGIN_API = 1\n\ndef areca_components():\n    return []\n", "line 3: it has areca_components"),
+    "unmarked": (
+        "ARECA_PLUGIN_API = 1\n\ndef areca_components():\n    return []\n",
+        "line 3: areca_components is not",
+    ),
     "raises": ("import json\n\n\nx = json.loads('{')\n", "line 4: JSONDecodeError: "),
     "bad_row": (
         "from areca import Component, Kind, hookimpl\nARECA_PLUGIN_API = 1\n@hookimpl\ndef areca_components():\n"
@@ -203,7 +209,7 @@ OWN = {
 
 
 @pytest.mark.parametrize("case", OWN)
-def test_an_error_in_a_file_of_the_users_own_names_file_and_line(world: Any, case: str) -> None:
+def test_an_error_in_a_local_plugin_names_file_and_line(world: Any, case: str) -> None:
     code, message = OWN[case]
     path: Path = world.directory / "own.py"
     path.write_text(code)
@@ -214,28 +220,28 @@ def test_an_error_in_a_file_of_the_users_own_names_file_and_line(world: Any, cas
         assert "Traceback" not in done.stderr
 
 
-def test_an_error_in_a_module_beside_the_file_names_that_one(world: Any) -> None:
+def test_an_error_in_a_module_imported_by_a_local_plugin_names_that_module(world: Any) -> None:
     (world.directory / "own.py").write_text("import helper_of_own\n")
     (world.directory / "helper_of_own.py").write_text("\n1 / 0\n")
     done = world.areca("-p", "./own.py", "list")
     assert f"{world.directory / 'helper_of_own.py'}: line 2: ZeroDivisionError" in done.stderr
 
 
-def test_a_users_own_part_takes_a_name_where_the_yaml_says_so(world: Any, plugin_code: str) -> None:
+def test_override_gives_a_name_to_a_local_plugin(world: Any, plugin_code: str) -> None:
     world.distribution("acme", {"acme": plugin_code + HOOK.format("return [row('mfcc-kmeans')]")})
     (world.directory / "own.py").write_text(plugin_code + HOOK.format("return [row('mfcc-kmeans'), row('dedup')]"))
     run = "plugins: [./own.py]\ntokenizer: {name: mfcc-kmeans}\nbackbone: {name: decoder}\ntasks: [asr]\n"
     (world.directory / "run.yaml").write_text(run)
     done = world.areca("validate", "run.yaml")
     assert done.returncode == 1 and "3 plugins provide tokenizer 'mfcc-kmeans'; write one of" in done.stderr
-    assert "or give the name to one plugin in the run's YAML: 'override: [own]'" in done.stderr
+    assert "or choose a plugin in the run's YAML: 'override: [own]'" in done.stderr
     for name, mine in {"own": True, "local:own": True, "own/mfcc-kmeans": True, "units": False}.items():
         done = world.areca("validate", "run.yaml", f"override=[{name}]")
         assert done.returncode == 0 and ("unit[16]" in done.stdout) == mine, done.stderr
     done = world.areca("validate", "run.yaml", "override=[own/dedup]")
     assert done.returncode == 1 and "3 plugins provide" in done.stderr
     done = world.areca("validate", "run.yaml", "override=[owm]")
-    assert done.stderr.startswith("error: override: no plugin is called 'owm'; did you mean 'own'?")
+    assert done.stderr.startswith("error: override: no plugin or component is called 'owm'; did you mean 'own'?")
 
 
 RESOLVED = """

@@ -32,7 +32,7 @@ def test_part_has_its_options_and_spec() -> None:
 
 
 @pytest.mark.parametrize("value", [None, "mfcc-kmeans", {}, {"clusters": 3}, {"name": 5}, []])
-def test_part_without_a_name_is_told_so(value: Any) -> None:
+def test_part_without_a_name_is_an_error(value: Any) -> None:
     with pytest.raises(InvalidConfig) as error:
         tokenizer(value)
     assert f"tokenizer 'speech': expected '{{name: ...}}', got {value!r}" in str(error.value)
@@ -48,7 +48,7 @@ def test_unknown_name_and_misspelt_option_are_suggested() -> None:
         tokenizer({"name": "mfcc-kmeans", "clusters": "x"})
 
 
-def test_need_is_a_role_or_an_inline_part_or_the_only_one_there_is() -> None:
+def test_need_is_a_role_or_an_inline_part_or_the_only_candidate() -> None:
     speech, other = tokenizer(MFCC), tokenizer({"name": "usm-v2"}, role="other")
     by_role = tokenizer({"name": "dedup", "tokenizer": "other"}, {"speech": speech, "other": other}, "units")
     assert by_role.needs["tokenizer"] is other
@@ -58,7 +58,7 @@ def test_need_is_a_role_or_an_inline_part_or_the_only_one_there_is() -> None:
     assert [part.role for part in inline.walk()] == ["units.tokenizer", "units"]
 
 
-def test_need_that_cannot_be_met_is_told() -> None:
+def test_unresolvable_need_is_an_error() -> None:
     roles = {"speech": tokenizer(MFCC), "other": tokenizer({"name": "usm-v2"}, role="other")}
     with pytest.raises(InvalidConfig, match=r"tokenizer 'dedup' needs 'tokenizer': give a tokenizer as \{name: ...\}"):
         tokenizer({"name": "dedup"})
@@ -68,7 +68,7 @@ def test_need_that_cannot_be_met_is_told() -> None:
         tokenizer({"name": "dedup", "tokenizer": "speach"}, roles)
 
 
-def test_spec_refuses_what_does_not_fit() -> None:
+def test_spec_rejects_incompatible_needs() -> None:
     codec = {"name": "encodec"}
     with pytest.raises(IncompatibleParts, match="dedup: expected a tokenizer of one stream at a constant rate, got 8"):
         tokenizer({"name": "dedup", "tokenizer": codec})
@@ -76,7 +76,7 @@ def test_spec_refuses_what_does_not_fit() -> None:
         tokenizer({"name": "dedup", "tokenizer": {"name": "dedup", "tokenizer": MFCC}})
 
 
-def test_key_is_the_hash_of_what_decides_the_result() -> None:
+def test_key_is_the_hash_of_the_inputs() -> None:
     part = tokenizer(MFCC)
     inputs = part.inputs("data-1", 7)
     assert inputs == {

@@ -1,4 +1,4 @@
-"""The door: every kind of plugin that comes in or cannot, in real distributions; the messages are read."""
+"""Discovery of valid and invalid plugins in real distributions, and its messages."""
 
 from __future__ import annotations
 
@@ -98,17 +98,17 @@ def test_broken_plugins_hide_nothing_and_declare_nothing(survey: dict[str, Any])
         ("exits", "bad:exits (1.0): BrokenPlugin: exits: enough"),
         ("misspelt_hook", "implements a hook that does not exist: 'areca_component'; did you mean 'areca_components'?"),
         ("no_hook", "declares no component: implement the hook areca_components"),
-        ("unmarked_hook", "has areca_components but does not implement it: mark it with @areca.hookimpl"),
+        ("unmarked_hook", "areca_components is not marked as a hook implementation: mark it with @areca.hookimpl"),
         ("nothing", "declares no component: implement the hook areca_components"),
         ("no_component", "declares 'gadget', which is not an areca.Component"),
         ("twice", "declares tokenizer 'x' twice"),
-        ("old_api", "speaks plugin API 0, this areca speaks 1: its module needs 'ARECA_PLUGIN_API = 1'"),
-        ("no_api", "states no plugin API, this areca speaks 1: its module needs 'ARECA_PLUGIN_API = 1'"),
+        ("old_api", "declares plugin API 0, expected 1: its module needs 'ARECA_PLUGIN_API = 1'"),
+        ("no_api", "declares no plugin API, expected 1: its module needs 'ARECA_PLUGIN_API = 1'"),
         ("bad_name", "component name 'My_Codec': expected lowercase words joined by '-', like 'my-codec'"),
-        ("bad_tag", "tags of 'x': ['decodes'] unknown; there are ['decode', 'features', 'fit', 'resume', 'voice']"),
-        ("bad_need", "need 'size' of 'x' is also an option's name: rename one"),
-        ("bad_needs_tags", "needs_tags of 'x': ['inner'] are none of its needs ()"),
-        ("bad_reads", "loads_revisions of 'x': [3] are no revisions before 3"),
+        ("bad_tag", "tags of 'x': ['decodes'] unknown; expected ['decode', 'features', 'fit', 'resume', 'voice']"),
+        ("bad_need", "need 'size' of 'x' is also the name of an option: rename one of them"),
+        ("bad_needs_tags", "needs_tags of 'x': ['inner'] are not needs of it; expected names from []"),
+        ("bad_reads", "loads_revisions of 'x': [3] must be from 1 to 2, before revision 3"),
         ("thawed", "config of 'x': Config must be @dataclass(frozen=True)"),
     ],
 )
@@ -210,7 +210,7 @@ print(json.dumps({
     )
     assert found["part"] == [5, "Model", "local:my_codec/my-codec"]
     assert found["file"] == found["module"] == found["both"] == ["local:my_codec/my-codec"]
-    assert "plugin './your_codec.py' cannot be used: FileNotFoundError: there is no file " in found["no file"]
+    assert "plugin './your_codec.py' cannot be used: FileNotFoundError: no such file: " in found["no file"]
     assert "plugin 'your_codec' cannot be used: ModuleNotFoundError" in found["no module"]
     assert found["bad"].startswith("BrokenPlugin: plugin 'bad_codec.py' cannot be used")
     assert "component name 'My'" in found["bad"]

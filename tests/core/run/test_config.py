@@ -1,4 +1,4 @@
-"""A run's YAML: what is read, what is refused and with which words."""
+"""The YAML of a run: accepted and rejected content, and the messages."""
 
 from __future__ import annotations
 
@@ -96,17 +96,17 @@ def test_tokenizer_may_need_another_role_and_every_part_is_listed_after_its_need
             {"vocoder": {"name": "codec-decoder"}},
             IncompatibleParts,
             "vocoder 'codec-decoder', tokenizer: 'mfcc-kmeans' has no tag decode; "
-            "those that have: dac, encodec, lyra, mel-rvq",
+            "components with it: dac, encodec, lyra, mel-rvq",
         ),
     ],
 )
-def test_what_is_wrong_is_said(changes: dict[str, Any], error: type[Exception], message: str) -> None:
+def test_errors_are_reported(changes: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error) as raised:
         parse(**changes)
     assert message in str(raised.value)
 
 
-def test_vocoder_has_to_speak_what_the_lm_writes() -> None:
+def test_vocoder_must_accept_the_streams_that_the_lm_writes() -> None:
     with pytest.raises(IncompatibleParts) as raised:
         parse_config(TWO | {"vocoder": {"name": "unit-mel", "tokenizer": "speech"}}, root=Path.cwd())
     message = str(raised.value)
@@ -178,7 +178,7 @@ def test_options_of_training_and_evaluation_are_checked_with_the_rest(tmp_path: 
         assert message in str(raised.value)
 
 
-def test_overrides_win_over_the_file(tmp_path: Path) -> None:
+def test_overrides_override_the_file(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text(yaml.safe_dump(RUN))
     run = read_config(path, ["seed=5", "tokenizer.clusters=64", "lm.init=mean"])
@@ -188,7 +188,7 @@ def test_overrides_win_over_the_file(tmp_path: Path) -> None:
         read_config(path, ["seed"])
 
 
-def test_files_that_are_no_run_are_refused(tmp_path: Path) -> None:
+def test_files_that_are_not_a_run_are_rejected(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     with pytest.raises(InvalidConfig, match=r"run\.yaml: no such file"):
         read_config(path)
@@ -206,7 +206,7 @@ def test_paths_start_from_the_files_folder(tmp_path: Path) -> None:
     assert read_config(tmp_path / "recipes" / "run.yaml").data == tmp_path / "recipes" / "speech" / "manifest.jsonl"
 
 
-def test_what_was_read_makes_the_same_run_again() -> None:
+def test_the_source_of_a_run_resolves_to_the_same_run() -> None:
     run = parse(seed=3, lm={"init": "normal"})
     again = parse_config(run.source, root=Path.cwd())
     assert again.parts.keys() == run.parts.keys()

@@ -1,4 +1,4 @@
-"""What cannot compute is refused in a line, before any work, by every verb that computes."""
+"""Every verb that computes rejects an unusable device in one line, before any work."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from areca.errors import InvalidConfig
-from areca.run.devices import require_alone, usable
+from areca.run.devices import require_single_process, resolve_device
 
 VERBS = {
     "train": ["train", "run.yaml"],
@@ -28,26 +28,26 @@ MISSING = [name for name in ("cuda", "mps") if not getattr(torch, name).is_avail
 
 @pytest.mark.parametrize("device", [*MISSING, f"cuda:{torch.cuda.device_count() + 7}", "tpu", "meta", "", "x" * 200])
 def test_a_device_that_cannot_be_used_is_refused(device: str) -> None:
-    with pytest.raises(InvalidConfig, match=r"^device '.*: cannot compute here \(.+\); available: cpu") as caught:
-        usable(device)
+    with pytest.raises(InvalidConfig, match=r"^device '.*: not available \(.+\); expected one of cpu") as caught:
+        resolve_device(device)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
 
 
 def test_a_device_that_can_be_used() -> None:
-    assert usable("cpu") == usable(torch.device("cpu")) == torch.device("cpu")
+    assert resolve_device("cpu") == resolve_device(torch.device("cpu")) == torch.device("cpu")
 
 
 @pytest.mark.parametrize("size", ["2", "64", "two", "-1"])
 def test_several_processes_are_refused(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", size)
-    with pytest.raises(InvalidConfig, match="areca computes in one process; start it without torchrun"):
-        require_alone()
+    with pytest.raises(InvalidConfig, match="areca runs in one process; start it without torchrun"):
+        require_single_process()
 
 
 @pytest.mark.parametrize("size", ["", "0", "1"])
-def test_one_process_is_not(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_process_is_accepted(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", size)
-    require_alone()
+    require_single_process()
 
 
 ALL = """
@@ -63,8 +63,8 @@ for line in sys.argv[1:]:
 @pytest.mark.parametrize(
     ("extra", "variables", "says"),
     [
-        (" --device tpu", {}, "device 'tpu': cannot compute here"),
-        ("", {"WORLD_SIZE": "2", "RANK": "0"}, "WORLD_SIZE is '2': areca computes in one process"),
+        (" --device tpu", {}, "device 'tpu': not available"),
+        ("", {"WORLD_SIZE": "2", "RANK": "0"}, "WORLD_SIZE is '2', expected 1: areca runs in one process"),
     ],
 )
 def test_every_verb_that_computes_refuses_before_any_work(

@@ -1,4 +1,4 @@
-"""A study: cells of its axes, each trained and evaluated once, and the table that compares them."""
+"""A study: its cells are each trained and evaluated once, and a table compares them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from areca.cli.app import app
 from areca.errors import InvalidConfig
 from areca.evaluation.comparison import comparison
 from areca.evaluation.results import ResultRow
-from areca.run.study import merged, read_study
+from areca.run.study import merge_changes, read_study
 from areca.scoring.metrics import metrics
 from areca.testing.corpus import write_corpus
 
@@ -50,15 +50,15 @@ def written(directory: Path, **changes: Any) -> Path:
 
 def test_changes_go_into_a_part_and_another_part_takes_its_place() -> None:
     base = {"tokenizer": {"name": "a", "size": 4, "inner": {"name": "b", "steps": 1}}, "seed": 0}
-    assert merged(base, {"tokenizer": {"size": 5, "inner": {"steps": 2}}}) == {
+    assert merge_changes(base, {"tokenizer": {"size": 5, "inner": {"steps": 2}}}) == {
         "tokenizer": {"name": "a", "size": 5, "inner": {"name": "b", "steps": 2}},
         "seed": 0,
     }
-    assert merged(base, {"tokenizer": {"inner": {"name": "c"}}})["tokenizer"]["inner"] == {"name": "c"}
-    assert merged(base, {"tokenizer": {"name": "d"}})["tokenizer"] == {"name": "d"}
-    assert merged(base, {"tokenizer": None})["tokenizer"] is None
+    assert merge_changes(base, {"tokenizer": {"inner": {"name": "c"}}})["tokenizer"]["inner"] == {"name": "c"}
+    assert merge_changes(base, {"tokenizer": {"name": "d"}})["tokenizer"] == {"name": "d"}
+    assert merge_changes(base, {"tokenizer": None})["tokenizer"] is None
     assert base["tokenizer"]["inner"] == {"name": "b", "steps": 1}
-    unnamed = merged({"tokenizer": {"size": 4}}, {"tokenizer": {"name": "a"}})
+    unnamed = merge_changes({"tokenizer": {"size": 4}}, {"tokenizer": {"name": "a"}})
     assert unnamed["tokenizer"] == {"size": 4, "name": "a"}, "two axes may change one part"
 
 
@@ -77,18 +77,18 @@ def test_cells_are_all_combinations_under_every_seed(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"axes": {}}, "at least one axis"),
-        ({"seeds": [1, 1]}, "seeds of which each is named once"),
+        ({"seeds": [1, 1]}, "one or more seeds without repetition"),
         ({"base": "none.yaml"}, r"none\.yaml: no such file"),
         ({"axes": {"units": ["few"]}}, r"axes\.units: expected a mapping, got \['few'\]"),
         ({"axes": {"units": {"few": 8}}}, "axes: few: expected a mapping, got 8"),
         ({"axis": {}}, r"no option is called 'axis'; did you mean 'axes'\?"),
         ({"axes": {"units": {"few": None, "many": None}}}, "'few' and 'many' are the same run"),
-        ({"axes": {"units": {"a/b": None, "a-b": None}}}, "'a/b' and 'a-b' have one folder; rename a value"),
+        ({"axes": {"units": {"a/b": None, "a-b": None}}}, "'a/b' and 'a-b' have the same folder; rename a value"),
         ({"all": {"tokeniser": {}}}, "no option is called 'tokeniser'"),
         ({"axes": {"units": {"few": {"tokenizer": {"tokenizer": {"cluster": 8}}}}}}, "no option is called 'cluster'"),
     ],
 )
-def test_what_is_wrong_is_said_before_any_work(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+def test_errors_are_reported_before_any_work(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidConfig, match=message):
         read_study(written(tmp_path, **changes))
 

@@ -1,4 +1,4 @@
-"""Files of every container that can be written here: whole, cut, lying about their length, and hostile."""
+"""Audio files in every container that can be written here: intact, truncated, with wrong lengths, and malicious."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests import DATA
 
 from areca.audio import header, read
 from areca.errors import InvalidAudio, MissingDependency
-from areca.sound import decoding, fragile
+from areca.sound import decoding, pyav_client
 
 RATE = 16_000
 CRASH = DATA / "crash.m4a"
@@ -93,27 +93,27 @@ def test_whole_files_are_read_whole_and_cut_ones_refused(tmp_path: Path, name: s
     content = path.read_bytes()
     for share in (0.9, 0.5, 0.3):
         path.write_bytes(content[: round(len(content) * share)])
-        with pytest.raises(InvalidAudio, match=r"truncated|damaged|not audio that can be decoded|holds no"):
+        with pytest.raises(InvalidAudio, match=r"truncated|damaged|not audio that can be decoded|contains no"):
             read(path)
 
 
 @pytest.mark.parametrize("name", ["webm", "mka", "mkv", "m4a", "wav", "flac", "ogg", "mp3"])
-def test_a_part_is_what_was_asked_for_or_an_error(tmp_path: Path, name: str) -> None:
+def test_a_part_is_complete_or_an_error(tmp_path: Path, name: str) -> None:
     path = written(tmp_path, name, 5.0)
     rate = header(path).sample_rate_hz
     part = read(path, offset_s=1.0, duration_s=3.0)
     assert part.samples.shape[1] == 3 * rate
     assert bool((part.samples - read(path).samples[:, rate : 4 * rate]).abs().max() < 0.05)
-    with pytest.raises(InvalidAudio, match=r"3 s are asked for from 4 s on, and (0\.9|1\.[01])\d? s are there"):
+    with pytest.raises(InvalidAudio, match=r"expected 3 s from 4 s on, got (0\.9|1\.[01])\d? s"):
         read(path, offset_s=4.0, duration_s=3.0)
-    with pytest.raises(InvalidAudio, match="no samples from 7 s on"):
+    with pytest.raises(InvalidAudio, match="expected samples from 7 s on, got none"):
         read(path, offset_s=7.0)
 
 
 def test_a_part_behind_the_cut_is_refused_and_one_before_it_read(tmp_path: Path) -> None:
     path = cut(written(tmp_path, "webm", 5.0), 0.6)
     assert read(path, offset_s=0.5, duration_s=1.0).seconds == 1.0
-    with pytest.raises(InvalidAudio, match=r"truncated: its header declares 5\.01 s, and 2\.\d\d s are there"):
+    with pytest.raises(InvalidAudio, match=r"truncated, its header declares 5\.01 s, got 2\.\d\d s"):
         read(path, offset_s=2.0, duration_s=3.0)
 
 
@@ -146,7 +146,7 @@ def test_mp3_without_a_stated_length_is_as_long_as_it_sounds(tmp_path: Path, fad
     assert read(path, offset_s=4.0, duration_s=0.9).seconds == pytest.approx(0.9)
 
 
-def test_mp3_that_were_joined_are_not_read_as_the_first(tmp_path: Path) -> None:
+def test_joined_mp3_files_are_rejected(tmp_path: Path) -> None:
     path = written(tmp_path, "mp3", 2.0)
     path.write_bytes(2 * path.read_bytes())
     for function in (read, header):
@@ -160,7 +160,7 @@ def wave(samples: bytes, riff: int, data: int) -> bytes:
 
 
 @pytest.mark.parametrize("riff", [0, 36, 0xFFFF_FFFF])
-def test_a_streamed_wav_is_read_and_a_lying_one_refused(tmp_path: Path, riff: int) -> None:
+def test_a_streamed_wav_is_read_and_one_with_a_wrong_size_rejected(tmp_path: Path, riff: int) -> None:
     path = tmp_path / "a.wav"
     whole = (noise(1.0) * 32767).astype("<i2")
     for data in (0, 0xFFFF_FFFF):
@@ -168,7 +168,7 @@ def test_a_streamed_wav_is_read_and_a_lying_one_refused(tmp_path: Path, riff: in
         assert (read(path).samples[0].numpy() * 32768).astype(np.int16).tolist() == whole.tolist()
         assert header(path).seconds == 1.0
     path.write_bytes(wave(whole.tobytes(), riff, RATE))
-    with pytest.raises(InvalidAudio, match="declares 16000 bytes of samples, and 16000 more follow"):
+    with pytest.raises(InvalidAudio, match="declares 16000 bytes of samples, but 16000 more follow"):
         read(path)
     path.write_bytes(wave(whole.tobytes() + b"LIST" + struct.pack("<I", 4) + b"INFO", riff, 2 * RATE))
     assert read(path).seconds == 1.0
@@ -193,7 +193,7 @@ NOT_AUDIO = {
 
 
 @pytest.mark.parametrize("name", NOT_AUDIO)
-def test_what_is_no_audio_is_named_as_what_it_is(tmp_path: Path, name: str) -> None:
+def test_other_file_types_are_identified(tmp_path: Path, name: str) -> None:
     content, says = NOT_AUDIO[name]
     (tmp_path / name).write_bytes(content)
     for function in (read, header):
@@ -209,17 +209,17 @@ def test_a_file_that_crashes_the_decoder_is_an_error_and_the_next_is_read(tmp_pa
         assert read(good).seconds == pytest.approx(1.0, abs=0.15)
 
 
-def test_the_decoder_is_one_process_that_forks_do_not_share_and_that_a_kill_only_restarts(tmp_path: Path) -> None:
+def test_the_worker_is_not_shared_with_forks_and_is_restarted_after_a_kill(tmp_path: Path) -> None:
     good = written(tmp_path, "m4a", 1.0)
     expected = read(good).samples
-    helper = fragile._helper._process
+    helper = pyav_client._worker._process
     assert helper is not None
-    assert read(good).samples.equal(expected) and fragile._helper._process is helper
+    assert read(good).samples.equal(expected) and pyav_client._worker._process is helper
     if (child := os.fork()) == 0:
-        other = read(good).samples.equal(expected) and fragile._helper._process is not helper
+        other = read(good).samples.equal(expected) and pyav_client._worker._process is not helper
         os._exit(0 if other else 1)
     assert os.waitpid(child, 0)[1] == 0
-    assert read(good).samples.equal(expected) and fragile._helper._process is helper
+    assert read(good).samples.equal(expected) and pyav_client._worker._process is helper
     helper.kill()
     helper.wait()
     assert read(good).samples.equal(expected)
@@ -230,9 +230,9 @@ def test_the_decoder_ends_with_its_caller(tmp_path: Path) -> None:
     code = f"""
 import os
 from areca import audio
-from areca.sound import fragile
+from areca.sound import pyav_client
 audio.read({str(good)!r})
-print(fragile._helper._process.pid, flush=True)
+print(pyav_client._worker._process.pid, flush=True)
 if os.fork() == 0:
     os.close(1); os.close(2)
     import time; time.sleep(20)  # a fork that lives on holds the pipe open
@@ -241,46 +241,46 @@ os.kill(os.getpid(), 9)
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     helper = Path("/proc", done.stdout.strip(), "cmdline")
     deadline = 5.0
-    while helper.exists() and b"fragile_program" in helper.read_bytes() and deadline > 0:
+    while helper.exists() and b"pyav_worker" in helper.read_bytes() and deadline > 0:
         deadline -= 0.1
         subprocess.run(["sleep", "0.1"])
     assert deadline > 0
 
 
-def test_the_decoder_is_not_what_lies_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_worker_does_not_import_from_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good = written(tmp_path, "m4a", 1.0)
     for name in ("av", "numpy", "json"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('ran')")
     monkeypatch.chdir(tmp_path)
-    fragile.close()
+    pyav_client.close()
     assert read(good.name).seconds == pytest.approx(1.0, abs=0.15)
 
 
 def test_a_file_that_keeps_the_decoder_busy_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "program.py"
-    source = Path(fragile._PROGRAM).read_text().replace("STALLED_S = 10.0", "STALLED_S = 0.3")
+    source = Path(pyav_client._PROGRAM).read_text().replace("STALLED_S = 10.0", "STALLED_S = 0.3")
     program.write_text(source.replace("with av.open(", "while True: pass\n    with av.open("))
     good = written(tmp_path, "m4a", 1.0)
-    monkeypatch.setattr(fragile, "_PROGRAM", program)
-    fragile.close()
+    monkeypatch.setattr(pyav_client, "_PROGRAM", program)
+    pyav_client.close()
     with pytest.raises(InvalidAudio, match=r"a\.m4a: takes the decoder too long"):
         read(good)
     monkeypatch.undo()
     assert read(good).seconds == pytest.approx(1.0, abs=0.15)
 
 
-def test_a_file_that_is_gone_or_closed_is_an_error_and_the_process_goes_on(tmp_path: Path) -> None:
+def test_a_missing_or_unreadable_file_is_an_error_and_the_worker_continues(tmp_path: Path) -> None:
     read(written(tmp_path, "m4a", 1.0))
-    helper = fragile._helper._process
+    helper = pyav_client._worker._process
     request = {"path": str(tmp_path / "gone.m4a"), "format": None, "offset_s": 0.0, "duration_s": None}
     with pytest.raises(InvalidAudio, match=r"gone\.m4a: not audio that can be decoded \(.*No such file"):
-        fragile.ask(tmp_path / "gone.m4a", request | {"samples": True, "most": 1})
-    assert fragile._helper._process is helper
+        pyav_client.decode(tmp_path / "gone.m4a", request | {"samples": True, "most": 1})
+    assert pyav_client._worker._process is helper
 
 
 def test_without_pyav_the_pip_line_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = encode(tmp_path / "a.g722", noise(0.1), "g722", "g722")
-    fragile.close()  # the next file needs a new process, which needs PyAV
+    pyav_client.close()  # the next file needs a new process, which needs PyAV
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(MissingDependency, match=r"pip install 'areca\[formats\]'"):
         read(path)
@@ -307,14 +307,14 @@ def hostile(directory: Path, kind: str) -> Path:
 
 @pytest.mark.parametrize(
     ("kind", "says"),
-    [("mka", "declares 1.00 s, and more is there"), ("wide", "more than 57600000"), ("open", "more than 57600000")],
+    [("mka", "declares 1.00 s, but more follow"), ("wide", "more than 57600000"), ("open", "more than 57600000")],
 )
 def test_files_of_many_samples_take_little_memory(tmp_path: Path, kind: str, says: str) -> None:
     path = hostile(tmp_path, kind)
     code = f"""
 import re
 from areca import audio, errors
-from areca.sound import fragile
+from areca.sound import pyav_client
 def peak(pid):
     return int(re.search(r"VmHWM:\\s+(\\d+)", open(f"/proc/{{pid}}/status").read())[1]) // 1024
 before = peak("self")
@@ -323,7 +323,7 @@ try:
     print("read")
 except errors.InvalidAudio as error:
     print(error)
-print(peak("self") - before, peak(fragile._helper._process.pid) if fragile._helper._process else 0)
+print(peak("self") - before, peak(pyav_client._worker._process.pid) if pyav_client._worker._process else 0)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -343,7 +343,7 @@ def test_many_samples_are_refused_before_they_are_decoded(tmp_path: Path, monkey
         assert read(path, offset_s=0.5, duration_s=1.0).seconds == 1.0
 
 
-def test_a_rate_that_no_recorder_has_is_no_traceback(tmp_path: Path) -> None:
+def test_an_absurd_sample_rate_is_not_a_traceback(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     content = bytearray(wave((noise(1.0) * 32767).astype("<i2").tobytes(), 36 + 2 * RATE, 2 * RATE))
     for rate in (0, 1, 15_993, 33_000_000, 0x7FFF_FFFF, 0xFFFF_FFFF):
@@ -357,7 +357,7 @@ def test_a_rate_that_no_recorder_has_is_no_traceback(tmp_path: Path) -> None:
 
 
 def test_the_program_does_not_import_torch() -> None:
-    code = f"import sys, runpy; runpy.run_path({str(fragile._PROGRAM)!r}); import av; print('torch' in sys.modules)"
+    code = f"import sys, runpy; runpy.run_path({str(pyav_client._PROGRAM)!r}); import av; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
 
@@ -398,7 +398,7 @@ def test_every_sample_format_is_scaled_as_ffmpeg_scales_it(tmp_path: Path, codec
     np.testing.assert_array_equal(read(path).samples.numpy(), np.concatenate(parts, axis=1))
 
 
-def test_a_suffix_does_not_say_what_a_file_is(tmp_path: Path) -> None:
+def test_the_suffix_does_not_determine_the_format(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "x.wav", noise(0.5), RATE)
     os.rename(tmp_path / "x.wav", tmp_path / "x.raw")
     assert (read(tmp_path / "x.raw").seconds, header(tmp_path / "x.raw").seconds) == (0.5, 0.5)

@@ -142,7 +142,7 @@ def test_a_language_without_a_name_is_named_by_file_and_row(lm: SpeechLM, tmp_pa
     (tmp_path / "x.wav").write_bytes(b"never decoded")
     read = Manifest.read(tmp_path / "manifest.jsonl", depth="path").select("train")
     tts = [TaskRows("tts", TTS, 1.0, {}, codes)]
-    message = r"manifest\.jsonl: row 'u3', task tts: language 'xzy': expected a code as 'fr' or a name as 'French'"
+    message = r"manifest\.jsonl: row 'u3', task tts: language 'xzy': expected a code like 'fr' or a name like 'French'"
     with pytest.raises(InvalidConfig, match=message):
         write_examples(tmp_path / "x.arrow", lm, read, tts, longest=100)
     with pytest.raises(InvalidConfig, match=r"/nowhere: row 'u3', task tts: "):

@@ -322,7 +322,7 @@ def test_wrong_input_is_named(directories, family):
         tokenizer.encode([])
     with pytest.raises(InvalidAudio, match=f"expected {rate_hz} Hz"):
         tokenizer.encode([Audio(torch.zeros(1, 100), 8000)])
-    with pytest.raises(InvalidCodes, match="expected streams of one length, got"):
+    with pytest.raises(InvalidCodes, match="expected streams of equal length, got"):
         tokenizer.decode([Codes(tuple(torch.zeros(3 + k, dtype=torch.int64) for k in range(STREAMS[family])))])
     with pytest.raises(InvalidCodes, match="64, out of range"):
         tokenizer.decode([Codes(tuple(torch.full((4,), 64) for _ in range(STREAMS[family])))])

@@ -202,7 +202,7 @@ def test_wrong_input_is_named(weights):
         tokenizer.encode([])
     with pytest.raises(InvalidAudio, match="expected 24000 Hz"):
         tokenizer.encode([Audio(torch.zeros(1, 100), 16_000)])
-    with pytest.raises(InvalidCodes, match="one length"):
+    with pytest.raises(InvalidCodes, match="equal length"):
         tokenizer.decode([Codes(tuple(torch.zeros(4 + k // 7, dtype=torch.int64) for k in range(8)))])
     with pytest.raises(InvalidCodes, match="out of range"):
         tokenizer.decode([Codes(tuple(torch.full((4,), 1024) for _ in range(8)))])

@@ -218,7 +218,7 @@ def test_wrong_input_is_named() -> None:
         tokenizer.encode([])
     with pytest.raises(InvalidAudio, match="expected 16000 Hz"):
         tokenizer.encode([Audio(torch.zeros(1, 100), 24_000)])
-    with pytest.raises(InvalidCodes, match="one length"):
+    with pytest.raises(InvalidCodes, match="equal length"):
         tokenizer.decode([Codes((torch.zeros(4, dtype=torch.int64), torch.zeros(5, dtype=torch.int64)))])
     with pytest.raises(InvalidCodes, match="out of range"):
         tokenizer.decode([Codes((torch.full((4,), 16), torch.zeros(4, dtype=torch.int64)))])

@@ -124,7 +124,7 @@ def test_wrong_audio_and_wrong_codes_are_named(tokenizer: MelRvq) -> None:
     good = torch.zeros(5, dtype=torch.int64)
     with pytest.raises(InvalidCodes, match=r"rvq-3.* holds 24"):
         tokenizer.decode([Codes((good, good, good, good + 24))])
-    with pytest.raises(InvalidCodes, match=r"one length, got \[5, 5, 5, 4\]"):
+    with pytest.raises(InvalidCodes, match=r"equal length, got \[5, 5, 5, 4\]"):
         tokenizer.decode([Codes((good, good, good, good[:4]))])
 
 

@@ -532,7 +532,7 @@ def test_one_encoder_serves_any_number_of_units(corpus: Manifest, tmp_path: Path
         torch.testing.assert_close(
             chosen, distances.amin(1), rtol=1e-3, atol=1e-4
         )  # one step tells points hardly apart
-    with pytest.raises(IncompatibleParts, match=r"'mfcc-kmeans' has no tag features; those that have: .*usm-v1"):
+    with pytest.raises(IncompatibleParts, match=r"'mfcc-kmeans' has no tag features; components with it: .*usm-v1"):
         resolve(registry, Kind.TOKENIZER, {"name": "kmeans", "tokenizer": {"name": "mfcc-kmeans"}}, role="speech")
 
 

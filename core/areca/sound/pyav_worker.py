@@ -1,8 +1,8 @@
-"""The program that decodes with PyAV for `areca.sound.fragile`: a file that crashes FFmpeg ends it, not the caller.
+"""Worker program that decodes with PyAV for `areca.sound.pyav_client`; a crash of FFmpeg ends only this process.
 
-It is started as a file of its own and imports nothing of areca, so that it is ready in a fraction of a second. On
-standard input it reads a request a line, as JSON; on standard output it answers with JSON lines, of which those with
-``samples`` are followed by float32 ``[C, samples]``. The last line of an answer has ``decoded`` or ``error``.
+It runs as a script and imports nothing from areca, so that it starts in a fraction of a second. It reads one JSON
+request per line from standard input, and writes JSON lines to standard output. A line with ``samples`` is followed by
+float32 ``[C, samples]``. The last line of an answer has ``decoded`` or ``error``.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 STALLED_S = 10.0
-"""Seconds of computing that may pass without a new sample."""
-_MEMORY = 1 << 30  # bytes that the decoder may take beside what the program itself maps
-_BLOCK = 65_536  # samples of all channels that are sent together
+"""Maximum CPU seconds without a new sample."""
+_MEMORY = 1 << 30  # bytes that the decoder may use in addition to the memory mapped at start
+_BLOCK = 65_536  # samples of all channels in one message
 _ESTIMATING = {
     "mp3",
     "aac",
@@ -41,106 +41,108 @@ _ESTIMATING = {
     "dts",
     "sbc",
 }
-"""Containers that state no length: FFmpeg computes one from the file's size, or from what it finds at its end."""
+"""Containers that state no length: FFmpeg estimates it from the size or the end of the file."""
 _LOSSLESS = ("pcm", "flac", "alac", "wavpack", "tta", "ape")
 _DTYPES = {
     name: np.dtype(kind)
     for name, kind in {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}.items()
 }
-"""Of FFmpeg's sample formats; the planar ones have a ``p`` behind their name."""
-_DELAYED = 4  # codec frames that encoders put before or behind the sound
-_ROUNDED_S = 0.002  # containers count in milliseconds
+"""NumPy dtype of each FFmpeg sample format; planar formats have a ``p`` after the name."""
+_DELAYED = 4  # codec frames that encoders add before or after the audio
+_ROUNDED_S = 0.002  # containers store times in milliseconds
 Piece = tuple[np.ndarray[Any, Any], int]
-"""Decoded float32 ``[C, n]``, and its rate."""
+"""Decoded samples, float32 ``[C, n]``, and their rate in Hz."""
+Message = tuple[dict[str, Any], np.ndarray[Any, Any] | None]
+"""A JSON line, and the samples that follow it, if any."""
 
 
 def main() -> None:
     """Answer requests until standard input ends."""
-    _die_with(os.getppid())
+    _exit_with_parent(os.getppid())
     _limit_memory()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's to handle
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends the process even where FFmpeg never returns
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller handles Ctrl-C
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends the process even if FFmpeg never returns
     out = os.fdopen(os.dup(1), "wb", buffering=1 << 20)
-    os.dup2(2, 1)  # what a library prints must not mix with the answers
+    os.dup2(2, 1)  # keeps library output out of the answers
     try:
         import av
     except ImportError as error:
-        _say(out, {"error": str(error), "missing": True})
+        _send(out, {"error": str(error), "missing": True})
         return
     av.logging.set_level(None)
     for line in sys.stdin.buffer:
         try:
             for message, block in _answer(av, json.loads(line)):
-                _say(out, message, block)
+                _send(out, message, block)
         except (av.FFmpegError, OSError, ValueError, MemoryError, OverflowError) as error:
-            _say(out, {"error": f"not audio that can be decoded ({error or type(error).__name__})"})
-        out.flush()  # the timer may stay: it counts only what is computed
+            _send(out, {"error": f"not audio that can be decoded ({error or type(error).__name__})"})
+        out.flush()  # the timer keeps running, but counts only CPU time
 
 
-def _say(out: BinaryIO, message: dict[str, Any], block: np.ndarray[Any, Any] | None = None) -> None:
+def _send(out: BinaryIO, message: dict[str, Any], block: np.ndarray[Any, Any] | None = None) -> None:
     out.write(json.dumps(message).encode() + b"\n")
     if block is not None:
         out.write(np.ascontiguousarray(block).data)
 
 
-def _answer(av: Any, ask: dict[str, Any]) -> Iterator[tuple[dict[str, Any], np.ndarray[Any, Any] | None]]:
-    """Yield the answer to a request: what the file states, then the samples from ``offset_s`` on for ``duration_s``.
+def _answer(av: Any, request: dict[str, Any]) -> Iterator[Message]:
+    """Yield the answer to a request: the properties of the file, then the samples of the requested part.
 
-    Where ``samples`` is false only the length is told: the stated one, or else as many samples as there are.
+    Without ``samples`` in the request, only the length is answered: the stated one, or else the decoded one.
     """
     signal.setitimer(signal.ITIMER_PROF, STALLED_S)
-    # A playlist names other files, which are not the caller's to read: nothing is opened but the file itself.
-    alone = {"io_open": Alone(), "options": {"protocol_whitelist": "none"}}
-    with av.open(ask["path"], format=ask["format"], metadata_errors="replace", **alone) as container:
+    # A playlist could make FFmpeg read other files of the user.
+    isolated = {"io_open": SingleFileOpener(), "options": {"protocol_whitelist": "none"}}
+    with av.open(request["path"], format=request["format"], metadata_errors="replace", **isolated) as container:
         if not container.streams.audio:
-            yield {"error": "holds no audio"}, None
+            yield {"error": "contains no audio"}, None
             return
         stream = container.streams.audio[0]
-        reached = Reached(container)
-        pieces = _pieces(container, stream, reached)
+        position = Position(container)
+        pieces = _decode_pieces(container, stream, position)
         first = next(pieces, None)
         if first is None:
-            yield {"error": "holds no samples"}, None
+            yield {"error": "contains no samples"}, None
             return
         channels, rate = len(first[0]), first[1]
         stated = _stated_s(container, stream)
         yield {"rate": rate, "channels": channels, "stated_s": stated, "slack_s": _slack_s(stream, rate)}, None
-        if not ask["samples"] and stated is not None:
+        if not request["samples"] and stated is not None:
             yield {"decoded": round(stated * rate), "reached_s": stated, "over": False}, None
             return
-        yield from _blocks(first, pieces, reached, ask)
+        yield from _group_pieces(first, pieces, position, request)
 
 
-def _blocks(
-    first: Piece, pieces: Iterator[Piece], reached: Reached, ask: dict[str, Any]
-) -> Iterator[tuple[dict[str, Any], np.ndarray[Any, Any] | None]]:
-    """Yield blocks of samples, then how many were decoded and where in time the file ended."""
+def _group_pieces(
+    first: Piece, pieces: Iterator[Piece], position: Position, request: dict[str, Any]
+) -> Iterator[Message]:
+    """Yield blocks of samples, then the number of decoded samples and the position where the file ended."""
     channels, rate = len(first[0]), first[1]
-    start = round(ask["offset_s"] * rate)
-    stop = None if ask["duration_s"] is None else start + round(ask["duration_s"] * rate)
-    decoded = held = sent = marks = 0
-    kept: list[np.ndarray[Any, Any]] = []
+    start = round(request["offset_s"] * rate)
+    stop = None if request["duration_s"] is None else start + round(request["duration_s"] * rate)
+    decoded = pending = sent = marks = 0
+    block: list[np.ndarray[Any, Any]] = []
     for samples, _ in itertools.chain([first], pieces):
         part = samples[:, max(0, start - decoded) : None if stop is None else max(0, stop - decoded)]
         decoded += samples.shape[1]
-        if (decoded * channels) // _BLOCK > marks:  # setting a timer is a slow call, so not for each piece
+        if (decoded * channels) // _BLOCK > marks:  # setting a timer is slow, so it is not set for each piece
             marks = (decoded * channels) // _BLOCK
             signal.setitimer(signal.ITIMER_PROF, STALLED_S)
-        if ask["samples"] and part.shape[1]:
-            kept.append(part)
-            held, sent = held + part.shape[1], sent + part.size
-        if held * channels >= _BLOCK:
-            yield {"samples": held}, np.concatenate(kept, axis=1)
-            kept, held = [], 0
-        if sent > ask["most"] or (stop is not None and decoded >= stop):
+        if request["samples"] and part.shape[1]:
+            block.append(part)
+            pending, sent = pending + part.shape[1], sent + part.size
+        if pending * channels >= _BLOCK:
+            yield {"samples": pending}, np.concatenate(block, axis=1)
+            block, pending = [], 0
+        if sent > request["most"] or (stop is not None and decoded >= stop):
             break
-    if held:
-        yield {"samples": held}, np.concatenate(kept, axis=1)
-    yield {"decoded": decoded, "reached_s": reached.seconds, "over": sent > ask["most"]}, None
+    if pending:
+        yield {"samples": pending}, np.concatenate(block, axis=1)
+    yield {"decoded": decoded, "reached_s": position.seconds, "over": sent > request["most"]}, None
 
 
-class Alone:
-    """Opens the first file that FFmpeg asks for, and no other."""
+class SingleFileOpener:
+    """Opens the first file that FFmpeg requests, and rejects all others."""
 
     def __init__(self) -> None:
         self._opened = False
@@ -148,13 +150,13 @@ class Alone:
     def __call__(self, path: str, flags: int, options: dict[str, str]) -> BinaryIO:
         """Open `path`."""
         if self._opened:
-            raise ValueError(f"it refers to another file: {path}")
+            raise ValueError(f"the file refers to another file: {path}")
         self._opened = True
         return open(path, "rb", buffering=0)
 
 
-class Reached:
-    """How far into the file its packets came, those of pictures included."""
+class Position:
+    """End of the latest packet read, video included, in seconds from the start of the file."""
 
     def __init__(self, container: Any) -> None:
         self._begin_s = (container.start_time or 0) / 1e6
@@ -162,30 +164,30 @@ class Reached:
         self.seconds = 0.0
 
     def add(self, packet: Any) -> None:
-        """Count a packet."""
+        """Advance to the end of a packet."""
         unit_s = self._units_s.get(packet.stream_index)
         if packet.pts is not None and unit_s is not None:
             self.seconds = max(self.seconds, (packet.pts + (packet.duration or 0)) * unit_s - self._begin_s)
 
 
-def _pieces(container: Any, stream: Any, reached: Reached) -> Iterator[Piece]:
+def _decode_pieces(container: Any, stream: Any, position: Position) -> Iterator[Piece]:
     form: tuple[int, int] | None = None
     for packet in container.demux():
-        reached.add(packet)
+        position.add(packet)
         if packet.stream_index != stream.index:
             continue
         for frame in packet.decode():
-            samples, rate = _floats(frame), frame.sample_rate
+            samples, rate = _scale(frame), frame.sample_rate
             if not rate:
-                raise ValueError("it states no sample rate")
+                raise ValueError("the file states no sample rate")
             form = form or (len(samples), rate)
             if form != (len(samples), rate):
-                raise ValueError("its sample rate or its number of channels changes")
+                raise ValueError("the sample rate or the number of channels changes within the file")
             yield samples, rate
 
 
-def _floats(frame: Any) -> np.ndarray[Any, Any]:
-    """Return the frame's samples, float32 ``[C, n]``; integers are scaled by powers of two, as FFmpeg scales them."""
+def _scale(frame: Any) -> np.ndarray[Any, Any]:
+    """Return the samples of a frame, float32 ``[C, n]``; integers are scaled by powers of two, as in FFmpeg."""
     count, channels, kind = frame.samples, frame.layout.nb_channels, _DTYPES[frame.format.name.removesuffix("p")]
     if frame.format.is_planar:
         planes = [np.frombuffer(plane, kind, count) for plane in frame.planes]
@@ -199,7 +201,7 @@ def _floats(frame: Any) -> np.ndarray[Any, Any]:
 
 
 def _stated_s(container: Any, stream: Any) -> float | None:
-    """Return the seconds that the container states; None where it states none."""
+    """Return the length that the container states, in seconds; None if it states none."""
     names = set(container.format.name.split(","))
     if names & _ESTIMATING:
         return None
@@ -209,7 +211,7 @@ def _stated_s(container: Any, stream: Any) -> float | None:
 
 
 def _slack_s(stream: Any, rate: int) -> float:
-    """Return how far the stated length may be off: some frames of a lossy codec, one of another, and rounding."""
+    """Return the tolerance of the stated length, in seconds: a few frames of a lossy codec, or one, and rounding."""
     frame = stream.codec_context.frame_size
     lossless = stream.codec_context.name.startswith(_LOSSLESS)
     return _ROUNDED_S + min(0.5, (frame if lossless else _DELAYED * (frame or 1024)) / rate)
@@ -222,8 +224,8 @@ def _limit_memory() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (mapped + _MEMORY, resource.RLIM_INFINITY))
 
 
-def _die_with(parent: int) -> None:
-    """End when the caller has ended, also where a fork of it still holds the other end of standard input."""
+def _exit_with_parent(parent: int) -> None:
+    """Exit when the caller exits, even if a fork of it still holds the other end of standard input."""
 
     def watch() -> None:
         while os.getppid() == parent:
