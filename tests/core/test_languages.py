@@ -135,7 +135,7 @@ def test_countries_taken_for_languages_warn(written: str, code: str, is_: str, m
         assert language_code(is_) == code  # the name silences it
 
 
-def test_where_the_region_says_that_the_language_is_meant_nothing_warns() -> None:
+def test_a_region_where_the_language_is_spoken_does_not_warn() -> None:
     assert [language_code(tag) for tag in ("ee-GH", "se-NO", "br-FR", "ind")] == ["ee", "se", "br", "id"]
 
 

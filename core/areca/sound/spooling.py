@@ -48,7 +48,7 @@ def open_seekable(path: str | Path) -> Iterator[Path]:
 def _copy_pipe(path: str | Path, into: int) -> None:
     with wrap_storage_errors(Path(path), "read"), open(path, "rb", buffering=0) as file:
         if file.isatty():
-            raise InvalidAudio(f"{path}: expected a recording, got a terminal: type areca run - < in.wav")
+            raise InvalidAudio(f"{path}: expected a recording, got a terminal: pipe one into it: areca run - < in.wav")
         count = 0
         while block := file.read(_BLOCK):
             count += len(block)

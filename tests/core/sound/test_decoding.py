@@ -133,7 +133,7 @@ def test_a_length_that_is_a_lie_is_refused(tmp_path: Path, stated_s: float) -> N
     place = content.index(b"\x44\x89\x88") + 3  # the element Duration, of 8 bytes
     path.write_bytes(content[:place] + struct.pack(">d", stated_s * 1000) + content[place + 8 :])
     assert header(path).seconds == stated_s
-    with pytest.raises(InvalidAudio, match=rf"declares {stated_s:.2f} s, and (more is|5\.00 s are) there"):
+    with pytest.raises(InvalidAudio, match=rf"declares {stated_s:.2f} s, (but more follow|got 5\.00 s)"):
         read(path)
 
 
@@ -173,7 +173,7 @@ def test_a_streamed_wav_is_read_and_one_with_a_wrong_size_rejected(tmp_path: Pat
     path.write_bytes(wave(whole.tobytes() + b"LIST" + struct.pack("<I", 4) + b"INFO", riff, 2 * RATE))
     assert read(path).seconds == 1.0
     path.write_bytes(wave(b"LIST" + struct.pack("<I", 4) + b"INFO", riff, 0))
-    with pytest.raises(InvalidAudio, match="no samples"):
+    with pytest.raises(InvalidAudio, match="expected samples from 0 s on, got none"):
         read(path)
 
 

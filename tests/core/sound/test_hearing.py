@@ -61,9 +61,9 @@ def test_channels_that_do_not_cancel_are_mixed_without_a_warning(kind: str) -> N
         (tone(0.01), r"lasts 0\.01 s, expected 0\.02 s or more"),
         (
             tone(1.0, 22_900.0),
-            r"a peak of 22\d\d\d.*16-bit integers stored as floats\? .*samples / 32768, 16000",
+            r".*got a peak of 22\d\d\d.*16-bit integers stored as floats\? .*samples / 32768, 16000",
         ),
-        (tone(1.0, 8.5), "a peak of 8.5"),
+        (tone(1.0, 8.5), ".*got a peak of 8.5"),
     ],
 )
 def test_nothing_to_hear(samples: torch.Tensor, says: str) -> None:
