@@ -25,7 +25,7 @@ from areca.fitting.sampling import sample_features
 from areca.interfaces import Job
 from areca.registry.registry import Registry
 from areca.system import load
-from areca_units.mfcc import mfcc
+from areca_units.mfcc import compute_mfcc
 
 POINTS, COEFFICIENTS = 200_000, 13
 DATA = "{name: say, sources: [synthetic], target_source: synthetic, count: 700, validation_count: 1, test_count: 1}"
@@ -37,7 +37,7 @@ def frames(directory: Path) -> dict[str, torch.Tensor]:
     part = described(Registry.discover(), Kind.DATASET, DATA, "data")
     speech = PartLoader(Store(directory)).instance(part)
     nano = load().tokenizer.tokenizer
-    kinds = {"MFCCs": lambda audios: [mfcc(a, COEFFICIENTS) for a in audios], "characters": nano.features}
+    kinds = {"MFCCs": lambda audios: [compute_mfcc(a, COEFFICIENTS) for a in audios], "characters": nano.features}
     found = {}
     for name, kind in kinds.items():
         job = Job(directory / name, 0, torch.device("cpu"))

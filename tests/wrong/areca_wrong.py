@@ -149,9 +149,9 @@ def areca_components() -> Iterable[Component]:
     yield _row(Kind.TOKENIZER, "decode-refuses-wrong-codes", "Clamping", tags=frozenset({"decode"}))
 
     yield _row(Kind.BACKBONE, "good", "TextLM")
-    yield _row(Kind.BACKBONE, "model-and-tokenizer-fit", "TooFewRows")
+    yield _row(Kind.BACKBONE, "model-and-tokenizer-match", "TooFewRows")
     yield _row(Kind.BACKBONE, "text-round-trip", "Forgetful")
-    yield _row(Kind.BACKBONE, "spec-is-true", "TextLM", spec="areca_wrong:small_backbone_spec")
+    yield _row(Kind.BACKBONE, "spec-matches", "TextLM", spec="areca_wrong:small_backbone_spec")
     yield _row(Kind.BACKBONE, "randomness", "AnyWeights")
     yield _row(Kind.BACKBONE, "architecture", "OtherShape")
 
@@ -160,11 +160,11 @@ def areca_components() -> Iterable[Component]:
     yield _row(Kind.VOCODER, "audio", "OtherRate")
     yield _row(Kind.VOCODER, "randomness", "Whistling")
     yield _row(Kind.VOCODER, "voice", "Deaf")
-    yield _row(Kind.VOCODER, "voice-is-heard", "Deaf", tags=frozenset({"voice"}))
+    yield _row(Kind.VOCODER, "voices-differ", "Deaf", tags=frozenset({"voice"}))
     yield _row(Kind.VOCODER, "refuses-wrong-codes", "SpeaksAnything")
 
     yield _row(Kind.TASK, "good", "Transcribe")
-    yield _row(Kind.TASK, "spec-is-true", "Transcribe", spec="areca_wrong:other_task_spec")
+    yield _row(Kind.TASK, "spec-matches", "Transcribe", spec="areca_wrong:other_task_spec")
     yield _row(Kind.TASK, "prompt-needs-no-target", "Peeking")
-    yield _row(Kind.TASK, "parse-gives-target-back", "Mangling")
+    yield _row(Kind.TASK, "parse-inverts-target", "Mangling")
     yield _row(Kind.TASK, "chains", "Polite")

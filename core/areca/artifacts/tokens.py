@@ -20,7 +20,7 @@ from areca.artifact import WORK
 from areca.artifacts.loader import PartLoader
 from areca.batching import bucket
 from areca.errors import InvalidManifest
-from areca.fitting.unfinished import intact, seal_of, sealing
+from areca.fitting.unfinished import is_intact, seal_path, sealing
 from areca.interfaces import Progress, no_progress
 from areca.manifest import Manifest, Utterance
 from areca.registry.parts import Part
@@ -146,13 +146,13 @@ def _shard(directory: Path, number: int) -> Path:
 def _seal_of(shard: Path) -> Path:
     work = shard.parent / WORK  # it is not part of the artifact
     work.mkdir(exist_ok=True)
-    return seal_of(work / shard.name)
+    return seal_path(work / shard.name)
 
 
 def _resumed(directory: Path) -> list[Path]:
     """Return the shards that an interrupted run left, up to the first that is missing or damaged; remove the others."""
     numbered = (_shard(directory, number) for number in itertools.count())
-    shards = list(itertools.takewhile(lambda shard: intact(_seal_of(shard), [shard]), numbered))
+    shards = list(itertools.takewhile(lambda shard: is_intact(_seal_of(shard), [shard]), numbered))
     for path in set(directory.glob("*.arrow")) - set(shards):
         path.unlink()
     return shards

@@ -16,10 +16,10 @@ def main() -> None:
     """
     import sys
 
-    from areca.fitting.interrupt import Interrupted, raising
+    from areca.fitting.interrupt import Interrupted, raise_on_signal
 
     try:
-        with raising():
+        with raise_on_signal():
             from areca.cli.app import app
             from areca.cli.reporting import open_output, reported
 

@@ -1,1 +1,12 @@
-"""For whoever writes `fit`: resume, interruption."""
+"""Building blocks for a component's `fit`: sampling, k-means, a training loop, resume and interruption.
+
+| module | use it for |
+|---|---|
+| `areca.fitting.sampling` | recordings of the training split, and features of them |
+| `areca.fitting.kmeans` | centroids |
+| `areca.fitting.loop` | a training loop with a schedule, which resumes exactly |
+| `areca.fitting.resume` | saving and restoring a training state; caching computed chunks |
+| `areca.fitting.unfinished` | sealing files, so that a resumed build uses only intact ones |
+| `areca.fitting.interrupt` | stopping on Ctrl-C and SIGTERM without losing work |
+| `areca.fitting.text_lm` | backbones that are trained from the text of the run's corpus |
+"""

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: they stop work at once, or, where a loop can save its state, at the end of its step."""
+"""Handle Ctrl-C and SIGTERM: stop at once, or, in a loop that can save its state, at the end of the step."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from typing import Any, NoReturn
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SHOW_CURSOR = "\x1b[?25h"
 _APART_S = 0.5
-"""Signals closer together are one: `timeout` and others send theirs to the process and then to its group."""
-_received_s: list[float] = []  # when the first signal came, since the outermost context began
+"""Signals closer together count as one: `timeout` and others signal the process and then its group."""
+_received_s: list[float] = []  # time of the first signal since the outermost context began
 
 
 class Interrupted(KeyboardInterrupt):
     """A signal has stopped the work.
 
     Args:
-        number: of the signal.
-        report: what was saved, as ``"saved at step 1234"``.
+        number: the signal's number.
+        report: what was saved, for example ``"saved at step 1234"``.
     """
 
     def __init__(self, number: int, report: str = "") -> None:
         super().__init__(*([report] if report else []))
         self.code = 128 + number
-        """Exit code, as shells have it: 130 after Ctrl-C, 143 after SIGTERM."""
+        """Exit code by the shells' convention: 130 after Ctrl-C, 143 after SIGTERM."""
 
 
-class Pending:
-    """Whether a signal has come: true then."""
+class PendingSignal:
+    """A signal that a loop has still to act on. It is true once a signal has arrived."""
 
     def __init__(self) -> None:
         self._number: int | None = None
@@ -42,37 +42,49 @@ class Pending:
         return self._number is not None
 
     def note(self, number: int) -> None:
-        """Remember that the signal came, and say what happens."""
+        """Record the signal, and tell the user what happens next."""
         self._number = number
-        _say("stopping at the end of this step, to save it; once more stops at once")
+        _print_message("stopping at the end of this step, to save it; a second signal stops at once")
 
     def stop(self, report: str = "") -> NoReturn:
-        """Stop, now that everything is saved.
+        """Stop, after the caller has saved its state.
+
+        Args:
+            report: what was saved, for example ``"saved at step 1234"``.
 
         Raises:
             Interrupted: always.
         """
-        assert self._number is not None, "a signal has come"
+        assert self._number is not None, "a signal has arrived"
         number, self._number = self._number, None
         raise Interrupted(number, report)
 
 
 @contextmanager
-def raising() -> Iterator[None]:
-    """Within the block the first signal raises `Interrupted`, and the second ends the process."""
-    with _handled(_raise):
+def raise_on_signal() -> Iterator[None]:
+    """Within the block, the first signal raises `Interrupted` and the second ends the process."""
+    with _handle_first_signal(_raise):
         yield
 
 
 @contextmanager
-def deferred() -> Iterator[Pending]:
-    """Within the block the first signal is noted, for a loop that looks at it; the second ends the process.
+def defer_signals() -> Iterator[PendingSignal]:
+    """Within the block, the first signal is recorded for the loop to check; the second ends the process.
 
     Raises:
-        Interrupted: one came, and the block has ended without looking.
+        Interrupted: a signal arrived, and the block ended without acting on it.
+
+    Example::
+
+        with defer_signals() as pending:
+            for step in range(steps):
+                train(step)
+                if pending:
+                    save()
+                    pending.stop(f"saved at step {step + 1}")
     """
-    pending = Pending()
-    with _handled(pending.note):
+    pending = PendingSignal()
+    with _handle_first_signal(pending.note):
         yield pending
     if pending:
         pending.stop()
@@ -83,15 +95,15 @@ def _raise(number: int) -> None:
 
 
 @contextmanager
-def _handled(first: Callable[[int], None]) -> Iterator[None]:
-    """Within the block give the first signal to `first`. Elsewhere than in the program's main thread, do nothing."""
+def _handle_first_signal(first: Callable[[int], None]) -> Iterator[None]:
+    """Within the block, pass the first signal to `first`. Do nothing outside the program's main thread."""
     if threading.current_thread() is not threading.main_thread() or _is_worker():
         yield
         return
     owner = os.getpid()
 
     def handle(number: int, _frame: Any) -> None:
-        if os.getpid() != owner:  # a forked child: not for it to save
+        if os.getpid() != owner:  # a forked child must not save
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         now_s = time.monotonic()
@@ -99,32 +111,32 @@ def _handled(first: Callable[[int], None]) -> Iterator[None]:
             _received_s.append(now_s)
             first(number)
         elif now_s - _received_s[0] > _APART_S:
-            _say("stopped at once" + (_SHOW_CURSOR if sys.stderr.isatty() else ""))
+            _print_message("stopped at once" + (_SHOW_CURSOR if sys.stderr.isatty() else ""))
             os._exit(128 + number)
 
-    # What was told to ignore a signal, as by nohup, goes on to.
-    before = {s: was for s in _SIGNALS if (was := signal.getsignal(s)) not in (signal.SIG_IGN, None)}
-    outermost = not any(map(_ours, before.values()))
-    for number in before:
+    # Signals that are ignored, for example under nohup, stay ignored.
+    previous = {s: handler for s in _SIGNALS if (handler := signal.getsignal(s)) not in (signal.SIG_IGN, None)}
+    outermost = not any(map(_is_areca_handler, previous.values()))
+    for number in previous:
         signal.signal(number, handle)
     try:
         yield
     finally:
-        for number, was in before.items():
-            signal.signal(number, was)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
         if outermost:
             _received_s.clear()
 
 
 def _is_worker() -> bool:
-    processes: Any = sys.modules.get("multiprocessing.process")  # which a worker has imported
+    processes: Any = sys.modules.get("multiprocessing.process")  # a worker process has imported it
     return processes is not None and processes.parent_process() is not None
 
 
-def _ours(handler: Any) -> bool:
+def _is_areca_handler(handler: Any) -> bool:
     return getattr(handler, "__module__", None) == __name__
 
 
-def _say(message: str) -> None:
-    # Not by print: a handler may run in the middle of one.
+def _print_message(message: str) -> None:
+    # os.write, because a handler may run in the middle of a print.
     os.write(2, f"\n{message}\n".encode())

@@ -1,4 +1,4 @@
-"""The training loop of small models: a step depends on the seed and its number alone, so any resume is exact."""
+"""A training loop for small models. A step depends only on the seed and its number, so every resume is exact."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from areca.fitting.resume import Steps
+from areca.fitting.resume import ResumableLoop
 from areca.interfaces import Job
 
 B = TypeVar("B")
@@ -31,33 +31,45 @@ def train_steps(
     clip_norm: float = 1.0,
     seed_of: Callable[[int], int] | None = None,
 ) -> None:
-    """Train `model` in place, resuming from the last saved state, and leave it in evaluation mode.
+    """Train `model` in place, from the last saved state if there is one, and leave it in evaluation mode.
 
-    The learning rate rises linearly over the share `warm_up` of the steps, then falls to 0 as half a cosine.
+    The learning rate rises linearly over the first `warm_up` share of the steps, then falls to 0 along half a cosine.
 
     Args:
         model: on the job's device.
-        optimizer: of the model's parameters; its learning rate is set here.
-        batches: given the number of a step, yields the batches from that step on.
-        loss: of a batch and the step's number: the loss, and what to show of it.
-        job: seed and progress; its folder holds the states.
-        steps: of the whole training.
-        learning_rate: the highest.
+        optimizer: of the model's parameters; this function sets its learning rate.
+        batches: given a step's number, yields the batches from that step on.
+        loss: given a batch and the step's number, returns the loss and a message that reports it.
+        job: seed and progress; its work folder holds the saved states.
+        steps: number of steps of the whole training.
+        learning_rate: peak learning rate.
         save_every: steps between two saved states.
         warm_up: share of the steps, in [0, 1).
-        clip_norm: largest norm of the gradients.
-        seed_of: given the number of a step, the seed of torch's global generator in it, which dropout uses; None: drawn
-            from the job's seed.
+        clip_norm: gradients are clipped to this norm.
+        seed_of: given a step's number, returns the seed of torch's global generator in that step, which dropout uses
+            (default: derived from the job's seed).
 
     Raises:
-        Interrupted: Ctrl-C or SIGTERM came; the state is saved.
+        Interrupted: Ctrl-C or SIGTERM arrived; the state is saved.
+
+    Example::
+
+        def batches(start: int) -> Iterator[torch.Tensor]:
+            for number in itertools.count(start):
+                yield draw_batch(generator_for(job.seed, "batch", number))
+
+        def loss(batch: torch.Tensor, number: int) -> tuple[torch.Tensor, str]:
+            value = model(batch)
+            return value, f"loss {float(value.detach()):.3f}"
+
+        train_steps(model, optimizer, batches, loss, job, steps=1_000, learning_rate=1e-3, save_every=100)
     """
-    resumed = Steps(job, model, optimizer, steps=steps, save_every=save_every)
-    remaining = batches(resumed.start)
+    loop = ResumableLoop(job, model, optimizer, steps=steps, save_every=save_every)
+    remaining = batches(loop.start)
 
     def step(number: int) -> None:
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate * scheduled(number, steps, warm_up)
+            group["lr"] = learning_rate * learning_rate_factor(number, steps, warm_up)
         seed = generator_for(job.seed, "dropout", number).initial_seed() if seed_of is None else seed_of(number)
         with _global_seed(seed, job.device):
             value, message = loss(next(remaining), number)
@@ -68,12 +80,12 @@ def train_steps(
         job.progress(number + 1, steps, message)
 
     model.train()
-    resumed.run(step)
+    loop.run(step)
     model.eval()
 
 
-def scheduled(step: int, steps: int, warm_up: float = 0.05) -> float:
-    """Return the share of the peak learning rate at `step`: a linear warm-up, then half a cosine down to 0."""
+def learning_rate_factor(step: int, steps: int, warm_up: float = 0.05) -> float:
+    """Return the learning rate at `step` as a share of its peak: a linear warm-up, then half a cosine down to 0."""
     rising = max(1, round(warm_up * steps))
     if step < rising:
         return (step + 1) / rising
@@ -81,14 +93,23 @@ def scheduled(step: int, steps: int, warm_up: float = 0.05) -> float:
 
 
 def generator_for(seed: int, purpose: str, number: int) -> torch.Generator:
-    """Return a generator of its own for each purpose and number, so that no draw depends on those before it."""
+    """Return a separate generator for each purpose and number, so that no draw depends on earlier draws.
+
+    Args:
+        seed: the job's seed.
+        purpose: what is drawn, for example ``"augment"``.
+        number: of the step or epoch.
+
+    Returns:
+        A generator on the CPU.
+    """
     digest = hashlib.sha256(f"{seed}/{purpose}/{number}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
 
 @contextmanager
 def _global_seed(seed: int, device: torch.device) -> Iterator[None]:
-    """Lend dropout, which knows only the global generator, a state of this step's own."""
+    """Within the block, seed the global generator, the only one that dropout uses, and restore it afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield

@@ -1,4 +1,4 @@
-"""Save and restore the state of an interrupted fit. Files are replaced atomically, and used only while intact."""
+"""Save and restore the state of an interrupted fit. Files are replaced atomically, and used only if they are intact."""
 
 from __future__ import annotations
 
@@ -11,53 +11,72 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from areca.files.writing import replace_file
-from areca.fitting.interrupt import deferred
-from areca.fitting.unfinished import intact, new_state, newest_state, seal_files, seal_of
+from areca.files.writing import replacing
+from areca.fitting.interrupt import defer_signals
+from areca.fitting.unfinished import creating_state, is_intact, newest_state, seal_files, seal_path
 from areca.interfaces import Job
 
 STATE = "state.safetensors"
-"""The file of a state, in the folder of it."""
+"""Name of the file with the tensors, in a state's folder."""
 
 T = TypeVar("T")
 
 
-def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file atomically: it is there complete, or as it was."""
-    with replace_file(path) as draft:
+def save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file atomically: after a crash, the path holds the old file or the complete new one.
+
+    Args:
+        path: where to write.
+        tensors: by name.
+        metadata: text for the file's header.
+    """
+    with replacing(path) as draft:
         save_file({k: v.contiguous() for k, v in tensors.items()}, draft, metadata)
 
 
 def cached_chunks(folder: Path, chunks: Iterable[T], compute: Callable[[T], dict[str, torch.Tensor]]) -> Iterator[Path]:
-    """Yield, for each chunk, the file of what `compute` makes of it, computed unless an intact one is there.
+    """Yield, for each chunk, the path of a safetensors file with its result; reuse intact files of an earlier call.
 
     Args:
-        folder: of the files; made if it is not there. Nobody else's, and of the same chunks each time: a file is known
-            by its number alone, so what decides how much a chunk holds belongs into the folder's name.
-        chunks: in the same order each time.
-        compute: returns tensors by name.
+        folder: for the files; created if it does not exist. No other function may use it, and it must always be used
+            for the same chunks: a file is identified only by its number. So whatever decides the size of a chunk
+            belongs in the folder's name.
+        chunks: in the same order in every call.
+        compute: given a chunk, returns tensors by name.
+
+    Example::
+
+        for path in cached_chunks(job.work / f"mels-{size}", chunks, lambda rows: {"mels": compute_mels(rows)}):
+            mels = load_file(path)["mels"]
     """
     folder.mkdir(exist_ok=True)
     for number, chunk in enumerate(chunks):
         path = folder / f"{number:06}.safetensors"
-        if not intact(seal_of(path), [path]):
-            write_tensors(path, compute(chunk))
-            seal_files(seal_of(path), [path])
+        if not is_intact(seal_path(path), [path]):
+            save_tensors(path, compute(chunk))
+            seal_files(seal_path(path), [path])
         yield path
 
 
-class Steps:
-    """The steps that a training still has to do, in order; between them its state is saved.
+class ResumableLoop:
+    """Runs the remaining steps of a training, and saves its state between them.
+
+    On construction, the last saved state is loaded into the model and the optimizer.
 
     Args:
-        job: its folder of work holds the states.
-        model: what is trained; here it is given the weights of the last state.
-        optimizer: of the model, as `save_state` needs it.
-        steps: of the whole training.
-        save_every: steps between two states.
+        job: its work folder holds the states.
+        model: the model to train.
+        optimizer: of the model's parameters, one that `save_state` can save.
+        steps: number of steps of the whole training.
+        save_every: steps between two saved states.
 
     Attributes:
-        start: number of the first step; 0 where there is no state.
+        start: number of the first remaining step; 0 if there is no state.
+
+    Example::
+
+        loop = ResumableLoop(job, model, optimizer, steps=1_000, save_every=100)
+        loop.run(lambda number: train_step(number))
     """
 
     def __init__(
@@ -68,12 +87,12 @@ class Steps:
         self.start = load_state(job.work, model, optimizer)
 
     def run(self, step: Callable[[int], None]) -> None:
-        """Call ``step(number)`` for each step; after Ctrl-C or SIGTERM, save the state and stop.
+        """Call ``step(number)`` for each remaining step. After Ctrl-C or SIGTERM, save the state and stop.
 
         Raises:
-            Interrupted: a signal came.
+            Interrupted: a signal arrived; the state is saved.
         """
-        with deferred() as pending:
+        with defer_signals() as pending:
             for number in range(self.start, self._steps):
                 step(number)
                 done = number + 1
@@ -84,25 +103,39 @@ class Steps:
 
 
 def save_state(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Write what training needs to resume after `step` steps: weights, tied ones once, and the optimizer's moments.
+    """Write what training needs to resume after `step` steps: the weights and the optimizer's moments.
 
-    Not written are the optimizer's options, schedulers and random states: a step is to follow from the seed and its
-    number alone. The optimizer keeps tensors, as those of ``torch.optim`` do. The state before this one stays, for
-    where this one is damaged.
+    Tied weights are written once. The optimizer's options, schedulers and random states are not written, because a step
+    must depend only on the seed and its number. The previous state is kept in case this one is damaged.
+
+    Args:
+        folder: holds the states.
+        step: number of finished steps.
+        model: its parameters and persistent buffers are saved.
+        optimizer: its state must consist of tensors, as in ``torch.optim``.
     """
     moments = optimizer.state_dict()["state"]
     tensors = {f"model.{name}": x.detach() for name, x in _weights(model)}
     tensors |= {f"optimizer.{i}.{name}": x for i, state in moments.items() for name, x in state.items()}
-    with new_state(folder, step) as draft:
-        write_tensors(draft / STATE, tensors)
+    with creating_state(folder, step) as draft:
+        save_tensors(draft / STATE, tensors)
 
 
 @torch.no_grad()
 def load_state(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Restore the newest intact state of `save_state` and return the number of steps done; 0 where there is none."""
-    if (found := newest_state(folder)) is None:
+    """Restore the newest intact state that `save_state` wrote.
+
+    Args:
+        folder: holds the states.
+        model: receives the weights.
+        optimizer: receives the moments.
+
+    Returns:
+        The number of finished steps; 0 if there is no intact state.
+    """
+    if (newest := newest_state(folder)) is None:
         return 0
-    step, path = found
+    step, path = newest
     tensors = load_file(path / STATE)
     for name, x in _weights(model):
         x.copy_(tensors.pop(f"model.{name}"))
@@ -115,6 +148,7 @@ def load_state(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer)
 
 
 def _weights(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the parameters and persistent buffers by name, tied ones once."""
     stored = model.state_dict().keys()
     named = itertools.chain(model.named_parameters(), model.named_buffers())
     return ((name, x) for name, x in named if name in stored)

@@ -1,4 +1,4 @@
-"""Speech to train from: recordings in random order, frames of them for clustering, their codes."""
+"""Sample training speech: recordings in random order, their features for clustering, and their codes."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from areca.types import Audio, Codes
 _CHUNK = 64
 
 Recording = tuple[Utterance, Literal["audio", "target_audio"]]
-"""A row of a manifest, and the column in which the recording is."""
+"""A row of a manifest, and the column that names the recording."""
 
 
 def training_rows(data: Manifest) -> list[Utterance]:
     """Return the rows of the training split that have audio.
 
     Raises:
-        InvalidManifest: there is none.
+        InvalidManifest: no row of the training split has audio.
     """
     rows = [row for row in data.select(split="train").rows if row.audio is not None]
     if not rows:
@@ -37,20 +37,20 @@ def training_rows(data: Manifest) -> list[Utterance]:
 
 
 def recordings(data: Manifest) -> list[Recording]:
-    """Return the training split's recordings of both sides, each once, with the column that it is in.
+    """Return every recording of the training split once, source and target side, with its column.
 
     Raises:
-        InvalidManifest: there is none.
+        InvalidManifest: no row of the training split has audio.
     """
-    found: dict[tuple[Any, ...], Recording] = {}
+    unique: dict[tuple[Any, ...], Recording] = {}
     for row in data.select(split="train").rows:
         if row.audio is not None:
-            found.setdefault((row.audio, row.offset_s, row.duration_s), (row, "audio"))
-        if row.target_audio is not None:  # one translation may belong to several languages' rows
-            found.setdefault((row.target_audio,), (row, "target_audio"))
-    if not found:
+            unique.setdefault((row.audio, row.offset_s, row.duration_s), (row, "audio"))
+        if row.target_audio is not None:  # rows in several languages may share one translation
+            unique.setdefault((row.target_audio,), (row, "target_audio"))
+    if not unique:
         raise InvalidManifest('expected rows with audio in the split "train", got none')
-    return list(found.values())
+    return list(unique.values())
 
 
 def sample_features(
@@ -61,31 +61,40 @@ def sample_features(
     frames: int,
     job: Job,
 ) -> torch.Tensor:
-    """Return features ``[N, D]`` of whole training utterances of both sides in random order, N at most `frames`.
+    """Return features of training recordings, source and target side, drawn in random order.
+
+    Call this at most once in a job: an interrupted fit resumes from files in the job's work folder.
 
     Args:
-        data: what to draw from; its training split is used.
+        data: the corpus; its training split is used.
         encode: turns mono audio into features ``[F, D]``.
-        sample_rate_hz: of the audio that `encode` takes.
-        frames: how many are wanted.
-        job: its seed orders the utterances; it is told the progress, and its folder holds what an interrupted
-            fit resumes from, so this is called once in a job.
+        sample_rate_hz: rate of the audio that `encode` takes.
+        frames: number of frames to return, at most; only the last recording may be cut.
+        job: its seed decides the order, its progress is reported to, and its work folder holds finished chunks.
+
+    Returns:
+        ``[N, D]`` on the CPU, with N at most `frames`.
 
     Raises:
         InvalidManifest: the training split has no audio.
+
+    Example:
+        ``points = sample_features(data, encode, sample_rate_hz=16_000, frames=100_000, job=job)``
     """
 
     def compute(audios: list[Audio]) -> dict[str, torch.Tensor]:
         return {"features": torch.cat([x.cpu() for x in encode([conform(a, sample_rate_hz, 1) for a in audios])])}
 
-    found = recordings(data)
+    selected = recordings(data)
     features: list[torch.Tensor] = []
-    have = seen = 0
-    for made in iterate_recordings(data, found, compute, seed=job.seed, at_once=_CHUNK, folder=job.work / "frames"):
-        features.append(made["features"])
-        have, seen = have + len(made["features"]), min(seen + _CHUNK, len(found))
-        report_quota(job.progress, have, frames, seen, len(found), unit="frames", doing="to cluster")
-        if have >= frames:
+    total = done = 0
+    for chunk in iterate_recordings(
+        data, selected, compute, seed=job.seed, chunk_size=_CHUNK, folder=job.work / "frames"
+    ):
+        features.append(chunk["features"])
+        total, done = total + len(chunk["features"]), min(done + _CHUNK, len(selected))
+        report_quota(job.progress, total, frames, done, len(selected), unit="frames", doing="to cluster")
+        if total >= frames:
             break
     return torch.cat(features)[:frames]
 
@@ -99,19 +108,27 @@ def fit_centroids(
     frames: int,
     job: Job,
 ) -> torch.Tensor:
-    """Cluster features of the training split, both sides: float32 ``[clusters, D]`` on the job's device.
+    """Cluster features of training recordings, source and target side.
 
     Args:
-        data: what to draw from; its training split is used.
+        data: the corpus; its training split is used.
         encode: turns mono audio into features ``[F, D]``.
-        sample_rate_hz: of the audio that `encode` takes.
+        sample_rate_hz: rate of the audio that `encode` takes.
         clusters: number of centroids.
-        frames: how many are clustered, at most.
-        job: as of `sample_features`; its seed draws the start of the clusters, too.
+        frames: number of frames to cluster, at most.
+        job: as for `sample_features`; its seed also draws the initial centroids.
+
+    Returns:
+        Centroids, float32 ``[clusters, D]`` on the job's device.
 
     Raises:
         InvalidManifest: the training split has no audio.
-        ValueError: it has fewer frames than `clusters`.
+        ValueError: the training split has fewer frames than `clusters`.
+
+    Example::
+
+        centroids = fit_centroids(data, encode, sample_rate_hz=16_000, clusters=256, frames=200_000, job=job)
+        save_tensors(job.directory / "codebook.safetensors", {"centroids": centroids.cpu()})
     """
     points = sample_features(data, encode, sample_rate_hz=sample_rate_hz, frames=frames, job=job)
     generator = torch.Generator().manual_seed(job.seed)
@@ -120,41 +137,55 @@ def fit_centroids(
 
 def iterate_recordings(
     data: Manifest,
-    found: Sequence[Recording],
+    selected: Sequence[Recording],
     compute: Callable[[list[Audio]], dict[str, torch.Tensor]],
     *,
     seed: int,
-    at_once: int,
+    chunk_size: int,
     folder: Path,
-    most: int | None = None,
+    limit: int | None = None,
 ) -> Iterator[dict[str, torch.Tensor]]:
-    """Yield what `compute` makes of each chunk of recordings, in random order.
+    """Yield the result of `compute` for chunk after chunk of recordings, in random order.
 
     Args:
         data: the manifest of the recordings.
-        found: some of its recordings.
+        selected: some of its recordings.
         compute: turns decoded recordings into tensors by name.
-        seed: of the order.
-        at_once: recordings in a chunk.
-        folder: holds what is made, so that an interrupted pass resumes.
-        most: how many are wanted; None: all.
+        seed: decides the order.
+        chunk_size: recordings in a chunk.
+        folder: its name, with the chunk size appended, is the folder for finished chunks, which a resumed call reuses.
+        limit: number of recordings to use, at most (default: all).
+
+    Example::
+
+        for chunk in iterate_recordings(data, recordings(data), compute, seed=job.seed, chunk_size=64, folder=folder):
+            features.append(chunk["features"])
     """
-    order = torch.randperm(len(found), generator=torch.Generator().manual_seed(seed)).tolist()[:most]
-    chunks = ([found[i] for i in order[start : start + at_once]] for start in range(0, len(order), at_once))
-    named = folder.with_name(f"{folder.name}-{at_once}")
+    order = torch.randperm(len(selected), generator=torch.Generator().manual_seed(seed)).tolist()[:limit]
+    chunks = ([selected[i] for i in order[start : start + chunk_size]] for start in range(0, len(order), chunk_size))
+    sized_folder = folder.with_name(f"{folder.name}-{chunk_size}")  # a file holds as many recordings as a chunk
     for path in cached_chunks(
-        named, chunks, lambda chunk: compute([read_recording(data, recording) for recording in chunk])
+        sized_folder, chunks, lambda chunk: compute([read_recording(data, recording) for recording in chunk])
     ):
         yield load_file(path)
 
 
 def read_recording(data: Manifest, recording: Recording) -> Audio:
-    """Decode a recording."""
+    """Decode a recording of `data`, at its own rate and number of channels."""
     row, column = recording
     return data.audio(row) if column == "audio" else data.target_audio(row)
 
 
 def conform_and_encode(tokenizer: Any, spec: TokenizerSpec, audios: Sequence[Audio]) -> list[Codes]:
-    """Return the codes of audio of any rate by `tokenizer`, whose spec says which it takes."""
+    """Encode audio of any rate: convert it to the rate and channels in the tokenizer's spec first.
+
+    Args:
+        tokenizer: a loaded tokenizer.
+        spec: the tokenizer's spec.
+        audios: recordings.
+
+    Returns:
+        One `Codes` per recording.
+    """
     codes: list[Codes] = tokenizer.encode([conform(a, spec.sample_rate_hz, spec.channels) for a in audios])
     return codes

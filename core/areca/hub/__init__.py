@@ -1,1 +1,1 @@
-"""Models and tensors of others, loaded as data: never code, never pickles."""
+"""Load third-party models and tensors as data: never run their code, never unpickle."""

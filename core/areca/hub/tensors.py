@@ -1,4 +1,4 @@
-"""Load what a part's artifact holds: tensors of known names and shapes, and nets whose size the file bounds."""
+"""Load tensors and networks from a part's artifact, and refuse those that differ from what its options describe."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.modules import module as registration
 
 from areca.errors import ArecaError, InvalidArtifact, quote
-from areca.hub.weights import Stored, read_header
+from areca.hub.weights import StoredTensor, read_header
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -30,86 +30,97 @@ def read_tensors(
 
     Args:
         path: the file.
-        shapes: of each tensor that it must hold; None stands for any size above 0.
-        optional: of each that it may hold.
-        error: what is raised.
+        shapes: shape of each required tensor, by name; None stands for any size above 0.
+        optional: shape of each tensor that the file may hold in addition.
+        error: the class to raise.
 
     Raises:
-        ArecaError: `error`: the file is damaged, or holds other tensors or shapes.
+        ArecaError: as `error`, if the file is damaged, or its tensors or shapes differ.
+
+    Example:
+        ``centroids = read_tensors(files / "codebook.safetensors", {"centroids": (256, None)})["centroids"]``
     """
-    found = read_header(path, error=error).tensors
+    stored = read_header(path, error=error).tensors
     known = {**shapes, **(optional or {})}
-    if odd := sorted((shapes.keys() - found.keys()) | (found.keys() - known.keys())):
-        raise error(f"{path}: expected tensors {', '.join(known)}; {quote(odd[0])} is missing or too many")
-    for name, stored in found.items():
-        if not _fits(stored.shape, known[name]):
-            raise error(f"{path}: expected {name} of shape {list(known[name])}, got {list(stored.shape)}")
+    if odd := sorted((shapes.keys() - stored.keys()) | (stored.keys() - known.keys())):
+        raise error(f"{path}: expected tensors {', '.join(known)}; {quote(odd[0])} is missing or unexpected")
+    for name, tensor in stored.items():
+        if not _matches_shape(tensor.shape, known[name]):
+            raise error(f"{path}: expected {name} of shape {list(known[name])}, got {list(tensor.shape)}")
     return load_file(path)
 
 
-def _fits(shape: Sequence[int], wanted: Sequence[int | None]) -> bool:
-    same = len(shape) == len(wanted)
-    return same and all(n > 0 and n == (w or n) for n, w in zip(shape, wanted, strict=True))
+def _matches_shape(shape: Sequence[int], expected: Sequence[int | None]) -> bool:
+    same_rank = len(shape) == len(expected)
+    return same_rank and all(n > 0 and n == (e or n) for n, e in zip(shape, expected, strict=True))
 
 
 def read_module(path: Path, build: Callable[[], N], *, error: type[ArecaError] = InvalidArtifact) -> N:
-    """Return the net that `build` makes, with the weights of a safetensors file in float32, on the CPU.
+    """Return the network that `build` makes, with the weights of a safetensors file in float32, on the CPU.
 
-    Nothing is drawn at random, and nothing larger than the file is made.
+    Nothing is drawn at random, and nothing larger than the file is allocated.
 
     Args:
         path: the file.
-        build: makes the net; called on the device ``meta``.
-        error: what is raised.
+        build: makes the network; called on the device ``meta``.
+        error: the class to raise.
 
     Raises:
-        ArecaError: `error`: the file is damaged, or the net has other weights than it holds.
+        ArecaError: as `error`, if the file is damaged, or its tensors are not those of the network.
+
+    Example:
+        ``encoder = read_module(files / "encoder.safetensors", lambda: Encoder(config)).eval()``
     """
     stored = read_header(path, error=error).tensors
+    # On the device meta, a network has shapes but takes no memory.
     try:
-        with torch.device("meta"), bounded_building(len(stored)):
-            net = build()
+        with torch.device("meta"), limit_module_count(len(stored)):
+            network = build()
     except (TooLarge, RuntimeError, ValueError, TypeError, OverflowError, ZeroDivisionError) as e:
-        raise error(f"{path}: the options describe another net than its {len(stored)} tensors: {_line(e)}") from e
-    if difference := first_difference({k: tuple(x.shape) for k, x in net.state_dict().items()}, stored):
-        raise error(f"{path}: the options describe another net: {difference}")
-    net.load_state_dict({name: x.float() for name, x in load_file(path).items()}, assign=True)
-    return net
+        raise error(f"{path}: its {len(stored)} tensors are not the network of the options: {_summarise(e)}") from e
+    if difference := describe_difference({k: tuple(x.shape) for k, x in network.state_dict().items()}, stored):
+        raise error(f"{path}: the options describe another network: {difference}")
+    network.load_state_dict({name: x.float() for name, x in load_file(path).items()}, assign=True)
+    return network
 
 
-def first_difference(wanted: Mapping[str, Sequence[int]], stored: Mapping[str, Stored]) -> str | None:
-    """Return the first tensor, by name, that is lacking, too many or of another shape, as text; None: they agree."""
-    for name in sorted(wanted.keys() | stored.keys()):
+def describe_difference(expected: Mapping[str, Sequence[int]], stored: Mapping[str, StoredTensor]) -> str | None:
+    """Return, as text, the first tensor by name that is missing, unexpected or of another shape; None: all match."""
+    for name in sorted(expected.keys() | stored.keys()):
         if name not in stored:
             return f"the file lacks {quote(name)}"
-        if name not in wanted:
-            return f"the file has {quote(name)}, which it does not"
-        if tuple(wanted[name]) != stored[name].shape:
-            return f"{name} has the shape {list(wanted[name])} in it, {list(stored[name].shape)} in the file"
+        if name not in expected:
+            return f"the file has {quote(name)}, which the network lacks"
+        if tuple(expected[name]) != stored[name].shape:
+            return f"{name} has shape {list(expected[name])} in it, {list(stored[name].shape)} in the file"
     return None
 
 
 class TooLarge(ValueError):
-    """A net that has far more layers than the file has tensors."""
+    """A network has far more layers than its file has tensors."""
 
 
 @contextmanager
-def bounded_building(tensors: int) -> Iterator[None]:
-    """Stop a net from being built that has far more modules and parameters than `tensors`.
+def limit_module_count(tensors: int) -> Iterator[None]:
+    """Within the block, stop the building of a network with far more modules and parameters than `tensors`.
 
-    Options that a stranger wrote may ask for a billion layers; on the device ``meta`` they cost no memory at first, but
-    time without end. Built nets have some modules and parameters a tensor, tied or in lists, hence the factor.
+    Options that a stranger wrote can ask for a billion layers. On the device ``meta`` these cost no memory at first,
+    but building them never ends. A network has several modules and parameters for each stored tensor (tied weights,
+    lists of modules), so the limit is a multiple.
+
+    Args:
+        tensors: number of tensors in the file.
 
     Raises:
-        TooLarge: inside the block.
+        TooLarge: in the block, when the limit is passed.
     """
-    left, builder = 16 * tensors + 1024, threading.get_ident()
+    remaining, builder = 16 * tensors + 1024, threading.get_ident()
 
     def count(parent: Any, name: str, child: Any) -> None:
-        nonlocal left
-        if threading.get_ident() == builder:  # the hooks are the process's; other threads build what they like
-            left -= 1
-            if left < 0:
+        nonlocal remaining
+        if threading.get_ident() == builder:  # torch's hooks are global; other threads are not limited
+            remaining -= 1
+            if remaining < 0:
                 raise TooLarge(f"far more layers than a file of {tensors} tensors fills")
 
     hooks = [
@@ -123,5 +134,5 @@ def bounded_building(tensors: int) -> Iterator[None]:
             hook.remove()
 
 
-def _line(error: Exception) -> str:
+def _summarise(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,4 +1,4 @@
-"""What safetensors files say of themselves: names, types and shapes, before a weight is read. No torch."""
+"""Read the headers of safetensors files: names, types and shapes, without the weights. Light: no torch."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from areca.errors import ArecaError, InvalidArtifact, quote
 from areca.files.reading import parse_json, read_json
 
 HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
-"""A model of the hub, as ``org/name``; a path has a dot or slash in front, or more slashes."""
+"""Matches a hub id such as ``org/name``. A path starts with a dot or a slash, or has more slashes."""
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 LONGEST_HEADER = 64 << 20
-"""Bytes of a safetensors header, at most."""
+"""Most bytes of a safetensors header."""
 _SHARD = re.compile(r"model-\d+-of-\d+\.safetensors|shard-.*\.safetensors")
 _BITS = {"BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16}
 _BITS |= {"I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64}
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """A tensor of a file: its type as safetensors spells it (``"F32"``), and its shape."""
+class StoredTensor:
+    """A tensor in a file: its type as safetensors spells it (``"F32"``), and its shape."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -38,21 +38,21 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a safetensors file holds: tensors by name, and text that its writer added."""
+    """The header of a safetensors file: tensors by name, and metadata that the writer added."""
 
-    tensors: Mapping[str, Stored]
+    tensors: Mapping[str, StoredTensor]
     metadata: Mapping[str, str]
 
 
 def read_header(path: Path, *, error: type[ArecaError] = InvalidArtifact) -> Header:
-    """Read the header of a safetensors file, and hold it to the file's size.
+    """Read the header of a safetensors file, and check it against the size of the file.
 
     Args:
         path: the file.
-        error: what is raised.
+        error: the class to raise.
 
     Raises:
-        ArecaError: `error`: it is not such a file, or its header promises other bytes than it has.
+        ArecaError: as `error`, if it is not a safetensors file, or its size is not the one that its header gives.
     """
     try:
         if not path.is_file():
@@ -65,73 +65,69 @@ def read_header(path: Path, *, error: type[ArecaError] = InvalidArtifact) -> Hea
         if not isinstance(values, dict):
             raise ValueError("its header is not an object")
         metadata = values.pop("__metadata__", None) or {}
-        tensors = {name: _stored(name, entry) for name, entry in values.items()}
+        tensors = {name: _parse_tensor(name, entry) for name, entry in values.items()}
         bits = sum(_BITS[t.dtype] * t.elements for t in tensors.values())
         if bits != 8 * (size - 8 - length):
-            raise ValueError(f"its header promises {bits // 8:,} bytes, it has {size - 8 - length:,}")
+            raise ValueError(f"its header describes {bits // 8:,} bytes, it has {size - 8 - length:,}")
     except (OSError, ValueError, error) as e:
-        raise error(
-            f"{path}: not a whole safetensors file ({e}); if it is a pointer of git-lfs: git lfs pull"
-        ) from None
+        raise error(f"{path}: not a complete safetensors file ({e}); for a git-lfs pointer: git lfs pull") from None
     return Header(tensors, {str(k): str(v) for k, v in metadata.items()} if isinstance(metadata, dict) else {})
 
 
-def _stored(name: str, entry: Any) -> Stored:
+def _parse_tensor(name: str, entry: Any) -> StoredTensor:
     dtype, shape = (entry.get("dtype"), entry.get("shape")) if isinstance(entry, dict) else (None, None)
     whole = isinstance(shape, list) and all(type(n) is int and 0 <= n < 1 << 48 for n in shape) and len(shape) < 16
     if dtype not in _BITS or not whole:
         raise ValueError(f"tensor {quote(name)} has dtype {quote(dtype)} and shape {quote(shape)}")
-    return Stored(dtype, tuple(shape or ()))
+    return StoredTensor(dtype, tuple(shape or ()))
 
 
 def weight_files(directory: Path, *, error: type[ArecaError] = InvalidArtifact) -> tuple[Path, ...]:
     """Return the safetensors files of a model in the hub's layout: one file, or the shards that an index names.
 
     Args:
-        directory: the folder; other files in it do not matter.
-        error: what is raised.
+        directory: the folder; its other files are ignored.
+        error: the class to raise.
 
     Returns:
-        Sorted paths; none where there are no safetensors files.
+        Sorted paths; empty if there are no safetensors files.
 
     Raises:
-        ArecaError: `error`: the model is there twice, or its shards are not those of the index.
+        ArecaError: as `error`, if the folder holds the model twice, or its shards are not those that the index names.
     """
     shards = {path.name for path in directory.iterdir() if _SHARD.fullmatch(path.name)}
     single, index = directory / SINGLE, directory / INDEX
     if single.exists() and (index.exists() or shards):
         other = index.name if index.exists() else min(shards)
-        raise error(
-            f"{directory}: holds its weights twice, in {SINGLE} and in {other}: remove the one that is not meant"
-        )
+        raise error(f"{directory}: holds its weights twice, in {SINGLE} and in {other}: remove the one you do not want")
     if single.exists():
         return (single,)
     if not index.exists():
         if shards:
-            raise error(f"{directory}: has {min(shards)} without {INDEX}, which says what belongs together")
+            raise error(f"{directory}: has {min(shards)} without {INDEX}, which lists the shards: add it")
         return ()
-    places = read_json(index, links=True, error=error).get("weight_map")
-    named = {str(place) for place in places.values()} if isinstance(places, dict) else set[str]()
-    if named != shards:
-        odd = sorted(named ^ shards) or [INDEX]
-        raise error(f"{directory}: {INDEX} names other files than there are, as {quote(odd[0])}")
-    return tuple(directory / name for name in sorted(named))
+    weight_map = read_json(index, links=True, error=error).get("weight_map")
+    indexed = {str(file) for file in weight_map.values()} if isinstance(weight_map, dict) else set[str]()
+    if indexed != shards:
+        odd = sorted(indexed ^ shards) or [INDEX]
+        raise error(f"{directory}: {INDEX} and the files in the folder differ, for example in {quote(odd[0])}")
+    return tuple(directory / name for name in sorted(indexed))
 
 
-def stored_tensors(directory: Path, *, error: type[ArecaError] = InvalidArtifact) -> dict[str, Stored]:
-    """Return every tensor of a model in the hub's layout, by name; a model without safetensors files has none.
+def stored_tensors(directory: Path, *, error: type[ArecaError] = InvalidArtifact) -> dict[str, StoredTensor]:
+    """Return every tensor of a model in the hub's layout, by name; empty if there are no safetensors files.
 
     Args:
         directory: the folder.
-        error: what is raised.
+        error: the class to raise.
 
     Raises:
-        ArecaError: `error`: as of `weight_files` and `read_header`, or a tensor is in two files.
+        ArecaError: as `error`, for files that `weight_files` or `read_header` refuses, or a tensor in two files.
     """
-    found: dict[str, Stored] = {}
+    stored: dict[str, StoredTensor] = {}
     for file in weight_files(directory, error=error):
         tensors = read_header(file, error=error).tensors
-        if twice := sorted(found.keys() & tensors.keys()):
-            raise error(f"{file}: holds {quote(twice[0])}, which another file beside it holds too")
-        found |= tensors
-    return found
+        if duplicates := sorted(stored.keys() & tensors.keys()):
+            raise error(f"{file}: holds {quote(duplicates[0])}, which another file in the folder holds too")
+        stored |= tensors
+    return stored

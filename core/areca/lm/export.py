@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from tokenizers import AddedToken
 
 from areca.errors import IncompatibleParts
-from areca.hub.loading import fast_tokenizer
+from areca.hub.tokenizers import load_fast_tokenizer
 from areca.lm.text import TextTokenizer
 from areca.lm.vocabulary import Control, Vocabulary
 
@@ -41,7 +41,7 @@ def write_tokenizer(text: TextTokenizer, vocabulary: Vocabulary, directory: Path
     """
     with TemporaryDirectory() as folder:
         text.write(Path(folder))
-        tokenizer = fast_tokenizer(Path(folder))
+        tokenizer = load_fast_tokenizer(Path(folder))
     names = token_names(vocabulary, text.size)
     tokenizer.add_tokens([AddedToken(name, special=True, normalized=False) for name in names])
     if tokenizer.convert_tokens_to_ids(names) != list(range(text.size, vocabulary.size)):

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from areca.errors import IncompatibleParts, InvalidArtifact, quote
 from areca.files.reading import read_regular
-from areca.hub.loading import guarded
+from areca.hub.guard import call_guarded
 
 _TOKENIZER = "tokenizer.json"
 _LONGEST = 256 << 20
@@ -63,7 +63,7 @@ class TextTokenizer:
         if _TOKENIZER not in files:
             raise InvalidArtifact(f"{directory}: expected a text tokenizer, found no {_TOKENIZER}")
         read = cls(files)
-        guarded(str(directory / _TOKENIZER), lambda: read.size, InvalidArtifact)
+        call_guarded(str(directory / _TOKENIZER), lambda: read.size, InvalidArtifact)
         return read
 
     def write(self, directory: Path) -> None:

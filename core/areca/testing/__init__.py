@@ -1,7 +1,7 @@
-"""The conformance kit: what every component of a kind must do, as functions that a plugin runs on itself.
+"""The conformance kit: checks that every component of a kind must pass. A plugin runs them on its own components.
 
-``areca check NAME`` runs it, and so does pytest, for which `areca.testing.plugin` gives a test the arguments
-``areca_component`` and ``areca_check``::
+``areca check NAME`` runs the checks. pytest runs them too: the pytest plugin `areca.testing.plugin` supplies the
+arguments ``areca_component`` and ``areca_check`` of a test::
 
     def test_conformance(areca_component: CheckedComponent, areca_check: Check) -> None:
         areca_check(areca_component)

@@ -1,4 +1,4 @@
-"""What every backbone must do."""
+"""Conformance checks of backbones."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from areca.testing.tools import with_global_seed
 __all__ = ["check_fit_is_deterministic", "check_fit_resumes"]
 
 
-def check_model_and_tokenizer_fit(checked: CheckedComponent) -> None:
-    """The model has logits, finite ones, for every id of the text tokenizer."""
+def check_model_and_tokenizer_match(checked: CheckedComponent) -> None:
+    """The model has finite logits for every id of the text tokenizer."""
     backbone = _backbone(checked)
     ids = _encode(backbone, " ".join(_texts(checked)))[:64]
     rows = backbone.model.get_input_embeddings().num_embeddings
@@ -29,48 +29,55 @@ def check_model_and_tokenizer_fit(checked: CheckedComponent) -> None:
 
 
 def check_text_round_trip(checked: CheckedComponent) -> None:
-    """Text goes through the text tokenizer and comes back, up to case and spaces."""
+    """The text tokenizer's decoding of an encoded text equals the text, except for case and spaces."""
     backbone = _backbone(checked)
     for text in _texts(checked):
         ids = _encode(backbone, text)
-        again = backbone.tokenizer.decode(ids, skip_special_tokens=False)
-        assert _letters(again) == _letters(text), f"{text!r} came back as {again!r}"
+        decoded = backbone.tokenizer.decode(ids, skip_special_tokens=False)
+        assert _letters(decoded) == _letters(text), f"{text!r} was decoded as {decoded!r}"
 
 
-def check_spec_is_true(checked: CheckedComponent) -> None:
-    """The spec's family and size are the model's, where the spec says them."""
+def check_spec_matches(checked: CheckedComponent) -> None:
+    """The spec's family and number of parameters, if it states them, are those of the model."""
     spec, model = checked.part.spec, _backbone(checked).model
     assert isinstance(spec, BackboneSpec)
     family = model.config.model_type
     assert spec.family in (family, "unknown"), f"the spec says family {spec.family!r}, the model is a {family!r}"
     parameters = sum(p.numel() for p in model.parameters())
-    assert spec.parameters in (None, parameters), f"the spec says {spec.parameters} parameters, there are {parameters}"
+    assert spec.parameters in (None, parameters), (
+        f"the spec says {spec.parameters} parameters, the model has {parameters}"
+    )
 
 
 def check_architecture(checked: CheckedComponent) -> None:
-    """What the target says of its architecture without weights is the model's: parameter by parameter, but for rows."""
+    """The target's `architecture`, which needs no weights, has the model's parameters; only the rows may be more."""
     target = checked.entry.target()
     if not hasattr(target, "architecture"):
-        raise Skipped("its target has no `architecture`, so a dry run cannot tell its size")
+        raise Skipped("its target has no `architecture`, so a dry run cannot give its size")
     model = _backbone(checked).model
     rows = model.get_input_embeddings().num_embeddings
-    said = target.architecture(checked.part.config)
-    assert said.get_text_config().vocab_size >= rows, f"{said.get_text_config().vocab_size} rows said, there are {rows}"
-    said.get_text_config().vocab_size = rows  # data may yield fewer tokens than there is room for
+    architecture = target.architecture(checked.part.config)
+    text_config = architecture.get_text_config()
+    assert text_config.vocab_size >= rows, (
+        f"`architecture` has {text_config.vocab_size} embedding rows, the model has {rows}"
+    )
+    text_config.vocab_size = rows  # the data may yield fewer tokens than the options allow
     with torch.device("meta"):
-        shapes = {name: list(p.shape) for name, p in type(model)(said).named_parameters()}
-    real = {name: list(p.shape) for name, p in model.named_parameters()}
-    other = sorted(name for name in shapes.keys() | real.keys() if shapes.get(name) != real.get(name))
-    assert not other, f"{other[0]}: shape {shapes.get(other[0])} said, the model's is {real.get(other[0])}"
+        expected = {name: list(p.shape) for name, p in type(model)(architecture).named_parameters()}
+    actual = {name: list(p.shape) for name, p in model.named_parameters()}
+    differing = sorted(name for name in expected.keys() | actual.keys() if expected.get(name) != actual.get(name))
+    assert not differing, (
+        f"{differing[0]}: `architecture` has shape {expected.get(differing[0])}, the model {actual.get(differing[0])}"
+    )
 
 
 def check_randomness(checked: CheckedComponent) -> None:
-    """Loading twice gives the same weights, and neither uses nor moves the global random state."""
+    """Loading twice gives the same weights, and neither uses nor changes the global random state."""
     _ = checked.instance
-    first, again = (with_global_seed(seed, lambda: checked.load().model.state_dict(), "loading") for seed in (1, 2))
-    assert first.keys() == again.keys(), "loading twice gave other weights"
-    other = [name for name, weight in first.items() if not torch.equal(weight, again[name])]
-    assert not other, f"weights depend on the global random state: {', '.join(other[:3])}"
+    first, second = (with_global_seed(seed, lambda: checked.load().model.state_dict(), "loading") for seed in (1, 2))
+    assert first.keys() == second.keys(), "loading twice gave different weights"
+    differing = [name for name, weight in first.items() if not torch.equal(weight, second[name])]
+    assert not differing, f"weights depend on the global random state: {', '.join(differing[:3])}"
 
 
 def _backbone(checked: CheckedComponent) -> Backbone:

@@ -1,4 +1,4 @@
-"""What the checks are run on: one component under some options, made once for all of them."""
+"""The component under test: one component with its options, trained and loaded once for all checks."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 
 class Skipped(unittest.SkipTest):
-    """A check that cannot be made here; pytest counts it as skipped."""
+    """A check does not apply or cannot run on this machine. pytest counts it as skipped."""
 
 
 class CheckedComponent:
-    """A component as the kit checks it.
+    """The component under test, with what the checks need: its part, its instance, and a corpus.
 
     Args:
         entry: the component.
-        directory: where to fit it and write the speech it is fitted on; must exist. Subjects may share one.
-        registry: where the components it needs are looked up.
-        options: option values and needs, as YAML gives them; they win over what the component declares as `check`.
+        directory: an existing folder for the corpus and the trained component. Several components may share it.
+        registry: finds the components that this one needs.
+        options: option values and needs, as in YAML; they override the component's own `check` options.
     """
 
     def __init__(
@@ -42,20 +42,20 @@ class CheckedComponent:
 
     @property
     def component(self) -> Component:
-        """What its plugin declares."""
+        """The component, as its plugin declares it."""
         return self.entry.component
 
     @property
     def value(self) -> dict[str, Any]:
-        """What YAML would say to have it."""
+        """The part's YAML value: name and options."""
         return {"name": self.entry.qualified, **self.component.check, **self.options}
 
     @functools.cached_property
     def part(self) -> Part:
-        """The component under its options.
+        """The component with its options, resolved.
 
         Raises:
-            Skipped: it has options without default, and nobody gave them.
+            Skipped: a required option was not given.
         """
         try:
             return resolve(self.registry, self.component.kind, self.value, role="checked")
@@ -65,10 +65,10 @@ class CheckedComponent:
             raise Skipped(f"{e}; try: areca check {self.component.name} option=value") from e
 
     def require(self, tag: str) -> None:
-        """Go on only if the component has `tag` and can be had here.
+        """Skip the check unless the component has `tag` and can be loaded on this machine.
 
         Raises:
-            Skipped: it has not, or a module or weights that it needs are missing.
+            Skipped: it lacks the tag, or a required module or its weights are missing.
         """
         if tag not in self.component.tags:
             raise Skipped(f"it has no tag {tag}")
@@ -76,14 +76,14 @@ class CheckedComponent:
 
     @functools.cached_property
     def manifest(self) -> Manifest:
-        """A minute of synthetic speech-like sound with text, in two languages."""
+        """A corpus of about a minute of synthetic, speech-like sound with text, in two languages."""
         from areca.testing.corpus import write_corpus
 
         return write_corpus(self.directory / "corpus")
 
     @functools.cached_property
     def loader(self) -> PartLoader:
-        """Where the component and its needs are fitted and loaded."""
+        """The loader that trains and loads the component and its needs."""
         from areca.artifacts.loader import PartLoader
         from areca.artifacts.store import Store
 
@@ -94,33 +94,33 @@ class CheckedComponent:
         """The loaded component.
 
         Raises:
-            Skipped: a module or weights that it needs are not here.
+            Skipped: a required module or its weights are missing.
         """
-        if isinstance(self._made, Exception):
-            raise self._made
-        return self._made
+        if isinstance(self._instance_or_error, Exception):
+            raise self._instance_or_error
+        return self._instance_or_error
 
     @functools.cached_property
-    def _made(self) -> Any:
-        """The loaded component, or why there is none: to fail once is enough."""
+    def _instance_or_error(self) -> Any:
+        """The loaded component, or the error of loading it, so that a failing load is tried only once."""
         for part in self.part.walk():
             if missing := part.entry.missing():
                 return Skipped(f"{part.name} {part.entry.describe_missing(missing)}")
         try:
             return self.loader.instance(self.part)
         except MissingWeights as e:
-            return Skipped(f"its weights are not here: {e}")
-        except Exception as e:  # a plugin's own code: anything can happen
+            return Skipped(f"its weights are not available: {e}")
+        except Exception as e:  # a plugin's code can raise anything
             return e
 
     def folder(self, name: str) -> Path:
-        """Return a folder of this component alone, made if it is not there."""
+        """Return a folder that only this component uses; create it if needed."""
         folder = self.directory / self.entry.qualified.replace(":", "-").replace("/", "-") / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def load(self) -> Any:
-        """Return a newly loaded instance of the same files."""
+        """Load the same files again and return the new instance."""
         _ = self.instance
         needs = {name: self.loader.instance(need) for name, need in self.part.needs.items()}
         artifact = self.loader.artifact(self.part)
@@ -130,7 +130,7 @@ class CheckedComponent:
 
     @functools.cached_property
     def audios(self) -> list[Audio]:
-        """The manifest's recordings at the rate and channels that the component takes."""
+        """The corpus's recordings, converted to the rate and channels in the component's spec."""
         from areca.audio import conform
 
         spec, manifest = self.part.spec, self.manifest

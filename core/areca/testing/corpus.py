@@ -1,4 +1,4 @@
-"""A small corpus made of nothing: texts, and for each letter a sound of its own."""
+"""A small synthetic corpus: texts, spoken with a different sound for each letter."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from areca.types import Audio
 SAMPLE_RATE_HZ = 16_000
 UTTERANCES = 32
 LETTER_S = 0.08
-"""Seconds that a letter sounds."""
+"""Duration of a letter, in seconds."""
 _WORDS = {
     "fr": ("un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf", "dix"),
     "en": ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
@@ -23,7 +23,10 @@ _SPEAKERS_HZ = {"low": 110.0, "high": 190.0}
 
 
 def write_corpus(directory: Path) -> Manifest:
-    """Write French rows with their English side, some 1 to 3 s each, the same at every call; return the manifest."""
+    """Write French rows with English translations, about 1 to 3 s each, and return the manifest.
+
+    Every call writes the same corpus; if `directory` already holds it, it is only read.
+    """
     path = directory / "manifest.jsonl"
     if path.is_file():
         return Manifest.read(path, depth="path")
@@ -55,7 +58,16 @@ def write_corpus(directory: Path) -> Manifest:
 
 
 def speak(text: str, pitch_hz: float, generator: torch.Generator) -> Audio:
-    """Return `text` as buzzes of `pitch_hz`, a formant by letter, with a little noise; 16 kHz mono, `LETTER_S` each."""
+    """Return `text` as speech-like sound: a buzz at `pitch_hz` with one formant per letter, and a little noise.
+
+    Args:
+        text: lower-case letters and spaces.
+        pitch_hz: fundamental frequency.
+        generator: draws the noise.
+
+    Returns:
+        Mono, 16 kHz, `LETTER_S` seconds per letter.
+    """
     length = round(LETTER_S * SAMPLE_RATE_HZ)
     times_s = torch.arange(length) / SAMPLE_RATE_HZ
     harmonics_hz = pitch_hz * torch.arange(1, 30)

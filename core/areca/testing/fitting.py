@@ -1,4 +1,4 @@
-"""What every component with the tag ``fit`` must do."""
+"""Conformance checks of components with the tag ``fit``."""
 
 from __future__ import annotations
 
@@ -16,51 +16,56 @@ _SEED = 3
 
 
 def check_fit_is_deterministic(checked: CheckedComponent) -> None:
-    """Fitting twice gives the same files, whatever the global random state, and leaves that alone."""
+    """Fitting twice gives the same files, and neither uses nor changes the global random state."""
     checked.require("fit")
-    first, again = (
+    first, second = (
         with_global_seed(seed, lambda seed=seed: _fit(checked, f"fit-{seed}"), "fitting")  # type: ignore[misc]
         for seed in (1, 2)
     )
     assert first, "fitting wrote no file"
-    assert first == again, f"fitting twice gave other files: {_differing(first, again)}"
+    assert first == second, f"fitting twice gave different files: {_differing(first, second)}"
 
 
 def check_fit_resumes(checked: CheckedComponent) -> None:
-    """Interrupted halfway and started again, it ends with the files of an undisturbed fit."""
+    """A fit that is interrupted halfway and resumed gives the same files as an uninterrupted fit."""
     checked.require("resume")
-    counted = _Interrupting(None)
-    undisturbed = _fit(checked, "undisturbed", counted)
-    if not counted.calls:
-        raise Skipped("its fit reports no progress, so there is no moment to interrupt it")
+    # Count the progress reports of an uninterrupted fit, to find its middle.
+    counter = _InterruptingProgress(None)
+    uninterrupted = _fit(checked, "uninterrupted", counter)
+    if not counter.calls:
+        raise Skipped("its fit reports no progress, so it cannot be interrupted halfway")
+    # Interrupt a second fit there, and resume it.
     try:
-        _fit(checked, "interrupted", _Interrupting(1 + counted.calls // 2))
+        _fit(checked, "interrupted", _InterruptingProgress(1 + counter.calls // 2))
     except _Interrupted:
         resumed = _fit(checked, "interrupted")
     else:
-        raise AssertionError("fitting went on when `job.progress` raised")
-    assert undisturbed == resumed, f"interrupted and resumed it gave other files: {_differing(undisturbed, resumed)}"
+        raise AssertionError("fitting continued after `job.progress` raised: do not catch BaseException")
+    assert uninterrupted == resumed, f"a resumed fit gave different files: {_differing(uninterrupted, resumed)}"
 
 
 class _Interrupted(BaseException):
-    """Stands for Ctrl-C."""
+    """Simulates Ctrl-C."""
 
 
-class _Interrupting:
-    """A `Progress` that counts its calls, and raises at one of them."""
+class _InterruptingProgress:
+    """A `Progress` that counts its calls, and raises at call number `at` (None: never)."""
 
     def __init__(self, at: int | None) -> None:
         self.at, self.calls = at, 0
 
     def __call__(self, done: int, total: int, message: str = "") -> None:
-        """Count; raise where that was asked for."""
+        """Count the call, and raise if it is call number `at`."""
         self.calls += 1
         if self.calls == self.at:
             raise _Interrupted
 
 
 def _fit(checked: CheckedComponent, name: str, progress: Progress = no_progress) -> dict[str, str]:
-    """Fit into a store called `name`; `progress` is told of the component's own fit alone. Return hashes by file."""
+    """Fit into a separate store called `name` and return the hashes of the files.
+
+    Only the component's own fit reports to `progress`; its needs are fitted first.
+    """
     store = Store(checked.folder(name))
     needs = PartLoader(store, data=checked.manifest, seed=_SEED)
     for part in checked.part.needs.values():
@@ -68,8 +73,8 @@ def _fit(checked: CheckedComponent, name: str, progress: Progress = no_progress)
     loader = PartLoader(store, data=checked.manifest, seed=_SEED, stage=lambda _: nullcontext(progress))
     artifact = loader.artifact(checked.part)
     assert artifact is not None
-    found = sorted(p for p in artifact.directory.rglob("*") if p.is_file() and p.name != META)
-    return {p.relative_to(artifact.directory).as_posix(): file_hash(p) for p in found}
+    files = sorted(p for p in artifact.directory.rglob("*") if p.is_file() and p.name != META)
+    return {p.relative_to(artifact.directory).as_posix(): file_hash(p) for p in files}
 
 
 def _differing(a: dict[str, str], b: dict[str, str]) -> str:

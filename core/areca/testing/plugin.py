@@ -1,4 +1,4 @@
-"""pytest plugin: gives tests the arguments ``areca_component`` and ``areca_check``, one call a component and check."""
+"""pytest plugin: runs a test with ``areca_component`` and ``areca_check`` once for each component and check."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         metavar="PLUGIN",
-        help="check the components of this plugin alone: an installed one's name, or a file or module of your own",
+        help="check only the components of this plugin: the name of an installed plugin, or your own file or module",
     )
 
 
@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Add the marker ``areca_xfail``."""
     config.addinivalue_line(
         "markers",
-        "areca_xfail(check, reason, component=None): a check that a component (None: any) is known to fail; strict",
+        "areca_xfail(check, reason, component=None): a check that a component (default: any) is known to fail; strict",
     )
 
 
@@ -41,14 +41,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     from areca.testing.checks import checks_for
 
-    known = [_known(mark) for mark in metafunc.definition.iter_markers("areca_xfail")]
-    rows = [_row(entry, check, known) for entry in _entries(metafunc.config) for check in checks_for(entry.kind)]
-    metafunc.parametrize(("areca_component", "areca_check"), rows, indirect=["areca_component"], scope="session")
+    failures = [_known_failure(mark) for mark in metafunc.definition.iter_markers("areca_xfail")]
+    cases = [_case(entry, check, failures) for entry in _entries(metafunc.config) for check in checks_for(entry.kind)]
+    metafunc.parametrize(("areca_component", "areca_check"), cases, indirect=["areca_component"], scope="session")
 
 
 @pytest.fixture(scope="session")
 def areca_component(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> CheckedComponent:
-    """One component as the conformance kit checks it, made once for all checks."""
+    """The component under test, created once for all checks."""
     from areca.testing.checked import CheckedComponent
 
     config = request.config
@@ -67,8 +67,8 @@ def _entries(config: pytest.Config) -> list[Entry]:
         if broken.provider.plugin in only:
             raise pytest.UsageError(f"broken: {broken}")
     installed = {p.plugin for p in registry.plugins}
-    own = [name for name in only if name not in installed]
-    registry = Registry.discover(own, root=config.invocation_params.dir)
+    local = [name for name in only if name not in installed]
+    registry = Registry.discover(local, root=config.invocation_params.dir)
     config.stash[_REGISTRY] = registry
     return [
         entry
@@ -77,18 +77,20 @@ def _entries(config: pytest.Config) -> list[Entry]:
     ]
 
 
-def _known(mark: pytest.Mark) -> tuple[str, str, str | None]:
-    def read(check: str, reason: str, component: str | None = None) -> tuple[str, str, str | None]:
+def _known_failure(mark: pytest.Mark) -> tuple[str, str, str | None]:
+    """Return check, reason and component (None: any) of a marker."""
+
+    def read_arguments(check: str, reason: str, component: str | None = None) -> tuple[str, str, str | None]:
         return check.removeprefix("check_"), reason, component
 
-    return read(*mark.args, **mark.kwargs)
+    return read_arguments(*mark.args, **mark.kwargs)
 
 
-def _row(entry: Entry, check: Check, known: list[tuple[str, str, str | None]]) -> Any:
+def _case(entry: Entry, check: Check, failures: list[tuple[str, str, str | None]]) -> Any:
     name = check.__name__.removeprefix("check_")
     marks = [
         pytest.mark.xfail(reason=reason, strict=True)
-        for failing, reason, component in known
+        for failing, reason, component in failures
         if failing == name and component in (None, *entry.names)
     ]
     return pytest.param(entry, check, id=f"{entry.qualified}-{name}", marks=marks)

@@ -1,4 +1,4 @@
-"""What every task must do."""
+"""Conformance checks of tasks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from areca.types import Codes
 _LANGUAGES = {"source.language": "fr", "target.language": "en"}
 
 
-def check_spec_is_true(checked: CheckedComponent) -> None:
+def check_spec_matches(checked: CheckedComponent) -> None:
     """The spec's inputs and outputs are the task's fields."""
     spec, task = checked.part.spec, _task(checked)
     assert isinstance(spec, TaskSpec)
@@ -23,19 +23,19 @@ def check_spec_is_true(checked: CheckedComponent) -> None:
 
 
 def check_prompt_needs_no_target(checked: CheckedComponent) -> None:
-    """The prompt is made of the inputs and languages alone: its tag first, then each input."""
+    """The prompt needs only the inputs and languages: it starts with the tag, and each input follows."""
     task = _task(checked)
     prompt = task.prompt(_values(task.inputs) | _LANGUAGES)
-    assert isinstance(prompt[0], TextSegment), f"the prompt begins with {prompt[0]!r}, expected text"
+    assert isinstance(prompt[0], TextSegment), f"the prompt starts with {prompt[0]!r}, expected text"
     first = prompt[0].text
-    assert task.tag in first, f"the prompt begins with {first!r}, expected the tag {task.tag!r}"
+    assert task.tag in first, f"the prompt starts with {first!r}, expected the tag {task.tag!r}"
     kinds = [_kind(segment) for segment in prompt[1:]]
     expected = [field.kind for field in task.inputs]
     assert kinds == expected, f"the prompt holds {kinds}, the inputs are {expected}"
 
 
-def check_parse_gives_target_back(checked: CheckedComponent) -> None:
-    """Parsing the target gives back the output fields."""
+def check_parse_inverts_target(checked: CheckedComponent) -> None:
+    """Parsing the target returns the values of the output fields."""
     task = _task(checked)
     values = _values(task.inputs) | _values(task.outputs) | _LANGUAGES
     target = task.target(values)
@@ -47,12 +47,12 @@ def check_parse_gives_target_back(checked: CheckedComponent) -> None:
 
 
 def check_chains(checked: CheckedComponent) -> None:
-    """A chain of it alone asks and answers the same."""
+    """A chain of only this task has the same prompt and target as the task."""
     task = _task(checked)
-    alone = chain([task])
+    chained = chain([task])
     values = _values(task.inputs) | _values(task.outputs) | _LANGUAGES
-    assert alone.prompt(values) == task.prompt(values), "as a chain of one, it has another prompt"
-    assert alone.target(values) == task.target(values), "as a chain of one, it has another target"
+    assert chained.prompt(values) == task.prompt(values), "in a chain of one task, it has a different prompt"
+    assert chained.target(values) == task.target(values), "in a chain of one task, it has a different target"
 
 
 def _task(checked: CheckedComponent) -> Task:

@@ -1,4 +1,4 @@
-"""Text LMs of a few thousand parameters with random weights, of any family, for tests."""
+"""Text LMs of any family with a few thousand random parameters, for tests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SIZES = {
 
 
 def tiny_tokenizer(lines: Iterable[str] = _LINES, size: int = 280) -> PreTrainedTokenizerFast:
-    """Train a byte-level BPE with the special tokens ``<pad>``, ``<s>`` and ``</s>``."""
+    """Train a byte-level BPE tokenizer of `size` tokens, including ``<pad>``, ``<s>`` and ``</s>``."""
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
@@ -43,14 +43,17 @@ def tiny_tokenizer(lines: Iterable[str] = _LINES, size: int = 280) -> PreTrained
 def tiny_backbone(
     family: str = "llama", *, rows: int = 300, seed: int = 0, dtype: torch.dtype = torch.float32, **options: Any
 ) -> Backbone:
-    """Make a text LM with random weights.
+    """Build a text LM with random weights, and its text tokenizer.
 
     Args:
         family: a ``model_type`` of transformers.
-        rows: rows of its embedding; more than its tokenizer has tokens, as in many public models.
+        rows: rows of the embedding; more than the tokenizer has tokens, as in many public models.
         seed: of the weights.
         dtype: of the weights.
-        options: options of the family's config, in place of the tiny ones.
+        options: options of the family's config; they override the tiny sizes.
+
+    Example:
+        ``backbone = tiny_backbone("qwen2", seed=3)``
     """
     config = AutoConfig.for_model(family, **_SIZES | {"vocab_size": rows} | options)
     with torch.random.fork_rng(devices=[]):

@@ -1,4 +1,4 @@
-"""What every tokenizer must do."""
+"""Conformance checks of tokenizers."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from areca.errors import InvalidAudio, InvalidCodes
 from areca.specs import TokenizerSpec
 from areca.testing.checked import CheckedComponent
 from areca.testing.fitting import check_fit_is_deterministic, check_fit_resumes
-from areca.testing.tools import refuses, with_global_seed
+from areca.testing.tools import expect_refusal, with_global_seed
 from areca.types import Audio, Codes, require_codes
 
-__all__ = ["check_fit_is_deterministic", "check_fit_resumes"]  # checks of this kind as well
+__all__ = ["check_fit_is_deterministic", "check_fit_resumes"]  # these are checks of this kind too
 
 LEAST_EQUAL = 0.999
-"""Share of first-stream frames that must not depend on the batch."""
+"""Least share of first-stream frames that must not depend on the batch."""
 SLACK_FRAMES = 2
-"""Frames that a tokenizer may lose or add at the edges."""
+"""Frames that a tokenizer may drop or add at the edges."""
 
 
 def check_codes(checked: CheckedComponent) -> None:
-    """It returns one `Codes` an audio, with the streams of its spec and every code in range."""
+    """It returns one `Codes` per audio, with the streams of its spec and every code in range."""
     codes = checked.instance.encode(checked.audios)
     assert len(codes) == len(checked.audios), f"{len(checked.audios)} audios gave {len(codes)} Codes"
     try:
@@ -32,15 +32,15 @@ def check_codes(checked: CheckedComponent) -> None:
 
 
 def check_frames(checked: CheckedComponent) -> None:
-    """There are seconds x rate codes, within 2; where the rate varies, their durations sum to that."""
+    """The number of codes is seconds x rate, within 2; at a variable rate, the sum of the durations is."""
     spec = _spec(checked)
     for audio, codes in zip(checked.audios, checked.instance.encode(checked.audios), strict=True):
         for k, (stream, values) in enumerate(zip(spec.streams, codes.streams, strict=False)):
             rate_hz, frames = stream.frame_rate_hz, values.numel()
             if rate_hz is None and k == 0:
-                assert codes.durations is not None, f"stream {stream} carries no durations"
-                assert spec.base_rate_hz is not None, "durations, but the spec says no base_rate_hz"
-                assert int(codes.durations.min()) >= 1, "a code lasts less than one frame"
+                assert codes.durations is not None, f"stream {stream} has a variable rate, but no durations"
+                assert spec.base_rate_hz is not None, "there are durations, but the spec has no base_rate_hz"
+                assert int(codes.durations.min()) >= 1, "a code has a duration of less than one frame"
                 rate_hz, frames = spec.base_rate_hz, int(codes.durations.sum())
             if rate_hz is not None:
                 expected = audio.seconds * rate_hz
@@ -50,24 +50,24 @@ def check_frames(checked: CheckedComponent) -> None:
 
 
 def check_batch_equals_alone(checked: CheckedComponent) -> None:
-    """Encoding in a batch gives the codes of encoding alone, in 99.9 % of first-stream frames."""
+    """Encoding in a batch and encoding alone give the same codes in 99.9 % of first-stream frames."""
     together = checked.instance.encode(checked.audios)
     alone = [checked.instance.encode([audio])[0] for audio in checked.audios]
     equal = total = 0
     for a, b in zip(map(_frames, together), map(_frames, alone), strict=True):
-        assert a.shape == b.shape, f"in a batch {a.numel()} frames, alone {b.numel()}"
+        assert a.shape == b.shape, f"an audio gave {a.numel()} frames in a batch, {b.numel()} alone"
         equal, total = equal + int((a == b).sum()), total + a.numel()
     assert equal >= LEAST_EQUAL * total, f"in a batch {total - equal} of {total} frames differ from encoding alone"
 
 
 def check_repeat_is_exact(checked: CheckedComponent) -> None:
     """Encoding the same batch again gives exactly the same codes."""
-    first, again = (checked.instance.encode(checked.audios) for _ in range(2))
-    assert _same(first, again), "encoding one batch twice gave other codes"
+    first, second = (checked.instance.encode(checked.audios) for _ in range(2))
+    assert _same(first, second), "encoding one batch twice gave different codes"
 
 
 def check_short_audio(checked: CheckedComponent) -> None:
-    """Audio of any length, down to one sample, gives at least one code, or is refused as `InvalidAudio`."""
+    """Audio of any length, down to one sample, gives at least one code or raises `InvalidAudio`."""
     spec = _spec(checked)
     for seconds in (0.0, 0.005, 0.02, 0.1):
         length = max(1, round(seconds * spec.sample_rate_hz))
@@ -76,22 +76,24 @@ def check_short_audio(checked: CheckedComponent) -> None:
             codes = checked.instance.encode([audio])
         except InvalidAudio:
             continue
-        assert all(s.numel() for s in codes[0].streams), f"{length} samples gave an empty stream, and no InvalidAudio"
+        assert all(s.numel() for s in codes[0].streams), (
+            f"{length} samples gave an empty stream, expected a code or InvalidAudio"
+        )
 
 
 def check_refuses_wrong_audio(checked: CheckedComponent) -> None:
-    """Nothing, another rate and another number of channels are `InvalidAudio`."""
+    """An empty list, another rate and another number of channels raise `InvalidAudio`."""
     spec, audio = _spec(checked), checked.audios[0]
     other_rate = Audio(audio.samples, spec.sample_rate_hz + 1)
     other_channels = Audio(torch.cat([audio.samples, audio.samples[:1]]), spec.sample_rate_hz)
     encode = checked.instance.encode
-    refuses(InvalidAudio, lambda: encode([]), "an empty list")
-    refuses(InvalidAudio, lambda: encode([audio, other_rate]), f"audio of {other_rate.sample_rate_hz} Hz")
-    refuses(InvalidAudio, lambda: encode([other_channels]), f"audio of {other_channels.channels} channels")
+    expect_refusal(InvalidAudio, lambda: encode([]), "an empty list")
+    expect_refusal(InvalidAudio, lambda: encode([audio, other_rate]), f"audio at {other_rate.sample_rate_hz} Hz")
+    expect_refusal(InvalidAudio, lambda: encode([other_channels]), f"audio of {other_channels.channels} channels")
 
 
 def check_randomness(checked: CheckedComponent) -> None:
-    """Neither loading nor encoding uses or moves the global random state."""
+    """Neither loading nor encoding uses or changes the global random state."""
     codes = [
         with_global_seed(seed, lambda: checked.load().encode(checked.audios[:4]), "loading and encoding")
         for seed in (1, 2)
@@ -100,19 +102,20 @@ def check_randomness(checked: CheckedComponent) -> None:
 
 
 def check_features(checked: CheckedComponent) -> None:
-    """What is clustered is finite, float32, one row a code; wrong audio is refused as it is in encoding."""
+    """Features are finite float32, one row per code; an empty list raises `InvalidAudio`, as in `encode`."""
     checked.require("features")
     features, codes = checked.instance.features(checked.audios), checked.instance.encode(checked.audios)
-    assert len(features) == len(codes), f"{len(codes)} audios gave features of {len(features)}"
-    for x, said in zip(features, codes, strict=True):
+    assert len(features) == len(codes), f"{len(codes)} audios gave {len(features)} feature tensors"
+    for x, units in zip(features, codes, strict=True):
+        frames = len(units.streams[0])
         assert x.dtype == torch.float32, f"features are {x.dtype}, expected float32"
-        assert x.ndim == 2 and len(x) == len(said.streams[0]), f"{len(said.streams[0])} codes, features {[*x.shape]}"
-        assert bool(x.isfinite().all()), "features that are not finite"
-    refuses(InvalidAudio, lambda: checked.instance.features([]), "an empty list")
+        assert x.ndim == 2 and len(x) == frames, f"features have shape {[*x.shape]}, expected [{frames}, D]"
+        assert bool(x.isfinite().all()), "features are not finite"
+    expect_refusal(InvalidAudio, lambda: checked.instance.features([]), "an empty list")
 
 
 def check_decode(checked: CheckedComponent) -> None:
-    """Decoded audio has the spec's rate and channels, is finite and as long as what was encoded."""
+    """Decoded audio is finite and has the spec's rate and channels and the length of the original."""
     checked.require("decode")
     spec = _spec(checked)
     codes = checked.instance.encode(checked.audios)
@@ -123,22 +126,22 @@ def check_decode(checked: CheckedComponent) -> None:
         assert got == expected, f"decoded {got[0]} Hz x {got[1]} channels, expected {expected[0]} x {expected[1]}"
         slack_s = SLACK_FRAMES / (spec.streams[0].frame_rate_hz or spec.base_rate_hz or 1.0)
         assert abs(after.seconds - before.seconds) <= slack_s, (
-            f"{before.seconds:.3f} s came back as {after.seconds:.3f} s, expected +- {slack_s:.3f}"
+            f"{before.seconds:.3f} s were decoded as {after.seconds:.3f} s, expected +- {slack_s:.3f}"
         )
 
 
 def check_decode_refuses_wrong_codes(checked: CheckedComponent) -> None:
-    """Nothing, and codes out of range, are `InvalidCodes`."""
+    """An empty list and codes out of range raise `InvalidCodes`."""
     checked.require("decode")
     streams = _spec(checked).streams
     good = checked.instance.encode(checked.audios[:1])[0]
     decode = checked.instance.decode
-    refuses(InvalidCodes, lambda: decode([]), "an empty list")
+    expect_refusal(InvalidCodes, lambda: decode([]), "an empty list")
     for code in (-1, streams[0].size):
         wrong = good.streams[0].clone()
         wrong[-1] = code
         bad = Codes((wrong, *good.streams[1:]), good.durations, good.fingerprint)
-        refuses(InvalidCodes, lambda bad=bad: decode([bad]), f"code {code} of {streams[0]}")  # type: ignore[misc]
+        expect_refusal(InvalidCodes, lambda bad=bad: decode([bad]), f"code {code} of {streams[0]}")  # type: ignore[misc]
 
 
 def _spec(checked: CheckedComponent) -> TokenizerSpec:
@@ -148,7 +151,7 @@ def _spec(checked: CheckedComponent) -> TokenizerSpec:
 
 
 def _frames(codes: Codes) -> torch.Tensor:
-    """Return the first stream, each code as often as it lasts frames."""
+    """Return the first stream, each code repeated by its duration."""
     first = codes.streams[0]
     return first if codes.durations is None else first.repeat_interleave(codes.durations)
 

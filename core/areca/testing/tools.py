@@ -1,4 +1,4 @@
-"""What checks of several kinds use."""
+"""Helpers of the checks."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import torch
 T = TypeVar("T")
 
 
-def refuses(error: type[Exception], call: Callable[[], object], what: str) -> None:
-    """Assert that `call`, which is given `what`, raises `error`."""
+def expect_refusal(error: type[Exception], call: Callable[[], object], what: str) -> None:
+    """Assert that `call`, whose input is described by `what`, raises `error`."""
     try:
         call()
     except error:
         return
     except Exception as e:
         raise AssertionError(f"{what}: expected {error.__name__}, got {type(e).__name__}: {e}") from e
-    raise AssertionError(f"{what} was taken: expected {error.__name__}")
+    raise AssertionError(f"{what} was accepted: expected {error.__name__}")
 
 
 def with_global_seed(seed: int, call: Callable[[], T], what: str) -> T:
-    """Return ``call()`` made with the global random states at `seed`; assert that it leaves them there."""
+    """Return ``call()`` with the global random states set to `seed`; assert that it does not change them."""
     before = torch.get_rng_state(), np.random.get_state(), random.getstate()
     try:
         torch.manual_seed(seed)
@@ -33,7 +33,7 @@ def with_global_seed(seed: int, call: Callable[[], T], what: str) -> T:
         seeded = _states()
         result = call()
         for name, then, now in zip(("torch", "numpy", "random"), seeded, _states(), strict=True):
-            assert then == now, f"{what} moves the global random state of {name}: use a generator"
+            assert then == now, f"{what} changes the global random state of {name}: use a torch.Generator"
         return result
     finally:
         torch.set_rng_state(before[0])

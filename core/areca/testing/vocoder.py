@@ -1,4 +1,4 @@
-"""What every vocoder must do."""
+"""Conformance checks of vocoders."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from areca.errors import ArecaError, InvalidCodes
 from areca.specs import VocoderSpec
 from areca.testing.checked import CheckedComponent
 from areca.testing.fitting import check_fit_is_deterministic, check_fit_resumes
-from areca.testing.tools import refuses, with_global_seed
+from areca.testing.tools import expect_refusal, with_global_seed
 from areca.types import Audio, Codes, VoicePrompt
 
 __all__ = ["check_fit_is_deterministic", "check_fit_resumes"]
 
 SECONDS = (0.5, 1.2)
-"""Lengths of what is synthesised."""
+"""Lengths of the synthesised utterances."""
 VARYING_RATE_HZ = 10.0
-"""Codes a second that a stream of variable rate is given."""
+"""Codes per second in a stream of variable rate."""
 
 
 def check_audio(checked: CheckedComponent) -> None:
-    """It returns one finite `Audio` of the spec's rate for each `Codes`."""
+    """It returns one finite `Audio` at the spec's rate per `Codes`."""
     codes = _codes(checked)
     audios = _speak(checked, codes, seed=0)
     assert len(audios) == len(codes), f"{len(codes)} Codes gave {len(audios)} audios"
@@ -31,30 +31,32 @@ def check_audio(checked: CheckedComponent) -> None:
 
 
 def check_randomness(checked: CheckedComponent) -> None:
-    """The same generator gives the same audio; the global random state is neither used nor moved."""
+    """The same generator gives the same audio, and synthesis neither uses nor changes the global random state."""
     _ = checked.instance
     codes = _codes(checked)
 
     def speak() -> list[Audio]:
         return list(checked.load().synthesize(codes, [None] * len(codes), generator=torch.Generator().manual_seed(5)))
 
-    first, again = (with_global_seed(seed, speak, "loading and synthesising") for seed in (1, 2))
-    for a, b in zip(first, again, strict=True):
-        assert torch.equal(a.samples, b.samples), "the same codes and the same generator gave other audio"
+    first, second = (with_global_seed(seed, speak, "loading and synthesising") for seed in (1, 2))
+    for a, b in zip(first, second, strict=True):
+        assert torch.equal(a.samples, b.samples), "the same codes and the same generator gave different audio"
 
 
 def check_voice(checked: CheckedComponent) -> None:
-    """With the tag ``voice`` it takes a voice prompt; without, it refuses one."""
+    """With the tag ``voice`` it accepts a voice prompt; without the tag it refuses one."""
     _ = checked.instance
     codes = _codes(checked)[:1]
     voice = _voice(checked, 0)
     if "voice" in checked.component.tags:
         assert len(_speak(checked, codes, seed=0, voice=voice)) == 1
     else:
-        refuses(ArecaError, lambda: _speak(checked, codes, seed=0, voice=voice), "a voice, without the tag voice,")
+        expect_refusal(
+            ArecaError, lambda: _speak(checked, codes, seed=0, voice=voice), "a voice, without the tag voice,"
+        )
 
 
-def check_voice_is_heard(checked: CheckedComponent) -> None:
+def check_voices_differ(checked: CheckedComponent) -> None:
     """With the tag ``voice``, the voices of two speakers give different audio."""
     checked.require("voice")
     codes = _codes(checked)[:1]
@@ -64,19 +66,19 @@ def check_voice_is_heard(checked: CheckedComponent) -> None:
 
 
 def check_refuses_wrong_codes(checked: CheckedComponent) -> None:
-    """Nothing, and codes out of range, are `InvalidCodes`."""
+    """An empty list and codes out of range raise `InvalidCodes`."""
     _ = checked.instance
     stream, good = _spec(checked).streams[0], _codes(checked)[0]
-    refuses(InvalidCodes, lambda: _speak(checked, [], seed=0), "an empty list")
+    expect_refusal(InvalidCodes, lambda: _speak(checked, [], seed=0), "an empty list")
     for code in (-1, stream.size):
         wrong = good.streams[0].clone()
         wrong[0] = code
         bad = Codes((wrong, *good.streams[1:]))
-        refuses(InvalidCodes, lambda bad=bad: _speak(checked, [bad], seed=0), f"code {code} of {stream}")  # type: ignore[misc]
+        expect_refusal(InvalidCodes, lambda bad=bad: _speak(checked, [bad], seed=0), f"code {code} of {stream}")  # type: ignore[misc]
 
 
 def _voice(checked: CheckedComponent, row: int) -> VoicePrompt:
-    """Return a recording of the corpus, whose speakers take turns."""
+    """Return a recording of the corpus as a voice prompt; consecutive rows have different speakers."""
     return VoicePrompt(checked.manifest.audio(checked.manifest.rows[row]))
 
 

@@ -14,7 +14,7 @@ from areca.artifact import WORK
 from areca.artifacts.checkpoint import LM
 from areca.errors import InvalidManifest
 from areca.files.writing import write_json
-from areca.fitting.unfinished import intact, seal_files, seal_of
+from areca.fitting.unfinished import is_intact, seal_files, seal_path
 from areca.interfaces import Backbone, Stage, silent
 from areca.lm.model import SpeechLM
 from areca.manifest import Manifest
@@ -105,14 +105,14 @@ def train_lm(job: LMJob, directory: Path) -> None:
 
 def _examples(job: LMJob, path: Path, lm: SpeechLM, split: str, rows: Manifest, tasks: Sequence[TaskRows]) -> Examples:
     left_out_path = path.with_suffix(".json")
-    if not intact(seal_of(path), [path, left_out_path]):
+    if not is_intact(seal_path(path), [path, left_out_path]):
         longest = min(job.training.longest_tokens, lm.context)
         with job.stage(f"examples of {split}") as progress:
             left_out = write_examples(
                 path, lm, rows, tasks, longest=longest, progress=progress, check_text=split == "train"
             )
         write_json(left_out_path, [asdict(of_task) for of_task in left_out])
-        seal_files(seal_of(path), [path, left_out_path])
+        seal_files(seal_path(path), [path, left_out_path])
     return Examples(path, len(tasks))
 
 

@@ -13,8 +13,8 @@ import torch
 import transformers
 
 from areca.errors import ArecaError
-from areca.fitting.interrupt import Pending, deferred
-from areca.fitting.unfinished import new_state, newest_state
+from areca.fitting.interrupt import PendingSignal, defer_signals
+from areca.fitting.unfinished import creating_state, newest_state
 from areca.interfaces import Progress
 from areca.lm.vocabulary import Control
 from areca.training.batches import Batches
@@ -94,7 +94,7 @@ class SpeechTrainer(transformers.Trainer):
             Interrupted: Ctrl-C or SIGTERM came; the state after that step is saved.
         """
         step, state = newest_state(self._directory) or (0, None)
-        with deferred() as self._shown.pending:
+        with defer_signals() as self._shown.pending:
             if state is None:
                 self.train()
             elif step < self.args.max_steps:
@@ -116,7 +116,7 @@ class SpeechTrainer(transformers.Trainer):
         return str(self._draft)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        with new_state(self._directory, self.state.global_step) as self._draft:
+        with creating_state(self._directory, self.state.global_step) as self._draft:
             super()._save_checkpoint(model, trial)
             made = self._draft / f"checkpoint-{self.state.global_step}"
             for path in made.iterdir():
@@ -141,7 +141,7 @@ class _Shown(transformers.TrainerCallback):
         self._progress = progress
         self._loss = ""
         self.tokens = 0
-        self.pending = Pending()
+        self.pending = PendingSignal()
         self._start_s = 0.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:

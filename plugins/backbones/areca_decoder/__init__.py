@@ -1,4 +1,4 @@
-"""A small Llama-type decoder whose text tokenizer is trained on the recipe's own text."""
+"""A small Llama-type decoder whose text tokenizer is trained on the run's text."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ class DecoderConfig(TextOptions):
     layers: int = 4
     """Decoder layers."""
     width: int = 192
-    """Width of the residual stream."""
+    """Width of the residual stream (the model dimension)."""
     feed_forward: int = 576
-    """Inner width of the SwiGLU feed-forward."""
+    """Inner width of the SwiGLU feed-forward layers."""
     heads: int = 4
-    """Attention heads; they divide `width`."""
+    """Attention heads; must divide `width`."""
     kv_heads: int = 4
-    """Key and value heads; they divide `heads` (1: multi-query attention, as in PaLM)."""
+    """Key and value heads; must divide `heads` (1: multi-query attention, as in PaLM)."""
     tied: bool = True
-    """Whether the output matrix is the embedding."""
+    """Whether the output layer shares the embedding matrix."""
     context: int = 2048
     """Longest sequence, in tokens."""
     attention_dropout: float = 0.0
-    """Dropout on attention weights in training; Llama has no residual dropout."""
+    """Dropout on attention weights during training; Llama has no residual dropout."""
     vocabulary_size: int = 1024
-    """Most tokens that the byte-level BPE text tokenizer may have, 256 of them the bytes (256: bytes alone)."""
+    """Most tokens of the byte-level BPE text tokenizer, including the 256 bytes (256: only bytes)."""
 
 
 def spec(config: DecoderConfig, needs: Mapping[str, Spec]) -> BackboneSpec:
-    """Return the family; the size depends on how many text tokens the data yields.
+    """Return the family. The number of parameters is unknown, because the data decides the number of text tokens.
 
     Raises:
-        InvalidConfig: sizes that do not fit each other.
+        InvalidConfig: an option is out of range, or sizes do not divide each other as required.
     """
     where = "backbone decoder"
     check_least(where, {name: getattr(config, name) for name in _LEAST}, _LEAST)
@@ -77,7 +77,7 @@ def areca_components() -> Iterable[Component]:
         config=DecoderConfig,
         spec="areca_decoder:spec",
         target="areca_decoder.model:Decoder",
-        summary="small Llama-type decoder with a subword text tokenizer trained on the recipe's own text",
+        summary="small Llama-type decoder with a subword text tokenizer trained on the run's text",
         license="Apache-2.0",
         requires=("torch", "transformers", "tokenizers"),
         tags=frozenset({"fit", "resume"}),

@@ -1,4 +1,4 @@
-"""Make and load the small decoder: random weights or text pretraining, in the layout of the hub."""
+"""Train and load the small decoder: random or text-pretrained weights, saved in the hub's layout."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from areca.fitting.text_lm.backbone import learn_and_save, load_saved, own_tokenizer
+from areca.fitting.text_lm.backbone import load_backbone, pretrain_and_save, train_text_tokenizer
 from areca.interfaces import Backbone, Job
 from areca_decoder import DecoderConfig, spec
 
@@ -22,32 +22,32 @@ class Decoder:
 
     @staticmethod
     def fit(config: DecoderConfig, needs: Mapping[str, Any], data: Manifest, job: Job) -> None:
-        """Train the text tokenizer, initialise the model from the job's seed, pretrain it if asked to, save both.
+        """Train the text tokenizer, initialise the model from the job's seed, pretrain it if configured, and save both.
 
         Raises:
-            InvalidConfig: sizes that do not fit each other.
+            InvalidConfig: as for `areca_decoder.spec`.
             InvalidManifest: the training split has no text.
         """
         spec(config, {})
-        tokenizer = own_tokenizer(data, config, config.vocabulary_size)
-        learn_and_save(initial(config, len(tokenizer), job.seed), tokenizer, data, config, job)
+        tokenizer = train_text_tokenizer(data, config, config.vocabulary_size)
+        pretrain_and_save(initialise_model(config, len(tokenizer), job.seed), tokenizer, data, config, job)
 
     @staticmethod
     def load(
         config: DecoderConfig, needs: Mapping[str, Any], files: Path | None, *, device: torch.device, dtype: torch.dtype
     ) -> Backbone:
-        """Return the model in eval mode, in `dtype`, on `device`, with its text tokenizer."""
-        assert files is not None  # by the tag fit
-        return load_saved(files, device, dtype)
+        """Return the model in evaluation mode, in `dtype`, on `device`, with its text tokenizer."""
+        assert files is not None, "a component with the tag fit is loaded from its artifact"
+        return load_backbone(files, device, dtype)
 
     @staticmethod
     def architecture(config: DecoderConfig) -> LlamaConfig:
-        """Return the largest that the model can be: how many text tokens there will be is for the data to say."""
-        return architecture(config, config.vocabulary_size)
+        """Return the largest possible architecture; the data may yield fewer text tokens than `vocabulary_size`."""
+        return build_architecture(config, config.vocabulary_size)
 
 
-def architecture(config: DecoderConfig, rows: int) -> LlamaConfig:
-    """Return the architecture (Touvron et al. 2023, section 2.2) with `rows` embeddings."""
+def build_architecture(config: DecoderConfig, rows: int) -> LlamaConfig:
+    """Return the architecture (Touvron et al. 2023, section 2.2) with `rows` embedding rows."""
     return LlamaConfig(
         vocab_size=rows,
         hidden_size=config.width,
@@ -64,8 +64,8 @@ def architecture(config: DecoderConfig, rows: int) -> LlamaConfig:
     )
 
 
-def initial(config: DecoderConfig, rows: int, seed: int) -> LlamaForCausalLM:
-    """Return a model with `rows` embeddings and weights from `seed`."""
+def initialise_model(config: DecoderConfig, rows: int, seed: int) -> LlamaForCausalLM:
+    """Return a model with `rows` embedding rows and weights drawn from `seed`."""
     with torch.random.fork_rng(devices=[]):  # transformers initialises from the global generator
         torch.manual_seed(seed)
-        return LlamaForCausalLM(architecture(config, rows))
+        return LlamaForCausalLM(build_architecture(config, rows))

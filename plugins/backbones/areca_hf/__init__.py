@@ -1,4 +1,4 @@
-"""Any causal language model of transformers as a backbone: hub id, directory, GGUF file, or a config from scratch."""
+"""Any causal LM of transformers as a backbone: from a hub id, a directory or a GGUF file, or from scratch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from areca.specs import BackboneSpec, Spec
 ARECA_PLUGIN_API = 1
 
 UNKNOWN_FAMILY = "unknown"
-"""The family of a model whose config is not on this machine, or lies inside a GGUF file."""
+"""The family of a model whose config is not on this machine, or is inside a GGUF file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,33 +24,33 @@ class HFConfig:
     """Options of the backbone ``hf``."""
 
     model: str | None = None
-    """Hub id, as 'HuggingFaceTB/SmolLM2-135M'; give this or `path`."""
+    """Hub id, such as 'HuggingFaceTB/SmolLM2-135M'. Give either this or `path`."""
     path: Path | None = None
-    """Directory in the hub's layout, GGUF file, or (from scratch) a config.json alone; give this or `model`."""
+    """Directory in the hub's layout, GGUF file, or config.json (for `scratch`). Give either this or `model`."""
     revision: str = "main"
     """Branch, tag or commit of the hub model; only a commit always means the same weights."""
     weights: Literal["pretrained", "scratch"] = "pretrained"
-    """'pretrained' loads the weights; 'scratch' takes the architecture alone and initialises it from `init_seed`."""
+    """'pretrained' loads the weights; 'scratch' uses only the architecture, with random weights from `init_seed`."""
     init_seed: int = run_seed()
-    """Seed of the initialisation, where weights are 'scratch'; the run's unless it is written."""
+    """Seed of the random weights with `weights: scratch` (default: the run's seed)."""
     text_tokenizer: str | None = None
-    """Hub id of another text tokenizer than the model's own."""
+    """Hub id of a text tokenizer to use instead of the model's own."""
     text_tokenizer_revision: str = "main"
     """Branch, tag or commit of `text_tokenizer`."""
     text_tokenizer_path: Path | None = None
-    """Directory of another text tokenizer than the model's own."""
+    """Directory of a text tokenizer to use instead of the model's own."""
     dropout: float = 0.1
-    """Residual dropout in training, where the architecture has it (GPT-NeoX, GPT-2, Phi; not Llama, Qwen, Gemma)."""
+    """Residual dropout during training, if the architecture has it (GPT-NeoX, GPT-2, Phi; not Llama, Qwen, Gemma)."""
     architecture: dict[str, Any] | None = runtime(None)  # noqa: RUF009 (a field, and never changed)
-    """What the model's config.json says, `model_type` first, for where it is not at hand: `areca validate` and a dry
-    run go by it, and loading refuses a model whose config says otherwise."""
+    """Values of the model's config.json, `model_type` first, for a machine that does not have the file. `areca
+    validate` and a dry run use them; loading refuses a model whose config differs."""
 
 
 def spec(config: HFConfig, needs: Mapping[str, Spec]) -> BackboneSpec:
-    """Say what `config` alone tells: the family where a config.json is stated or at hand, the size where weights are.
+    """Return the family if `config` states it or its config.json is on disk, and the size if the weights are on disk.
 
     Raises:
-        InvalidConfig: options that exclude each other, or a path that does not hold what it should.
+        InvalidConfig: options exclude each other, or a path does not hold the expected files.
     """
     _check_options(config)
     if config.path is None or config.path.suffix == ".gguf":
@@ -76,7 +76,7 @@ def _check_options(config: HFConfig) -> None:
             hint = "path" if option == "model" else "text_tokenizer_path"
             raise InvalidConfig(
                 f"backbone hf: {option}: expected a hub id like 'org/name', got {hub_id!r}; "
-                f"a directory or file goes into `{hint}`"
+                f"give a directory or file as `{hint}`"
             )
     if config.path is not None:
         _check_path(config.path, config.weights)
@@ -94,14 +94,14 @@ def _check_path(path: Path, weights: str) -> None:
 
 
 def _model_type(file: Path) -> str:
-    found = read_json(file, links=True, infinity=True, error=InvalidConfig).get("model_type")
-    if not isinstance(found, str):
-        raise InvalidConfig(f"backbone hf: {file} is not a transformers config: no `model_type` in it")
-    return found
+    model_type = read_json(file, links=True, infinity=True, error=InvalidConfig).get("model_type")
+    if not isinstance(model_type, str):
+        raise InvalidConfig(f"backbone hf: {file} is not a transformers config: it has no `model_type`")
+    return model_type
 
 
 def _parameters(directory: Path) -> int | None:
-    """Count the elements of every tensor by the headers of the safetensors files."""
+    """Count the elements of all tensors from the headers of the safetensors files; None: there are no such files."""
     return sum(tensor.elements for tensor in stored_tensors(directory, error=InvalidConfig).values()) or None
 
 
@@ -114,7 +114,7 @@ def areca_components() -> Iterable[Component]:
         config=HFConfig,
         spec="areca_hf:spec",
         target="areca_hf.model:HFBackbone",
-        summary="any causal LM of transformers: hub id, directory, GGUF file, or from scratch by its config",
+        summary="any causal LM of transformers: from a hub id, directory or GGUF file, or from scratch by its config",
         license="Apache-2.0",
         requires=("torch", "transformers"),
         paper="https://arxiv.org/abs/1910.03771",

@@ -1,4 +1,4 @@
-"""PaLM (Chowdhery et al. 2022, section 2) at the sizes that AudioPaLM compares, and one for a laptop."""
+"""PaLM (Chowdhery et al. 2022, section 2) in the sizes that AudioPaLM compares, and in one for a laptop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from areca import Component, Kind, hookimpl
 from areca.errors import InvalidConfig
 from areca.fitting.text_lm.options import TextOptions, check_least, check_text_options
 from areca.specs import BackboneSpec, Spec
-from areca_palm.sizes import Dimensions, Size, dimensions
+from areca_palm.sizes import Dimensions, Size, override_preset
 
 ARECA_PLUGIN_API = 1
 _WHERE = "backbone palm"
@@ -22,42 +22,42 @@ class PalmConfig(TextOptions):
     """Options of the backbone ``palm``."""
 
     size: Size = "nano"
-    """Where the dimensions below come from that are left out; 8B is PaLM 8B, the other sizes are this project's."""
+    """Size that supplies the dimensions left out below. 8B is PaLM 8B; the other sizes are defined by this project."""
     layers: int | None = None
-    """Decoder layers."""
+    """Decoder layers (default: from `size`)."""
     width: int | None = None
-    """Width of the residual stream."""
+    """Width of the residual stream, the model dimension (default: from `size`)."""
     feed_forward: int | None = None
-    """Inner width of the SwiGLU feed-forward; PaLM's is 4 times `width`."""
+    """Inner width of the SwiGLU feed-forward layers (default: from `size`). In PaLM, 4 times `width`."""
     heads: int | None = None
-    """Attention heads."""
+    """Attention heads (default: from `size`)."""
     head_width: int | None = None
-    """Width of an attention head; even, for the rotary positions. PaLM's is 256."""
+    """Width of an attention head (default: from `size`). Must be even for rotary positions. In PaLM, 256."""
     kv_heads: int = 1
-    """Key and value heads; they divide `heads` (1: multi-query attention, PaLM's)."""
+    """Key and value heads; must divide `heads` (1: multi-query attention, as in PaLM)."""
     vocabulary_size: int | None = None
-    """Rows of the embedding; with a text tokenizer of its own, the most tokens that this may have (256: bytes)."""
+    """Embedding rows (default: from `size`). For a text tokenizer trained here, its most tokens (256: only bytes)."""
     context: int = 2048
-    """Longest sequence, in tokens; PaLM's is 2048."""
+    """Longest sequence, in tokens. In PaLM, 2048."""
     dropout: float = 0.1
-    """Dropout on what attention and feed-forward add to the residual stream, in training with audio; not in text
-    pretraining."""
+    """Residual dropout (on the outputs of attention and feed-forward) in training with audio; text pretraining has
+    none."""
     text_tokenizer: str | None = None
-    """Hub id of a text tokenizer; without it and `text_tokenizer_path` one is trained on the recipe's text (nano)."""
+    """Hub id of a text tokenizer. Without it and `text_tokenizer_path`, nano trains one on the run's text."""
     text_tokenizer_revision: str = "main"
     """Branch, tag or commit of `text_tokenizer`."""
     text_tokenizer_path: Path | None = None
     """Directory of a text tokenizer."""
 
     @property
-    def own_tokenizer(self) -> bool:
-        """Whether the text tokenizer is trained on the recipe's text."""
+    def trains_tokenizer(self) -> bool:
+        """Whether the text tokenizer is trained on the run's text."""
         return self.text_tokenizer is None and self.text_tokenizer_path is None
 
 
-def resolved(config: PalmConfig) -> Dimensions:
-    """Return the dimensions of `config`'s size, with those given in their place."""
-    return dimensions(
+def resolve_dimensions(config: PalmConfig) -> Dimensions:
+    """Return the dimensions of `config`'s size, overridden by those that `config` gives."""
+    return override_preset(
         config.size,
         layers=config.layers,
         width=config.width,
@@ -71,18 +71,19 @@ def resolved(config: PalmConfig) -> Dimensions:
 
 
 def spec(config: PalmConfig, needs: Mapping[str, Spec]) -> BackboneSpec:
-    """Return the family, and the size unless that depends on how many text tokens the data yields.
+    """Return the family, and the number of parameters unless the data decides the number of text tokens.
 
     Raises:
-        InvalidConfig: sizes that do not fit each other, or a large one without a text tokenizer.
+        InvalidConfig: an option is out of range, sizes do not divide each other as required, or a size other than nano
+            has no text tokenizer.
     """
-    sizes = resolved(config)
+    sizes = resolve_dimensions(config)
     _check_sizes(sizes)
     check_text_options(_WHERE, config, sizes.context)
     _check_tokenizer(config)
     if not 0 <= config.dropout < 1:
         raise InvalidConfig(f"{_WHERE}: dropout: expected [0, 1), got {config.dropout}")
-    return BackboneSpec("cohere", None if config.own_tokenizer else sizes.parameters)
+    return BackboneSpec("cohere", None if config.trains_tokenizer else sizes.parameters)
 
 
 def _check_sizes(sizes: Dimensions) -> None:
@@ -97,10 +98,10 @@ def _check_sizes(sizes: Dimensions) -> None:
 def _check_tokenizer(config: PalmConfig) -> None:
     if config.text_tokenizer is not None and config.text_tokenizer_path is not None:
         raise InvalidConfig(f"{_WHERE}: expected at most one of `text_tokenizer` and `text_tokenizer_path`")
-    if config.own_tokenizer and config.size != "nano":
+    if config.trains_tokenizer and config.size != "nano":
         raise InvalidConfig(
-            f"{_WHERE}: size {config.size} expects a text tokenizer, got none: give `text_tokenizer` (a hub id, as "
-            f"google/gemma-7b) or `text_tokenizer_path` (a directory); size nano trains its own"
+            f"{_WHERE}: size {config.size} expects a text tokenizer, got none: give `text_tokenizer` (a hub id, such "
+            f"as google/gemma-7b) or `text_tokenizer_path` (a directory); only size nano trains its own"
         )
 
 

@@ -1,4 +1,4 @@
-"""Dropout on what each block adds to the residual stream, which transformers' class does not have."""
+"""Residual dropout: dropout on the outputs of attention and feed-forward, which the class of transformers lacks."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 
 def add_residual_dropout(model: Any, share: float) -> None:
-    """Let training drop a share of what attention and feed-forward return; eval mode and saved files stay as they are.
+    """Add residual dropout to a model for training. Evaluation mode and saved files do not change.
 
-    It is done by hooks rather than a class of its own, so that a checkpoint is a plain one that needs no code.
+    The dropout is added by hooks rather than a new class, so that a checkpoint needs no extra code to load.
 
     Args:
         model: a ``CohereForCausalLM``; changed in place.
@@ -25,6 +25,6 @@ def add_residual_dropout(model: Any, share: float) -> None:
 
 
 def _drop(module: torch.nn.Module, _: Any, output: Any, *, share: float) -> Any:
-    if isinstance(output, tuple):  # attention: what it adds, then its weights
+    if isinstance(output, tuple):  # from attention: its output, then its weights
         return (F.dropout(output[0], share, module.training), *output[1:])
     return F.dropout(output, share, module.training)

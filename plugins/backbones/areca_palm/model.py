@@ -1,4 +1,4 @@
-"""Make and load PaLM by way of the class of transformers that has its block: Cohere's."""
+"""Train and load PaLM with the class of transformers that has the same block: Cohere's."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from transformers import CohereConfig, CohereForCausalLM
 
 from areca.errors import InvalidConfig
-from areca.fitting.text_lm.backbone import learn_and_save, load_saved, own_tokenizer
+from areca.fitting.text_lm.backbone import load_backbone, pretrain_and_save, train_text_tokenizer
 from areca.interfaces import Backbone, Job
-from areca_palm import PalmConfig, resolved, spec
+from areca_palm import PalmConfig, resolve_dimensions, spec
 from areca_palm.dropout import add_residual_dropout
 from areca_palm.sizes import Dimensions
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from areca.manifest import Manifest
 
 ROTARY_BASE = 10_000.0
-"""Base of the rotary frequencies (Su et al. 2021, section 3.2.2), which PaLM cites; Cohere's default is another."""
+"""Base of the rotary frequencies (Su et al. 2021, section 3.2.2, cited by PaLM); Cohere's default differs."""
 NORM_EPSILON = 1e-6
-"""Added to the variance by the layer norms; PaLM does not say, T5X's is this."""
+"""Added to the variance in layer norms. PaLM does not document it; this is the value of T5X."""
 
 
 class Palm:
@@ -30,43 +30,44 @@ class Palm:
 
     @staticmethod
     def fit(config: PalmConfig, needs: Mapping[str, Any], data: Manifest, job: Job) -> None:
-        """Find or train the text tokenizer, initialise the model from the job's seed, pretrain it if asked, save both.
+        """Load or train the text tokenizer, initialise the model, pretrain it if configured, and save both.
 
         Raises:
-            InvalidConfig: sizes that do not fit each other, or a text tokenizer that does not fit the embedding.
+            InvalidConfig: as for `areca_palm.spec`, or the text tokenizer has more tokens than the embedding has rows.
             InvalidManifest: text is needed, and the training split has none.
-            ArecaError: the text tokenizer cannot be had.
+            ArecaError: the text tokenizer is not available.
         """
         spec(config, {})
         tokenizer = _text_tokenizer(config, data)
-        rows = len(tokenizer) if config.own_tokenizer else resolved(config).vocabulary_size
-        learn_and_save(initial(architecture(resolved(config), rows), job.seed), tokenizer, data, config, job)
+        sizes = resolve_dimensions(config)
+        rows = len(tokenizer) if config.trains_tokenizer else sizes.vocabulary_size
+        pretrain_and_save(initialise_model(build_architecture(sizes, rows), job.seed), tokenizer, data, config, job)
 
     @staticmethod
     def load(
         config: PalmConfig, needs: Mapping[str, Any], files: Path | None, *, device: torch.device, dtype: torch.dtype
     ) -> Backbone:
-        """Return the model in eval mode, in `dtype`, on `device`, with its text tokenizer and residual dropout."""
-        assert files is not None  # by the tag fit
-        backbone = load_saved(files, device, dtype)
+        """Return the model in evaluation mode, in `dtype`, on `device`, with text tokenizer and residual dropout."""
+        assert files is not None, "a component with the tag fit is loaded from its artifact"
+        backbone = load_backbone(files, device, dtype)
         add_residual_dropout(backbone.model, config.dropout)
         return backbone
 
     @staticmethod
     def architecture(config: PalmConfig) -> CohereConfig:
-        """Return the architecture; with a text tokenizer of its own, the largest that it can be."""
-        sizes = resolved(config)
-        return architecture(sizes, sizes.vocabulary_size)
+        """Return the architecture; if the text tokenizer is trained here, the largest possible one."""
+        sizes = resolve_dimensions(config)
+        return build_architecture(sizes, sizes.vocabulary_size)
 
 
-def architecture(sizes: Dimensions, rows: int) -> CohereConfig:
-    """Return the architecture (Chowdhery et al. 2022, section 2) with `rows` embeddings.
+def build_architecture(sizes: Dimensions, rows: int) -> CohereConfig:
+    """Return the architecture (Chowdhery et al. 2022, section 2) with `rows` embedding rows.
 
-    Cohere's block is PaLM's: ``x + attention(norm(x)) + feed_forward(norm(x))`` with one layer norm, SwiGLU, no bias
-    in any matrix or norm, rotary positions, and one matrix for input and output.
+    Cohere's block equals PaLM's: ``x + attention(norm(x)) + feed_forward(norm(x))`` with one layer norm, SwiGLU, no
+    bias in any matrix or norm, rotary positions, and one matrix for input and output.
     """
-    config: Any = CohereConfig  # `head_dim` is none of its fields, yet its attention goes by it
-    made: CohereConfig = config(
+    constructor: Any = CohereConfig  # `head_dim` is not one of its fields, but its attention uses it
+    config: CohereConfig = constructor(
         vocab_size=rows,
         hidden_size=sizes.width,
         intermediate_size=sizes.feed_forward,
@@ -83,16 +84,16 @@ def architecture(sizes: Dimensions, rows: int) -> CohereConfig:
         eos_token_id=None,
         pad_token_id=None,
     )
-    return made
+    return config
 
 
-def initial(config: CohereConfig, seed: int) -> CohereForCausalLM:
-    """Return a model with weights from `seed`, as PaLM starts (section 5).
+def initialise_model(config: CohereConfig, seed: int) -> CohereForCausalLM:
+    """Return a model with weights drawn from `seed`, initialised like PaLM (Chowdhery et al. 2022, section 5).
 
-    Embeddings are drawn from N(0, 1) and every other matrix from N(0, 1 / its inputs). Logits are scaled by
-    1 / sqrt(width) because the output matrix is the embedding.
+    Embeddings are drawn from N(0, 1), every other matrix from N(0, 1 / number of inputs). The architecture scales
+    logits by 1 / sqrt(width), because the output matrix is the embedding.
     """
-    with torch.random.fork_rng(devices=[]):  # transformers draws from the global generator what is replaced below
+    with torch.random.fork_rng(devices=[]):  # transformers draws weights, replaced below, from the global generator
         model = CohereForCausalLM(config)
     generator = torch.Generator().manual_seed(seed)
     embedding = model.get_input_embeddings().weight
@@ -106,12 +107,12 @@ def initial(config: CohereConfig, seed: int) -> CohereForCausalLM:
 
 
 def _text_tokenizer(config: PalmConfig, data: Manifest) -> Any:
-    rows = resolved(config).vocabulary_size
-    if config.own_tokenizer:
-        return own_tokenizer(data, config, rows)
-    from areca.hub.loading import named_tokenizer
+    rows = resolve_dimensions(config).vocabulary_size
+    if config.trains_tokenizer:
+        return train_text_tokenizer(data, config, rows)
+    from areca.hub.tokenizers import load_named_tokenizer
 
-    tokenizer = named_tokenizer(config.text_tokenizer, config.text_tokenizer_revision, config.text_tokenizer_path)
+    tokenizer = load_named_tokenizer(config.text_tokenizer, config.text_tokenizer_revision, config.text_tokenizer_path)
     size = 1 + max(tokenizer.get_vocab().values())
     if size > rows:
         raise InvalidConfig(

@@ -1,4 +1,4 @@
-"""Dimensions of PaLM models, and how many parameters they make. Light: no torch."""
+"""Dimensions of PaLM models and their numbers of parameters. Light: no torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Size = Literal["nano", "128M", "1B", "8B"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dimensions:
-    """What the architecture is made of; widths in channels, `context` in tokens."""
+    """Dimensions of an architecture. Widths are in channels, `context` in tokens."""
 
     layers: int
     width: int
@@ -25,7 +25,7 @@ class Dimensions:
 
     @property
     def parameters(self) -> int:
-        """Parameters in all; the embedding, which is the output matrix too, counts once."""
+        """Total number of parameters; the embedding, which is also the output matrix, counts once."""
         attention = 2 * self.width * self.head_width * (self.heads + self.kv_heads)  # queries, output; keys, values
         block = attention + 3 * self.width * self.feed_forward + self.width  # SwiGLU has three matrices; one norm
         return self.vocabulary_size * self.width + self.layers * block + self.width
@@ -39,14 +39,14 @@ PRESETS: Mapping[Size, Dimensions] = MappingProxyType(
         "8B": Dimensions(layers=32, width=4096, feed_forward=16_384, heads=16, head_width=256, vocabulary_size=256_000),
     }
 )
-"""8B is PaLM's (table 1: 8.63 B parameters; section 2: heads of 256, feed-forward of 4 widths, 256k tokens).
+"""8B is PaLM 8B (table 1: 8.63 B parameters; section 2: heads of 256, feed-forward of 4 widths, 256k tokens).
 
-AudioPaLM compares 128M, 1B and 8B and documents the dimensions of none but the last. 128M and 1B are this project's
-choice: PaLM's rules (heads of 256 that fill the width, feed-forward of 4 widths), depth so that the sum is the name.
-With 256k tokens two thirds of 128M would be embedding, so its vocabulary has 32k.
+AudioPaLM compares 128M, 1B and 8B, but only the dimensions of 8B are documented. This project chose those of 128M and
+1B by PaLM's rules (heads of 256 that fill the width, feed-forward of 4 widths), with the depth that gives the total in
+the name. With 256k tokens, two thirds of the parameters of 128M would be embeddings, so its vocabulary has 32k.
 """
 
 
-def dimensions(size: Size, **given: int | None) -> Dimensions:
-    """Return the dimensions of a preset, those that are given in their place; None stands for not given."""
-    return replace(PRESETS[size], **{name: value for name, value in given.items() if value is not None})
+def override_preset(size: Size, **values: int | None) -> Dimensions:
+    """Return the dimensions of a preset, with `values` in place of its own; None keeps the preset's value."""
+    return replace(PRESETS[size], **{name: value for name, value in values.items() if value is not None})

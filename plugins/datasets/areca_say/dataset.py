@@ -12,7 +12,7 @@ import torch
 
 from areca.audio import conform, write
 from areca.errors import InvalidConfig
-from areca.fitting.unfinished import SEAL, made_once
+from areca.fitting.unfinished import SEAL, build_once
 from areca.interfaces import Job
 from areca.manifest import Manifest, write_manifest
 from areca.types import Audio
@@ -109,7 +109,7 @@ def _make(number: int, batch: Batch, job: Job) -> int:
         for path, audio in zip(paths, _said([speech for _, speech in batch]), strict=True):
             write(path, audio)
 
-    made_once(job.work / f"batch-{number:06}.{SEAL}", paths, make)
+    build_once(job.work / f"batch-{number:06}.{SEAL}", paths, make)
     return len(batch)
 
 

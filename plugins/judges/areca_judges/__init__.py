@@ -1,4 +1,4 @@
-"""Independent recognisers: pocketsphinx with a grammar, and Whisper."""
+"""Independent speech recognisers as judges: pocketsphinx with a grammar, and Whisper."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class PocketsphinxConfig:
     """
 
     grammar: Path | None = None
-    """JSGF file of all that may be said; null: spoken numbers 0 to 9,999, dates and times as `say` words them."""
+    """JSGF file of the sentences to recognise (default: numbers 0 to 9,999, dates and times, worded as by `say`)."""
     language_weight: float = 3.0
-    """Weight of the grammar's arcs against the acoustic scores."""
+    """Weight of the grammar's probabilities relative to the acoustic scores."""
 
     def __post_init__(self) -> None:
         if not self.language_weight > 0:
@@ -34,24 +34,24 @@ class PocketsphinxConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WhisperConfig:
-    """Options of `whisper`. One of `path` and `model` says where the weights are.
+    """Options of `whisper`. Give either `path` or `model`.
 
     Raises:
-        ValueError: both or neither of `path` and `model`, or an option out of range.
+        ValueError: both or neither of `path` and `model` are given, or an option is out of range.
     """
 
     path: Path | None = None
-    """Folder of a CTranslate2 Whisper model (``model.bin``, ``tokenizer.json``, ...)."""
+    """Folder of a CTranslate2 Whisper model (``model.bin``, ``tokenizer.json``, ...). Give either this or `model`."""
     model: str | None = None
-    """Hugging Face id of such a model, as ``Systran/faster-whisper-base``."""
+    """Hub id of a CTranslate2 Whisper model, such as ``Systran/faster-whisper-base``. Give either this or `path`."""
     initial_prompt: str = ""
-    """Text that the transcript is taken to follow; it sets the format, as ``The number is one hundred and one.``"""
+    """Text before the transcript, whose format Whisper imitates, such as ``The number is one hundred and one.``"""
     beam_size: int = 5
     """Width of the beam search."""
     compute_type: Literal["float32", "int8"] = "float32"
-    """How it computes; int8 is faster and can hear otherwise."""
+    """Numeric type of the computation; int8 is faster, but transcripts can differ."""
     threads: int = runtime(1)
-    """Processor threads."""
+    """Number of processor threads."""
 
     def __post_init__(self) -> None:
         if (self.path is None) == (self.model is None):
@@ -61,12 +61,12 @@ class WhisperConfig:
 
 
 def pocketsphinx_spec(config: PocketsphinxConfig, needs: Mapping[str, Spec]) -> JudgeSpec:
-    """English, by the acoustic model that comes with the package."""
+    """Return the spec: only English, the language of the acoustic model in the package."""
     return JudgeSpec(languages=("en",), sample_rate_hz=SAMPLE_RATE_HZ)
 
 
 def whisper_spec(config: WhisperConfig, needs: Mapping[str, Spec]) -> JudgeSpec:
-    """Any language that the model knows."""
+    """Return the spec: any language that the model knows."""
     return JudgeSpec(languages=(), sample_rate_hz=SAMPLE_RATE_HZ)
 
 
@@ -80,7 +80,7 @@ def areca_components() -> Iterable[Component]:
             config=PocketsphinxConfig,
             spec="areca_judges:pocketsphinx_spec",
             target="areca_judges.sphinx:Pocketsphinx",
-            summary="English by a grammar of all that may be said; its model comes with the package",
+            summary="recognises English sentences of a grammar; the acoustic model comes with the package",
             license="Apache-2.0",
             requires=("pocketsphinx",),
             extra="judges",
@@ -92,7 +92,7 @@ def areca_components() -> Iterable[Component]:
             config=WhisperConfig,
             spec="areca_judges:whisper_spec",
             target="areca_judges.whisper:Whisper",
-            summary="Whisper through faster-whisper, by a folder or a hub id",
+            summary="recognises speech with Whisper (faster-whisper), from a folder or a hub id",
             license="Apache-2.0",
             requires=("faster_whisper",),
             extra="judges",

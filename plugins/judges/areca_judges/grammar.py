@@ -1,4 +1,4 @@
-"""JSGF of spoken English values: numbers, dates and times, worded as `say` words them."""
+"""A JSGF grammar of spoken English values: numbers, dates and times, in the wording of the dataset `say`."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ RULES: Mapping[str, str] = {
     "time": "<hour> [<minute>] (a.m. | p.m.)",
     "value": "<number> | <date> | <time>",
 }
-"""Rule bodies by name. Numbers go from 0 to 9,999, years from 1900 to 2099, times by the 12-hour clock."""
+"""Rule bodies by name. Numbers are 0 to 9,999, years 1900 to 2099, and times use the 12-hour clock."""
 
 
-def values_grammar() -> str:
-    """Return the grammar as a JSGF document, with ``value`` its public rule."""
+def build_values_grammar() -> str:
+    """Return the grammar as a JSGF document; its public rule is ``value``."""
     rules = "\n".join(f"{'public ' if name == 'value' else ''}<{name}> = {body};" for name, body in RULES.items())
     return f"#JSGF V1.0;\ngrammar values;\n{rules}\n"

@@ -1,4 +1,4 @@
-"""Judge `pocketsphinx`."""
+"""The judge `pocketsphinx`."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from pocketsphinx import Decoder
 from areca.errors import InvalidConfig
 from areca.types import Audio, require_audio
 from areca_judges import SAMPLE_RATE_HZ, PocketsphinxConfig
-from areca_judges.grammar import values_grammar
+from areca_judges.grammar import build_values_grammar
 
 
 class Pocketsphinx:
-    """CMU Sphinx's decoder with its en-us model, listening for the sentences of a grammar alone."""
+    """The decoder of CMU Sphinx with its en-us model. It recognises only the sentences of a grammar."""
 
     def __init__(self, config: PocketsphinxConfig) -> None:
         """Compile the grammar.
 
         Raises:
-            InvalidConfig: the grammar cannot be read or compiled, or has a word that the dictionary lacks.
+            InvalidConfig: the grammar cannot be read or compiled, or contains a word that the dictionary lacks.
         """
-        # Without cmn="batch" the cepstral mean goes on from one audio to the next, and the order would matter.
+        # Without cmn="batch", the cepstral mean carries over from one audio to the next, and the order would matter.
         self._decoder = Decoder(lm=None, loglevel="FATAL", cmn="batch", lw=config.language_weight)
         name = str(config.grammar) if config.grammar else "the built-in grammar"
         try:
-            jsgf = config.grammar.read_text(encoding="utf-8") if config.grammar else values_grammar()
+            jsgf = config.grammar.read_text(encoding="utf-8") if config.grammar else build_values_grammar()
             self._decoder.add_jsgf_string("grammar", jsgf)
             self._decoder.activate_search("grammar")
         except (OSError, UnicodeDecodeError, RuntimeError, ValueError, KeyError) as e:
@@ -47,18 +47,22 @@ class Pocketsphinx:
         device: torch.device,
         dtype: torch.dtype,
     ) -> Pocketsphinx:
-        """Load the model that is inside the package; it computes on the CPU, whatever `device` is."""
+        """Load the model in the package. It always computes on the CPU; `device` and `dtype` are ignored."""
         return cls(config)
 
     def transcribe(self, audios: list[Audio], language: str) -> list[str]:
-        """Return the grammar's best sentence for each audio; ``""`` where none fits.
+        """Return the grammar's best sentence for each audio, or ``""`` if no sentence matches.
+
+        Args:
+            audios: mono, 16 kHz.
+            language: must be ``"en"``.
 
         Raises:
-            InvalidAudio: nothing, or audio of another rate or channel count.
-            InvalidConfig: another language than English.
+            InvalidAudio: an empty list, or audio with another rate or number of channels.
+            InvalidConfig: a language other than English.
         """
         if language != "en":
-            raise InvalidConfig(f"judge 'pocketsphinx' knows English ('en') alone, got {language!r}; use 'whisper'")
+            raise InvalidConfig(f"judge 'pocketsphinx' knows only English ('en'), got {language!r}; use 'whisper'")
         require_audio(audios, SAMPLE_RATE_HZ, 1)
         return [self._recognise(audio) for audio in audios]
 

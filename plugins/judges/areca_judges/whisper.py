@@ -1,4 +1,4 @@
-"""Judge `whisper`."""
+"""The judge `whisper`."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from areca_judges import SAMPLE_RATE_HZ, WhisperConfig
 
 
 class Whisper:
-    """Whisper (Radford et al. 2022, arXiv 2212.04356) through faster-whisper.
+    """Whisper (Radford et al. 2022, arXiv 2212.04356), run by faster-whisper.
 
-    Decoding is deterministic: beam search at temperature 0 without the fallback to sampling, and no audio is
-    conditioned on what was heard before.
+    Decoding is deterministic: beam search at temperature 0 without the fallback to sampling. No audio is conditioned on
+    earlier text.
     """
 
     def __init__(self, config: WhisperConfig, device: torch.device) -> None:
         """Open the model.
 
         Raises:
-            InvalidConfig: there is no model in the folder, or the hub does not give it.
+            InvalidConfig: the folder has no model, or the hub does not provide it.
         """
         from faster_whisper import WhisperModel
 
@@ -32,7 +32,7 @@ class Whisper:
         if config.path and not (config.path / "model.bin").is_file():
             raise InvalidConfig(
                 f"judge 'whisper': {config.path} has no model.bin; expected the folder of a CTranslate2 Whisper "
-                "model, as Systran/faster-whisper-base on the Hugging Face hub"
+                "model, such as Systran/faster-whisper-base on the Hugging Face hub"
             )
         source = str(config.path or config.model)
         try:
@@ -60,10 +60,14 @@ class Whisper:
         return cls(config, device)
 
     def transcribe(self, audios: list[Audio], language: str) -> list[str]:
-        """Return what each audio says in `language` (ISO 639-1), as Whisper writes it.
+        """Return Whisper's transcript of each audio, not normalised.
+
+        Args:
+            audios: mono, 16 kHz.
+            language: the spoken language (ISO 639-1).
 
         Raises:
-            InvalidAudio: nothing, or audio of another rate or channel count.
+            InvalidAudio: an empty list, or audio with another rate or number of channels.
             InvalidConfig: a language that the model does not know.
         """
         known = self._model.supported_languages

@@ -1,4 +1,4 @@
-"""The tasks of AudioPaLM: recognition, translation from speech to text, speech or both, synthesis, text translation."""
+"""The tasks of AudioPaLM: ASR, speech translation to text or speech, TTS and text translation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class AsrConfig:
     """Options of `asr`."""
 
     side: Literal["source", "target"] = "source"
-    """which side of a translated utterance is transcribed"""
+    """Side of a translated utterance to transcribe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class TtsConfig:
     """Options of `tts`."""
 
     side: Literal["source", "target"] = "source"
-    """which side of a translated utterance is spoken"""
+    """Side of a translated utterance to speak."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ _BOTH = ("source", "target")
 
 
 def tag_and_languages(config: Config) -> tuple[str, tuple[str, ...]]:
-    """Return a task's tag in the prompt and the sides whose languages the prompt names."""
+    """Return the task's tag, and the sides whose languages the prompt names."""
     match config:
         case AsrConfig(side):
             return "ASR", (side,)
@@ -64,7 +64,7 @@ def tag_and_languages(config: Config) -> tuple[str, tuple[str, ...]]:
 
 
 def spec(config: Config, needs: Mapping[str, Spec]) -> TaskSpec:
-    """Return the fields that a task reads and produces."""
+    """Return the task's input and output fields."""
     match config:
         case AsrConfig(side):
             return TaskSpec((f"{side}.audio",), (f"{side}.text",))
@@ -93,11 +93,11 @@ def _component(name: str, config: type[Config], summary: str) -> Component:
 
 @hookimpl
 def areca_components() -> Iterable[Component]:
-    """Declare the tasks."""
+    """Declare the tasks `asr`, `ast`, `s2st`, `tts` and `mt`."""
     return (
-        _component("asr", AsrConfig, "speech to its transcript, [ASR French]"),
-        _component("ast", AstConfig, "speech to translated text, [AST French English]"),
-        _component("s2st", S2stConfig, "speech to translated speech, [S2ST French English]"),
-        _component("tts", TtsConfig, "text to speech, [TTS English]"),
-        _component("mt", MtConfig, "text to translated text, [MT French English]"),
+        _component("asr", AsrConfig, "speech to its transcript; prompt [ASR French]"),
+        _component("ast", AstConfig, "speech to translated text; prompt [AST French English]"),
+        _component("s2st", S2stConfig, "speech to translated speech; prompt [S2ST French English]"),
+        _component("tts", TtsConfig, "text to speech; prompt [TTS English]"),
+        _component("mt", MtConfig, "text to translated text; prompt [MT French English]"),
     )

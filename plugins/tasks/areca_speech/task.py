@@ -1,4 +1,4 @@
-"""The heavy half: makes a task of a config."""
+"""The heavy half: build a task from a config."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from areca_speech import Config, spec, tag_and_languages
 
 
 class SpeechTask:
-    """Loads one of the tasks; there is nothing to fit."""
+    """The target of the five tasks. Tasks have nothing to train."""
 
     @staticmethod
     def load(
         config: Config, needs: Mapping[str, Any], files: Path | None, *, device: torch.device, dtype: torch.dtype
     ) -> Task:
-        """Return the task; the other arguments are those of every component, and not used."""
+        """Return the task. Only `config` is used; every component takes the other arguments."""
         tag, languages = tag_and_languages(config)
         fields = spec(config, {})
         return Task(tag, tuple(map(Field, fields.inputs)), tuple(map(Field, fields.outputs)), languages)

@@ -1,4 +1,4 @@
-"""The codecs of transformers as tokenizers that also decode: Mimi, DAC and X-Codec."""
+"""Neural codecs of transformers as tokenizers that can also decode: Mimi, DAC and X-Codec."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import ClassVar
 from areca import Component, Kind, hookimpl, runtime
 from areca.errors import InvalidConfig
 from areca.specs import Spec, Stream, TokenizerSpec
-from areca_codecs.figures import Facts, facts
+from areca_codecs.properties import CodecProperties, codec_properties
 
 ARECA_PLUGIN_API = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodecConfig:
-    """Options that the three share."""
+    """Options common to the three tokenizers."""
 
     family: ClassVar[str]
 
@@ -29,11 +29,11 @@ class CodecConfig:
     revision: str = "main"
     """Branch, tag or commit of the hub model; only a commit always means the same weights."""
     batch_s: float = runtime(0.0)
-    """Seconds of audio, padding included, run at once; 0: one recording at a time, whose codes are exactly its own."""
+    """Seconds of audio in a batch, padding included (0: one recording at a time, which is bit-exact)."""
 
     @property
     def source(self) -> str:
-        """Where the weights are from, for messages."""
+        """Origin of the weights, for messages."""
         return str(self.path or self.model)
 
 
@@ -44,9 +44,9 @@ class MimiConfig(CodecConfig):
     family = "mimi"
 
     model: str = "kyutai/mimi"
-    """'kyutai/mimi'."""
+    """Hub id: 'kyutai/mimi'."""
     quantizers: int | None = 8
-    """Streams, the semantic one first: 1 to 32, at 137.5 bit/s each; null: all."""
+    """Number of streams, 1 to 32, the semantic one first; each costs 137.5 bit/s (null: all)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +56,9 @@ class DacConfig(CodecConfig):
     family = "dac"
 
     model: str = "descript/dac_16khz"
-    """'descript/dac_16khz', '..._24khz' or '..._44khz'."""
+    """Hub id: 'descript/dac_16khz', 'descript/dac_24khz' or 'descript/dac_44khz'."""
     quantizers: int | None = None
-    """Streams, coarsest first: at most 12 (16 kHz), 32 (24 kHz) or 9 (44.1 kHz); null: all."""
+    """Number of streams, coarsest first: at most 12 (16 kHz), 32 (24 kHz) or 9 (44.1 kHz) (null: all)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,34 +68,38 @@ class XcodecConfig(CodecConfig):
     family = "xcodec"
 
     model: str = "hf-audio/xcodec-hubert-librispeech"
-    """'hf-audio/xcodec-hubert-librispeech', or another of the five."""
+    """Hub id: 'hf-audio/xcodec-' and one of hubert-librispeech, hubert-general, hubert-general-balanced, wavlm-mls,
+    wavlm-more-data."""
     bandwidth_kbps: float = 4.0
-    """0.5, 1, 1.5, 2 or 4: 1, 2, 3, 4 or 8 streams."""
+    """Bandwidth in kbit/s, which decides the number of streams: 0.5, 1, 1.5, 2 or 4 give 1, 2, 3, 4 or 8."""
 
 
 AnyConfig = MimiConfig | DacConfig | XcodecConfig
 
 
 def spec(config: AnyConfig, needs: Mapping[str, Spec]) -> TokenizerSpec:
-    """Return the streams that the model of `config` emits, most important first, all of one rate.
+    """Return the streams of the configured model, most important first, all at one rate.
 
     Raises:
-        InvalidConfig: a model that areca does not know, no directory, or streams that the model does not have.
+        InvalidConfig: areca does not know the model, `path` is not a model's directory, or the model does not have that
+            many streams.
     """
-    known = facts(config.family, config.model, config.path)
-    count = _by_bandwidth(config, known) if isinstance(config, XcodecConfig) else _by_number(config, known)
-    streams = (Stream(_name(known, k), known.size, known.frame_rate_hz) for k in range(count))
+    known = codec_properties(config.family, config.model, config.path)
+    count = (
+        _count_by_bandwidth(config, known) if isinstance(config, XcodecConfig) else _count_by_quantizers(config, known)
+    )
+    streams = (Stream(_stream_name(known, k), known.size, known.frame_rate_hz) for k in range(count))
     return TokenizerSpec(tuple(streams), known.sample_rate_hz)
 
 
-def _name(known: Facts, k: int) -> str:
+def _stream_name(known: CodecProperties, k: int) -> str:
     if k >= known.semantic:
         return f"acoustic-{k - known.semantic}" if known.semantic else f"rvq-{k}"
     return "semantic" if known.semantic == 1 else f"semantic-{k}"
 
 
-def _by_number(config: MimiConfig | DacConfig, known: Facts) -> int:
-    least = max(1, known.semantic)  # the model always uses all semantic ones
+def _count_by_quantizers(config: MimiConfig | DacConfig, known: CodecProperties) -> int:
+    least = max(1, known.semantic)  # the model always uses all semantic codebooks
     count = known.codebooks if config.quantizers is None else config.quantizers
     if not least <= count <= known.codebooks:
         raise InvalidConfig(
@@ -105,18 +109,18 @@ def _by_number(config: MimiConfig | DacConfig, known: Facts) -> int:
     return count
 
 
-def _by_bandwidth(config: XcodecConfig, known: Facts) -> int:
+def _count_by_bandwidth(config: XcodecConfig, known: CodecProperties) -> int:
     if config.bandwidth_kbps not in known.bandwidths_kbps:
         expected = ", ".join(f"{b:g}" for b in known.bandwidths_kbps)
         raise InvalidConfig(
             f"tokenizer xcodec: bandwidth_kbps: expected one of {expected}, got {config.bandwidth_kbps:g}"
         )
-    # As the model counts them: bits a code times frames a second, both rounded as it rounds them.
-    kbps_each = math.log2(known.size) * math.ceil(known.frame_rate_hz) / 1000
-    return min(known.codebooks, max(1, math.floor(config.bandwidth_kbps / kbps_each)))
+    # Round as the model does: bits per code, times frames per second rounded up.
+    kbps_per_stream = math.log2(known.size) * math.ceil(known.frame_rate_hz) / 1000
+    return min(known.codebooks, max(1, math.floor(config.bandwidth_kbps / kbps_per_stream)))
 
 
-def _row(config: type[CodecConfig], target: str, summary: str, paper: str, weights_license: str) -> Component:
+def _component(config: type[CodecConfig], target: str, summary: str, paper: str, weights_license: str) -> Component:
     return Component(
         kind=Kind.TOKENIZER,
         name=config.family,
@@ -135,24 +139,24 @@ def _row(config: type[CodecConfig], target: str, summary: str, paper: str, weigh
 @hookimpl
 def areca_components() -> Iterable[Component]:
     """Declare the tokenizers ``mimi``, ``dac`` and ``xcodec``."""
-    yield _row(
+    yield _component(
         MimiConfig,
         "Mimi",
-        "Mimi 24 kHz: a semantic and up to 31 acoustic codebooks of 2048 at 12.5 Hz, and back to audio",
+        "Mimi codec, 24 kHz: 1 semantic and up to 31 acoustic codebooks of 2048 codes at 12.5 Hz; decodes",
         "https://arxiv.org/abs/2410.00037",
         "CC-BY-4.0",
     )
-    yield _row(
+    yield _component(
         DacConfig,
         "Dac",
-        "Descript Audio Codec: 9 to 32 residual codebooks of 1024 at 50 to 86 Hz, and back to audio",
+        "Descript Audio Codec: up to 9, 12 or 32 residual codebooks of 1024 codes at 50 to 86 Hz; decodes",
         "https://arxiv.org/abs/2306.06546",
         "MIT",
     )
-    yield _row(
+    yield _component(
         XcodecConfig,
         "Xcodec",
-        "X-Codec 16 kHz: 1 to 8 residual codebooks of 1024 at 50 Hz that know HuBERT, and back to audio",
+        "X-Codec, 16 kHz: 1 to 8 residual codebooks of 1024 codes at 50 Hz, with HuBERT features; decodes",
         "https://arxiv.org/abs/2408.17175",
-        "LicenseRef-model-card",  # they differ from model to model, and the authors' repository states none
+        "LicenseRef-model-card",  # the licence differs between models, and the authors' repository states none
     )

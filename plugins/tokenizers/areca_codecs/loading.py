@@ -1,4 +1,4 @@
-"""Find a codec's files, load them, and hold the model to what its config.json says."""
+"""Locate and load a codec's files, and verify that the model does what its config.json says."""
 
 from __future__ import annotations
 
@@ -9,88 +9,90 @@ from typing import Any
 import torch
 
 from areca.errors import InvalidConfig
-from areca.hub.loading import load_pretrained, snapshot
+from areca.hub.loading import load_pretrained
+from areca.hub.snapshots import fetch_snapshot
 from areca_codecs import AnyConfig
-from areca_codecs.figures import CONFIG_FILE, Facts, facts, read
+from areca_codecs.properties import CONFIG_FILE, CodecProperties, codec_properties, read_properties
 
 TRIAL_FRAMES = 16
-"""Frames of silence that a loaded model is tried on."""
+"""Frames of silence that a loaded model is tested on."""
 
 
-def find(config: AnyConfig) -> tuple[Path, str]:
-    """Return the directory of the model's files, downloaded if they are the hub's, and their name for messages.
+def locate_files(config: AnyConfig) -> tuple[Path, str]:
+    """Return the directory of the model's files, downloaded from the hub if necessary, and their name for messages.
 
     Raises:
         MissingWeights: the hub cannot be reached.
-        InvalidConfig: the hub's files at this revision are of another model than the one areca knows.
+        InvalidConfig: the files at this revision describe a different model than the one that areca knows.
     """
     if config.path is not None:
         return config.path, config.source
-    directory = snapshot(config.model, config.revision, weights=True)
+    directory = fetch_snapshot(config.model, config.revision, weights=True)
     source = f"{config.model}@{directory.name}"
-    known, found = facts(config.family, config.model, None), read(config.family, directory)
-    if found != known:
+    known, actual = codec_properties(config.family, config.model, None), read_properties(config.family, directory)
+    if actual != known:
         raise InvalidConfig(
-            f"tokenizer {config.family}: {source}: expected {known}; its {CONFIG_FILE} says {found}; "
+            f"tokenizer {config.family}: {source}: expected {known}; its {CONFIG_FILE} says {actual}; "
             f"give another `revision`, or the directory {directory} as `path`"
         )
     return directory, source
 
 
 def load_model(model_class: Any, directory: Path, source: str, dtype: torch.dtype) -> Any:
-    """Return a transformers model from safetensors files, none of its weights left to chance.
+    """Return a transformers model with all weights from safetensors files.
 
     Raises:
-        InvalidConfig: the weights lack a tensor of the model that config.json describes, or have codebooks beyond it.
-        ArecaError: transformers cannot load what is there.
+        InvalidConfig: the weights lack a tensor of the model, or have more codebooks than config.json describes.
+        ArecaError: transformers cannot load the files.
     """
     return load_pretrained(
         model_class,
         directory,
         source=source,
         dtype=dtype,
-        left_over=lambda name: not name.startswith("quantizer."),
+        may_ignore=lambda name: not name.startswith("quantizer."),
     )
 
 
 @torch.inference_mode()
-def verify(
+def verify_codec(
     encode: Callable[[torch.Tensor], torch.Tensor],
     decode: Callable[[torch.Tensor], torch.Tensor],
-    known: Facts,
+    known: CodecProperties,
     streams: int,
     source: str,
 ) -> None:
-    """Encode and decode silence, and compare with what config.json says.
+    """Encode and decode silence, and compare the shapes with those that config.json implies.
 
     Args:
-        encode: samples float32 [B, 1, T] to codes int64 [B, K, F].
-        decode: the way back.
-        known: what config.json says.
-        streams: K.
-        source: the files' name, for messages.
+        encode: samples, float32 ``[B, 1, T]``, to codes, int64 ``[B, K, F]``.
+        decode: the inverse of `encode`.
+        known: the properties in config.json.
+        streams: number of streams K.
+        source: name of the files, for messages.
 
     Raises:
-        InvalidConfig: another number of frames, streams or samples, or a model that does not run.
+        InvalidConfig: the number of frames, streams or samples differs, or the model cannot run.
     """
-    says = f"{source}: {CONFIG_FILE} says {known}"
+    claim = f"{source}: {CONFIG_FILE} says {known}"
     length = TRIAL_FRAMES * known.hop
     try:
         codes = encode(torch.zeros(1, 1, length))
         samples = decode(codes).shape[-1]
-    except Exception as error:  # a config that the model does not bear out fails in any way
-        raise InvalidConfig(f"{says}; the model cannot run so: {_line(error)}") from error
+    except Exception as error:  # a wrong config can fail in any way
+        raise InvalidConfig(f"{claim}; the model cannot run: {_summarise(error)}") from error
     expected, got = (streams, TRIAL_FRAMES), tuple(codes.shape[1:])
     if got != expected:
         raise InvalidConfig(
-            f"{says}; expected {expected[0]} stream(s) of {expected[1]} frames for {length} samples, "
-            f"the model gives {got[0]} of {got[1]}; correct the file"
+            f"{claim}; expected {expected[0]} stream(s) of {expected[1]} frames for {length} samples, "
+            f"got {got[0]} of {got[1]} from the model; correct the file"
         )
-    if not 0 <= length - samples < known.hop:  # DAC falls some samples short
+    if not 0 <= length - samples < known.hop:  # DAC returns a few samples less
         raise InvalidConfig(
-            f"{says}; expected {length} samples for {TRIAL_FRAMES} frames, the model gives {samples}; correct the file"
+            f"{claim}; expected {length} samples for {TRIAL_FRAMES} frames, got {samples} from the model; "
+            f"correct the file"
         )
 
 
-def _line(error: Exception) -> str:
+def _summarise(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__

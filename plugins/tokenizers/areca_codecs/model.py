@@ -1,4 +1,4 @@
-"""Run a codec of transformers so that what else is in a batch cannot change a recording's codes."""
+"""Run a codec of transformers in such a way that a recording's codes do not depend on the rest of its batch."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from transformers import DacModel, MimiModel, XcodecModel
 from areca.batching import by_size
 from areca.types import Audio, Codes, require_audio, stack_codes
 from areca_codecs import AnyConfig, XcodecConfig, spec
-from areca_codecs.figures import facts
-from areca_codecs.loading import find, load_model, verify
+from areca_codecs.loading import load_model, locate_files, verify_codec
+from areca_codecs.properties import codec_properties
 
 
 class Codec(ABC):
-    """The target of the three components, and their instance.
+    """Common base of the three targets and instances.
 
-    Recordings are padded with zeros on the right to whole frames, as the library's own feature extractor does. Beyond
-    that only a causal model's are padded, to the longest of their batch, and what the padding gives is cut off: to the
-    others what follows a frame matters, so that only recordings of equally many frames can share a batch.
+    Recordings are padded on the right with zeros to whole frames, as by the library's feature extractor. Only causal
+    models pad further, to the longest recording of the batch, and drop the frames of the padding. In the other models a
+    frame depends on later samples, so only recordings with the same number of frames share a batch.
     """
 
     model_class: ClassVar[Any]
 
     def __init__(self, model: Any, config: AnyConfig) -> None:
-        self._spec, self._facts = spec(config, {}), facts(config.family, config.model, config.path)
+        self._spec, self._properties = spec(config, {}), codec_properties(config.family, config.model, config.path)
         self._model, self._config = model, config
 
     @classmethod
@@ -42,33 +42,33 @@ class Codec(ABC):
         device: torch.device,
         dtype: torch.dtype,
     ) -> Self:
-        """Return the codec with the published weights or those of the directory, in eval mode.
+        """Return the codec in evaluation mode, with weights from the hub or the directory.
 
         Raises:
-            InvalidConfig: an option out of range, or a config.json that the weights or the model do not bear out.
+            InvalidConfig: an option is out of range, or config.json contradicts the weights or the model.
             MissingWeights: the hub cannot be reached.
-            ArecaError: transformers cannot load what is there.
+            ArecaError: transformers cannot load the files.
         """
         spec(config, {})
-        directory, source = find(config)
+        directory, source = locate_files(config)
         codec = cls(load_model(cls.model_class, directory, source, dtype).to(device).eval(), config)
-        verify(codec.run_encoder, codec.run_decoder, codec._facts, len(codec._spec.streams), source)
+        verify_codec(codec.run_encoder, codec.run_decoder, codec._properties, len(codec._spec.streams), source)
         return codec
 
     @staticmethod
     def pinned(config: AnyConfig) -> AnyConfig:
-        """Return `config` with the commit that its revision names now."""
-        return config if config.path is not None else replace(config, revision=find(config)[0].name)
+        """Return `config` with its revision replaced by the commit that it names now."""
+        return config if config.path is not None else replace(config, revision=locate_files(config)[0].name)
 
     @torch.inference_mode()
     def encode(self, audios: list[Audio]) -> list[Codes]:
-        """Encode mono audio of the spec's rate: a frame for each hop begun, the last one padded with zeros.
+        """Encode mono audio at the spec's rate: one frame per hop, the last one padded with zeros.
 
         Raises:
-            InvalidAudio: nothing, or audio of another rate or number of channels.
+            InvalidAudio: an empty list, or audio with another rate or number of channels.
         """
         require_audio(audios, self._spec.sample_rate_hz, 1)
-        hop = self._facts.hop
+        hop = self._properties.hop
         frames = [-(-a.samples.shape[1] // hop) for a in audios]
         result: dict[int, Codes] = {}
         for members in self._batches(frames):
@@ -82,10 +82,10 @@ class Codec(ABC):
 
     @torch.inference_mode()
     def decode(self, codes: list[Codes]) -> list[Audio]:
-        """Turn codes back into mono audio of the spec's rate, a hop of samples for each frame.
+        """Decode codes to mono audio at the spec's rate, one hop of samples per frame.
 
         Raises:
-            InvalidCodes: nothing, another number of streams, streams of unequal length, or codes out of range.
+            InvalidCodes: an empty list, another number of streams, streams of unequal length, or codes out of range.
         """
         stacked = stack_codes(codes, self._spec.streams)
         frames = [c.shape[1] for c in stacked]
@@ -96,32 +96,32 @@ class Codec(ABC):
                 padded[row, :, : frames[i]] = stacked[i]
             samples = self.run_decoder(padded)
             for row, i in enumerate(members):
-                result[i] = self._audio(samples[row], frames[i], f"codes {i}")
+                result[i] = self._to_audio(samples[row], frames[i], f"codes {i}")
         return [result[i] for i in range(len(codes))]
 
     def run_encoder(self, samples: torch.Tensor) -> torch.Tensor:
-        """Return the codes, int64 [B, K, F] on the CPU, of samples, float32 [B, 1, T] with T a multiple of the hop."""
+        """Return codes, int64 ``[B, K, F]`` on the CPU, for samples, float32 ``[B, 1, T]``, T a multiple of the hop."""
         weight = next(self._model.parameters())
         return self._encode(samples.to(device=weight.device, dtype=weight.dtype)).to("cpu", torch.int64)
 
     def run_decoder(self, codes: torch.Tensor) -> torch.Tensor:
-        """Return the samples, float32 [B, 1, T] on the CPU, of codes, int64 [B, K, F]."""
+        """Return samples, float32 ``[B, 1, T]`` on the CPU, for codes, int64 ``[B, K, F]``."""
         weight = next(self._model.parameters())
         return self._decode(codes.to(weight.device)).to("cpu", torch.float32)
 
-    def _audio(self, samples: torch.Tensor, frames: int, name: str) -> Audio:
-        samples = samples[:, : frames * self._facts.hop]
-        # An odd stride costs DAC's upsampling some samples at the end (8 of 320): half a millisecond of silence.
-        samples = torch.nn.functional.pad(samples, (0, frames * self._facts.hop - samples.shape[1]))
+    def _to_audio(self, samples: torch.Tensor, frames: int, name: str) -> Audio:
+        samples = samples[:, : frames * self._properties.hop]
+        # An odd stride costs DAC's upsampling a few samples at the end (8 of 320): add half a millisecond of silence.
+        samples = torch.nn.functional.pad(samples, (0, frames * self._properties.hop - samples.shape[1]))
         return Audio(samples.clone(), self._spec.sample_rate_hz, name)
 
     def _batches(self, frames: Sequence[int]) -> Iterator[list[int]]:
-        """Yield the members of each batch, the longest last."""
-        return by_size(frames, int(self._config.batch_s * self._facts.frame_rate_hz), mixed=self._causal)
+        """Yield the indices of each batch's recordings, the longest last."""
+        return by_size(frames, int(self._config.batch_s * self._properties.frame_rate_hz), mixed=self._causal)
 
     @property
     def _causal(self) -> bool:
-        """Whether what follows a frame changes neither its code nor its samples."""
+        """Whether later frames change neither a frame's code nor its samples."""
         return False
 
     @abstractmethod
@@ -138,7 +138,7 @@ class Mimi(Codec):
 
     @property
     def _causal(self) -> bool:
-        c = self._model.config  # reflection looks ahead at the start; trimming on the left shifts what comes next
+        c = self._model.config  # reflection looks ahead at the start; trimming on the left shifts later frames
         return bool(c.use_causal_conv and c.pad_mode != "reflect" and c.trim_right_ratio == 1.0)
 
     def _encode(self, samples: torch.Tensor) -> torch.Tensor:
@@ -151,7 +151,7 @@ class Mimi(Codec):
 
 
 class Dac(Codec):
-    """The target of ``dac`` (Kumar et al. 2023, arXiv 2306.06546): convolutions that look both ways."""
+    """The target of ``dac`` (Kumar et al. 2023, arXiv 2306.06546): non-causal convolutions."""
 
     model_class = DacModel
 
@@ -167,7 +167,7 @@ class Dac(Codec):
 class Xcodec(Codec):
     """The target of ``xcodec`` (Ye et al. 2024, arXiv 2408.17175).
 
-    Its semantic encoder attends to the whole recording and normalises over it, and the library gives it no mask.
+    Its semantic encoder attends to the whole recording and normalises over it, and the library does not mask padding.
     """
 
     model_class = XcodecModel

@@ -1,4 +1,4 @@
-"""EnCodec at 24 kHz (Défossez et al. 2022, arXiv 2210.13438) as a tokenizer that also decodes."""
+"""EnCodec at 24 kHz (Défossez et al. 2022, arXiv 2210.13438) as a tokenizer that can also decode."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ class EncodecConfig:
     """Options of the tokenizer ``encodec``."""
 
     bandwidth_kbps: float = 6.0
-    """1.5, 3, 6, 12 or 24: 2, 4, 8, 16 or 32 residual quantizers."""
+    """Bandwidth in kbit/s, which decides the number of streams: 1.5, 3, 6, 12 or 24 give 2, 4, 8, 16 or 32."""
     sample_rate_hz: int = 24_000
-    """Rate of the model; only the 24 kHz one gives one sequence of codes."""
+    """Rate of the model. Must be 24000: the 48 kHz model does not produce one sequence of codes."""
     weights: Path | None = None
-    """State dict of the 24 kHz model (.th, .pt or .safetensors); None: the published one, downloaded once."""
+    """State dict of the 24 kHz model (.th, .pt or .safetensors) (default: the published weights, downloaded once)."""
     batch_s: float = runtime(0.0)
-    """Seconds of audio, padding included, encoded at once; 0: one recording at a time, the fastest on a CPU."""
+    """Seconds of audio in a batch, padding included (0: one recording at a time, the fastest on a CPU)."""
 
 
-def quantizers(bandwidth_kbps: float) -> int:
-    """Return how many residual quantizers a bandwidth pays for: bits a second, by frame rate and bits a code."""
+def count_quantizers(bandwidth_kbps: float) -> int:
+    """Return the number of residual quantizers at a bandwidth: bits per second / frame rate / bits per code."""
     return round(bandwidth_kbps * 1000 / (FRAME_RATE_HZ * BITS_PER_CODE))
 
 
 def spec(config: EncodecConfig, needs: Mapping[str, Spec]) -> TokenizerSpec:
-    """Return one stream of 75 Hz for each residual quantizer, coarsest first.
+    """Return one stream at 75 Hz per residual quantizer, coarsest first.
 
     Raises:
-        InvalidConfig: a bandwidth or a rate that the model does not have, a weights file that is not there.
+        InvalidConfig: the model does not have the bandwidth or rate, or the weights file does not exist.
     """
     _check(config)
     streams = (
-        Stream(f"rvq-{k}", CODEBOOK_SIZE, float(FRAME_RATE_HZ)) for k in range(quantizers(config.bandwidth_kbps))
+        Stream(f"rvq-{k}", CODEBOOK_SIZE, float(FRAME_RATE_HZ)) for k in range(count_quantizers(config.bandwidth_kbps))
     )
     return TokenizerSpec(tuple(streams), SAMPLE_RATE_HZ)
 
@@ -54,13 +54,13 @@ def spec(config: EncodecConfig, needs: Mapping[str, Spec]) -> TokenizerSpec:
 def _check(config: EncodecConfig) -> None:
     if config.sample_rate_hz == 48_000:
         raise InvalidConfig(
-            "tokenizer encodec: the 48 kHz model cuts audio into overlapping segments and gives each a scale beside "
-            "its codes: they are not one sequence, and do not give the audio back alone; use sample_rate_hz: 24000"
+            "tokenizer encodec: sample_rate_hz: expected 24000, got 48000: the 48 kHz model cuts audio into "
+            "overlapping segments, each with a scale, so its codes are not one sequence; use sample_rate_hz: 24000"
         )
     if config.sample_rate_hz != SAMPLE_RATE_HZ:
         raise InvalidConfig(
             f"tokenizer encodec: sample_rate_hz: expected {SAMPLE_RATE_HZ}, got {config.sample_rate_hz}; "
-            f"audio of another rate is resampled to it"
+            f"audio at other rates is resampled"
         )
     if config.bandwidth_kbps not in BANDWIDTHS_KBPS:
         known = ", ".join(f"{b:g}" for b in BANDWIDTHS_KBPS)
@@ -80,7 +80,7 @@ def areca_components() -> Iterable[Component]:
         config=EncodecConfig,
         spec="areca_encodec:spec",
         target="areca_encodec.model:EncodecTokenizer",
-        summary="EnCodec 24 kHz: 2 to 32 residual codebooks of 1024 at 75 Hz, and back to audio",
+        summary="EnCodec, 24 kHz: 2 to 32 residual codebooks of 1024 codes at 75 Hz; decodes",
         license="Apache-2.0",
         requires=("torch", "torchaudio", "encodec"),
         tags=frozenset({"decode"}),

@@ -1,4 +1,4 @@
-"""Encode and decode with the package encodec, in batches whose codes are those of encoding alone."""
+"""Encode and decode with the package encodec, in batches that give the same codes as encoding alone."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ from areca.types import Audio, Codes, require_audio, stack_codes
 from areca_encodec import FRAME_RATE_HZ, SAMPLE_RATE_HZ, EncodecConfig, spec
 
 CHECKPOINT_URL = f"{ROOT_URL}encodec_24khz-d7cc33bc.th"
-"""The weights that the package itself downloads for its 24 kHz model."""
+"""The weights that the package encodec downloads for its 24 kHz model."""
 
 HOP = SAMPLE_RATE_HZ // FRAME_RATE_HZ
-"""Samples in a frame."""
+"""Samples per frame."""
 
 LEAST_FRAMES = 8
-"""The kernel-7 convolutions at frame rate reflect six frames at the start; shorter audio would have its own padding."""
+"""Shorter audio is padded to this. The kernel-7 convolutions at frame rate reflect six frames at the start; for shorter
+audio, the package would pad in another way."""
 
 
 class EncodecTokenizer:
     """The target of the component ``encodec``, and its instance.
 
-    The model is causal: what follows a frame does not change its code. So audio is padded with zeros on the right, to
-    whole frames and to the longest of its batch, and the codes of the padding are cut off.
+    The model is causal: later samples do not change a frame's code. So audio is padded on the right with zeros, to
+    whole frames and to the longest audio of its batch, and the codes of the padding are dropped.
     """
 
     def __init__(self, model: EncodecModel, config: EncodecConfig) -> None:
@@ -50,15 +51,15 @@ class EncodecTokenizer:
         device: torch.device,
         dtype: torch.dtype,
     ) -> EncodecTokenizer:
-        """Return the tokenizer with the published weights or those of ``config.weights``.
+        """Return the tokenizer with the published weights or those in ``config.weights``.
 
         Raises:
-            InvalidConfig: an option out of range, or a file that does not hold the weights of this model.
+            InvalidConfig: an option is out of range, or the file does not hold the weights of this model.
             MissingWeights: the published weights cannot be downloaded.
         """
         spec(config, {})
-        state = _downloaded() if config.weights is None else _read(config.weights)
-        model = _empty()
+        state = _download() if config.weights is None else _read_weights(config.weights)
+        model = _build_model()
         try:
             model.load_state_dict(state)
         except (RuntimeError, AttributeError, TypeError) as error:
@@ -70,10 +71,10 @@ class EncodecTokenizer:
 
     @torch.inference_mode()
     def encode(self, audios: list[Audio]) -> list[Codes]:
-        """Encode mono audio of 24 kHz: a frame for each 320 samples, the last one padded with zeros.
+        """Encode mono audio at 24 kHz: one frame per 320 samples, the last one padded with zeros.
 
         Raises:
-            InvalidAudio: nothing, or audio of another rate or number of channels.
+            InvalidAudio: an empty list, or audio with another rate or number of channels.
         """
         require_audio(audios, SAMPLE_RATE_HZ, 1)
         frames = [-(-a.samples.shape[1] // HOP) for a in audios]
@@ -89,10 +90,10 @@ class EncodecTokenizer:
 
     @torch.inference_mode()
     def decode(self, codes: list[Codes]) -> list[Audio]:
-        """Turn codes back into mono audio of 24 kHz, 320 samples a frame.
+        """Decode codes to mono audio at 24 kHz, 320 samples per frame.
 
         Raises:
-            InvalidCodes: nothing, another number of streams, streams of unequal length, or codes out of range.
+            InvalidCodes: an empty list, another number of streams, streams of unequal length, or codes out of range.
         """
         stacked = stack_codes(codes, self._streams)
         frames = [c.shape[1] for c in stacked]
@@ -114,31 +115,31 @@ class EncodecTokenizer:
         return samples.to(device=self._device, dtype=next(self._model.parameters()).dtype)
 
     def _batches(self, frames: Sequence[int]) -> Iterator[tuple[list[int], int]]:
-        """Yield the members of each batch, alike in length, and the frames that they are padded to."""
+        """Yield the indices of each batch's recordings, of similar length, and the number of frames to pad them to."""
         sizes = [max(n, LEAST_FRAMES) for n in frames]
         for members in by_size(sizes, int(self._batch_s * FRAME_RATE_HZ)):
             yield members, sizes[members[-1]]
 
 
-def _empty() -> Any:
+def _build_model() -> Any:
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # the package's weight normalisation is deprecated in torch
+        warnings.simplefilter("ignore", FutureWarning)  # encodec uses a weight normalisation that torch deprecates
         return EncodecModel.encodec_model_24khz(pretrained=False)
 
 
-def _downloaded() -> Any:
+def _download() -> Any:
     try:
         return torch.hub.load_state_dict_from_url(
             CHECKPOINT_URL, map_location="cpu", check_hash=True, progress=True, weights_only=True
         )
     except (OSError, RuntimeError, pickle.UnpicklingError) as error:
         raise MissingWeights(
-            f"tokenizer encodec: cannot have {CHECKPOINT_URL} ({error}); "
+            f"tokenizer encodec: cannot download {CHECKPOINT_URL} ({error}); "
             f"download it elsewhere and give the file as `weights`"
         ) from error
 
 
-def _read(file: Path) -> Any:
+def _read_weights(file: Path) -> Any:
     try:
         if file.suffix == ".safetensors":
             read_header(file, error=InvalidConfig)
@@ -146,7 +147,7 @@ def _read(file: Path) -> Any:
         return torch.load(file, map_location="cpu", weights_only=True)
     except InvalidConfig:
         raise
-    except Exception as error:  # a damaged archive of torch fails in any way
+    except Exception as error:  # a damaged torch archive can fail in any way
         raise InvalidConfig(
             f"{file}: expected a state dict of EnCodec 24 kHz, got a file that cannot be read"
         ) from error

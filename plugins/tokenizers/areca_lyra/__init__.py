@@ -1,4 +1,4 @@
-"""Lyra v2, a SoundStream (Zeghidour et al. 2021, arXiv 2107.03312) at 16 kHz, as a tokenizer that also decodes."""
+"""Lyra v2, a SoundStream (Zeghidour et al. 2021, arXiv 2107.03312) at 16 kHz, as a tokenizer that can also decode."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SOURCE = (
     f"give the folder that holds {', '.join(FILES)}: they are in lyra/model_coeffs of "
     "https://github.com/google/lyra (Apache-2.0; git clone --depth 1)"
 )
-"""Where the weights come from, for error messages."""
+"""Where to get the weights, for error messages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,15 +30,15 @@ class LyraConfig:
     """Options of the tokenizer `lyra`.
 
     Raises:
-        ValueError: more quantizers than there are, or an odd number of them to be merged in pairs.
+        ValueError: `quantizers` is out of range, or odd with `merge: 2`.
     """
 
     path: Path | None = None
-    """Folder with soundstream_encoder.tflite, quantizer.tflite and lyragan.tflite: lyra/model_coeffs of google/lyra."""
+    """Required. Folder with the weights (*.tflite): lyra/model_coeffs in https://github.com/google/lyra."""
     quantizers: int = 16
-    """Residual quantizers, 1 to 46, of 16 entries each: 0.2 kbps a piece. Lyra itself uses 16, 30 or 46."""
+    """Residual quantizers, 1 to 46, with 16 codes each; each costs 0.2 kbit/s. Lyra uses 16, 30 or 46."""
     merge: Literal[1, 2] = 1
-    """2: each pair of quantizers is one stream of 256 codes, for half as many ids in a language model."""
+    """Quantizers per stream. 2 merges pairs into streams of 256 codes, which halves the ids in a language model."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.quantizers <= QUANTIZERS:
@@ -51,10 +51,10 @@ class LyraConfig:
 
 
 def spec(config: LyraConfig, needs: Mapping[str, Spec]) -> TokenizerSpec:
-    """Return one stream of 50 Hz for each quantizer, or pair of quantizers, coarsest first.
+    """Return one stream at 50 Hz per quantizer, or per pair of quantizers, coarsest first.
 
     Raises:
-        InvalidConfig: no folder is given, or not all of the weights are in it.
+        InvalidConfig: no folder is given, or the folder lacks some of the weights.
     """
     if config.path is None:
         raise InvalidConfig(f"tokenizer lyra: path: {SOURCE}")
@@ -74,7 +74,7 @@ def areca_components() -> Iterable[Component]:
         config=LyraConfig,
         spec="areca_lyra:spec",
         target="areca_lyra.model:LyraTokenizer",
-        summary="Lyra v2, a SoundStream: 1 to 46 residual codebooks of 16 at 50 Hz, and back to audio",
+        summary="Lyra v2, a SoundStream, 16 kHz: 1 to 46 residual codebooks of 16 codes at 50 Hz; decodes",
         license="Apache-2.0",
         requires=("torch", "ai_edge_litert"),
         tags=frozenset({"decode"}),

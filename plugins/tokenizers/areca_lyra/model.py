@@ -1,4 +1,4 @@
-"""Encode and decode with the networks of Lyra v2, one utterance after the other: no batch can change a code."""
+"""Encode and decode with the networks of Lyra v2, one utterance at a time, so that batches cannot change a code."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from areca_lyra.networks import FEATURES, Quantizer, StatefulNet
 from areca_lyra.pairs import merge_pairs, split_pairs
 
 HOP = SAMPLE_RATE_HZ // FRAME_RATE_HZ
-"""Samples in a frame."""
+"""Samples per frame."""
 
 
 class LyraTokenizer:
-    """The target of the component `lyra`, and its instance; it computes on the CPU, in the precision of its files."""
+    """The target of the component `lyra`, and its instance. It computes on the CPU, in the precision of its files."""
 
     def __init__(self, config: LyraConfig) -> None:
         self._config, self._streams = config, spec(config, {}).streams
-        assert config.path is not None, "the spec has looked"
+        assert config.path is not None, "spec() requires `path`"
         encoder, quantizer, generator = (config.path / name for name in FILES)
         self._encoder = StatefulNet(encoder, (1, HOP), (1, 1, FEATURES))
         self._quantizer = Quantizer(quantizer)
@@ -38,27 +38,27 @@ class LyraTokenizer:
         device: torch.device,
         dtype: torch.dtype,
     ) -> LyraTokenizer:
-        """Return the tokenizer with the networks of ``config.path``, whatever `device` and `dtype` say.
+        """Return the tokenizer with the networks in ``config.path``; `device` and `dtype` are ignored.
 
         Raises:
-            InvalidConfig: an option out of range, no folder, or files in it that are not these networks.
+            InvalidConfig: an option is out of range, there is no folder, or its files are not these networks.
         """
         return cls(config)
 
     def encode(self, audios: list[Audio]) -> list[Codes]:
-        """Encode mono audio of 16 kHz: a frame for each 320 samples, the last one padded with zeros.
+        """Encode mono audio at 16 kHz: one frame per 320 samples, the last one padded with zeros.
 
         Raises:
-            InvalidAudio: nothing, or audio of another rate or number of channels.
+            InvalidAudio: an empty list, or audio with another rate or number of channels.
         """
         require_audio(audios, SAMPLE_RATE_HZ, 1)
         return [self._encode(a.samples) for a in audios]
 
     def decode(self, codes: list[Codes]) -> list[Audio]:
-        """Turn codes back into mono audio of 16 kHz, 320 samples a frame.
+        """Decode codes to mono audio at 16 kHz, 320 samples per frame.
 
         Raises:
-            InvalidCodes: nothing, another number of streams, streams of unequal length, or codes out of range.
+            InvalidCodes: an empty list, another number of streams, streams of unequal length, or codes out of range.
         """
         return [self._decode(c, f"codes {i}") for i, c in enumerate(stack_codes(codes, self._streams))]
 

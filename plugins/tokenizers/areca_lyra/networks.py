@@ -1,4 +1,4 @@
-"""The three .tflite files behind numpy: two nets that remember what came before, and a quantizer that does not."""
+"""Run Lyra's three .tflite files on numpy arrays: two stateful networks, and a stateless quantizer."""
 
 from __future__ import annotations
 
@@ -15,64 +15,67 @@ from areca.errors import InvalidConfig
 from areca_lyra import QUANTIZERS, SOURCE
 
 FEATURES = 64
-"""Numbers that the encoder says of a frame."""
+"""Dimensions of the encoder's output for a frame."""
 UNUSED = -1
-"""What the quantizer reads as: this codebook adds nothing."""
+"""Code with which the quantizer skips a codebook."""
 _BLOCK_FRAMES = 50
-"""Frames dequantised at once, seven times as fast as one by one; the shape is fixed so that memory is laid out once."""
+"""Frames dequantized at once, seven times as fast as one by one. The fixed shape allocates memory only once."""
 
 
 class StatefulNet:
-    """A causal net, frame by frame: each frame is computed with what the frames before it left in its variables.
+    """A causal network that runs frame by frame and keeps its state in variables.
 
     Args:
         file: the .tflite file.
-        inputs: shape of a frame that goes in, float32.
-        outputs: shape of a frame that comes out, float32.
+        inputs: shape of an input frame, float32.
+        outputs: shape of an output frame, float32.
 
     Raises:
-        InvalidConfig: it is no such file, or a net of other shapes.
+        InvalidConfig: the file is not a .tflite file, or its network has other shapes.
     """
 
     def __init__(self, file: Path, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> None:
-        # Read once: a file that is replaced later cannot change half of the codes of a run.
-        with _refusing(file):
+        # Read the file only once, so that replacing it later cannot change the codes in the middle of a run.
+        with _as_invalid_config(file):
             self._content = file.read_bytes()
             net = self._open()
-            came, goes = net.get_input_details(), net.get_output_details()
-        _require(file, "inputs", came, [(inputs, np.float32)])
-        _require(file, "outputs", goes, [(outputs, np.float32)])
-        self._input, self._output, self._shape = came[0]["index"], goes[0]["index"], outputs
-        with _refusing(file):  # what cannot be run is to be known now and not in the middle of a corpus
+            input_details, output_details = net.get_input_details(), net.get_output_details()
+        _require_tensors(file, "inputs", input_details, [(inputs, np.float32)])
+        _require_tensors(file, "outputs", output_details, [(outputs, np.float32)])
+        self._input, self._output, self._shape = input_details[0]["index"], output_details[0]["index"], outputs
+        with _as_invalid_config(file):  # find a network that cannot run now, not in the middle of a corpus
             self(np.zeros((1, *inputs), np.float32))
 
     def __call__(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run one utterance from the net's initial state: ``[F, *inputs]`` to ``[F, *outputs]``."""
-        # A net of its own, at 2 ms: `reset_all_variables` leaves the resource variables that these nets keep their
-        # state in as they are, and the first half second would then depend on the utterance before.
+        """Run one utterance from the network's initial state: ``[F, *inputs]`` to ``[F, *outputs]``."""
+        # Open a new interpreter (2 ms): these networks keep their state in resource variables, which
+        # `reset_all_variables` does not reset, so the first half second would depend on the previous utterance.
         net = self._open()
-        said = np.empty((len(frames), *self._shape), np.float32)
+        results = np.empty((len(frames), *self._shape), np.float32)
         for i, frame in enumerate(frames):
             net.set_tensor(self._input, frame)
             net.invoke()
-            said[i] = net.get_tensor(self._output)
-        return said
+            results[i] = net.get_tensor(self._output)
+        return results
 
     def _open(self) -> Any:
-        net = Interpreter(model_content=self._content, num_threads=1)  # a frame is too small to be shared
+        net = Interpreter(model_content=self._content, num_threads=1)  # a frame is too small for several threads
         net.allocate_tensors()
         return net
 
 
 class Quantizer:
-    """46 residual codebooks of 16 entries.
+    """A residual quantizer with 46 codebooks of 16 codes.
+
+    Args:
+        file: the .tflite file.
 
     Raises:
-        InvalidConfig: it is no such file, or one of other shapes.
+        InvalidConfig: the file is not a .tflite file, or its signatures have other shapes.
     """
 
     def __init__(self, file: Path) -> None:
-        with _refusing(file):
+        with _as_invalid_config(file):
             net = Interpreter(model_content=file.read_bytes(), num_threads=1)
             self._encode, self._decode = (net.get_signature_runner(name) for name in ("encode", "decode"))
         codes, frame = ((QUANTIZERS, 1, 1), np.int32), ((1, 1, FEATURES), np.float32)
@@ -83,34 +86,35 @@ class Quantizer:
             {"output_0": codes, "output_1": ((), np.int32)},
         )
         _require_runner(file, self._decode, {"encoding_indices": codes}, {"output_0": frame})
-        with _refusing(file):
+        with _as_invalid_config(file):
             self.decode(self.encode(np.zeros((1, 1, 1, FEATURES), np.float32), 1))
 
     def encode(self, features: NDArray[np.float32], quantizers: int) -> NDArray[np.int64]:
-        """Quantise ``[F, 1, 1, 64]`` to ``[quantizers, F]`` in [0, 16)."""
+        """Quantize features ``[F, 1, 1, 64]`` to codes ``[quantizers, F]`` in [0, 16)."""
         codes = np.empty((quantizers, len(features)), np.int64)
-        wanted = np.int32(quantizers)
+        count = np.int32(quantizers)
         for i, frame in enumerate(features):
-            said = self._encode(input_frames=frame, num_quantizers=wanted)["output_0"]
-            codes[:, i] = said[:quantizers, 0, 0]
+            indices = self._encode(input_frames=frame, num_quantizers=count)["output_0"]
+            codes[:, i] = indices[:quantizers, 0, 0]
         return codes
 
     def decode(self, codes: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Turn ``[K, F]`` in [0, 16) back into features ``[F, 1, 1, 64]``."""
+        """Dequantize codes ``[K, F]`` in [0, 16) to features ``[F, 1, 1, 64]``."""
         blocks = -(-codes.shape[1] // _BLOCK_FRAMES)
         padded = np.full((QUANTIZERS, blocks * _BLOCK_FRAMES, 1), UNUSED, np.int32)
         padded[: len(codes), : codes.shape[1], 0] = codes
         parts = np.split(padded, blocks, axis=1)
-        said = np.concatenate([self._decode(encoding_indices=part)["output_0"] for part in parts])
-        return said[: codes.shape[1], None]
+        features = np.concatenate([self._decode(encoding_indices=part)["output_0"] for part in parts])
+        return features[: codes.shape[1], None]
 
 
 @contextmanager
-def _refusing(file: Path) -> Iterator[None]:
+def _as_invalid_config(file: Path) -> Iterator[None]:
+    """Within the block, turn the interpreter's errors into InvalidConfig."""
     try:
         yield
     except (ValueError, RuntimeError, OSError) as error:
-        raise InvalidConfig(f"{file}: not a network of Lyra: {' '.join(str(error).split())[:200]}; {SOURCE}") from error
+        raise InvalidConfig(f"{file}: not a Lyra network: {' '.join(str(error).split())[:200]}; {SOURCE}") from error
 
 
 def _require_runner(file: Path, runner: Any, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
@@ -120,13 +124,13 @@ def _require_runner(file: Path, runner: Any, inputs: Mapping[str, Any], outputs:
     ):
         if set(got) != set(expected):
             raise InvalidConfig(f"{file}: expected {label} {sorted(expected)}, got {sorted(got)}; {SOURCE}")
-        _require(file, label, [got[name] for name in expected], list(expected.values()))
+        _require_tensors(file, label, [got[name] for name in expected], list(expected.values()))
 
 
-def _require(file: Path, label: str, details: list[Any], expected: list[tuple[tuple[int, ...], Any]]) -> None:
-    def said(tensors: list[tuple[tuple[int, ...], Any]]) -> str:
+def _require_tensors(file: Path, label: str, details: list[Any], expected: list[tuple[tuple[int, ...], Any]]) -> None:
+    def describe(tensors: list[tuple[tuple[int, ...], Any]]) -> str:
         return ", ".join(f"{np.dtype(dtype)} {list(shape)}" for shape, dtype in tensors)
 
     got = [(tuple(map(int, d["shape"])), d["dtype"]) for d in details]
-    if said(got) != said(expected):
-        raise InvalidConfig(f"{file}: expected {label} {said(expected)}, got {said(got)}; {SOURCE}")
+    if describe(got) != describe(expected):
+        raise InvalidConfig(f"{file}: expected {label} {describe(expected)}, got {describe(got)}; {SOURCE}")

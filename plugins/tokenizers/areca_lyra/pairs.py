@@ -1,4 +1,4 @@
-"""Two quantizers of 16 entries as one stream of 256 codes, and back."""
+"""Merge the codes of two quantizers of 16 codes into one stream of 256 codes, and split them again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from areca_lyra import CODEBOOK_SIZE
 
 
 def merge_pairs(codes: torch.Tensor) -> torch.Tensor:
-    """Join neighbours: the first of a pair, which is the coarser one, counts sixteens.
+    """Merge each pair of streams; the first of a pair, the coarser one, is the upper digit in base 16.
 
     Args:
         codes: int64 ``[2 K, F]`` in [0, 16).

@@ -1,4 +1,4 @@
-"""Audio codes without a neural codec: residual k-means over log-mel frames, turned back by phase reconstruction."""
+"""Audio codes without a neural codec: residual k-means over log-mel frames, decoded by Griffin-Lim."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class MelRvqConfig:
     """Options of `mel-rvq`."""
 
     levels: int = 8
-    """Codebooks, each of what the ones before it left over; each is one stream."""
+    """Number of codebooks, one per stream. Each quantizes the residual of the previous one."""
     clusters: int = 256
-    """Entries of a codebook."""
+    """Codes in a codebook."""
     frame_rate_hz: Literal[25, 50, 100] = 50
-    """Codes a second in each stream: a code covers 4, 2 or 1 frames of 10 ms."""
+    """Codes per second in each stream. At 25, 50 or 100 a code covers 4, 2 or 1 mel frames of 10 ms."""
     sample_frames: int = 100_000
-    """Frames of training speech that the codebooks are fitted on, drawn by whole utterances."""
+    """Most frames of training speech, at the code rate, to train the codebooks on; drawn by whole utterances."""
     phase_iterations: int = 48
-    """Griffin-Lim iterations when decoding; the time grows with them."""
+    """Griffin-Lim iterations in decoding; decoding time is proportional to them."""
 
     def __post_init__(self) -> None:
         for name in ("levels", "clusters", "sample_frames"):
@@ -57,6 +57,6 @@ def areca_components() -> Iterable[Component]:
         requires=("torch", "safetensors"),
         tags=frozenset({"fit", "resume", "decode"}),
         revision=3,
-        loads_revisions=frozenset({2}),  # but for k-means
+        loads_revisions=frozenset({2}),  # revision 3 changed only k-means, so older artifacts load unchanged
         check={"levels": 2, "clusters": 16, "phase_iterations": 4},
     )

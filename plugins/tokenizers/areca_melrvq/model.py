@@ -1,4 +1,4 @@
-"""`mel-rvq`: log-mel frames as a sum of codebook entries."""
+"""`mel-rvq`: log-mel frames as sums of codebook entries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from areca.errors import InvalidManifest
-from areca.fitting.resume import write_tensors
+from areca.fitting.resume import save_tensors
 from areca.fitting.sampling import sample_features
 from areca.hub.tensors import read_tensors
 from areca.interfaces import Job
@@ -24,19 +24,24 @@ _CODEBOOKS = "codebooks.safetensors"
 
 
 class MelRvq:
-    """Log-mel frames, normalised by band and stacked to the code rate, as one entry of each codebook.
+    """Residual vector quantization of log-mel frames, which are normalised by band and stacked to the code rate.
 
-    Utterances are encoded and decoded one by one, so that no batch changes them.
+    Utterances are encoded and decoded one at a time, so that batches cannot change the result.
     """
 
     def __init__(self, config: MelRvqConfig, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Hold `tensors`: ``codebooks`` ``[L, K, stack * 80]``, ``mean`` and ``deviation`` ``[80]``, all float32."""
+        """Create the tokenizer.
+
+        Args:
+            config: the options.
+            tensors: ``codebooks`` ``[L, K, stack * 80]``, ``mean`` and ``deviation`` ``[80]``, all float32.
+        """
         self.config = config
         self.codebooks, self.mean, self.deviation = (tensors[name] for name in ("codebooks", "mean", "deviation"))
 
     @staticmethod
     def fit(config: MelRvqConfig, needs: Mapping[str, Any], data: Manifest, job: Job) -> None:
-        """Fit the codebooks on the training split, both sides.
+        """Train the codebooks on the training split, source and target side.
 
         Raises:
             InvalidManifest: the training split has no audio, or fewer frames than `clusters`.
@@ -50,6 +55,7 @@ class MelRvq:
             raise InvalidManifest(
                 f"mel-rvq: {config.clusters} clusters need as many frames, the training split has {len(points)}"
             )
+        # Normalise each mel band.
         frames = points.view(-1, SPEECH.mels)
         mean, deviation = frames.mean(0), frames.std(0).clamp(min=1e-2)
         normal = ((frames - mean) / deviation).view_as(points).to(job.device)
@@ -58,9 +64,9 @@ class MelRvq:
             config.levels,
             config.clusters,
             generator=torch.Generator().manual_seed(job.seed),
-            told=lambda level: job.progress(level, config.levels, "codebooks"),
+            report=lambda level: job.progress(level, config.levels, "codebooks"),
         )
-        write_tensors(job.directory / _CODEBOOKS, {"codebooks": codebooks.cpu(), "mean": mean, "deviation": deviation})
+        save_tensors(job.directory / _CODEBOOKS, {"codebooks": codebooks.cpu(), "mean": mean, "deviation": deviation})
 
     @staticmethod
     def load(
@@ -71,18 +77,18 @@ class MelRvq:
         device: torch.device,
         dtype: torch.dtype,
     ) -> MelRvq:
-        """Read the codebooks from `files`; computing is in float32 whatever `dtype` says."""
-        assert files is not None, "a component with tag fit is loaded from its artifact"
+        """Read the codebooks from `files`. Computation is in float32; `dtype` is ignored."""
+        assert files is not None, "a component with the tag fit is loaded from its artifact"
         bands = (SPEECH.mels,)
         shapes = {"codebooks": (config.levels, config.clusters, None), "mean": bands, "deviation": bands}
         tensors = read_tensors(files / _CODEBOOKS, shapes)
         return MelRvq(config, {name: x.to(device) for name, x in tensors.items()})
 
     def encode(self, audios: list[Audio]) -> list[Codes]:
-        """Return the streams of each audio; a begun code covers silence behind the end.
+        """Encode mono audio at 16 kHz; silence pads the last code.
 
         Raises:
-            InvalidAudio: nothing, or audio of another rate or channel count.
+            InvalidAudio: an empty list, or audio with another rate or number of channels.
         """
         require_audio(audios, SAMPLE_RATE_HZ, 1)
         return [self._encode(a) for a in audios]
@@ -93,10 +99,10 @@ class MelRvq:
         return Codes(tuple(quantize(normal, self.codebooks).cpu()))
 
     def decode(self, codes: list[Codes]) -> list[Audio]:
-        """Return speech for each; the phases to begin with are always the same.
+        """Decode codes to mono audio at 16 kHz. The initial phases are always the same.
 
         Raises:
-            InvalidCodes: nothing, codes out of range, or streams of different lengths.
+            InvalidCodes: an empty list, codes out of range, or streams of different lengths.
         """
         return [self._decode(c) for c in stack_codes(codes, spec(self.config, {}).streams)]
 
@@ -112,7 +118,7 @@ class MelRvq:
 
 
 def stacked_mel(audio: Audio, config: MelRvqConfig) -> torch.Tensor:
-    """Return log-mels ``[codes, stack, 80]`` of audio at 16 kHz, silence filling the last code."""
+    """Return log-mels ``[codes, stack, 80]`` of audio at 16 kHz; silence pads the last code."""
     stack = round(SPEECH.frame_rate_hz) // config.frame_rate_hz
     codes = -(-count_frames(audio.samples.shape[1]) // stack)
     missing = codes * stack * SPEECH.hop - audio.samples.shape[1]

@@ -1,4 +1,4 @@
-"""Residual vector quantisation (Juang and Gray 1982; SoundStream, Zeghidour et al. 2021, section III.C)."""
+"""Residual vector quantization (Juang and Gray 1982; SoundStream, Zeghidour et al. 2021, section III.C)."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ def fit_levels(
     clusters: int,
     *,
     generator: torch.Generator,
-    told: Callable[[int], None],
+    report: Callable[[int], None],
 ) -> torch.Tensor:
-    """Fit a codebook on `points`, the next on what it leaves over, and so on.
+    """Train one codebook after the other, each on the residual of the previous one.
 
     Args:
         points: float32 ``[N, D]``.
-        levels: number of codebooks L.
-        clusters: entries K of each.
+        levels: number L of codebooks.
+        clusters: number K of codes in a codebook.
         generator: the only source of randomness, on the CPU.
-        told: called with the number of levels done.
+        report: called with the number of finished levels.
 
     Returns:
         float32 ``[L, K, D]``.
@@ -37,12 +37,12 @@ def fit_levels(
         codebook = fit_kmeans(points, clusters, generator=generator)
         points = points - codebook[assign(points, codebook)[0]]
         codebooks.append(codebook)
-        told(level + 1)
+        report(level + 1)
     return torch.stack(codebooks)
 
 
 def quantize(points: torch.Tensor, codebooks: torch.Tensor) -> torch.Tensor:
-    """Return int64 ``[L, N]``: at each level the entry nearest to what is left of ``[N, D]``."""
+    """Return codes, int64 ``[L, N]``: at each level, the entry nearest to the residual of the points ``[N, D]``."""
     codes = []
     for codebook in codebooks:
         nearest, _ = assign(points, codebook)
@@ -52,6 +52,6 @@ def quantize(points: torch.Tensor, codebooks: torch.Tensor) -> torch.Tensor:
 
 
 def reconstruct(codes: torch.Tensor, codebooks: torch.Tensor) -> torch.Tensor:
-    """Return the sums ``[N, D]`` of the entries that ``[L, N]`` names."""
+    """Return the points ``[N, D]`` for codes ``[L, N]``: the sum of their entries."""
     levels = torch.arange(len(codes), device=codes.device)[:, None]
     return codebooks[levels, codes].sum(0)

@@ -1,4 +1,4 @@
-"""Units of public speech encoders: k-means over a layer of HuBERT, WavLM, wav2vec 2.0, Whisper or w2v-BERT 2.0."""
+"""Units of pretrained speech encoders: k-means over a layer of HuBERT, WavLM, wav2vec 2.0, Whisper, w2v-BERT 2.0."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SAMPLE_RATE_HZ = 16_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SslConfig:
-    """Options that all tokenizers of this package share."""
+    """Options common to all tokenizers of this package."""
 
     model: str
     """Hub id of the encoder."""
@@ -27,19 +27,19 @@ class SslConfig:
     revision: str = "main"
     """Branch, tag or commit of the hub model; only a commit always means the same weights."""
     layer: int
-    """Which layer's output is clustered, from 1; as in transformers' `hidden_states[layer]`."""
+    """Layer whose output is clustered, counted from 1 (`hidden_states[layer]` in transformers)."""
     clusters: int = 1024
     """Number of units."""
     frame_rate_hz: Literal[25, 50] = 50
-    """Units a second; at 25 a unit is of the mean of two of the encoder's frames."""
+    """Units per second. At 25, the encoder's frames are averaged in pairs."""
     normalise: bool = False
     """Scale each dimension to mean 0 and variance 1 over the training speech before clustering."""
     longest_s: float = 30.0
-    """Longer recordings are cut into equal windows of at most this many seconds, each encoded by itself."""
+    """Most seconds encoded as one window; longer recordings are cut into equal windows, encoded separately."""
     sample_frames: int = 200_000
-    """Frames of training speech that the clusters are fitted on, drawn by whole utterances; bounds the memory."""
+    """Most frames of training speech to cluster, drawn by whole utterances; limits the memory."""
     encode_batch_s: float = runtime(60.0)
-    """Seconds of speech encoded at once, padding included, at most; a corpus is handed over 30 s at a time."""
+    """Most seconds of speech in an encoding batch, padding included; a corpus is encoded 30 s at a time."""
 
     def __post_init__(self) -> None:
         for name in ("layer", "clusters", "sample_frames", "encode_batch_s"):
@@ -49,7 +49,7 @@ class SslConfig:
             raise ValueError(f"longest_s must be at least 1 second, got {self.longest_s:g}")
         if not HUB_ID.fullmatch(self.model):
             raise ValueError(
-                f"model: expected a hub id like 'org/name', got {self.model!r}; a directory goes into `path`"
+                f"model: expected a hub id like 'org/name', got {self.model!r}; give a directory as `path`"
             )
 
 
@@ -60,9 +60,9 @@ class HubertConfig(SslConfig):
     model: str = "utter-project/mHuBERT-147"
     """Hub id of a HuBERT, mHuBERT, WavLM or wav2vec 2.0 encoder."""
     layer: int = 9
-    """Which layer's output is clustered, from 1; the default is the one that mHuBERT-147's own labels came from."""
+    """Layer whose output is clustered, counted from 1. mHuBERT-147's training labels came from layer 9."""
     clusters: int = 1000
-    """Number of units; the default is mHuBERT-147's own."""
+    """Number of units. mHuBERT-147 was trained on 1000."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,12 +72,12 @@ class WhisperConfig(SslConfig):
     model: str = "openai/whisper-small"
     """Hub id of a Whisper model; its decoder is not used."""
     layer: int = 12
-    """Which layer of the encoder is clustered, from 1; the last one (12 in small) is what the decoder reads."""
+    """Layer of the encoder whose output is clustered, counted from 1. The decoder reads the last one (12 in small)."""
     silence_to_s: float = 30.0
-    """Speech is followed by silence up to the next multiple of this; 30 is how Whisper was trained."""
+    """Speech is padded with silence to the next multiple of this many seconds. Whisper was trained with 30."""
 
     def __post_init__(self) -> None:
-        SslConfig.__post_init__(self)  # super() without arguments does not know a class made anew for its slots
+        SslConfig.__post_init__(self)  # super() fails here: slots=True replaces the class after its creation
         if not 0.1 <= self.silence_to_s <= 30:
             raise ValueError(f"silence_to_s must be from 0.1 to 30 seconds, got {self.silence_to_s:g}")
 
@@ -89,22 +89,22 @@ class W2vBertConfig(SslConfig):
     model: str = "facebook/w2v-bert-2.0"
     """Hub id of a w2v-BERT 2.0 encoder."""
     layer: int = 17
-    """Which layer's output is clustered, from 1 (w2v-BERT 2.0 has 24)."""
+    """Layer whose output is clustered, counted from 1 (w2v-BERT 2.0 has 24)."""
     frame_rate_hz: Literal[25, 50] = 25
-    """Units a second; at 25, the rate of AudioPaLM, a unit is of the mean of two of the encoder's frames."""
+    """Units per second. At 25, the rate of AudioPaLM, the encoder's frames are averaged in pairs."""
     normalise: bool = False
-    """Scale each dimension to mean 0 and variance 1 over the training speech before clustering; AudioPaLM does not."""
+    """Scale each dimension to mean 0 and variance 1 over the training speech before clustering. AudioPaLM does not."""
 
 
 def spec(config: SslConfig, needs: Mapping[str, Spec]) -> TokenizerSpec:
-    """Return one stream of `config.clusters` units at `config.frame_rate_hz`, of mono audio at 16 kHz.
+    """Return one stream of `config.clusters` units at `config.frame_rate_hz`, for mono audio at 16 kHz.
 
     Raises:
         InvalidConfig: `path` is not a directory in the hub's layout.
     """
     if config.path is not None and not (config.path / "config.json").is_file():
-        found = "has no config.json" if config.path.is_dir() else "is not a directory"
-        raise InvalidConfig(f"path: {config.path} {found}; give a directory in the hub's layout")
+        problem = "has no config.json" if config.path.is_dir() else "is not a directory"
+        raise InvalidConfig(f"path: {config.path} {problem}; give a directory in the hub's layout")
     return TokenizerSpec((Stream("unit", config.clusters, float(config.frame_rate_hz)),), SAMPLE_RATE_HZ)
 
 
@@ -120,7 +120,7 @@ def _component(name: str, config: type[SslConfig], summary: str, paper: str, wei
         requires=("torch", "transformers", "huggingface_hub", "safetensors"),
         tags=frozenset({"fit", "resume", "features"}),
         revision=3,
-        loads_revisions=frozenset({2}),  # but for k-means
+        loads_revisions=frozenset({2}),  # revision 3 changed only k-means, so older artifacts load unchanged
         paper=paper,
         weights_license=weights_license,
         check={"clusters": 16, "sample_frames": 2_000},
@@ -129,25 +129,25 @@ def _component(name: str, config: type[SslConfig], summary: str, paper: str, wei
 
 @hookimpl
 def areca_components() -> Iterable[Component]:
-    """Declare `hubert`, `whisper` and `w2v-bert`; the licences are those of the default weights."""
+    """Declare `hubert`, `whisper` and `w2v-bert`. The weight licences are those of the default models."""
     yield _component(
         "hubert",
         HubertConfig,
-        "k-means units of a layer of HuBERT, mHuBERT, WavLM or wav2vec 2.0, 50 or 25 Hz",
+        "k-means units over a layer of HuBERT, mHuBERT, WavLM or wav2vec 2.0, 50 or 25 Hz",
         "https://arxiv.org/abs/2106.07447",
         "CC-BY-NC-SA-4.0",
     )
     yield _component(
         "whisper",
         WhisperConfig,
-        "k-means units of a layer of Whisper's encoder, 50 or 25 Hz",
+        "k-means units over a layer of Whisper's encoder, 50 or 25 Hz",
         "https://arxiv.org/abs/2212.04356",
         "Apache-2.0",
     )
     yield _component(
         "w2v-bert",
         W2vBertConfig,
-        "k-means units of a layer of w2v-BERT 2.0, 25 or 50 Hz, as AudioPaLM's first tokenizer",
+        "k-means units over a layer of w2v-BERT 2.0, 25 or 50 Hz, like AudioPaLM's first tokenizer",
         "https://arxiv.org/abs/2312.05187",
         "MIT",
     )

@@ -1,4 +1,4 @@
-"""Recordings into windows, windows into batches, frames into units: what all encoders share."""
+"""Cut recordings into windows, encode windows in batches, and pool frames: common to all encoders."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ HOP = 320
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What an encoder takes for a piece of a recording.
+    """An encoder's input for a piece of a recording.
 
     Args:
         values: float32 ``[N, D]``.
-        frames: how many frames of its output are of the piece, and not of silence or padding behind it.
+        frames: number of output frames that belong to the piece, not to the silence or padding after it.
     """
 
     values: torch.Tensor
@@ -30,45 +30,45 @@ class Window:
 
 
 class Encoder(Protocol):
-    """A layer of a speech encoder, at 50 frames a second.
+    """A layer of a speech encoder, at 50 frames per second.
 
     Attributes:
-        beyond: samples behind a window that its last frame still hears.
+        lookahead: samples after a window that are in the receptive field of its last frame.
         mixed: whether a batch may hold windows of different lengths.
-        row_rate_hz: rows of `Window.values` a second.
+        row_rate_hz: rows of `Window.values` per second.
     """
 
-    beyond: int
+    lookahead: int
     mixed: bool
     row_rate_hz: int
 
     def prepare(self, samples: torch.Tensor) -> Window:
-        """Return what the encoder takes for float32 ``[T]`` at 16 kHz, T >= 1."""
+        """Return the encoder's input for samples, float32 ``[T]`` at 16 kHz, T >= 1."""
 
     def run(self, batch: Sequence[Window]) -> list[torch.Tensor]:
-        """Return the layer's output, float32 ``[frames, D]``, of each window; of one length unless `mixed`."""
+        """Return the layer's output, float32 ``[frames, D]``, for each window. All have one length unless `mixed`."""
 
 
-def cut(samples: torch.Tensor, longest_s: float, beyond: int) -> list[torch.Tensor]:
-    """Cut a recording ``[T]`` at 16 kHz into equal windows of at most `longest_s` seconds.
+def cut_windows(samples: torch.Tensor, longest_s: float, lookahead: int) -> list[torch.Tensor]:
+    """Cut a recording, float32 ``[T]`` at 16 kHz, into equal windows of at most `longest_s` seconds.
 
-    Equal, so that no short rest is left without context. Cuts lie between pairs of frames, and each window but the
-    last goes on for `beyond` samples, so that together they have the frames of the whole.
+    The windows are equal so that no short remainder is left without context. Cuts are between pairs of frames, and each
+    window except the last includes `lookahead` more samples, so that the windows together have the recording's frames.
     """
     pair = 2 * HOP
     most = int(longest_s * 50) // 2 * pair
     size = math.ceil(len(samples) / math.ceil(len(samples) / most) / pair) * pair
-    starts = range(0, max(1, len(samples) - beyond), size)
-    return [samples[start : start + size + beyond] for start in starts]
+    starts = range(0, max(1, len(samples) - lookahead), size)
+    return [samples[start : start + size + lookahead] for start in starts]
 
 
-def encoded(encoder: Encoder, windows: Sequence[Window], budget: int) -> list[torch.Tensor]:
-    """Return the layer's output, float32 ``[frames, D]``, of each window.
+def run_encoder(encoder: Encoder, windows: Sequence[Window], budget: int) -> list[torch.Tensor]:
+    """Encode windows in batches and return the layer's output, float32 ``[frames, D]``, for each window.
 
     Args:
-        encoder: what runs.
-        windows: in any order and of any lengths.
-        budget: rows of `Window.values` in a batch, padding included.
+        encoder: the encoder.
+        windows: windows of any lengths, in any order.
+        budget: most rows of `Window.values` in a batch, padding included.
     """
     sizes = [round_length(len(w.values)) if encoder.mixed else len(w.values) for w in windows]
     outputs: dict[int, torch.Tensor] = {}
@@ -77,11 +77,11 @@ def encoded(encoder: Encoder, windows: Sequence[Window], budget: int) -> list[to
     return [outputs[i] for i in range(len(windows))]
 
 
-def pooled(frames: torch.Tensor, frame_rate_hz: int) -> torch.Tensor:
-    """Return ``[F, D]`` at 50 Hz, or at 25 Hz the means of pairs ``[ceil(F / 2), D]``; a begun pair counts.
+def pool_frames(frames: torch.Tensor, frame_rate_hz: int) -> torch.Tensor:
+    """Return frames ``[F, D]`` unchanged at 50 Hz, or the means of pairs ``[ceil(F / 2), D]`` at 25 Hz.
 
-    The mean rather than every second frame: nothing heard is thrown away, a unit stands for the middle of its 40 ms,
-    and what changes faster than 25 Hz can show is averaged out instead of folded back.
+    A single last frame counts as a pair. Pairs are averaged, not skipped: no frame is lost, a unit represents the
+    centre of its 40 ms, and changes too fast for 25 Hz are averaged out instead of aliased.
     """
     if frame_rate_hz == 50:
         return frames

@@ -1,4 +1,4 @@
-"""Quantisers that are trained under an encoder's head: what the head reads has gone through one of K codes."""
+"""Quantizers between an encoder and its head, trained with them: the head reads one of K codes per frame."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from areca_units.options import UsmV2Config
 
 _TEMPERATURE = 0.5
 _DIVERSITY = 0.1
-"""Weight of the loss that keeps all codes in use (Baevski et al. 2020, eq. 4)."""
+"""Weight of the diversity loss, which keeps all codes in use (Baevski et al. 2020, eq. 4)."""
 _INSIDE = 1 - 1e-3
-"""Share of a dimension's range that `tanh` reaches for: its end values stay within reach."""
+"""Share of a dimension's range that `tanh` is scaled to, so that every value rounds to a code."""
 
 
 class Bottleneck(ABC, nn.Module):
-    """Hidden states to points of few dimensions, to the nearest code, and back.
+    """Maps hidden states to points of few dimensions, to the nearest codes, and back to hidden states.
 
     Args:
         width: channels of the hidden states.
@@ -29,7 +29,7 @@ class Bottleneck(ABC, nn.Module):
     def __init__(self, width: int, dim: int) -> None:
         super().__init__()
         self.down = nn.Linear(width, dim)
-        # A linear map of few dimensions could not give each code a meaning of its own.
+        # A linear map from few dimensions could not give each code an independent meaning.
         self.up = nn.Sequential(nn.Linear(dim, width), nn.GELU(), nn.Linear(width, width))
 
     @abstractmethod
@@ -38,20 +38,26 @@ class Bottleneck(ABC, nn.Module):
 
     @abstractmethod
     def points(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Return what is quantised, ``[..., D]``: the nearest code is the unit."""
+        """Return the points to quantize, ``[..., D]``. The index of the nearest code is the unit."""
 
     @abstractmethod
-    def quantised(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the codes of `points`, through which the gradient passes, and what is added to the loss."""
+    def quantize(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the nearest codes, ``[..., D]``, with a straight-through gradient, and an auxiliary loss, a scalar."""
 
     def forward(self, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return hidden states ``[..., width]`` that say no more than a code does, and what is added to the loss."""
-        quantised, cost = self.quantised(self.points(hidden))
-        return self.up(quantised), cost
+        """Return hidden states ``[..., width]`` that depend only on the codes, and an auxiliary loss, a scalar."""
+        quantized, auxiliary_loss = self.quantize(self.points(hidden))
+        return self.up(quantized), auxiliary_loss
 
 
 class Vq(Bottleneck):
-    """Learnt codes of one length (Yu et al. 2022, section 3.2), chosen by a straight-through softmax."""
+    """Trained codes of equal length (Yu et al. 2022, section 3.2), selected by a straight-through softmax.
+
+    Args:
+        width: channels of the hidden states.
+        dim: dimensions D of a code.
+        codes: number of codes K.
+    """
 
     def __init__(self, width: int, dim: int, codes: int) -> None:
         super().__init__(width, dim)
@@ -59,14 +65,14 @@ class Vq(Bottleneck):
 
     def codes(self) -> torch.Tensor:
         """Return the codes ``[K, D]``."""
-        return _spread(self.directions)
+        return _rescale(self.directions)
 
     def points(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Return points as long as the codes."""
-        return _spread(self.down(hidden))
+        """Return points ``[..., D]`` of the same length as the codes."""
+        return _rescale(self.down(hidden))
 
-    def quantised(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the nearest codes, and how unevenly they are used."""
+    def quantize(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the nearest codes, and the diversity loss."""
         codes = self.codes()
         soft = (points @ codes.T / (points.shape[-1] * _TEMPERATURE)).softmax(-1)
         hard = functional.one_hot(soft.argmax(-1), len(codes)).to(soft.dtype)
@@ -74,7 +80,12 @@ class Vq(Bottleneck):
 
 
 class Fsq(Bottleneck):
-    """A grid of codes: each dimension is rounded to one of few values (Mentzer et al. 2023)."""
+    """A fixed grid of codes: each dimension is rounded to one of a few values (FSQ, Mentzer et al. 2023).
+
+    Args:
+        width: channels of the hidden states.
+        levels: number of values in each dimension.
+    """
 
     levels: torch.Tensor
 
@@ -83,33 +94,33 @@ class Fsq(Bottleneck):
         self.register_buffer("levels", torch.tensor(levels, dtype=torch.float32))
 
     def codes(self) -> torch.Tensor:
-        """Return the grid ``[K, D]``, its last dimension running fastest."""
+        """Return the grid ``[K, D]``; the last dimension varies fastest."""
         values = [torch.arange(n, device=self.levels.device) for n in self.levels.long().tolist()]
         return torch.cartesian_prod(*values).view(-1, len(values)) - (self.levels - 1) / 2
 
     def points(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Return points that lie less than half a step beyond the grid."""
+        """Return points ``[..., D]`` less than half a step outside the grid."""
         return torch.tanh(self.down(hidden)) * _INSIDE * self.levels / 2
 
-    def quantised(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the nearest codes; nothing is added to the loss."""
+    def quantize(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the nearest codes, and 0: this bottleneck has no auxiliary loss."""
         middle = (self.levels - 1) / 2
         nearest = (points + middle).round() - middle
         return points + (nearest - points).detach(), points.new_zeros(())
 
 
-def bottleneck_of(config: UsmV2Config) -> Bottleneck | None:
-    """Return the quantiser that `config` asks for, or None where units are clustered after training."""
+def build_bottleneck(config: UsmV2Config) -> Bottleneck | None:
+    """Return the configured quantizer, or None if units are clustered after training."""
     if config.quantizer == "vq":
         return Vq(config.width, config.code_dim, config.clusters)
     return Fsq(config.width, config.levels) if config.quantizer == "fsq" else None
 
 
-def _spread(x: torch.Tensor) -> torch.Tensor:
-    """Return vectors ``[..., D]`` of length sqrt(D): a mean square of 1, as the hidden states have."""
+def _rescale(x: torch.Tensor) -> torch.Tensor:
+    """Scale vectors ``[..., D]`` to length sqrt(D), so that their mean square is 1, as in the hidden states."""
     return functional.normalize(x, dim=-1) * math.sqrt(x.shape[-1])
 
 
 def unevenness(shares: torch.Tensor) -> torch.Tensor:
-    """Return 0 for codes of equal shares, float ``[K]``, up to 1 where one has all."""
+    """Return how unevenly codes are used: 0 for equal shares, 1 if one code has all. `shares` is float ``[K]``."""
     return 1 + (shares * (shares + 1e-7).log()).sum() / torch.tensor(float(len(shares))).log()

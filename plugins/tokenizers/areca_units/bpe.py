@@ -1,4 +1,4 @@
-"""Acoustic byte-pair encoding (Shen et al. 2023, arXiv 2310.14580): units that often follow each other become one."""
+"""Acoustic byte-pair encoding (Shen et al. 2023, arXiv 2310.14580): merge units that often follow each other."""
 
 from __future__ import annotations
 
@@ -20,49 +20,53 @@ from areca.types import Audio, Codes
 from areca_units.options import BpeConfig
 
 FIRST_CHARACTER = 0xF0000
-"""Unit 0 is this character, and so on through Unicode's private planes: nobody's text, and no rule changes them."""
+"""Character of unit 0; later units follow through Unicode's private planes, which no text uses and no rule changes."""
 _FILE = "bpe.json"
 _CHUNK = 64
 """Recordings encoded at once."""
 _LEAST_COUNT = 2
-"""A pair that was heard once is no regularity."""
+"""A pair must occur at least twice to be merged."""
 
 
 class Bpe:
-    """A tokenizer that says frequent sequences of another's units as one unit each.
+    """A tokenizer that replaces frequent sequences of another tokenizer's units by single units.
 
-    A recording is one word to the merger: a merge may reach anywhere in it, and none reaches across two.
+    The merger treats a recording as one word: a merge can be anywhere in a recording, but never spans two.
+
+    Args:
+        tokenizer: the inner tokenizer.
+        merger: a ``tokenizers.Tokenizer`` with the merges.
     """
 
     def __init__(self, tokenizer: Any, merger: Any) -> None:
         self.tokenizer, self._merger = tokenizer, merger
         pieces = merger.get_vocab()
-        self._units = [torch.tensor(units_of(p)) for p in sorted(pieces, key=pieces.__getitem__)]
+        self._units = [torch.tensor(text_to_units(p)) for p in sorted(pieces, key=pieces.__getitem__)]
         self._lengths = torch.tensor([len(u) for u in self._units])
 
     @staticmethod
     def fit(config: BpeConfig, needs: Mapping[str, Any], data: Manifest, job: Job) -> None:
-        """Learn the merges on the units of the training split, of the translated side too where it has audio.
+        """Train the merges on the units of the training split, source and target side.
 
         Raises:
             InvalidManifest: the training split has no audio.
         """
         spec = job.specs["tokenizer"]
         assert isinstance(spec, TokenizerSpec), "core gives each need a part of its kind"
-        found = recordings(data)
-        wanted = min(len(found), config.sample_utterances)
+        selected = recordings(data)
+        count = min(len(selected), config.sample_utterances)
 
         def compute(audios: list[Audio]) -> dict[str, torch.Tensor]:
             units = [codes.streams[0] for codes in conform_and_encode(needs["tokenizer"], spec, audios)]
             return {"units": torch.cat(units), "lengths": torch.tensor([len(x) for x in units])}
 
         units: list[torch.Tensor] = []
-        for made in iterate_recordings(
-            data, found, compute, seed=job.seed, at_once=_CHUNK, folder=job.work / "units", most=wanted
+        for chunk in iterate_recordings(
+            data, selected, compute, seed=job.seed, chunk_size=_CHUNK, folder=job.work / "units", limit=count
         ):
-            units += torch.split(made["units"], made["lengths"].tolist())
-            job.progress(len(units), wanted, "recordings to merge units of")
-        learn(units, spec.streams[0].size, config.size).save(str(job.directory / _FILE))
+            units += torch.split(chunk["units"], chunk["lengths"].tolist())
+            job.progress(len(units), count, "recordings encoded")
+        train_merges(units, spec.streams[0].size, config.size).save(str(job.directory / _FILE))
 
     @staticmethod
     def load(
@@ -73,35 +77,35 @@ class Bpe:
         device: torch.device,
         dtype: torch.dtype,
     ) -> Bpe:
-        """Wrap the loaded need ``tokenizer`` with the merges in `files`.
+        """Wrap the inner tokenizer with the merges in `files`.
 
         Raises:
-            InvalidArtifact: the file of the merges is missing or damaged.
+            InvalidArtifact: the file with the merges is missing or damaged.
         """
-        assert files is not None, "a component with tag fit is loaded from its artifact"
+        assert files is not None, "a component with the tag fit is loaded from its artifact"
         try:
             return Bpe(needs["tokenizer"], Merger.from_file(str(files / _FILE)))
-        except Exception as error:  # the library raises no class of its own
+        except Exception as error:  # the library raises a plain Exception
             raise InvalidArtifact(f"{files / _FILE}: expected merges of units, got: {error}") from error
 
     def encode(self, audios: list[Audio]) -> list[Codes]:
-        """Encode with the inner tokenizer and merge.
+        """Encode with the inner tokenizer and merge its units.
 
         Raises:
-            InvalidAudio: nothing, or audio of another rate or channel count.
+            InvalidAudio: an empty list, or audio with another rate or number of channels.
         """
         return self.merge(self.tokenizer.encode(audios))
 
     def merge(self, codes: list[Codes]) -> list[Codes]:
-        """Merge the inner tokenizer's units; `durations` counts frames of its base rate, so their sum stays."""
-        merged = self._merger.encode_batch([text_of(c.streams[0]) for c in codes])
-        return [self._joined(c, torch.tensor(m.ids)) for c, m in zip(codes, merged, strict=True)]
+        """Merge the inner tokenizer's units. `durations` are in frames of its base rate, so their sum is unchanged."""
+        merged = self._merger.encode_batch([units_to_text(c.streams[0]) for c in codes])
+        return [self._with_durations(c, torch.tensor(m.ids)) for c, m in zip(codes, merged, strict=True)]
 
     def expand(self, codes: Codes) -> Codes:
-        """Undo `merge`: return the inner units; durations that inner units had cannot be told from their sums.
+        """Undo `merge`: return the inner units, without durations, which cannot be recovered from their sums.
 
         Raises:
-            InvalidCodes: a unit that was never learnt.
+            InvalidCodes: a unit that the merger does not have.
         """
         ids = codes.streams[0]
         if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < len(self._units):
@@ -110,7 +114,7 @@ class Bpe:
             )
         return Codes((torch.cat([ids[:0], *(self._units[i] for i in ids.tolist())]),), None, codes.fingerprint)
 
-    def _joined(self, codes: Codes, ids: torch.Tensor) -> Codes:
+    def _with_durations(self, codes: Codes, ids: torch.Tensor) -> Codes:
         lengths = self._lengths[ids]
         if codes.durations is not None:
             ends = codes.durations.cumsum(0)[lengths.cumsum(0) - 1]
@@ -118,13 +122,13 @@ class Bpe:
         return Codes((ids,), lengths, codes.fingerprint)
 
 
-def learn(sequences: Iterable[torch.Tensor], units: int, size: int) -> Any:
-    """Learn merges by the Hugging Face tokenizers library.
+def train_merges(sequences: Iterable[torch.Tensor], units: int, size: int) -> Any:
+    """Train merges with the Hugging Face library tokenizers.
 
     Args:
-        sequences: int64 ``[F]``, one a recording, units in ``[0, units)``.
+        sequences: one int64 ``[F]`` per recording, units in ``[0, units)``.
         units: number of distinct units; these keep their numbers.
-        size: units after merging, at most: fewer where no pair is left that occurs twice.
+        size: most units after merging; fewer if no remaining pair occurs twice.
 
     Returns:
         A ``tokenizers.Tokenizer``.
@@ -134,15 +138,15 @@ def learn(sequences: Iterable[torch.Tensor], units: int, size: int) -> Any:
     trainer = BpeTrainer(
         vocab_size=size, min_frequency=_LEAST_COUNT, initial_alphabet=characters, special_tokens=[], show_progress=False
     )
-    merger.train_from_iterator(map(text_of, sequences), trainer)
+    merger.train_from_iterator(map(units_to_text, sequences), trainer)
     return merger
 
 
-def text_of(units: torch.Tensor) -> str:
-    """Return units int64 ``[F]`` as private characters."""
+def units_to_text(units: torch.Tensor) -> str:
+    """Return units, int64 ``[F]``, as private characters of Unicode."""
     return "".join(chr(FIRST_CHARACTER + u) for u in units.tolist())
 
 
-def units_of(text: str) -> list[int]:
-    """Undo `text_of`."""
+def text_to_units(text: str) -> list[int]:
+    """Undo `units_to_text`."""
     return [ord(c) - FIRST_CHARACTER for c in text]

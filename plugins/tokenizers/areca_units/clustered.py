@@ -1,4 +1,4 @@
-"""`kmeans`: what another tokenizer clusters, clustered again, so that one encoder serves any number of units."""
+"""`kmeans`: re-cluster another tokenizer's features, so that one encoder serves any number of units."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from areca.fitting.kmeans import assign
-from areca.fitting.resume import write_tensors
+from areca.fitting.resume import save_tensors
 from areca.fitting.sampling import fit_centroids
 from areca.hub.tensors import read_tensors
 from areca.interfaces import Job
@@ -22,10 +22,10 @@ _CODEBOOK = "codebook.safetensors"
 
 
 class Clustered:
-    """The nearest centroid of the features of another tokenizer.
+    """A tokenizer whose units are the nearest centroids of another tokenizer's features.
 
     Args:
-        tokenizer: has `features`.
+        tokenizer: the inner tokenizer, which has the tag ``features``.
         centroids: float32 ``[clusters, D]``.
     """
 
@@ -34,11 +34,11 @@ class Clustered:
 
     @staticmethod
     def fit(config: KmeansConfig, needs: Mapping[str, Any], data: Manifest, job: Job) -> None:
-        """Cluster the features of the training split, both sides.
+        """Cluster the features of the training split, source and target side.
 
         Raises:
             InvalidManifest: the training split has no audio.
-            ValueError: it has fewer frames than `clusters`.
+            ValueError: the training split has fewer frames than `clusters`.
         """
         spec = job.specs["tokenizer"]
         assert isinstance(spec, TokenizerSpec)
@@ -50,7 +50,7 @@ class Clustered:
             frames=config.sample_frames,
             job=job,
         )
-        write_tensors(job.directory / _CODEBOOK, {"centroids": centroids.cpu()})
+        save_tensors(job.directory / _CODEBOOK, {"centroids": centroids.cpu()})
 
     @staticmethod
     def load(
@@ -61,20 +61,20 @@ class Clustered:
         device: torch.device,
         dtype: torch.dtype,
     ) -> Clustered:
-        """Wrap the loaded need ``tokenizer`` with the centroids in `files`; assigning is in float32."""
-        assert files is not None, "a component with tag fit is loaded from its artifact"
+        """Wrap the inner tokenizer with the centroids in `files`. Assignment is in float32; `dtype` is ignored."""
+        assert files is not None, "a component with the tag fit is loaded from its artifact"
         centroids = read_tensors(files / _CODEBOOK, {"centroids": (config.clusters, None)})
         return Clustered(needs["tokenizer"], centroids["centroids"].to(device))
 
     def encode(self, audios: list[Audio]) -> list[Codes]:
-        """Return one stream of units for each audio.
+        """Return one stream of units per audio.
 
         Raises:
-            InvalidAudio: nothing, or audio of another rate or channel count.
+            InvalidAudio: an empty list, or audio with another rate or number of channels.
         """
         return [Codes((assign(x, self.centroids)[0].cpu(),)) for x in self.features(audios)]
 
     def features(self, audios: list[Audio]) -> list[torch.Tensor]:
-        """Return what is clustered, as the inner tokenizer does."""
+        """Return the inner tokenizer's features, float32 ``[F, D]`` per audio: the vectors that are clustered."""
         features: list[torch.Tensor] = self.tokenizer.features(audios)
         return features

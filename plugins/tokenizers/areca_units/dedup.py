@@ -14,7 +14,7 @@ from areca_units.options import DedupConfig
 
 
 class Dedup:
-    """A tokenizer that says each unit of another once, with how long it lasts."""
+    """A tokenizer that merges each run of equal units of another tokenizer into one unit with a duration."""
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
@@ -28,29 +28,29 @@ class Dedup:
         device: torch.device,
         dtype: torch.dtype,
     ) -> Dedup:
-        """Wrap the loaded need ``tokenizer``."""
+        """Wrap the inner tokenizer."""
         return Dedup(needs["tokenizer"])
 
     def encode(self, audios: list[Audio]) -> list[Codes]:
-        """Encode with the inner tokenizer and join runs.
+        """Encode with the inner tokenizer and merge runs.
 
         Raises:
-            InvalidAudio: nothing, or audio of another rate or channel count.
+            InvalidAudio: an empty list, or audio with another rate or number of channels.
         """
         return [deduplicate(codes) for codes in self.tokenizer.encode(audios)]
 
 
 def deduplicate(codes: Codes) -> Codes:
-    """Join runs of equal codes; `durations` counts the frames of each run."""
+    """Merge runs of equal codes; `durations` are the runs' lengths in frames."""
     values, counts = torch.unique_consecutive(codes.streams[0], return_counts=True)
     return Codes((values,), counts, codes.fingerprint)
 
 
 def expand(codes: Codes) -> Codes:
-    """Undo `deduplicate`.
+    """Undo `deduplicate`: repeat each code by its duration.
 
     Raises:
-        InvalidCodes: there are no durations.
+        InvalidCodes: `codes` has no durations.
     """
     if codes.durations is None:
         raise InvalidCodes("expand: expected deduplicated codes with durations, got durations=None")

@@ -1,4 +1,4 @@
-"""A small speech encoder: convolutions down to 25 Hz, then residual layers of them. Padding changes nothing."""
+"""A small speech encoder: convolutions down to 25 Hz, then residual layers. Padding does not change its output."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _CONTEXT_KERNEL, _CONTEXT_GROUPS = 31, 16
 
 
 class Encoder(nn.Module):
-    """Features ``[B, T, inputs]`` at 100 Hz to hidden states ``[B, ceil(T / 4), width]`` at 25 Hz.
+    """Encodes features ``[B, T, inputs]`` at 100 Hz as hidden states ``[B, ceil(T / 4), width]`` at 25 Hz.
 
     Args:
-        inputs: columns of the features.
+        inputs: dimensions of the features.
         width: channels of the hidden states.
         layers: number of residual layers.
-        heads: attention heads of each layer, which divide `width`; 0: convolutions alone.
-        kernel: frames of 40 ms that a layer's convolution sees, an odd number.
-        expansion: channels inside a layer, in widths.
+        heads: attention heads of each layer; must divide `width` (0: only convolutions).
+        kernel: kernel size of a layer's convolution in frames of 40 ms, an odd number.
+        expansion: channels inside a layer, as a multiple of `width`.
         dropout: share of residual activations dropped in training.
     """
 
@@ -43,46 +43,47 @@ class Encoder(nn.Module):
     def forward(
         self, features: torch.Tensor, lengths: torch.Tensor, layer: int | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the hidden states after `layer` (None: the last) and their lengths.
+        """Return the hidden states after a layer, and their lengths.
 
         Args:
-            features: float32 ``[B, T, inputs]``; what lies beyond an item's length is ignored.
-            lengths: int64 ``[B]``.
-            layer: the layer to stop after, counted from 1.
+            features: float32 ``[B, T, inputs]``; values beyond an item's length are ignored.
+            lengths: frames of each item, int64 ``[B]``.
+            layer: the layer to stop after, counted from 1 (default: the last).
 
         Returns:
-            float32 ``[B, ceil(T / 4), width]`` of zero mean and unit variance in each frame, zero beyond an item's
-            length; and int64 ``[B]``.
+            float32 ``[B, ceil(T / 4), width]`` with zero mean and unit variance in each frame, zero beyond an item's
+            length; and the lengths, int64 ``[B]``.
         """
-        x, lengths = self.subsampled(features, lengths)
-        *_, x = islice(self.states(x, lengths), layer)
-        return _normalised(x, lengths), lengths
+        x, lengths = self.subsample(features, lengths)
+        *_, x = islice(self.iterate_states(x, lengths), layer)
+        return _normalise_frames(x, lengths), lengths
 
-    def subsampled(self, features: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what the first convolutions make of `features`, ``[B, ceil(T / 4), width]``, and the lengths."""
-        x = _masked(features, inside(lengths, features.shape[1])).transpose(1, 2)
+    def subsample(self, features: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the output of the first convolutions, ``[B, ceil(T / 4), width]``, and the lengths, ``[B]``."""
+        x = _zero_padding(features, valid_frames(lengths, features.shape[1])).transpose(1, 2)
         for convolution in self.convolutions:
             lengths = (lengths + _STRIDE - 1) // _STRIDE
             x = functional.gelu(convolution(x)).transpose(1, 2)
-            # Its bias and activation write into the padding, where the next convolution would see them.
-            x = _masked(x, inside(lengths, x.shape[1])).transpose(1, 2)
+            # The bias and the activation make the padding non-zero, and the next convolution would read it.
+            x = _zero_padding(x, valid_frames(lengths, x.shape[1])).transpose(1, 2)
         return x.transpose(1, 2), lengths
 
-    def states(self, x: torch.Tensor, lengths: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Yield the state ``[B, F, width]`` after each layer, from what `subsampled` returned."""
-        there = inside(lengths, x.shape[1])
+    def iterate_states(self, x: torch.Tensor, lengths: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Yield the state ``[B, F, width]`` after each layer, starting from the output of `subsample`."""
+        valid = valid_frames(lengths, x.shape[1])
         x = self.dropout(x + self.context(x))
         for block in self.layers:
-            x = block(x, there)
+            x = block(x, valid)
             yield x
 
 
-def _normalised(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    return functional.layer_norm(x, x.shape[-1:]) * inside(lengths, x.shape[1])[..., None]
+def _normalise_frames(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Give each frame of ``[B, F, D]`` zero mean and unit variance, and set the padding to zero."""
+    return functional.layer_norm(x, x.shape[-1:]) * valid_frames(lengths, x.shape[1])[..., None]
 
 
-def encoder_of(config: EncoderConfig) -> Encoder:
-    """Return the encoder of log-mels that `config` describes."""
+def build_encoder(config: EncoderConfig) -> Encoder:
+    """Return the configured encoder, with log-mels as input."""
     return Encoder(
         inputs=MEL.mels,
         width=config.width,
@@ -95,7 +96,7 @@ def encoder_of(config: EncoderConfig) -> Encoder:
 
 
 class _Context(nn.Module):
-    """A wide grouped convolution: with attention it is what tells positions (Baevski et al. 2020, section 2)."""
+    """A wide grouped convolution, which encodes positions for attention (Baevski et al. 2020, section 2)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -108,10 +109,10 @@ class _Context(nn.Module):
 
 
 class _Layer(nn.Module):
-    """Attention, if there are heads, and a convolutional feed-forward, each on normalised input and added.
+    """A pre-norm residual layer: attention, if there are heads, and a convolutional feed-forward.
 
-    As in the Conformer (Gulati et al. 2020), with one full convolution in place of its two feed-forwards and a
-    depthwise one, and without its batch norm: statistics of a batch would let neighbours change an item.
+    It resembles a Conformer block (Gulati et al. 2020), with one full convolution in place of the two feed-forwards and
+    the depthwise convolution. It has no batch norm, whose statistics would make an item depend on its batch.
     """
 
     def __init__(self, width: int, heads: int, kernel: int, expansion: int, dropout: float) -> None:
@@ -122,35 +123,35 @@ class _Layer(nn.Module):
         self.down = nn.Linear(expansion * width, width)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         if self.attention is not None:
-            x = x + self.dropout(self.attention(x, there))
-        normal = _masked(self.norm(x), there).transpose(1, 2)
-        added: torch.Tensor = self.dropout(self.down(functional.silu(self.up(normal)).transpose(1, 2)))
-        return x + added
+            x = x + self.dropout(self.attention(x, valid))
+        normal = _zero_padding(self.norm(x), valid).transpose(1, 2)
+        update: torch.Tensor = self.dropout(self.down(functional.silu(self.up(normal)).transpose(1, 2)))
+        return x + update
 
 
 class _Attention(nn.Module):
-    """Self-attention on normalised input."""
+    """Pre-norm multi-head self-attention over valid frames."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads, self.norm = heads, nn.LayerNorm(width)
         self.mix, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
 
-    def forward(self, x: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         batch, frames, width = x.shape
         query, key, value = self.mix(self.norm(x)).view(batch, frames, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=there[:, None, None, :])
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=valid[:, None, None, :])
         result: torch.Tensor = self.out(mixed.transpose(1, 2).reshape(batch, frames, width))
         return result
 
 
-def inside(lengths: torch.Tensor, frames: int) -> torch.Tensor:
-    """Return bool ``[B, frames]``: which frames belong to their item."""
+def valid_frames(lengths: torch.Tensor, frames: int) -> torch.Tensor:
+    """Return a mask, bool ``[B, frames]``, that is true within each item's length."""
     return torch.arange(frames, device=lengths.device) < lengths[:, None]
 
 
-def _masked(x: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
-    """Return ``[B, T, D]`` with zeros where `there`, bool ``[B, T]``, is false."""
-    return x.masked_fill(~there[..., None], 0.0)
+def _zero_padding(x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    """Set ``[B, T, D]`` to zero where `valid`, bool ``[B, T]``, is false."""
+    return x.masked_fill(~valid[..., None], 0.0)

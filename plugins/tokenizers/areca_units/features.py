@@ -1,4 +1,4 @@
-"""Features of speech that the units are made from, and batches of them."""
+"""Log-mel features for the unit tokenizers."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from areca.types import Audio
 from areca_units import SAMPLE_RATE_HZ
 
 MEL = MelConfig(sample_rate_hz=SAMPLE_RATE_HZ, n_fft=512, window=400, hop=160, mels=80)
-"""25 ms windows every 10 ms, as recognisers use; 80 bands."""
+"""80 bands over windows of 25 ms every 10 ms, as is usual in speech recognition."""
 
 
-def speech(data: Manifest, row: Utterance) -> Audio:
-    """Return a row's recording at 16 kHz, mono."""
+def read_speech(data: Manifest, row: Utterance) -> Audio:
+    """Decode a row's recording, converted to 16 kHz mono."""
     return conform(data.audio(row), SAMPLE_RATE_HZ, 1)
 
 
-def mel_of(audio: Audio) -> torch.Tensor:
-    """Return the log-mel ``[frames, 80]`` of audio at 16 kHz, 100 frames a second."""
+def compute_mel(audio: Audio) -> torch.Tensor:
+    """Return the log-mel ``[frames, 80]`` of audio at 16 kHz, 100 frames per second."""
     return log_mel(audio.samples[0], MEL).T
 
 
 def normalise(features: torch.Tensor) -> torch.Tensor:
-    """Give each column of ``[frames, D]`` mean 0 and variance 1 over the utterance: channel and level vanish."""
+    """Give each column of ``[frames, D]`` mean 0 and variance 1 over the utterance, which removes channel and level."""
     mean = features.mean(0)
-    # One frame has no variance, and silence none to speak of: the floor keeps both finite.
+    # A single frame has no variance and silence almost none: the floor keeps the result finite.
     deviation = (features - mean).square().mean(0).sqrt()
     return (features - mean) / deviation.clamp(min=1e-2)

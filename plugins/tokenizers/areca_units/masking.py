@@ -1,4 +1,4 @@
-"""Learning from audio alone: a model fills in spans that are drawn at random (Baevski et al. 2020, section 3.1)."""
+"""Masked prediction: train a model to predict randomly masked spans of audio (Baevski et al. 2020, section 3.1)."""
 
 from __future__ import annotations
 
@@ -13,33 +13,32 @@ from areca.fitting.loop import generator_for
 from areca.fitting.sampling import training_rows
 from areca.interfaces import Job
 from areca.manifest import Manifest
-from areca_units.augment import augmented
-from areca_units.mels import mels_of
+from areca_units.augment import augment
+from areca_units.mels import compute_mels
 from areca_units.options import MaskedConfig
-from areca_units.training import balanced, initialised, train_encoder
+from areca_units.training import balance_speakers, initialise_model, train_encoder
 
 M = TypeVar("M", bound=nn.Module)
 
 STACK = 4
-"""Frames of 10 ms that become one of 40 ms."""
+"""Frames of 10 ms in a frame of 40 ms."""
 
 
-def masked_spans(
-    lengths: torch.Tensor, frames: int, share: float, span: int, generator: torch.Generator
-) -> torch.Tensor:
-    """Draw spans that may overlap until about `share` of an item is masked.
+def draw_masks(lengths: torch.Tensor, frames: int, share: float, span: int, generator: torch.Generator) -> torch.Tensor:
+    """Draw random spans, which may overlap, so that about `share` of each item is masked.
 
     Args:
-        lengths: int64 ``[B]``, frames of each item, on the CPU.
-        frames: length F of the batch.
-        share: of the frames, in (0, 1).
-        span: frames of a span.
-        generator: what is drawn.
+        lengths: frames of each item, int64 ``[B]`` on the CPU.
+        frames: number F of frames in the batch.
+        share: expected share of masked frames, in (0, 1).
+        span: frames in a span.
+        generator: the only source of randomness.
 
     Returns:
-        bool ``[B, F]``, true at masked frames; none beyond an item's length, and within one of 1 or more at least one.
+        bool ``[B, F]``, true at masked frames. At least one frame of every non-empty item is masked, and none beyond
+        its length.
     """
-    # A frame is free if none of the `span` frames up to it starts a span.
+    # A frame is unmasked if no span starts at it or at one of the `span - 1` frames before it.
     chance = 1 - (1 - share) ** (1 / span)
     starts = torch.rand(len(lengths), frames, generator=generator) < chance
     first = (torch.rand(len(lengths), generator=generator) * lengths).long()
@@ -57,15 +56,15 @@ def train_masked(
     data: Manifest,
     job: Job,
 ) -> M:
-    """Train on the audio of the training split; no text is needed.
+    """Train a model on the audio of the training split; no text is needed.
 
     Args:
-        build: makes the model, its weights drawn from the job's seed.
-        loss: of the model, features ``[B, T, mels]``, lengths ``[B]``, masked frames ``[B, T / 4]`` and the step's
-            number; and what to show of it.
+        build: builds the model; its weights are drawn from the job's seed.
+        loss: given the model, features ``[B, T, mels]``, lengths ``[B]``, a mask ``[B, T / 4]`` and the step's number,
+            returns the loss and a message that reports it.
         config: the schedule and the masks.
-        data: audio.
-        job: seed, device, progress; its folder holds what is to be gone on from.
+        data: the corpus.
+        job: seed, device and progress; an interrupted training resumes from its work folder.
 
     Returns:
         The model in evaluation mode.
@@ -73,15 +72,15 @@ def train_masked(
     Raises:
         InvalidManifest: the training split has no audio.
     """
-    rows = balanced(training_rows(data), config.speaker_rows, job.seed)
-    model = initialised(build, job)
-    mels = mels_of(data, rows, job)
+    rows = balance_speakers(training_rows(data), config.speaker_rows, job.seed)
+    model = initialise_model(build, job)
+    mels = compute_mels(data, rows, job)
 
-    def of_batch(indices: list[int], step: int) -> tuple[torch.Tensor, str]:
+    def batch_loss(indices: list[int], step: int) -> tuple[torch.Tensor, str]:
         generator = generator_for(job.seed, "augment", step)
-        x, lengths = pad_batch([augmented(mels[i], config, generator) for i in indices])
-        masked = masked_spans(lengths // STACK, x.shape[1] // STACK, config.mask_share, config.mask_span, generator)
+        x, lengths = pad_batch([augment(mels[i], config, generator) for i in indices])
+        masked = draw_masks(lengths // STACK, x.shape[1] // STACK, config.mask_share, config.mask_span, generator)
         return loss(model, x.to(job.device), lengths.to(job.device), masked.to(job.device), step)
 
-    train_encoder(model, of_batch, mels.lengths, config, job)
+    train_encoder(model, batch_loss, mels.lengths, config, job)
     return model

@@ -1,4 +1,4 @@
-"""Log-mels of a training corpus, computed once: to decode and transform in every epoch costs a third of a step."""
+"""Log-mels of a training corpus, computed once: computing them in every epoch would cost a third of each step."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ from safetensors import safe_open
 from areca.fitting.resume import cached_chunks
 from areca.interfaces import Job
 from areca.manifest import Manifest, Utterance
-from areca_units.features import mel_of, speech
+from areca_units.features import compute_mel, read_speech
 
 _CHUNK = 256
 _WORKERS = 2
 
 
 class Mels:
-    """Log-mels of rows in files on disk, half the size of their 16-bit audio; memory holds what is being read.
+    """Log-mels of rows, read from files on demand. The files take half the space of 16-bit audio.
 
     Args:
-        paths: of the files, `_CHUNK` rows each: ``mels``, float16 ``[frames, 80]``, and the rows' ``lengths``.
+        paths: safetensors files of `_CHUNK` rows each, with ``mels``, float16 ``[frames, 80]``, and ``lengths``.
+
+    Attributes:
+        lengths: frames of each row.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -42,23 +45,23 @@ class Mels:
         return mel.float()
 
 
-def mels_of(data: Manifest, rows: Sequence[Utterance], job: Job) -> Mels:
-    """Return the log-mels of `rows`, computing those that an interrupted call did not leave.
+def compute_mels(data: Manifest, rows: Sequence[Utterance], job: Job) -> Mels:
+    """Compute the log-mels of `rows`, except those that an interrupted call has already computed.
 
     Args:
         data: the manifest.
         rows: some of its rows.
-        job: told the progress; its folder holds the files.
+        job: reports the progress; its work folder holds the files.
     """
     paths: list[Path] = []
     chunks = (rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK))
     with ThreadPoolExecutor(_WORKERS) as pool:
-        for path in cached_chunks(job.work / f"mels-{_CHUNK}", chunks, partial(_mels, data, pool)):
+        for path in cached_chunks(job.work / f"mels-{_CHUNK}", chunks, partial(_compute_chunk, data, pool)):
             paths.append(path)
             job.progress(min(_CHUNK * len(paths), len(rows)), len(rows), "log-mels")
     return Mels(paths)
 
 
-def _mels(data: Manifest, pool: ThreadPoolExecutor, rows: Sequence[Utterance]) -> dict[str, torch.Tensor]:
-    mels = list(pool.map(lambda row: mel_of(speech(data, row)).half(), rows))
+def _compute_chunk(data: Manifest, pool: ThreadPoolExecutor, rows: Sequence[Utterance]) -> dict[str, torch.Tensor]:
+    mels = list(pool.map(lambda row: compute_mel(read_speech(data, row)).half(), rows))
     return {"mels": torch.cat(mels), "lengths": torch.tensor([len(x) for x in mels])}

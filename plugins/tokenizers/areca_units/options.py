@@ -1,4 +1,4 @@
-"""The options of each component, in order of what they build on."""
+"""The options of each component. Base classes come first."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class MfccKmeansConfig:
     clusters: int = 256
     """Number of units."""
     coefficients: int = 13
-    """Cepstral coefficients; their first and second differences are added."""
+    """Number of MFCCs per frame; their first and second deltas are appended."""
     sample_frames: int = 200_000
-    """Frames of training speech that the clusters are fitted on, drawn by whole utterances."""
+    """Most frames of training speech to cluster, drawn by whole utterances."""
 
     def __post_init__(self) -> None:
         _require_positive(clusters=self.clusters, coefficients=self.coefficients, sample_frames=self.sample_frames)
@@ -26,50 +26,50 @@ class MfccKmeansConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderConfig:
-    """Options of every tokenizer here that trains a speech encoder."""
+    """Options common to the tokenizers that train a speech encoder."""
 
     width: int = 144
     """Channels of the encoder."""
     layers: int = 4
-    """Residual layers."""
+    """Residual layers of the encoder."""
     heads: int = 0
-    """Attention heads of each layer; they divide `width`. 0: convolutions alone, which learn more in the same time."""
+    """Attention heads of each layer; must divide `width` (0: only convolutions, which learn more in the same time)."""
     kernel: int = 5
-    """Frames of 40 ms that a layer's convolution sees; odd."""
+    """Kernel size of a layer's convolution, in frames of 40 ms; must be odd."""
     expansion: int = 2
-    """Channels inside a layer, in widths."""
+    """Channels inside a layer, as a multiple of `width`."""
     clusters: int = 256
     """Number of units."""
     steps: int = 3_000
-    """Training steps."""
+    """Training steps of the encoder."""
     batch_s: float = 45.0
     """Seconds of speech in a training batch, padding included."""
     learning_rate: float = 2e-3
-    """Peak of AdamW's learning rate; it warms up over 5 % of the steps and falls to 0 as a cosine."""
+    """Peak learning rate (AdamW; linear warm-up over 5 % of the steps, cosine to 0)."""
     weight_decay: float = 0.01
-    """AdamW's decay of the weight matrices."""
+    """Weight decay of AdamW on the weight matrices."""
     speaker_rows: int = 1_000
-    """Rows of one speaker that are trained on, at most: what many rows of few speakers teach is soon learnt."""
+    """Most rows of one speaker to train on: the encoder soon learns all that many rows of few speakers can teach."""
     dropout: float = 0.0
     """Share of residual activations dropped in training."""
     stretch: float = 0.15
-    """Tempo varies by up to this share in training."""
+    """Augmentation: the tempo varies by up to this share."""
     warp: float = 0.1
-    """The frequency axis is stretched by up to this share in training, as other vocal tracts would."""
+    """Augmentation: the frequency axis is stretched by up to this share, as by another vocal tract."""
     echo: float = 0.2
-    """Share of training utterances to which an echo is added, as of a room."""
+    """Augmentation: share of the utterances that get an echo, as in a room."""
     noise: float = 0.1
-    """Share of training utterances to which noise is added."""
+    """Augmentation: share of the utterances that get noise."""
     masks: int = 1
-    """Bands of time and of frequency that are blanked in training (SpecAugment)."""
+    """Augmentation: number of time bands and of frequency bands that are masked (SpecAugment)."""
     sample_frames: int = 200_000
-    """Frames of training speech that the clusters are fitted on, drawn by whole utterances."""
+    """Most frames of training speech to cluster, drawn by whole utterances."""
     weights_dtype: Literal["float32", "float16"] = "float32"
-    """How the weights are stored; computing is always in float32."""
+    """Type of the stored weights; computation is always in float32."""
     encode_batch_s: float = runtime(60.0)
-    """Seconds of speech encoded at once, padding included, at most; a corpus is handed over 30 s at a time."""
+    """Most seconds of speech in an encoding batch, padding included; a corpus is encoded 30 s at a time."""
     checkpoint_steps: int = runtime(50)
-    """An interrupted fit loses at most this many steps."""
+    """Training steps between two saved states; an interrupted training loses at most this many steps."""
 
     def __post_init__(self) -> None:
         _require_positive(
@@ -92,18 +92,19 @@ class EncoderConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskedConfig(EncoderConfig):
-    """Options of the tokenizers whose encoder learns from audio alone, by filling in what is masked."""
+    """Options common to the tokenizers whose encoder is trained only on audio, by masked prediction."""
 
     heads: int = 4
-    """Attention heads of each layer; they divide `width`. 0: convolutions alone."""
+    """Attention heads of each layer; must divide `width` (0: only convolutions)."""
     layer: int = 2
-    """The layer whose output is clustered, from 1 to `layers`: the middle ones say most of what is spoken."""
+    """Layer whose output is clustered, from 1 to `layers`. Middle layers carry most of the spoken content."""
     masks: int = 0
-    """Bands of time and of frequency that are blanked in training (SpecAugment), beside the mask that is filled in."""
+    """Augmentation: number of time bands and of frequency bands that are masked (SpecAugment), besides the prediction
+    mask."""
     mask_share: float = 0.4
-    """Share of the frames that is masked."""
+    """Share of the frames that are masked for prediction."""
     mask_span: int = 10
-    """Frames of 40 ms that are masked together."""
+    """Length of a masked span, in frames of 40 ms."""
 
     def __post_init__(self) -> None:
         EncoderConfig.__post_init__(self)
@@ -117,9 +118,9 @@ class UsmV1Config(MaskedConfig):
     """Options of `usm-v1`."""
 
     codebooks: int = 4
-    """Random codebooks, each with a softmax of its own."""
+    """Number of random codebooks, each with a separate softmax."""
     codebook_size: int = 1024
-    """Codes in each of them."""
+    """Codes in a codebook."""
     codebook_dim: int = 16
     """Dimensions of a code."""
 
@@ -133,7 +134,7 @@ class W2vBertNanoConfig(MaskedConfig):
     """Options of `w2v-bert-nano`."""
 
     codebook_size: int = 512
-    """Codes that the quantiser learns."""
+    """Codes of the trained quantizer."""
     codebook_dim: int = 64
     """Dimensions of a code."""
 
@@ -149,21 +150,20 @@ class UsmV2Config(EncoderConfig):
     """Options of `usm-v2`."""
 
     pretraining_steps: int = 0
-    """Steps of BEST-RQ, on audio alone, that come before the ASR loss; 0: none. The encoder, the batches and their
-    variations are as the options here say, the rest as `usm-v1` has it by default: its `masks` are 0 as well."""
+    """Steps of BEST-RQ pretraining on audio, before the training with the ASR loss (0: none). Encoder, batches and
+    augmentation follow the options here, except that `masks` is 0; all else has the defaults of `usm-v1`."""
     quantizer: Literal["kmeans", "vq", "fsq"] = "kmeans"
-    """``kmeans`` of `features`, after training; ``vq``, ``fsq``: a bottleneck under the characters, trained with them.
-    ``vq`` learns its codes; those of ``fsq`` are a grid."""
+    """Origin of the units. ``kmeans``: clusters of `features`, after training. ``vq`` and ``fsq``: the codes of a
+    bottleneck before the ASR head, trained with it; ``vq`` trains its codes, ``fsq`` has a fixed grid."""
     features: Literal["posteriors", "layer"] = "posteriors"
-    """With `quantizer` kmeans, what is clustered: the probabilities of the characters that are read off the last layer,
-    or a layer's output. 256 clusters of the former still read what the encoder reads; of the latter, twice as many
-    errors."""
+    """With `quantizer: kmeans`, the vectors to cluster: the character probabilities of the ASR head, or a layer's
+    output. With 256 clusters, posteriors keep the encoder's accuracy; a layer doubles the errors."""
     layer: int = 4
-    """With `features` layer: which, from 1 to `layers`."""
+    """With `features: layer`, the layer to cluster, from 1 to `layers`."""
     code_dim: int = 16
-    """With `quantizer` vq: dimensions of a code."""
+    """With `quantizer: vq`, dimensions of a code."""
     levels: tuple[int, ...] = (4, 4, 4, 4)
-    """With `quantizer` fsq: values of each dimension; their product is `clusters`."""
+    """With `quantizer: fsq`, number of values in each dimension; their product must be `clusters`."""
 
     def __post_init__(self) -> None:
         EncoderConfig.__post_init__(self)
@@ -193,7 +193,7 @@ class KmeansConfig:
     clusters: int = 1024
     """Number of units."""
     sample_frames: int = 200_000
-    """Training frames that are clustered, at most, drawn from whole recordings of both sides."""
+    """Most frames of training speech to cluster, drawn by whole recordings, source and target side."""
 
     def __post_init__(self) -> None:
         _require_positive(clusters=self.clusters, sample_frames=self.sample_frames)
@@ -204,9 +204,9 @@ class BpeConfig:
     """Options of `bpe`."""
 
     size: int = 1024
-    """Units after merging, the inner tokenizer's among them; more than it has."""
+    """Number of units after merging, including the inner tokenizer's units; must be larger than their number."""
     sample_utterances: int = 20_000
-    """Training recordings (both sides) that the merges are learnt on, at most, drawn at random."""
+    """Most training recordings, source and target side, to train the merges on; drawn at random."""
 
     def __post_init__(self) -> None:
         _require_positive(size=self.size, sample_utterances=self.sample_utterances)

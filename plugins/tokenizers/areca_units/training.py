@@ -1,4 +1,4 @@
-"""Training of a speech encoder: its batches, its optimizer, and which recordings it hears."""
+"""Train a speech encoder: select the recordings, batch them, and optimise."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _BETAS = (0.9, 0.98)
 
 M = TypeVar("M", bound=nn.Module)
 Loss = Callable[[list[int], int], tuple[torch.Tensor, str]]
-"""Given the utterances of a batch and the step's number, the loss and what to show of it."""
+"""Given the indices of a batch's utterances and the step's number, returns the loss and a message that reports it."""
 
 
-def initialised(build: Callable[[], M], job: Job) -> M:
-    """Return what `build` makes, its weights drawn from the job's seed, on the job's device."""
+def initialise_model(build: Callable[[], M], job: Job) -> M:
+    """Build a model with weights drawn from the job's seed, and move it to the job's device."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.seed)
         return build().to(job.device)
@@ -35,15 +35,17 @@ def train_encoder(model: nn.Module, loss: Loss, lengths: Sequence[int], config: 
     """Train `model` in place, and leave it in evaluation mode.
 
     Args:
-        model: what is trained.
-        loss: of a batch.
-        lengths: of all utterances, in log-mel frames.
+        model: the model, on the job's device.
+        loss: computes the loss of a batch.
+        lengths: lengths of all utterances, in log-mel frames.
         config: the schedule.
-        job: seed, device, progress; its folder holds the state that an interrupted training resumes from.
+        job: seed, device and progress; an interrupted training resumes from its work folder.
     """
 
     def from_step(start: int) -> Iterator[list[int]]:
-        return itertools.islice(batches(lengths, int(config.batch_s * MEL.frame_rate_hz), job.seed), start, None)
+        return itertools.islice(
+            iterate_batches(lengths, int(config.batch_s * MEL.frame_rate_hz), job.seed), start, None
+        )
 
     train_steps(
         model,
@@ -57,21 +59,27 @@ def train_encoder(model: nn.Module, loss: Loss, lengths: Sequence[int], config: 
     )
 
 
-def balanced(rows: Sequence[Utterance], most: int, seed: int) -> list[Utterance]:
-    """Return `rows`, in their order, with at most `most` of each speaker, drawn at random; rows of nobody stay."""
-    heard: Counter[str] = Counter()
-    kept = []
+def balance_speakers(rows: Sequence[Utterance], most: int, seed: int) -> list[Utterance]:
+    """Return `rows` in their order, with at most `most` random rows per speaker. Rows without a speaker are kept."""
+    counts: Counter[str] = Counter()
+    selected = []
     for i in torch.randperm(len(rows), generator=generator_for(seed, "speakers", 0)).tolist():
         speaker = rows[i].speaker
         if speaker is not None:
-            heard[speaker] += 1
-        if speaker is None or heard[speaker] <= most:
-            kept.append(i)
-    return [rows[i] for i in sorted(kept)]
+            counts[speaker] += 1
+        if speaker is None or counts[speaker] <= most:
+            selected.append(i)
+    return [rows[i] for i in sorted(selected)]
 
 
-def batches(lengths: Sequence[int], budget: int, seed: int) -> Iterator[list[int]]:
-    """Yield batches of similar lengths for ever; an epoch's grouping and order depend on `seed` and its number."""
+def iterate_batches(lengths: Sequence[int], budget: int, seed: int) -> Iterator[list[int]]:
+    """Yield batches of utterances of similar length, without end.
+
+    Args:
+        lengths: of all utterances, in frames.
+        budget: most frames in a batch, padding included.
+        seed: with the epoch's number, decides the batches of an epoch and their order.
+    """
     sizes = [round_length(length) for length in lengths]
     exact = torch.tensor(lengths, dtype=torch.float64)
     for epoch in itertools.count():

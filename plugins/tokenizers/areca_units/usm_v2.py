@@ -1,6 +1,6 @@
-"""`usm-v2`: a speech encoder trained with an ASR loss, and clusters of what it computes.
+"""`usm-v2`: units of a speech encoder trained with an ASR loss.
 
-After the second USM tokenizer of AudioPaLM (Rubenstein et al. 2023, section 3.1), in a size that trains on a CPU.
+It follows the second USM tokenizer of AudioPaLM (Rubenstein et al. 2023, section 3.1), in a size that trains on a CPU.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ _ALPHABET = "alphabet.json"
 
 
 class UsmV2(EncoderUnits):
-    """Units of an encoder that has learnt to read."""
+    """Units of an encoder trained with an ASR loss."""
 
     config: UsmV2Config
     model: CtcModel
 
     @classmethod
     def train(cls, config: UsmV2Config, data: Manifest, job: Job) -> CtcModel:
-        """Train on the training split's transcripts and write the alphabet.
+        """Train the encoder on the transcribed rows of the training split, and write the alphabet.
 
         Raises:
             InvalidManifest: no row of the training split has audio and text.
         """
         encoder = None
-        # What is learnt from audio alone is of no more use once the second training has a state of its own.
+        # Once the ASR training has saved a state, it no longer needs the pretrained encoder.
         if config.pretraining_steps and newest_state(job.work) is None:
             pretraining = job.work / "pretraining"
             pretraining.mkdir(exist_ok=True)
@@ -50,15 +50,15 @@ class UsmV2(EncoderUnits):
         return model
 
     @classmethod
-    def empty(cls, config: UsmV2Config, files: Path) -> CtcModel:
-        """Return a model with the alphabet's outputs."""
+    def build_model(cls, config: UsmV2Config, files: Path) -> CtcModel:
+        """Return a model with random weights whose head has the stored alphabet."""
         symbols = read_json(files / _ALPHABET).get("symbols")
         if not isinstance(symbols, str) or not symbols:
             raise InvalidArtifact(f"{files / _ALPHABET}: expected {{symbols: ...}}, got {quote(symbols)}")
         return CtcModel(config, Alphabet(symbols))
 
-    def clustered(self) -> Compute:
-        """Return the computation of what the bottleneck quantises, of the posteriors, or of a layer."""
+    def feature_function(self) -> Compute:
+        """Return the function that computes the bottleneck's points, the posteriors, or a layer's output."""
         if self.model.bottleneck is not None:
             return self.model.points
         if self.config.features == "posteriors":
@@ -66,15 +66,15 @@ class UsmV2(EncoderUnits):
         return lambda x, n: self.model.encoder(x, n, self.config.layer)
 
     def codes(self) -> torch.Tensor | None:
-        """Return the bottleneck's codes."""
+        """Return the bottleneck's codes, ``[K, D]``, or None if there is no bottleneck."""
         return None if self.model.bottleneck is None else self.model.bottleneck.codes().detach()
 
     def transcribe(self, audios: list[Audio]) -> list[str]:
-        """Return what the CTC head reads, greedily: how much of the words the encoder has understood."""
+        """Return greedy CTC transcripts, which show how well the encoder recognises words."""
         return [self.model.alphabet.decode(x.argmax(-1)) for x in self.run(audios, self.model)]
 
 
 def _best_rq(config: UsmV2Config) -> UsmV1Config:
-    """Return the options under which the same encoder is pretrained, without SpecAugment as `usm-v1` is."""
+    """Return the options for pretraining the same encoder, without SpecAugment, as in `usm-v1`."""
     same = {field.name: getattr(config, field.name) for field in fields(EncoderConfig)}
     return UsmV1Config(**{**same, "steps": config.pretraining_steps, "layer": config.layers, "masks": 0})

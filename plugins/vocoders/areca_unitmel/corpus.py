@@ -58,7 +58,7 @@ def prepared(config: UnitMelConfig, tokenizer: Any, data: Manifest, job: Job) ->
     found = recordings(config, data)
     clips: list[Clip] = []
     seconds, seen = 0.0, 0
-    for made in iterate_recordings(data, found, compute, seed=job.seed, at_once=_CHUNK, folder=job.work / "clips"):
+    for made in iterate_recordings(data, found, compute, seed=job.seed, chunk_size=_CHUNK, folder=job.work / "clips"):
         clips += _clips(made)
         seconds += float(made["seconds"].sum())
         seen = min(seen + _CHUNK, len(found))

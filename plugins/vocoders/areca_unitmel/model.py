@@ -16,7 +16,7 @@ import torch
 
 from areca.errors import ArecaError, InvalidArtifact, quote
 from areca.files.reading import parse_json
-from areca.fitting.resume import write_tensors
+from areca.fitting.resume import save_tensors
 from areca.hub.tensors import read_module
 from areca.hub.weights import read_header
 from areca.interfaces import Job
@@ -51,7 +51,7 @@ class UnitMel:
         voice = train(config, shape, prepared(config, needs["tokenizer"], data, job), job)
         stored = getattr(torch, config.weights_dtype)
         weights = {name: x.to(stored) for name, x in voice.state_dict().items()}
-        write_tensors(job.directory / _VOICE, weights, {"shape": json.dumps(asdict(shape))})
+        save_tensors(job.directory / _VOICE, weights, {"shape": json.dumps(asdict(shape))})
 
     @staticmethod
     def load(

@@ -19,7 +19,7 @@ import yaml
 
 from areca.artifact import PARTIAL, WORK
 from areca.artifacts.store import Store
-from areca.fitting.interrupt import Interrupted, deferred, raising
+from areca.fitting.interrupt import Interrupted, defer_signals, raise_on_signal
 from areca.fitting.unfinished import newest_state
 from areca.interfaces import Job
 from areca.manifest import Manifest
@@ -150,8 +150,8 @@ def test_a_fit_saves_at_the_step_that_it_reports_and_ends_the_same(
 
 WAITING = """
 import sys, time
-from areca.fitting.interrupt import deferred, raising
-with raising():
+from areca.fitting.interrupt import defer_signals, raise_on_signal
+with raise_on_signal():
     with {how}:
         print("ready", flush=True)
         for _ in range(600):
@@ -161,7 +161,7 @@ with raising():
 
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_a_second_signal_stops_at_once(number: signal.Signals, code: int) -> None:
-    process = start("-c", WAITING.format(how="deferred()"))
+    process = start("-c", WAITING.format(how="defer_signals()"))
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
     process.send_signal(number)
     process.send_signal(number)  # some launchers send one to the process and one to its group
@@ -170,7 +170,7 @@ def test_a_second_signal_stops_at_once(number: signal.Signals, code: int) -> Non
     process.send_signal(number)
     _, err = process.communicate(timeout=10)
     assert process.returncode == code
-    assert err.split("\n") == ["", "stopping at the end of this step, to save it; once more stops at once", "",
+    assert err.split("\n") == ["", "stopping at the end of this step, to save it; a second signal stops at once", "",
                                "stopped at once", ""]  # fmt: skip
 
 
@@ -206,13 +206,13 @@ def test_ctrl_c_in_a_terminal_stops_a_dataset_without_a_traceback(tmp_path: Path
 def test_what_ignores_a_signal_goes_on_to_and_a_thread_installs_nothing() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with raising(), deferred() as pending:
+        with raise_on_signal(), defer_signals() as pending:
             os.kill(os.getpid(), signal.SIGINT)
             assert not pending
         found: list[Any] = []
 
         def elsewhere() -> None:
-            with raising():
+            with raise_on_signal():
                 found.append(signal.getsignal(signal.SIGTERM))
 
         thread = threading.Thread(target=elsewhere)
@@ -224,6 +224,6 @@ def test_what_ignores_a_signal_goes_on_to_and_a_thread_installs_nothing() -> Non
 
 
 def test_a_signal_that_nobody_looked_at_is_raised_at_the_end() -> None:
-    with pytest.raises(Interrupted) as caught, deferred():
+    with pytest.raises(Interrupted) as caught, defer_signals():
         os.kill(os.getpid(), signal.SIGTERM)
     assert caught.value.code == 143

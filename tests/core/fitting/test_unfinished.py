@@ -18,7 +18,7 @@ from areca.artifact import PARTIAL, WORK, Artifact
 from areca.artifacts import tokens
 from areca.artifacts.store import Store
 from areca.errors import ArecaWarning
-from areca.fitting.unfinished import SEAL, intact, new_state, newest_state, seal_files, seal_of
+from areca.fitting.unfinished import SEAL, creating_state, is_intact, newest_state, seal_files, seal_path
 from areca.interfaces import Progress
 from areca.pipeline.pipeline import Pipeline
 from areca.run.config import RunConfig, parse_config
@@ -200,7 +200,7 @@ def test_every_damaged_file_is_rebuilt(name: str, damage: Callable[[Path], None]
 
 def test_the_last_two_states_are_kept_and_the_newest_intact_one_is_used(tmp_path: Path) -> None:
     for step in (5, 10, 100):
-        with new_state(tmp_path, step) as draft:
+        with creating_state(tmp_path, step) as draft:
             (draft / "x").write_text(str(step))
     (tmp_path / ".state-200.1.0.draft").mkdir()  # of a process that was killed while it saved
     (tmp_path / "state-of-mine").touch()
@@ -223,7 +223,7 @@ def test_a_seal_that_is_not_one_vouches_for_nothing(content: str, tmp_path: Path
     (tmp_path / "x").write_text("x")
     (tmp_path / SEAL).write_text(content)
     with pytest.warns(ArecaWarning, match="it is rebuilt"):
-        assert not intact(tmp_path / SEAL, [tmp_path / "x"])
+        assert not is_intact(tmp_path / SEAL, [tmp_path / "x"])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -231,21 +231,21 @@ def test_what_is_not_a_plain_file_is_not_intact(tmp_path: Path) -> None:
     path, other = tmp_path / "x", tmp_path / "other"
     path.write_text("x")
     other.write_text("x")
-    seal_files(seal_of(path), [path])
-    assert intact(seal_of(path), [path])
+    seal_files(seal_path(path), [path])
+    assert is_intact(seal_path(path), [path])
     path.unlink()
     path.symlink_to(other)
     with pytest.warns(ArecaWarning, match="x: damaged"):
-        assert not intact(seal_of(path), [path])
+        assert not is_intact(seal_path(path), [path])
     os.mkfifo(path)
-    seal_files(seal_of(path), [])
+    seal_files(seal_path(path), [])
     with pytest.warns(ArecaWarning, match="damaged"):
-        assert not intact(seal_of(path), [path])
+        assert not is_intact(seal_path(path), [path])
     assert list(tmp_path.iterdir()) == [other]
 
 
 def test_a_file_without_a_seal_is_not_used(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("x")
     with pytest.warns(ArecaWarning, match="x: damaged, or not completely written"):
-        assert not intact(seal_of(tmp_path / "x"), [tmp_path / "x"])
-    assert not intact(seal_of(tmp_path / "x"), [tmp_path / "x"]), "nothing is there: nothing is warned of"
+        assert not is_intact(seal_path(tmp_path / "x"), [tmp_path / "x"])
+    assert not is_intact(seal_path(tmp_path / "x"), [tmp_path / "x"]), "nothing is there: nothing is warned of"

@@ -16,8 +16,10 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from areca.errors import InvalidArtifact, InvalidConfig
-from areca.hub.loading import fast_tokenizer, guarded, load_pretrained
-from areca.hub.tensors import TooLarge, bounded_building, read_module, read_tensors
+from areca.hub.guard import call_guarded
+from areca.hub.loading import load_pretrained
+from areca.hub.tensors import TooLarge, limit_module_count, read_module, read_tensors
+from areca.hub.tokenizers import load_fast_tokenizer
 from areca.hub.weights import read_header, stored_tensors
 
 SIZES: dict[str, Any] = {
@@ -93,19 +95,19 @@ def test_shards_that_are_not_those_of_the_index_are_refused(copy: Path) -> None:
     sharded(copy)
     shards = sorted(copy.glob("model-*.safetensors"))
     shutil.copy(shards[0], copy / "model-00009-of-00009.safetensors")
-    with pytest.raises(InvalidConfig, match="names other files than there are, as 'model-00009"):
+    with pytest.raises(InvalidConfig, match="and the files in the folder differ, for example in 'model-00009"):
         load(copy)
     (copy / "model-00009-of-00009.safetensors").unlink()
     tensor = next(iter(load_file(shards[0]).items()))
     save_file(load_file(shards[1]) | dict([tensor]), shards[1], {"format": "pt"})
-    with pytest.raises(InvalidConfig, match=f"holds '{tensor[0]}', which another file beside it holds too"):
+    with pytest.raises(InvalidConfig, match=f"holds '{tensor[0]}', which another file in the folder holds too"):
         load(copy)
     shards[0].unlink()
-    with pytest.raises(InvalidConfig, match="names other files than there are, as 'model-00001"):
+    with pytest.raises(InvalidConfig, match="and the files in the folder differ, for example in 'model-00001"):
         load(copy)
     outside = json.dumps({"weight_map": {"a": "../model.safetensors"}})
     (copy / "model.safetensors.index.json").write_text(outside)
-    with pytest.raises(InvalidConfig, match="names other files"):
+    with pytest.raises(InvalidConfig, match="and the files in the folder differ"):
         load(copy)
 
 
@@ -122,14 +124,14 @@ def edited(change: Callable[[dict[str, torch.Tensor]], object]) -> Callable[[Pat
     ("damage", "says"),
     [
         (edited(lambda x: x.pop("model.norm.weight")), r"the weights lack 1 tensor\(s\).*'model\.norm\.weight'"),
-        (edited(lambda x: x.update(extra=torch.ones(1))), r"the weights have 1 tensor\(s\) .* as 'extra'"),
+        (edited(lambda x: x.update(extra=torch.ones(1))), r"the weights have 1 tensor\(s\) .* such as 'extra'"),
         (
             edited(lambda x: x.update({"model.norm.weight": torch.ones(5)})),
             r"describes model\.norm\.weight of shape \[32\], the weights hold \[5\]",
         ),
-        (lambda d: (d / "adapter_config.json").write_text("{}"), r"adapter_config\.json would load another model"),
-        (lambda d: link(d / "config.json"), r"config\.json is a symbolic link out of the folder"),
-        (lambda d: link(d / "model.safetensors"), r"model\.safetensors is a symbolic link out of the folder"),
+        (lambda d: (d / "adapter_config.json").write_text("{}"), r"adapter_config\.json would load a different model"),
+        (lambda d: link(d / "config.json"), r"config\.json is a symbolic link that leaves the folder"),
+        (lambda d: link(d / "model.safetensors"), r"model\.safetensors is a symbolic link that leaves the folder"),
         (lambda d: (d / "model.safetensors").unlink(), r"has no \*\.safetensors"),
         (lambda d: (d / "config.json").unlink(), r"has no config\.json"),
         (lambda d: (d / "config.json").write_text("{"), "config.json: expected JSON"),
@@ -171,12 +173,12 @@ def test_the_links_of_the_hubs_cache_are_followed(llama: Path, tmp_path: Path) -
     for blob in blobs.iterdir():
         (snapshot / blob.name).symlink_to(f"../../blobs/{blob.name}")
     assert load(snapshot).num_parameters() == load(llama).num_parameters()
-    assert fast_tokenizer(snapshot).is_fast
+    assert load_fast_tokenizer(snapshot).is_fast
 
 
 def test_what_a_caller_expects_may_lack_or_be_left_over(copy: Path) -> None:
     edited(lambda x: x.update(head=torch.ones(1)) or x.pop("model.norm.weight"))(copy)
-    model = load(copy, lacking=lambda name: name.endswith("norm.weight"), left_over=lambda name: name == "head")
+    model = load(copy, may_lack=lambda name: name.endswith("norm.weight"), may_ignore=lambda name: name == "head")
     assert "head" not in model.state_dict()
 
 
@@ -187,7 +189,7 @@ def test_code_beside_a_model_of_the_librarys_own_never_runs(
     (copy / "code.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()")
     monkeypatch.setattr("builtins.input", lambda *_: "y")
     assert not hasattr(load(copy).config, "auto_map")
-    with pytest.raises(InvalidArtifact, match="names code of its own"):
+    with pytest.raises(InvalidArtifact, match="names its own code"):
         load(copy, own=True, error=InvalidArtifact)
     assert not (tmp_path / "ran").exists()
 
@@ -209,7 +211,7 @@ def test_code_beside_a_model_of_the_librarys_own_never_runs(
 def test_a_damaged_tokenizer_is_one_line(name: str, content: str, copy: Path) -> None:
     (copy / name).write_text(content)
     with pytest.raises(InvalidConfig) as caught:
-        fast_tokenizer(copy)
+        load_fast_tokenizer(copy)
     assert str(caught.value).startswith(str(copy)) and len(str(caught.value).splitlines()) == 1
 
 
@@ -218,11 +220,11 @@ def test_whatever_is_raised_is_one_line_but_an_interruption() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(InvalidArtifact, match=r"^it: transformers cannot load it: integer .*by zero$"):
-        guarded("it", lambda: 1 // 0, InvalidArtifact)
+        call_guarded("it", lambda: 1 // 0, InvalidArtifact)
     with pytest.raises(InvalidArtifact, match=r"^it: transformers cannot load it: 'a'$"):
-        guarded("it", lambda: {}["a"], InvalidArtifact)
+        call_guarded("it", lambda: {}["a"], InvalidArtifact)
     with pytest.raises(KeyboardInterrupt):
-        guarded("it", interrupted)
+        call_guarded("it", interrupted)
 
 
 # What parts hold
@@ -234,8 +236,8 @@ def test_tensors_have_the_names_and_shapes_that_were_asked_for(tmp_path: Path) -
     assert read_header(path).metadata == {"commit": "0123"}
     assert read_tensors(path, {"centroids": (4, None)}, optional={"mean": (3,)})["centroids"].shape == (4, 3)
     for shapes, says in (
-        ({"centroids": (4, None)}, "'mean' is missing or too many"),
-        ({"centroids": (4, 3), "mean": (3,), "more": (1,)}, "'more' is missing or too many"),
+        ({"centroids": (4, None)}, "'mean' is missing or unexpected"),
+        ({"centroids": (4, 3), "mean": (3,), "more": (1,)}, "'more' is missing or unexpected"),
         ({"centroids": (5, None), "mean": (3,)}, r"expected centroids of shape \[5, None\], got \[4, 3\]"),
         ({"centroids": (None,), "mean": (3,)}, r"expected centroids of shape \[None\]"),
     ):
@@ -244,10 +246,10 @@ def test_tensors_have_the_names_and_shapes_that_were_asked_for(tmp_path: Path) -
     whole = path.read_bytes()
     for cut in (0, 7, 8, 20, len(whole) - 1):
         path.write_bytes(whole[:cut])
-        with pytest.raises(InvalidArtifact, match="not a whole safetensors file"):
+        with pytest.raises(InvalidArtifact, match="not a complete safetensors file"):
             read_tensors(path, {"centroids": (4, 3)})
     path.write_bytes(whole + b"\0")
-    with pytest.raises(InvalidArtifact, match="its header promises 60 bytes, it has 61"):
+    with pytest.raises(InvalidArtifact, match="its header describes 60 bytes, it has 61"):
         read_tensors(path, {"centroids": (4, 3)})
 
 
@@ -275,6 +277,6 @@ def endless(count: int) -> nn.Module:
 
 
 def test_the_bound_ends_with_the_block() -> None:
-    with pytest.raises(TooLarge), bounded_building(1):
+    with pytest.raises(TooLarge), limit_module_count(1):
         endless(10**9)
     endless(1000)

@@ -21,8 +21,8 @@ from areca.pipeline.budget import architecture_of, attention_flops, budget, stat
 from areca.run.config import RunConfig, parse_config, read_config
 from areca.run.options import TrainingConfig
 from areca_hf import HFConfig
+from areca_hf.architecture import check_architecture
 from areca_hf.model import HFBackbone
-from areca_hf.stated import check_stated
 
 RECIPES = sorted(path for path in ROOT.glob("recipes/**/*.yaml") if path.parent.name != "ablations")
 PUBLISHED = {
@@ -166,9 +166,9 @@ def test_a_model_that_is_not_at_hand_says_what_is_missing(home: Path, tmp_path: 
     with pytest.raises(InvalidConfig, match=r"expected \{model_type: llama"):
         parsed({"name": "hf", "model": "org/none", "architecture": {"hidden_size": 5}})
     own = transformers.LlamaConfig(hidden_size=64, num_attention_heads=4)
-    check_stated({"model_type": "llama", "hidden_size": 64}, own, "org/name")
+    check_architecture({"model_type": "llama", "hidden_size": 64}, own, "org/name")
     with pytest.raises(InvalidConfig, match=r"org/name: its config has hidden_size 64, but `architecture` states 32"):
-        check_stated({"hidden_size": 32}, own, "org/name")
+        check_architecture({"hidden_size": 32}, own, "org/name")
 
 
 def test_a_directory_says_its_architecture(tmp_path: Path) -> None:

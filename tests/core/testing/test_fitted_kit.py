@@ -11,7 +11,7 @@ from areca.registry.registry import Registry
 from areca.testing import CheckedComponent, run
 
 DECODE, FEATURES = {"decode", "decode_refuses_wrong_codes"}, {"features"}
-FIT, RESUME, VOICE = {"fit_is_deterministic"}, {"fit_resumes"}, {"voice_is_heard"}
+FIT, RESUME, VOICE = {"fit_is_deterministic"}, {"fit_resumes"}, {"voices_differ"}
 SKIPPED = {
     "mfcc-kmeans": DECODE | FEATURES,
     "usm-v2": DECODE,

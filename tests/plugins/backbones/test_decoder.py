@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import areca_decoder
 from areca.component import Kind
 from areca.errors import InvalidConfig, InvalidManifest
-from areca.fitting.loop import scheduled
+from areca.fitting.loop import learning_rate_factor
 from areca.fitting.text_lm.corpus import tag_line, translations
 from areca.fitting.text_lm.pretraining import batch, examples
 from areca.interfaces import Backbone, Job
@@ -161,7 +161,7 @@ def test_only_the_training_split_is_looked_at(fitted, tmp_path):
         fit(tmp_path / "none", silent)
 
 
-def test_rare_tokens_are_not_made(fitted, tmp_path):
+def test_rare_tokens_are_left_out(fitted, tmp_path):
     sizes = [len(load(fit(tmp_path / str(c), make_manifest(tmp_path), min_count=c)).tokenizer) for c in (2, 8, 10_000)]
     assert sizes[0] > sizes[1] > sizes[2] == 256
     capped = load(fit(tmp_path / "cap", make_manifest(tmp_path), vocabulary_size=300))
@@ -193,7 +193,7 @@ def test_the_model_is_as_configured(tmp_path, tied):
         ({"pretrain_steps": 1, "context": 100}, r"pretrain_length: expected at most context \(100\), got 128"),
     ],
 )
-def test_sizes_that_do_not_fit_are_refused(options, message):
+def test_incompatible_sizes_are_refused(options, message):
     with pytest.raises(InvalidConfig, match=message):
         areca_decoder.spec(DecoderConfig(**options), {})
 
@@ -205,7 +205,7 @@ class Killed(Exception):
     pass
 
 
-def test_text_pretraining_learns_and_says_how_far_it_is(fitted, tmp_path):
+def test_text_pretraining_learns_and_reports_progress(fitted, tmp_path):
     calls = []
     options = {"pretrain_steps": 60, "pretrain_batch": 8, "pretrain_length": 64, "pretrain_learning_rate": 1e-2}
     made = fit(tmp_path / "made", make_manifest(tmp_path), progress=lambda *call: calls.append(call), **options)
@@ -258,8 +258,8 @@ def test_batches_follow_from_seed_and_step_and_use_every_line():
     assert set(batch(lines, 2, 50, 0, 7).flatten().tolist()) == set(range(6))
 
 
-def test_schedule_rises_then_falls_to_nothing():
-    rates = [scheduled(step, 100, warm_up=0.1) for step in range(101)]
+def test_schedule_rises_then_falls_to_0():
+    rates = [learning_rate_factor(step, 100, warm_up=0.1) for step in range(101)]
     assert rates[:10] == pytest.approx([(k + 1) / 10 for k in range(10)])
     assert rates[10:] == pytest.approx([(1 + np.cos(np.pi * k / 90)) / 2 for k in range(91)])
 

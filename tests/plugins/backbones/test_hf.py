@@ -19,7 +19,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-import areca.hub.loading
+import areca.hub.snapshots
 import areca_hf
 from areca.component import Kind
 from areca.errors import ArecaError, InvalidConfig, MissingWeights
@@ -113,10 +113,10 @@ def test_a_damaged_file_is_one_line_that_names_it(llama, tmp_path):
     directory = shutil.copytree(llama, tmp_path / "model")
     weights = (directory / "model.safetensors").read_bytes()
     (directory / "model.safetensors").write_bytes(LFS_POINTER)
-    with pytest.raises(InvalidConfig, match=r"model\.safetensors: not a whole safetensors file .*git lfs pull"):
+    with pytest.raises(InvalidConfig, match=r"model\.safetensors: not a complete safetensors file .*git lfs pull"):
         areca_hf.spec(HFConfig(path=directory), {})
     (directory / "model.safetensors").write_bytes(weights[: len(weights) // 2])
-    with pytest.raises(InvalidConfig, match=r"model\.safetensors: not a whole safetensors file"):
+    with pytest.raises(InvalidConfig, match=r"model\.safetensors: not a complete safetensors file"):
         load(path=directory)
     (directory / "model.safetensors").write_bytes(weights)
     config = json.loads((directory / "config.json").read_text())
@@ -171,7 +171,7 @@ def test_residual_dropout_where_the_architecture_has_it(tmp_path, caplog):
     assert not caplog.records
 
 
-def test_where_there_is_none_it_says_so(llama, caplog):
+def test_an_architecture_without_dropout_is_reported(llama, caplog):
     load(path=llama, dropout=0.0)
     assert not caplog.records
     load(path=llama)
@@ -214,7 +214,7 @@ def test_a_hub_id_is_found_in_the_cache_and_its_commit_recorded(hub, llama, tmp_
     ],
 )
 def test_without_network_the_error_says_what_to_do(hub, options):
-    message = r"cannot have 'org/\w+' at revision '\w+': .*give the directory as `path`"
+    message = r"cannot fetch 'org/\w+' at revision '\w+': .*give the directory as `path`"
     with pytest.raises(MissingWeights, match=message):
         load(**options)
 
@@ -222,7 +222,7 @@ def test_without_network_the_error_says_what_to_do(hub, options):
 @pytest.mark.parametrize(
     ("answer", "error", "advice"),
     [
-        (GatedRepoError, MissingWeights, "its owner wants its terms accepted.*hf auth login"),
+        (GatedRepoError, MissingWeights, "its owner requires you to accept its terms.*hf auth login"),
         (RepositoryNotFoundError, InvalidConfig, "the hub has no such repository.*check the id"),
         (RevisionNotFoundError, InvalidConfig, "the repository has no such revision: check `revision`"),
     ],
@@ -231,8 +231,8 @@ def test_what_the_hub_refuses_is_told_apart_from_a_hub_out_of_reach(monkeypatch,
     def refuse(*given, **options):
         raise answer.__new__(answer, "no")  # its initialiser wants a response of the library's HTTP client
 
-    monkeypatch.setattr(areca.hub.loading, "snapshot_download", refuse)
-    with pytest.raises(error, match=rf"cannot have 'org/tiny' at revision 'main': {advice}"):
+    monkeypatch.setattr(areca.hub.snapshots, "snapshot_download", refuse)
+    with pytest.raises(error, match=rf"cannot fetch 'org/tiny' at revision 'main': {advice}"):
         load(model="org/tiny")
 
 
@@ -241,15 +241,18 @@ def test_what_the_hub_refuses_is_told_apart_from_a_hub_out_of_reach(monkeypatch,
     [
         ({}, "exactly one of `model` .* and `path`"),
         ({"model": "a/b", "path": Path("c")}, "exactly one of `model` .* and `path`"),
-        ({"model": "./my/model"}, r"expected a hub id like 'org/name', got './my/model'; a directory .* `path`"),
-        ({"model": "a/b", "text_tokenizer": "./c"}, "goes into `text_tokenizer_path`"),
+        (
+            {"model": "./my/model"},
+            r"expected a hub id like 'org/name', got './my/model'; give a directory .* `path`",
+        ),
+        ({"model": "a/b", "text_tokenizer": "./c"}, "give a directory or file as `text_tokenizer_path`"),
         ({"model": "a/b", "text_tokenizer": "c/d", "text_tokenizer_path": Path("e")}, "at most one of"),
         ({"model": "a/b", "dropout": 1.0}, "expected 0 <= dropout < 1, got 1"),
         ({"path": Path("nowhere")}, "nowhere does not exist"),
         ({"path": Path("empty")}, r"empty has no config\.json"),
         ({"path": Path("model.bin")}, r"expected a directory, a \.gguf or a config \.json"),
         ({"path": Path("any.json")}, "holds no weights; set `weights: scratch`"),
-        ({"path": Path("any.json"), "weights": "scratch"}, "not a transformers config: no `model_type`"),
+        ({"path": Path("any.json"), "weights": "scratch"}, "not a transformers config: it has no `model_type`"),
     ],
 )
 def test_options_that_cannot_be_are_refused(tmp_path, monkeypatch, options, message):
@@ -261,9 +264,9 @@ def test_options_that_cannot_be_are_refused(tmp_path, monkeypatch, options, mess
         areca_hf.spec(HFConfig(**options), {})
 
 
-def test_a_config_alone_brings_no_tokenizer(llama, tmp_path):
+def test_a_config_file_has_no_tokenizer(llama, tmp_path):
     shutil.copy(llama / "config.json", tmp_path / "tiny.json")
-    with pytest.raises(InvalidConfig, match=r"tiny\.json brings no text tokenizer: give `text_tokenizer`"):
+    with pytest.raises(InvalidConfig, match=r"tiny\.json has no text tokenizer: give `text_tokenizer`"):
         load(path=tmp_path / "tiny.json", weights="scratch")
 
 
@@ -290,7 +293,7 @@ def test_code_in_a_repository_never_runs(llama, tmp_path, monkeypatch):
     foreign = {"model_type": "foreign", "auto_map": {"AutoConfig": "code.C", "AutoModelForCausalLM": "code.M"}}
     (directory / "config.json").write_text(json.dumps(foreign))
     (directory / "code.py").write_text(f"open({str(tmp_path / 'pwned')!r}, 'w')")
-    with pytest.raises(ArecaError, match="needs code of its own, which areca never runs"):
+    with pytest.raises(ArecaError, match="needs its own code, which areca never runs"):
         load(path=directory)
     assert not (tmp_path / "pwned").exists()
 

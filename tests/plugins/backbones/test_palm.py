@@ -21,7 +21,7 @@ from areca.manifest import Manifest, Utterance
 from areca.registry.registry import Registry
 from areca.specs import BackboneSpec, Stream
 from areca.testing import CheckedComponent, run
-from areca_palm import PalmConfig, resolved
+from areca_palm import PalmConfig, resolve_dimensions
 from areca_palm.model import NORM_EPSILON, Palm
 from areca_palm.sizes import PRESETS, Dimensions
 
@@ -83,7 +83,7 @@ def matrices(d: Dimensions, rows: int) -> int:
 def test_parameters_are_those_of_the_formula(fitted):
     backbone = load(fitted)
     count = sum(p.numel() for p in backbone.model.parameters())
-    assert count == matrices(resolved(config()), len(backbone.tokenizer))
+    assert count == matrices(resolve_dimensions(config()), len(backbone.tokenizer))
     assert backbone.model.get_input_embeddings().weight is backbone.model.get_output_embeddings().weight
     assert not any(name.endswith("bias") for name, _ in backbone.model.named_parameters())
 
@@ -104,7 +104,7 @@ def test_8b_is_palm_8b_and_every_dimension_can_be_overridden():
     paper |= {"vocabulary_size": 256_000, "context": 2048}
     assert PRESETS["8B"] == Dimensions(**paper)
     other = {name: value * 2 for name, value in paper.items()}
-    assert resolved(PalmConfig(size="1B", **other)) == Dimensions(**other)
+    assert resolve_dimensions(PalmConfig(size="1B", **other)) == Dimensions(**other)
 
 
 def rotate(x: torch.Tensor) -> torch.Tensor:
@@ -142,7 +142,7 @@ def test_logits_are_those_of_the_paper_written_out(fitted):
     model = load(fitted).model
     for parameter in model.parameters():  # no gain at 1
         parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
-    expected = plain(model.state_dict(), resolved(config()), IDS)
+    expected = plain(model.state_dict(), resolve_dimensions(config()), IDS)
     torch.testing.assert_close(model(IDS).logits, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -186,7 +186,7 @@ def test_saved_and_loaded_it_is_the_same_without_areca(fitted, tmp_path):
 
 
 @torch.no_grad()
-def test_dropout_is_residual_and_of_training_alone(fitted):
+def test_dropout_is_residual_and_only_in_training(fitted):
     model = load(fitted, dropout=0.5).model
     still = load(fitted, dropout=0.0).model
     assert torch.equal(model(IDS).logits, still(IDS).logits)
@@ -263,7 +263,7 @@ def test_a_line_ends_with_a_newline_of_any_tokenizer(fitted):
         ({"text_tokenizer": "a/b", "text_tokenizer_path": Path("c")}, "at most one of"),
     ],
 )
-def test_options_that_do_not_fit_are_refused(options, message):
+def test_incompatible_options_are_refused(options, message):
     with pytest.raises(InvalidConfig, match=message):
         areca_palm.spec(PalmConfig(**options), {})
 

@@ -1,4 +1,4 @@
-"""Judges hear what is said: real speech, by people where their recordings can be had, by espeak-ng otherwise."""
+"""Judges recognise real speech: of people if their recordings are available, else of espeak-ng."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_pocketsphinx_hears_people(judge: Pocketsphinx, human: dict[str, Audio])
     assert [read(h, "en") for h in heard] == [read(t, "en") for t in human]
 
 
-def test_what_came_before_is_not_heard(judge: Pocketsphinx, espeak: dict[str, Audio]) -> None:
+def test_earlier_audio_does_not_matter(judge: Pocketsphinx, espeak: dict[str, Audio]) -> None:
     audios = list(espeak.values())[:2]
     forwards = judge.transcribe(audios, "en")
     assert judge.transcribe(audios[::-1], "en") == forwards[::-1]
@@ -129,7 +129,7 @@ def test_a_grammar_that_cannot_be_used(content: str, tmp_path: Path) -> None:
 
 
 def test_pocketsphinx_refuses_what_it_cannot_hear(judge: Pocketsphinx) -> None:
-    with pytest.raises(InvalidConfig, match=r"knows English \('en'\) alone, got 'fr'; use 'whisper'"):
+    with pytest.raises(InvalidConfig, match=r"knows only English \('en'\), got 'fr'; use 'whisper'"):
         judge.transcribe([Audio(torch.zeros(1, 100), RATE)], "fr")
     with pytest.raises(InvalidAudio, match="expected 16000 Hz"):
         judge.transcribe([Audio(torch.zeros(1, 100), 8000)], "en")
@@ -179,7 +179,7 @@ def test_nothing_is_judged_twice(espeak: dict[str, Audio], tmp_path: Path) -> No
     assert (judge.label, "c") not in journal
 
 
-def test_whisper_is_told_where_the_model_is(tmp_path: Path) -> None:
+def test_whisper_needs_the_location_of_the_model(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"either path \(a folder\) or model"):
         WhisperConfig()
     with pytest.raises(InvalidConfig, match=r"has no model\.bin"):

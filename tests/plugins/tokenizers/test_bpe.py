@@ -1,4 +1,4 @@
-"""Acoustic byte-pair encoding: what is learnt, that it is undone exactly, durations, and what it refuses."""
+"""Acoustic byte-pair encoding: the trained merges, exact expansion, durations, and refused input."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from areca.specs import Stream, TokenizerSpec
 from areca.testing.corpus import write_corpus
 from areca.types import Audio, Codes
 from areca_units import MOST_UNITS, bpe_spec, dedup_spec, units_spec
-from areca_units.bpe import FIRST_CHARACTER, Bpe, learn, text_of, units_of
+from areca_units.bpe import FIRST_CHARACTER, Bpe, text_to_units, train_merges, units_to_text
 from areca_units.dedup import Dedup, deduplicate, expand
 from areca_units.mfcc import MfccKmeans
 from areca_units.options import BpeConfig, DedupConfig, MfccKmeansConfig
@@ -79,7 +79,7 @@ def test_each_merge_is_the_most_frequent_pair(runs: bool) -> None:
     inner = speech_like(60, seed=1)
     if not runs:
         inner = [torch.unique_consecutive(x) for x in inner]
-    merger = learn(inner, UNITS, 60)
+    merger = train_merges(inner, UNITS, 60)
     sequences = [x.tolist() for x in inner]
     pairs = learnt_pairs(merger)
     assert len(pairs) == 60 - UNITS
@@ -92,7 +92,7 @@ def test_each_merge_is_the_most_frequent_pair(runs: bool) -> None:
 
 
 def test_round_trip_is_exact_on_units_never_seen() -> None:
-    bpe = Bpe(None, learn(speech_like(40, seed=1), UNITS, 64))
+    bpe = Bpe(None, train_merges(speech_like(40, seed=1), UNITS, 64))
     draw = torch.Generator().manual_seed(2)
     inner = [torch.randint(UNITS, (n,), generator=draw) for n in (1, 2, 3, 50, 2000)] + speech_like(20, seed=3)
     codes = [Codes((x,), fingerprint="f") for x in inner]
@@ -106,7 +106,7 @@ def test_round_trip_is_exact_on_units_never_seen() -> None:
 
 
 def test_frequent_words_become_short() -> None:
-    bpe = Bpe(None, learn(speech_like(60, seed=1), UNITS, 128))
+    bpe = Bpe(None, train_merges(speech_like(60, seed=1), UNITS, 128))
     fresh = [Codes((x,)) for x in speech_like(20, seed=9)]
     assert sum(len(c.streams[0]) for c in bpe.merge(fresh)) < 0.5 * sum(len(c.streams[0]) for c in fresh)
 
@@ -114,7 +114,7 @@ def test_frequent_words_become_short() -> None:
 def test_durations_of_deduplicated_units_add_up() -> None:
     inner = speech_like(60, seed=1)
     short = [deduplicate(Codes((x,))) for x in inner]
-    bpe = Bpe(None, learn([c.streams[0] for c in short], UNITS, 64))
+    bpe = Bpe(None, train_merges([c.streams[0] for c in short], UNITS, 64))
     for whole, before, after in zip(inner, short, bpe.merge(short), strict=True):
         assert after.durations is not None and before.durations is not None
         pieces = before.durations.split([len(bpe.expand(Codes((u[None],))).streams[0]) for u in after.streams[0]])
@@ -126,9 +126,9 @@ def test_durations_of_deduplicated_units_add_up() -> None:
 
 
 def test_characters_are_private_and_units_keep_their_numbers() -> None:
-    assert units_of(text_of(torch.tensor([0, 7, MOST_UNITS - 1]))) == [0, 7, MOST_UNITS - 1]
-    assert ord(text_of(torch.tensor([MOST_UNITS - 1]))) == 0x10FFFF
-    ids = learn([torch.tensor([5, 3, 5, 3])], UNITS, 20).get_vocab()
+    assert text_to_units(units_to_text(torch.tensor([0, 7, MOST_UNITS - 1]))) == [0, 7, MOST_UNITS - 1]
+    assert ord(units_to_text(torch.tensor([MOST_UNITS - 1]))) == 0x10FFFF
+    ids = train_merges([torch.tensor([5, 3, 5, 3])], UNITS, 20).get_vocab()
     assert [ids[chr(FIRST_CHARACTER + u)] for u in range(UNITS)] == list(range(UNITS))
     assert len(ids) == UNITS + 1  # (5, 3) occurs twice, nothing else does: there is no more to learn
 
@@ -230,8 +230,8 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
         Bpe.load(BpeConfig(), {"tokenizer": None}, tmp_path, device=CPU, dtype=torch.float32)
 
 
-def test_a_unit_that_was_never_learnt_cannot_be_expanded() -> None:
-    bpe = Bpe(None, learn([torch.tensor([5, 3, 5, 3])], UNITS, 20))
+def test_an_unknown_unit_cannot_be_expanded() -> None:
+    bpe = Bpe(None, train_merges([torch.tensor([5, 3, 5, 3])], UNITS, 20))
     for wrong in (13, -1):
         with pytest.raises(InvalidCodes, match=r"expected units in \[0, 13\)"):
             bpe.expand(Codes((torch.tensor([1, wrong]),)))
@@ -261,7 +261,7 @@ def test_unit_mel_speaks_merged_units() -> None:
             TokenizerSpec((Stream("rvq-0", 8, 50.0), Stream("rvq-1", 8, 50.0)), RATE_HZ),
             r"one stream, got 2 stream\(s\)",
         ),
-        (TokenizerSpec((Stream("unit", 8, None),), RATE_HZ), "durations where their rate varies"),
+        (TokenizerSpec((Stream("unit", 8, None),), RATE_HZ), "at a constant rate or with durations, got .* without"),
         (TokenizerSpec((Stream("unit", 1024, 25.0),), RATE_HZ), "above the 1024 units .* try size: 4096"),
         (TokenizerSpec((Stream("unit", MOST_UNITS + 1, 25.0),), RATE_HZ), "at most 131072 units"),
     ],

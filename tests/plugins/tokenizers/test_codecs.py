@@ -22,18 +22,18 @@ from areca.options import build, canonical
 from areca.registry.registry import Registry
 from areca.testing import CheckedComponent, run
 from areca.types import Audio, Codes
-from areca_codecs import DacConfig, MimiConfig, XcodecConfig, facts
-from areca_codecs.figures import PUBLISHED, Facts
-from areca_codecs.loading import verify
+from areca_codecs import DacConfig, MimiConfig, XcodecConfig, codec_properties
+from areca_codecs.loading import verify_codec
 from areca_codecs.model import Codec, Dac, Mimi, Xcodec
+from areca_codecs.properties import PUBLISHED, CodecProperties
 
 CPU = torch.device("cpu")
 CONFIGS = {"mimi": MimiConfig, "dac": DacConfig, "xcodec": XcodecConfig}
 TARGETS: dict[str, type[Codec]] = {"mimi": Mimi, "dac": Dac, "xcodec": Xcodec}
 TINY = {
-    "mimi": Facts(24_000, 1920, 6, 64, semantic=1),
-    "dac": Facts(16_000, 320, 4, 64),
-    "xcodec": Facts(16_000, 320, 4, 64, bandwidths_kbps=(0.3, 0.6, 1.2)),
+    "mimi": CodecProperties(24_000, 1920, 6, 64, semantic=1),
+    "dac": CodecProperties(16_000, 320, 4, 64),
+    "xcodec": CodecProperties(16_000, 320, 4, 64, bandwidths_kbps=(0.3, 0.6, 1.2)),
 }
 OPTIONS = {"mimi": {"quantizers": 4}, "dac": {"quantizers": 3}, "xcodec": {"bandwidth_kbps": 0.6}}
 STREAMS = {"mimi": 4, "dac": 3, "xcodec": 2}
@@ -170,7 +170,7 @@ def same(a: Codes, b: Codes) -> bool:
         (XcodecConfig(bandwidth_kbps=1.5), 3, 1024, 16_000, 50.0, 1500),
     ],
 )
-def test_what_is_published_is_known_without_its_weights(config, streams, size, rate_hz, frame_rate_hz, bit_s):
+def test_published_models_are_known_without_their_weights(config, streams, size, rate_hz, frame_rate_hz, bit_s):
     spec = areca_codecs.spec(config, {})
     assert {(s.size, s.frame_rate_hz) for s in spec.streams} == {(size, frame_rate_hz)}
     assert (len(spec.streams), spec.sample_rate_hz, spec.channels) == (streams, rate_hz, 1)
@@ -183,7 +183,7 @@ def test_streams_say_what_they_carry():
     assert names["dac"] == [f"rvq-{k}" for k in range(12)] and names["xcodec"] == [f"rvq-{k}" for k in range(8)]
 
 
-def test_a_published_figure_is_that_of_the_library_where_it_has_one():
+def test_published_properties_equal_the_librarys():
     """The library's default configurations are those of kyutai/mimi and of X-Codec."""
     mimi, xcodec = transformers.MimiConfig(), transformers.XcodecConfig()
     [known] = PUBLISHED["mimi"].values()
@@ -204,21 +204,23 @@ def test_a_published_figure_is_that_of_the_library_where_it_has_one():
 
 
 def test_a_directory_is_read_and_what_it_leaves_out_is_the_librarys_default(directories, family, tmp_path):
-    assert facts(family, "", directories[family]) == TINY[family]
+    assert codec_properties(family, "", directories[family]) == TINY[family]
     (tmp_path / "config.json").write_text(json.dumps({"model_type": family}))
-    default = facts(family, "", tmp_path)
+    default = codec_properties(family, "", tmp_path)
     if family == "dac":
         config = transformers.DacConfig()
-        assert default == Facts(config.sampling_rate, config.hop_length, config.n_codebooks, config.codebook_size)
+        assert default == CodecProperties(
+            config.sampling_rate, config.hop_length, config.n_codebooks, config.codebook_size
+        )
     else:
         assert default in PUBLISHED[family].values()
 
 
-def test_a_stale_hop_length_is_not_believed(tmp_path):
+def test_a_stale_hop_length_is_ignored(tmp_path):
     """As in the published configuration of descript/dac_24khz."""
     written = {"model_type": "dac", "sampling_rate": 24_000, "downsampling_ratios": [2, 4, 5, 8], "hop_length": 512}
     (tmp_path / "config.json").write_text(json.dumps(written | {"n_codebooks": 32, "codebook_size": 1024}))
-    assert facts("dac", "", tmp_path) == PUBLISHED["dac"]["descript/dac_24khz"]
+    assert codec_properties("dac", "", tmp_path) == PUBLISHED["dac"]["descript/dac_24khz"]
 
 
 def test_a_directory_is_known_by_its_content_and_starts_from_the_recipes_folder(directories, tmp_path):
@@ -336,11 +338,11 @@ def test_wrong_input_is_named(directories, family):
     [
         (
             MimiConfig(model="kyutai/mini"),
-            r"areca knows, got 'kyutai/mini'; did you mean 'kyutai/mimi'\?",
+            r"expected a known model, got 'kyutai/mini'; did you mean 'kyutai/mimi'\?",
         ),
         (
             DacConfig(model="org/other"),
-            r"known by name: descript/dac_16khz, .*\n.*hf download ORG/NAME --local-dir DIR",
+            r"known: descript/dac_16khz, .*\n.*hf download ORG/NAME --local-dir DIR",
         ),
         (MimiConfig(quantizers=0), "quantizers: expected 1 to 32, got 0; kyutai/mimi has 32 codebooks of 2048"),
         (DacConfig(quantizers=13), "quantizers: expected 1 to 12, got 13"),
@@ -356,7 +358,7 @@ def test_options_that_cannot_be_are_refused(config, message):
     ("text", "message"),
     [
         ("{", r"config\.json: expected JSON"),
-        ("{}", "not a transformers configuration: no `model_type`"),
+        ("{}", "not a transformers configuration: it has no `model_type`"),
         ("[]", "expected a JSON object, got "),
         ('{"model_type": "xcodec"}', "expected model_type 'mimi', got 'xcodec'; use `name: xcodec`"),
         ('{"model_type": "encodec"}', "expected model_type 'mimi', got 'encodec'$"),
@@ -375,17 +377,17 @@ def test_a_config_file_of_something_else_is_refused(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("family", "figures", "message"),
     [
-        ("mimi", {"frame_rate": 10}, r"a frame each 2400 samples.*expected 4 stream\(s\) of 16 frames.*gives 4 of 20"),
+        ("mimi", {"frame_rate": 10}, r"one frame per 2400 samples.*expected 4 stream\(s\) of 16 frames.*got 4 of 20"),
         ("mimi", {"codebook_size": 128}, "transformers cannot load it"),
-        ("mimi", {"decoder_config": None}, "the model cannot run so: .*without a decoder"),
-        ("dac", {"n_codebooks": 3}, r"the model of config\.json does not, as 'quantizer\.quantizers\.3"),
+        ("mimi", {"decoder_config": None}, "the model cannot run: .*without a decoder"),
+        ("dac", {"n_codebooks": 3}, r"the model in config\.json does not have, such as 'quantizer\.quantizers\.3"),
         ("dac", {"n_codebooks": 5}, r"the weights lack \d+ tensor\(s\).*'quantizer\.quantizers\.4"),
         ("dac", {"downsampling_ratios": [2, 4, 8, 8]}, r"describes \S+ of shape .*, the weights hold"),
-        ("xcodec", {"target_bandwidths": [0.3, 0.6]}, r"the model of config\.json does not, as 'quantizer"),
+        ("xcodec", {"target_bandwidths": [0.3, 0.6]}, r"the model in config\.json does not have, such as 'quantizer"),
         ("xcodec", {"sample_rate": 8000}, r"the weights lack \d+ tensor"),
     ],
 )
-def test_figures_that_the_model_does_not_bear_out_are_an_error(directories, tmp_path, family, figures, message):
+def test_properties_that_contradict_the_model_are_an_error(directories, tmp_path, family, figures, message):
     shutil.copytree(directories[family], tmp_path / "wrong")
     written = json.loads((directories[family] / "config.json").read_text())
     (tmp_path / "wrong" / "config.json").write_text(json.dumps(written | figures))
@@ -394,19 +396,17 @@ def test_figures_that_the_model_does_not_bear_out_are_an_error(directories, tmp_
 
 
 @pytest.mark.parametrize("short", [-1, 320])
-def test_samples_that_do_not_come_back_are_an_error(short):
+def test_missing_samples_after_decoding_are_an_error(short):
     """Only what is short of a hop may be missing: DAC's last samples."""
     known = TINY["dac"]
 
     def encode(samples: torch.Tensor) -> torch.Tensor:
         return torch.zeros(1, 4, samples.shape[-1] // 320, dtype=torch.int64)
 
-    verify(encode, lambda codes: torch.zeros(1, 1, 16 * 320 - 8), known, 4, "it")
-    message = (
-        f"it: config.json says 4 codebooks of 64.*expected 5120 samples for 16 frames, the model gives {5120 - short}"
-    )
+    verify_codec(encode, lambda codes: torch.zeros(1, 1, 16 * 320 - 8), known, 4, "it")
+    message = f"it: config.json says 4 codebooks of 64.*expected 5120 samples for 16 frames, got {5120 - short}"
     with pytest.raises(InvalidConfig, match=message):
-        verify(encode, lambda codes: torch.zeros(1, 1, 16 * 320 - short), known, 4, "it")
+        verify_codec(encode, lambda codes: torch.zeros(1, 1, 16 * 320 - short), known, 4, "it")
 
 
 def test_pickled_weights_are_not_read(models, directories, tmp_path):
@@ -444,7 +444,7 @@ def test_a_hub_model_other_than_the_one_known_is_an_error(hub):
 
 
 def test_a_hub_model_is_found_in_the_cache(hub, directories, monkeypatch):
-    monkeypatch.setattr("areca_codecs.figures.PUBLISHED", {"mimi": {"kyutai/mimi": TINY["mimi"]}})
+    monkeypatch.setattr("areca_codecs.properties.PUBLISHED", {"mimi": {"kyutai/mimi": TINY["mimi"]}})
     audio = sound("mimi", frames=6)
     expected = load(directories["mimi"]).encode([audio])[0]
     assert same(from_hub(MimiConfig(quantizers=4)).encode([audio])[0], expected)
@@ -455,7 +455,7 @@ def test_a_hub_model_is_found_in_the_cache(hub, directories, monkeypatch):
 
 @pytest.mark.parametrize("config", [DacConfig(), MimiConfig(revision="v9")])
 def test_without_network_the_error_says_what_to_do(hub, config):
-    message = f"cannot have '{config.model}' at revision '{config.revision}': .*give the directory as `path`"
+    message = f"cannot fetch '{config.model}' at revision '{config.revision}': .*give the directory as `path`"
     with pytest.raises(ArecaError, match=message):
         from_hub(config)
 

@@ -167,7 +167,10 @@ def test_a_file_that_is_not_its_weights_is_refused_and_never_run(tmp_path, monke
 
 
 def test_an_unreadable_file_is_refused(tmp_path):
-    said = {"noise.th": "expected a state dict of EnCodec 24 kHz", "noise.safetensors": "not a whole safetensors file"}
+    said = {
+        "noise.th": "expected a state dict of EnCodec 24 kHz",
+        "noise.safetensors": "not a complete safetensors",
+    }
     for name, message in said.items():
         (tmp_path / name).write_bytes(b"no weights at all")
         with pytest.raises(InvalidConfig, match=message):
@@ -186,8 +189,8 @@ def test_without_network_or_file_it_says_what_to_do(tmp_path, monkeypatch):
     ("options", "message"),
     [
         ({"bandwidth_kbps": 5.0}, "expected one of 1.5, 3, 6, 12, 24, got 5"),
-        ({"sample_rate_hz": 48_000}, "overlapping segments and gives each a scale"),
-        ({"sample_rate_hz": 16_000}, "audio of another rate is resampled"),
+        ({"sample_rate_hz": 48_000}, "overlapping segments, each with a scale"),
+        ({"sample_rate_hz": 16_000}, "audio at other rates is resampled"),
         ({"weights": Path("nowhere.th")}, r"nowhere\.th is not a file"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Lyra v2: its light half and its pairs everywhere; codes, audio and speech quality where the weights are."""
+"""Lyra v2: the light half and pairs always; codes, audio and speech quality only if the weights are available."""
 
 from __future__ import annotations
 
@@ -109,9 +109,9 @@ def load(folder: Path | str | None = FOLDER, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize("content", [b"", b"no network at all" * 100], ids=["empty", "noise"])
-def test_a_file_that_is_no_network_is_refused(hollow: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_network_is_refused(hollow: Path, content: bytes) -> None:
     (hollow / FILES[0]).write_bytes(content)
-    with pytest.raises(InvalidConfig, match=rf"{FILES[0]}: not a network of Lyra: .*google/lyra"):
+    with pytest.raises(InvalidConfig, match=rf"{FILES[0]}: not a Lyra network: .*google/lyra"):
         load(hollow)
 
 
@@ -128,7 +128,7 @@ def same(a: Codes, b: Codes) -> bool:
 
 @weights
 @pytest.mark.parametrize("place", range(3), ids=FILES)
-def test_each_others_and_cut_files_are_refused(tmp_path: Path, place: int) -> None:
+def test_swapped_and_truncated_files_are_refused(tmp_path: Path, place: int) -> None:
     for wrong in ("other", "cut"):
         folder = tmp_path / wrong
         shutil.copytree(str(FOLDER), folder)
@@ -136,7 +136,7 @@ def test_each_others_and_cut_files_are_refused(tmp_path: Path, place: int) -> No
         path.chmod(0o644)
         other = (Path(str(FOLDER)) / FILES[(place + 1) % 3]).read_bytes()
         path.write_bytes(other if wrong == "other" else path.read_bytes()[:200_000])
-        with pytest.raises(InvalidConfig, match=rf"{FILES[place]}: (expected .*, got |not a network of Lyra)"):
+        with pytest.raises(InvalidConfig, match=rf"{FILES[place]}: (expected .*, got |not a Lyra network)"):
             load(folder)
 
 
@@ -206,7 +206,7 @@ def test_merging_changes_the_streams_and_nothing_else() -> None:
 
 
 @weights
-def test_fewer_quantizers_are_the_beginning_of_more() -> None:
+def test_fewer_quantizers_give_a_prefix_of_the_streams() -> None:
     [few], [many] = load(quantizers=4).encode([audio()]), load(quantizers=46).encode([audio()])
     assert torch.equal(torch.stack(few.streams), torch.stack(many.streams[:4]))
 

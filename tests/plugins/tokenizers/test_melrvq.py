@@ -1,4 +1,4 @@
-"""Residual k-means over log-mels: what a level adds, and speech out of the codes."""
+"""Residual k-means over log-mels: the contribution of each level, and decoded speech."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def tokenizer(data: Manifest, tmp_path_factory: pytest.TempPathFactory) -> MelRv
 def test_each_level_quantises_what_the_ones_before_left() -> None:
     points = torch.randn(600, 6, generator=torch.Generator().manual_seed(0))
     told: list[int] = []
-    books = fit_levels(points, 4, 16, generator=torch.Generator().manual_seed(1), told=told.append)
+    books = fit_levels(points, 4, 16, generator=torch.Generator().manual_seed(1), report=told.append)
     codes = quantize(points, books)
     left, errors = points.clone(), []
     for book, chosen in zip(books, codes, strict=True):
@@ -100,7 +100,7 @@ def test_decoded_speech_is_near_what_was_encoded(tokenizer: MelRvq) -> None:
     assert (worse - wanted).abs().mean() > error
 
 
-def test_company_in_a_batch_changes_nothing(tokenizer: MelRvq) -> None:
+def test_a_batch_changes_nothing(tokenizer: MelRvq) -> None:
     audios = [glide(1, 0.7), glide(2, 1.3), glide(3, 0.2)]
     together = tokenizer.encode(audios)
     alone = [tokenizer.encode([a])[0] for a in audios]

@@ -30,10 +30,10 @@ from areca.specs import Stream, TokenizerSpec
 from areca.testing import CheckedComponent, run
 from areca.types import Audio
 from areca_ssl import HubertConfig, SslConfig, W2vBertConfig, WhisperConfig
-from areca_ssl.checkpoint import pretrained
+from areca_ssl.checkpoint import load_encoder
 from areca_ssl.model import SslUnits, open_encoder
 from areca_ssl.waves import WaveEncoder
-from areca_ssl.windows import cut, pooled
+from areca_ssl.windows import cut_windows, pool_frames
 
 CPU = torch.device("cpu")
 RATE_HZ = 16_000
@@ -200,7 +200,7 @@ def test_a_norm_over_time_sees_no_padding(models: dict[str, Path]) -> None:
     torch.testing.assert_close(together[1], alone, atol=3e-5, rtol=1e-4)
 
 
-def test_silence_behind_the_speech_is_whispers_own_and_no_more_than_asked_for(models: dict[str, Path]) -> None:
+def test_silence_after_the_speech_is_whispers_and_no_more_than_configured(models: dict[str, Path]) -> None:
     [audio] = sounds([0.7])
     samples = audio.samples[0]
     for silence_to_s, frames in ((1.0, 100), (0.5, 100), (0.1, 70), (2.0, 200), (3.0, 300), (30.0, 300)):
@@ -235,8 +235,8 @@ def test_silence_has_units_too(models: dict[str, Path]) -> None:
 
 def test_25_hz_are_the_means_of_pairs(models: dict[str, Path]) -> None:
     frames = torch.arange(10.0).view(5, 2)
-    assert pooled(frames, 50) is frames
-    assert pooled(frames, 25).tolist() == [[1, 2], [5, 6], [8, 9]]
+    assert pool_frames(frames, 50) is frames
+    assert pool_frames(frames, 25).tolist() == [[1, 2], [5, 6], [8, 9]]
     [audio] = sounds([1.3])
     fast, slow = (
         unclustered(config_of(models, "w2v-bert", frame_rate_hz=rate)).features([audio])[0] for rate in (50, 25)
@@ -244,15 +244,15 @@ def test_25_hz_are_the_means_of_pairs(models: dict[str, Path]) -> None:
     torch.testing.assert_close(slow[:30], (fast[:60:2] + fast[1:60:2]) / 2)
 
 
-@pytest.mark.parametrize("beyond", [0, 80, 240])
-def test_windows_are_equal_and_lose_no_frame(beyond: int) -> None:
+@pytest.mark.parametrize("lookahead", [0, 80, 240])
+def test_windows_are_equal_and_lose_no_frame(lookahead: int) -> None:
     for length in (1, 639, 16_000, 32_000, 32_001, 64_123, 97_777, 480_000):
-        windows = cut(torch.arange(length), 2.0, beyond)
-        sizes = [len(w) - beyond for w in windows[:-1]]
+        windows = cut_windows(torch.arange(length), 2.0, lookahead)
+        sizes = [len(w) - lookahead for w in windows[:-1]]
         assert len(set(sizes)) <= 1 and all(size % 640 == 0 and size <= 32_000 for size in sizes)
         assert len(windows) == -(-length // 32_000)
         assert torch.equal(
-            torch.cat([*(w[: len(w) - beyond] for w in windows[:-1]), windows[-1]]), torch.arange(length)
+            torch.cat([*(w[: len(w) - lookahead] for w in windows[:-1]), windows[-1]]), torch.arange(length)
         )
         if len(windows) > 1:
             assert len(windows[-1]) > sizes[0] - 640 * len(windows)
@@ -263,7 +263,7 @@ def test_a_long_recording_is_encoded_window_by_window(models: dict[str, Path], n
     units, whole = (unclustered(config_of(models, name, longest_s=seconds)) for seconds in (1.0, 3.0))
     [audio] = sounds([2.4])
     [features] = units.features([audio])
-    pieces = cut(audio.samples[0], 1.0, units.encoder.beyond)
+    pieces = cut_windows(audio.samples[0], 1.0, units.encoder.lookahead)
     assert len(pieces) == 3
     alone = torch.cat([whole.features([Audio(piece[None], RATE_HZ)])[0] for piece in pieces])
     torch.testing.assert_close(features, alone, atol=3e-5, rtol=1e-4)
@@ -277,7 +277,7 @@ def test_a_long_recording_is_encoded_window_by_window(models: dict[str, Path], n
 
 
 @pytest.mark.parametrize("name", ONE_EACH)
-def test_fit_repeats_exactly_and_stores_the_centroids_alone(
+def test_fit_repeats_exactly_and_stores_only_the_centroids(
     models: dict[str, Path], corpus: Manifest, tmp_path: Path, name: str
 ) -> None:
     config, state = config_of(models, name), torch.random.get_rng_state()
@@ -348,7 +348,7 @@ def test_wrong_audio_is_refused(models: dict[str, Path], corpus: Manifest, tmp_p
         (WhisperConfig, "whisper", {}, r"at most 3 s at once, got longest_s=30; set `longest_s: 3`"),
     ],
 )
-def test_a_model_that_does_not_fit_is_named(
+def test_an_incompatible_model_is_named(
     models: dict[str, Path], config: type[SslConfig], model: str, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InvalidConfig, match=rf"{model}.*{message}"):
@@ -361,7 +361,7 @@ def test_other_rates_are_refused(models: dict[str, Path], tmp_path: Path) -> Non
     settings = json.loads(file.read_text())
     for changed, message in (
         ({"stride": 1}, "expected frames of 320 samples, got 160"),
-        ({"sampling_rate": 8000}, "expected an encoder of 16000 Hz, got 8000 Hz"),
+        ({"sampling_rate": 8000}, "expected an encoder for 16000 Hz, got 8000 Hz"),
     ):
         file.write_text(json.dumps(settings | changed))
         with pytest.raises(InvalidConfig, match=message):
@@ -370,7 +370,7 @@ def test_other_rates_are_refused(models: dict[str, Path], tmp_path: Path) -> Non
 
 def test_incomplete_or_pickled_weights_are_refused(models: dict[str, Path], tmp_path: Path) -> None:
     def opened(directory: Path) -> None:
-        pretrained(HubertConfig(path=directory, layer=1), ("hubert",), transformers.Wav2Vec2FeatureExtractor)
+        load_encoder(HubertConfig(path=directory, layer=1), ("hubert",), transformers.Wav2Vec2FeatureExtractor)
 
     lacking = shutil.copytree(models["hubert-group"], tmp_path / "lacking")
     model = AutoModel.from_pretrained(lacking)
@@ -406,16 +406,14 @@ def repository(models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.Monk
     return repository
 
 
-def test_units_are_those_of_the_commit_that_they_were_fitted_on(
-    repository: Path, corpus: Manifest, tmp_path: Path
-) -> None:
+def test_units_need_the_commit_that_they_were_trained_on(repository: Path, corpus: Manifest, tmp_path: Path) -> None:
     config = HubertConfig(model="org/tiny", layer=2, clusters=12, sample_frames=400)
     units = fitted(config, corpus, tmp_path / "fitted")
     assert SslUnits.pinned(config) == replace(config, revision=COMMIT)
     moved = COMMIT[::-1]
     (repository / "snapshots" / COMMIT).rename(repository / "snapshots" / moved)
     (repository / "refs" / "main").write_text(moved)
-    message = f"fitted on commit {COMMIT}, and revision 'main' is now {moved}; give revision={COMMIT}"
+    message = f"trained on commit {COMMIT}, and revision 'main' is now {moved}; give revision={COMMIT}"
     with pytest.raises(InvalidConfig, match=message):
         SslUnits.load(config, {}, tmp_path / "fitted", device=CPU, dtype=torch.float32)
     assert SslUnits.pinned(units.config).revision == moved
@@ -427,7 +425,7 @@ def test_a_hub_id_is_found_in_the_cache(models: dict[str, Path], repository: Pat
     for revision in ("main", COMMIT):
         by_id = unclustered(HubertConfig(model="org/tiny", revision=revision, layer=2)).features([audio])[0]
         assert torch.equal(by_id, by_path)
-    with pytest.raises(ArecaError, match=r"cannot have 'org/other' at revision 'main': .*give the directory as `path`"):
+    with pytest.raises(ArecaError, match=r"cannot fetch 'org/other' at revision 'main': .*the directory as `path`"):
         open_encoder(HubertConfig(model="org/other"), CPU)
 
 

@@ -22,7 +22,7 @@ from areca.component import Kind
 from areca.errors import IncompatibleParts, InvalidAudio, InvalidCodes
 from areca.fitting import sampling
 from areca.fitting.kmeans import assign, fit_kmeans
-from areca.fitting.loop import scheduled
+from areca.fitting.loop import learning_rate_factor
 from areca.fitting.sampling import read_recording, sample_features
 from areca.interfaces import Job
 from areca.manifest import Manifest, Utterance, write_manifest
@@ -33,15 +33,15 @@ from areca.specs import Stream, TokenizerSpec
 from areca.testing.corpus import write_corpus
 from areca.types import Audio, Codes
 from areca_units import dedup_spec, units_spec, usm_v2
-from areca_units.augment import _with_echo, augmented, warped
+from areca_units.augment import _add_echo, augment, warp
 from areca_units.bottleneck import Fsq, Vq, unevenness
 from areca_units.ctc import Alphabet, CtcModel, train_ctc
 from areca_units.dedup import Dedup, deduplicate, expand
-from areca_units.encoder import Encoder, encoder_of
-from areca_units.features import mel_of, normalise
-from areca_units.mfcc import MfccKmeans, mfcc
+from areca_units.encoder import Encoder, build_encoder
+from areca_units.features import compute_mel, normalise
+from areca_units.mfcc import MfccKmeans, compute_mfcc
 from areca_units.options import DedupConfig, EncoderConfig, MfccKmeansConfig, UsmV1Config, UsmV2Config
-from areca_units.training import balanced, batches
+from areca_units.training import balance_speakers, iterate_batches
 from areca_units.usm_v2 import UsmV2
 
 CPU = torch.device("cpu")
@@ -167,7 +167,7 @@ def test_kmeans_refuses_more_clusters_than_points() -> None:
         fit_kmeans(torch.randn(5, 2), 8, generator=torch.Generator())
 
 
-def test_what_is_clustered_is_of_both_sides_each_recording_once(tmp_path: Path) -> None:
+def test_features_come_from_both_sides_each_recording_once(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus")
     job = Job(tmp_path, 0, CPU)
     lengths = sample_features(
@@ -178,13 +178,13 @@ def test_what_is_clustered_is_of_both_sides_each_recording_once(tmp_path: Path) 
     assert sorted(lengths.tolist()) == pytest.approx(sorted(both))
 
 
-def test_an_interrupted_pass_goes_on_where_it_was(corpus: Manifest, tmp_path: Path, monkeypatch: Any) -> None:
+def test_an_interrupted_pass_resumes(corpus: Manifest, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(sampling, "_CHUNK", 8)
     heard: list[int] = []
 
     def encode(audios: list[Audio]) -> list[torch.Tensor]:
         heard.append(len(audios))
-        return [mfcc(a, 13) for a in audios]
+        return [compute_mfcc(a, 13) for a in audios]
 
     def stop(done: int, total: int, message: str = "") -> None:
         if len(heard) == 3:
@@ -215,35 +215,35 @@ def test_normalised_columns_have_mean_zero_and_variance_one() -> None:
 
 def test_batches_of_an_epoch_hold_every_utterance_once() -> None:
     lengths = list(range(10, 60))
-    stream = batches(lengths, 200, seed=5)
+    stream = iterate_batches(lengths, 200, seed=5)
     seen: list[int] = []
     while len(seen) < 50:
         seen += next(stream)
     assert sorted(seen) == list(range(50))
-    assert next(batches(lengths, 200, seed=5)) == next(batches(lengths, 200, seed=5))
-    assert next(batches(lengths, 200, seed=5)) != next(batches(lengths, 200, seed=6))
+    assert next(iterate_batches(lengths, 200, seed=5)) == next(iterate_batches(lengths, 200, seed=5))
+    assert next(iterate_batches(lengths, 200, seed=5)) != next(iterate_batches(lengths, 200, seed=6))
 
 
 def test_no_speaker_has_more_than_its_share() -> None:
     rows = [Utterance(id=str(i), speaker=speaker) for i, speaker in enumerate([*"aaaaaabbc", None, None])]
-    kept = balanced(rows, 2, seed=0)
+    kept = balance_speakers(rows, 2, seed=0)
     assert [row.speaker for row in kept] == [*"aabbc", None, None]
-    assert kept == balanced(rows, 2, seed=0) != balanced(rows, 2, seed=1)
-    assert balanced(rows, 6, seed=0) == rows
+    assert kept == balance_speakers(rows, 2, seed=0) != balance_speakers(rows, 2, seed=1)
+    assert balance_speakers(rows, 6, seed=0) == rows
 
 
 def test_warp_moves_a_peak_in_time_and_frequency() -> None:
     mel = torch.zeros(100, 80)
     mel[60, 20] = 1.0
-    peak = warped(mel, 1.25, 1.1).argmax()
+    peak = warp(mel, 1.25, 1.1).argmax()
     assert divmod(int(peak), 80) == (48, 18)  # 60 / 1.25 and 20 / 1.1
-    assert torch.equal(warped(mel, 1.0, 1.0), mel)
+    assert torch.equal(warp(mel, 1.0, 1.0), mel)
 
 
 def test_an_echo_comes_back_fainter() -> None:
     mel = torch.full((40, 80), -11.0)
     mel[3] = 0.0
-    level = _with_echo(mel, torch.Generator().manual_seed(1))[:, 0]
+    level = _add_echo(mel, torch.Generator().manual_seed(1))[:, 0]
     first, second, third = (level > -8).nonzero()[:3, 0].tolist()
     assert (first, second - first) == (3, third - second)
     assert level[3] == pytest.approx(0.0, abs=1e-3)
@@ -251,17 +251,17 @@ def test_an_echo_comes_back_fainter() -> None:
     assert float(level[third]) == pytest.approx(2 * float(level[second]), rel=0.02)  # the same share again
 
 
-def test_augmentation_follows_its_generator_alone() -> None:
+def test_augmentation_depends_only_on_its_generator() -> None:
     mel = torch.randn(90, 80, generator=torch.Generator().manual_seed(0))
     before = torch.random.get_rng_state()
-    first, again, other = (augmented(mel, TINY, torch.Generator().manual_seed(s)) for s in (1, 1, 2))
+    first, again, other = (augment(mel, TINY, torch.Generator().manual_seed(s)) for s in (1, 1, 2))
     assert torch.equal(first, again)
     assert first.shape != other.shape or not torch.equal(first, other)
     assert torch.equal(before, torch.random.get_rng_state())
 
 
 def test_schedule_warms_up_and_ends_at_zero() -> None:
-    shares = [scheduled(step, 200) for step in range(201)]
+    shares = [learning_rate_factor(step, 200) for step in range(201)]
     assert shares[0] == pytest.approx(0.1)
     assert max(shares) == pytest.approx(1.0)
     assert shares[105] == pytest.approx((1 + math.cos(math.pi * 95 / 190)) / 2)
@@ -333,13 +333,13 @@ def test_fit_leaves_its_files_and_no_global_randomness(corpus: Manifest, tmp_pat
 
 
 @pytest.mark.parametrize("features", ["posteriors", "layer"])
-def test_units_are_the_nearest_centroids_of_what_the_encoder_says(
+def test_units_are_the_nearest_centroids_of_the_encoders_output(
     corpus: Manifest, tmp_path: Path, features: str
 ) -> None:
     config = dataclasses.replace(TINY, features=features, layer=1)
     tokenizer = fitted(UsmV2, config, corpus, tmp_path)
     audio = held_out(corpus)[0]
-    x, n = pad_batch([normalise(mel_of(audio))])
+    x, n = pad_batch([normalise(compute_mel(audio))])
     with torch.inference_mode():
         if features == "layer":
             said = tokenizer.model.encoder(x, n, 1)[0][0]
@@ -361,7 +361,7 @@ def test_units_are_the_codes_of_the_bottleneck(corpus: Manifest, tmp_path: Path,
     bottleneck = tokenizer.model.bottleneck
     units = tokenizer.encode([audio])[0].streams[0]
     with torch.inference_mode():
-        hidden = tokenizer.model.encoder(*pad_batch([normalise(mel_of(audio))]))[0][0][: len(units)]
+        hidden = tokenizer.model.encoder(*pad_batch([normalise(compute_mel(audio))]))[0][0][: len(units)]
         read = tokenizer.model.head(bottleneck(hidden)[0])
         from_units = tokenizer.model.head(bottleneck.up(tokenizer.centroids[units]))
     torch.testing.assert_close(read, from_units)
@@ -374,12 +374,12 @@ def test_fsq_rounds_each_dimension_to_a_grid_that_has_every_code_once() -> None:
         fsq.down.weight.copy_(torch.eye(2, 6))
     points = fsq.points(torch.randn(400, 6, generator=torch.Generator().manual_seed(0)))
     rounded = torch.stack(((points[:, 0] - 0.5).round() + 0.5, points[:, 1].round()), 1)
-    torch.testing.assert_close(fsq.quantised(points)[0], rounded)
+    torch.testing.assert_close(fsq.quantize(points)[0], rounded)
     torch.testing.assert_close(fsq.codes()[assign(points, fsq.codes())[0]], rounded)
     assert len(rounded.unique(dim=0)) == 12
 
 
-def test_the_gradient_passes_both_bottlenecks_to_all_that_is_learnt() -> None:
+def test_the_gradient_passes_both_bottlenecks_to_all_parameters() -> None:
     hidden = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(0)).requires_grad_()
     for bottleneck in (Vq(6, 4, 8), Fsq(6, (3, 3))):
         hidden.grad = None
@@ -400,7 +400,7 @@ def test_padding_changes_no_loss_of_a_bottleneck() -> None:
         torch.testing.assert_close(model.loss(x, lengths, labels), model.loss(padded_more, lengths, labels))
 
 
-def test_unevenness_is_none_of_equal_shares_and_all_of_one() -> None:
+def test_unevenness_is_0_for_equal_shares_and_1_for_a_single_code() -> None:
     assert float(unevenness(torch.full((8,), 1 / 8))) == pytest.approx(0, abs=1e-5)
     assert float(unevenness(torch.eye(8)[0])) == pytest.approx(1, abs=1e-5)
 
@@ -439,7 +439,7 @@ STILL = dataclasses.replace(TINY, steps=1, learning_rate=0.0)
 def another_encoder() -> Encoder:
     with torch.random.fork_rng():
         torch.manual_seed(77)
-        return encoder_of(STILL)
+        return build_encoder(STILL)
 
 
 def same_weights(a: torch.nn.Module, b: torch.nn.Module) -> bool:
@@ -455,7 +455,7 @@ def test_ctc_starts_from_the_encoder_that_it_is_given(corpus: Manifest, tmp_path
         assert same_weights(given, model.encoder) == (encoder is given)
 
 
-def test_usm_v2_grows_out_of_what_best_rq_has_learnt(
+def test_usm_v2_starts_from_the_encoder_of_best_rq(
     corpus: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = dataclasses.replace(STILL, pretraining_steps=9)
@@ -495,7 +495,7 @@ for run in sys.argv[2:]:
 """
 
 
-def test_a_killed_fit_goes_on_to_the_same_files(corpus: Manifest, tmp_path: Path) -> None:
+def test_a_resumed_fit_gives_the_same_files(corpus: Manifest, tmp_path: Path) -> None:
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     runs = [str(straight), f"{killed}@masked3", f"{killed}@CTC3", f"{killed}@CTC5", f"{killed}@frames400", str(killed)]
     manifest = str(corpus.root / "manifest.jsonl")
@@ -553,14 +553,14 @@ def test_mfcc_units_tell_letters_apart(corpus: Manifest, tmp_path: Path) -> None
 
 def test_mfcc_has_the_cosine_transform_of_the_log_mel() -> None:
     audio = spoken("abca", torch.Generator().manual_seed(0))
-    mel = mel_of(audio).double()
+    mel = compute_mel(audio).double()
     k, n = torch.arange(5.0).double(), torch.arange(80.0).double()
     basis = torch.cos(math.pi / 80 * (n[:, None] + 0.5) * k) * math.sqrt(2 / 80)
     basis[:, 0] /= math.sqrt(2)
     cepstra = mel @ basis
     z = (cepstra - cepstra.mean(0)) / cepstra.std(0, correction=0).clamp(min=1e-2)
     expected = torch.stack([z[i : i + 4].mean(0) for i in range(0, len(z), 4)]).float()
-    torch.testing.assert_close(mfcc(audio, 5)[:, :5], expected, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(compute_mfcc(audio, 5)[:, :5], expected, atol=1e-3, rtol=1e-3)
 
 
 # Deduplication

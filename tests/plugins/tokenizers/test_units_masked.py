@@ -1,4 +1,4 @@
-"""Encoders that learn from audio alone: what is masked, what is to be said of it, and that training says it."""
+"""Encoders trained only on audio: masks, prediction targets, and whether training learns to predict them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from areca.manifest import Manifest
 from areca.options import build
 from areca.testing.corpus import write_corpus
 from areca_units.best_rq import BestRq, train_best_rq
-from areca_units.features import mel_of, normalise
+from areca_units.features import compute_mel, normalise
 from areca_units.masked_units import UsmV1, W2vBertNano
-from areca_units.masking import masked_spans
+from areca_units.masking import draw_masks
 from areca_units.options import MaskedConfig, UsmV1Config, W2vBertNanoConfig
-from areca_units.training import initialised
+from areca_units.training import initialise_model
 from areca_units.w2v_bert import W2vBert, contrastive_loss, train_w2v_bert
 
 M = TypeVar("M", bound=torch.nn.Module)
@@ -43,9 +43,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     return write_corpus(tmp_path_factory.mktemp("masked"))
 
 
-def test_spans_mask_the_share_that_is_asked_for() -> None:
+def test_spans_mask_the_requested_share() -> None:
     lengths = torch.tensor([400, 250, 3, 1])
-    masked = masked_spans(lengths.repeat(50), 400, 0.4, 10, torch.Generator().manual_seed(0)).view(50, 4, 400)
+    masked = draw_masks(lengths.repeat(50), 400, 0.4, 10, torch.Generator().manual_seed(0)).view(50, 4, 400)
     assert float(masked[:, 0].float().mean()) == pytest.approx(0.4, abs=0.03)
     assert not masked[:, 1, 250:].any()
     assert masked.any(-1).all(), "each item has something to fill in"
@@ -99,7 +99,7 @@ def changed(features: torch.Tensor, frame: int) -> torch.Tensor:
     return other
 
 
-def test_best_rq_sees_all_but_what_it_has_to_name() -> None:
+def test_best_rq_sees_only_unmasked_frames() -> None:
     torch.manual_seed(0)
     model, features = BestRq(UsmV1Config(**TINY)).eval(), torch.randn(1, 64, 80)
     [before] = said(model, [model.heads], features)
@@ -108,7 +108,7 @@ def test_best_rq_sees_all_but_what_it_has_to_name() -> None:
         assert torch.equal(before, after) == (16 <= frame < 36), frame
 
 
-def test_w2v_bert_sees_all_but_what_it_has_to_name() -> None:
+def test_w2v_bert_sees_only_unmasked_frames() -> None:
     torch.manual_seed(0)
     model, features = W2vBert(KINDS[1][1]).eval(), torch.randn(1, 64, 80)  # type: ignore[arg-type]
     heads = [model.context, model.predict]
@@ -124,20 +124,20 @@ def test_contrastive_loss_is_that_of_a_plain_loop() -> None:
     generator = torch.Generator().manual_seed(0)
     context, codebook = (torch.randn(n, 6, generator=generator) for n in (9, 4))
     codes, items = torch.tensor([0, 1, 2, 0, 3, 1, 1, 2, 3]), torch.tensor([0, 0, 0, 0, 1, 1, 1, 1, 1])
-    quantised = codebook[codes]
+    quantize = codebook[codes]
     losses = []
     for i in range(9):
         rivals = [j for j in range(9) if items[j] == items[i] and codes[j] != codes[i]]
-        scores = [float(torch.cosine_similarity(context[i], quantised[j], dim=0)) / 0.1 for j in [i, *rivals]]
+        scores = [float(torch.cosine_similarity(context[i], quantize[j], dim=0)) / 0.1 for j in [i, *rivals]]
         losses.append(math.log(sum(math.exp(s) for s in scores)) - scores[0])
-    assert float(contrastive_loss(context, quantised, codes, items)) == pytest.approx(sum(losses) / 9, rel=1e-4)
+    assert float(contrastive_loss(context, quantize, codes, items)) == pytest.approx(sum(losses) / 9, rel=1e-4)
 
 
 def test_w2v_bert_trains_every_weight(corpus: Manifest) -> None:
     torch.manual_seed(0)
     model = W2vBert(KINDS[1][1])  # type: ignore[arg-type]
-    x, lengths = pad_batch([normalise(mel_of(corpus.audio(row))) for row in corpus.rows[:3]])
-    masked = masked_spans(lengths // 4, x.shape[1] // 4, 0.4, 4, torch.Generator().manual_seed(0))
+    x, lengths = pad_batch([normalise(compute_mel(corpus.audio(row))) for row in corpus.rows[:3]])
+    masked = draw_masks(lengths // 4, x.shape[1] // 4, 0.4, 4, torch.Generator().manual_seed(0))
     contrast, named = model(x, lengths, masked, 0.0)
     (contrast + named).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
@@ -145,9 +145,7 @@ def test_w2v_bert_trains_every_weight(corpus: Manifest) -> None:
 
 
 @pytest.mark.parametrize(("target", "config"), KINDS, ids=["usm-v1", "w2v-bert-nano"])
-def test_it_fits_repeats_and_goes_on(
-    target: type[UsmV1], config: UsmV1Config, corpus: Manifest, tmp_path: Path
-) -> None:
+def test_fit_repeats_and_resumes(target: type[UsmV1], config: UsmV1Config, corpus: Manifest, tmp_path: Path) -> None:
     class Stop(Exception):
         pass
 
@@ -173,7 +171,7 @@ def test_it_fits_repeats_and_goes_on(
     audio = corpus.audio(corpus.rows[0])
     units = tokenizer.encode([audio])[0].streams[0]
     assert abs(len(units) - 25 * audio.seconds) <= 2
-    x, n = pad_batch([normalise(mel_of(audio))])
+    x, n = pad_batch([normalise(compute_mel(audio))])
     said = tokenizer.model(x, n, 1)[0][0, : len(units)]
     assert torch.equal(units, torch.cdist(said, tokenizer.centroids).argmin(1))
 
@@ -218,16 +216,16 @@ def entropy(shares: torch.Tensor) -> float:
 
 def clean(corpus: Manifest) -> list[torch.Tensor]:
     """The training split's features, each of whole frames of 40 ms."""
-    mels = [normalise(mel_of(corpus.audio(row))) for row in corpus.select(split="train").rows]
+    mels = [normalise(compute_mel(corpus.audio(row))) for row in corpus.select(split="train").rows]
     return [x[None, : len(x) // 4 * 4] for x in mels]
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
-def test_best_rq_learns_to_name_what_is_masked(corpus: Manifest, tmp_path: Path) -> None:
+def test_best_rq_learns_to_predict_masked_frames(corpus: Manifest, tmp_path: Path) -> None:
     # Noise would change what is to be named.
     config = UsmV1Config(**LEARNING, echo=0.0, noise=0.0)
-    model = initialised(lambda: BestRq(config), Job(tmp_path, 3, CPU))
+    model = initialise_model(lambda: BestRq(config), Job(tmp_path, 3, CPU))
     model, before, after = learnt(train_best_rq, model, config, corpus, tmp_path)
     codes = torch.cat([model.targets(x)[0] for x in clean(corpus)])
     known = sum(entropy(torch.bincount(book, minlength=32) / len(book)) for book in codes.T) / len(codes.T)

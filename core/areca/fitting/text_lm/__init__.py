@@ -1,1 +1,1 @@
-"""For backbones that are trained from the recipe's text: options, text tokenizer, pretraining, files."""
+"""For backbones that are trained on the run's text: options, text tokenizer, pretraining, files."""

@@ -1,4 +1,4 @@
-"""What backbones share that are made from the recipe's text: their tokenizer, their training, their files."""
+"""Train, save and load a backbone whose text tokenizer and weights come from the run's text."""
 
 from __future__ import annotations
 
@@ -12,15 +12,24 @@ from areca.errors import InvalidArtifact
 from areca.fitting.text_lm.corpus import tag_lines, texts, train_tokenizer, translations
 from areca.fitting.text_lm.options import TextOptions
 from areca.fitting.text_lm.pretraining import pretrain
-from areca.hub.loading import fast_tokenizer, load_pretrained
+from areca.hub.loading import load_pretrained
+from areca.hub.tokenizers import load_fast_tokenizer
 from areca.interfaces import Backbone, Job
 
 if TYPE_CHECKING:
     from areca.manifest import Manifest
 
 
-def own_tokenizer(data: Manifest, config: TextOptions, vocabulary_size: int) -> Any:
-    """Train a text tokenizer of at most `vocabulary_size` tokens on the training split's text and the tags.
+def train_text_tokenizer(data: Manifest, config: TextOptions, vocabulary_size: int) -> Any:
+    """Train a text tokenizer on the training split's text and the task tags.
+
+    Args:
+        data: the corpus.
+        config: `tags` and `min_count`.
+        vocabulary_size: number of tokens, at most.
+
+    Returns:
+        A ``PreTrainedTokenizerFast``.
 
     Raises:
         InvalidManifest: the training split has no text.
@@ -28,18 +37,21 @@ def own_tokenizer(data: Manifest, config: TextOptions, vocabulary_size: int) -> 
     return train_tokenizer(texts(data) + tag_lines(data, config.tags), vocabulary_size, config.min_count)
 
 
-def learn_and_save(model: Any, tokenizer: Any, data: Manifest, config: TextOptions, job: Job) -> None:
-    """Pretrain `model` on the training split's text if `config` asks for it, then write both to the job's directory.
+def pretrain_and_save(model: Any, tokenizer: Any, data: Manifest, config: TextOptions, job: Job) -> None:
+    """Pretrain `model` on the training split's text if ``config.pretrain_steps > 0``, then save model and tokenizer.
 
     Args:
-        model: a transformers causal LM with its first weights; changed in place.
+        model: a transformers causal LM with its initial weights; changed in place.
         tokenizer: its fast text tokenizer.
-        data: where the text is.
-        config: how long and how fast.
-        job: seed, device, progress, directory.
+        data: the corpus.
+        config: length and learning rate of the pretraining.
+        job: seed, device and progress; the files go to its directory.
 
     Raises:
-        InvalidManifest: there is no text to pretrain on.
+        InvalidManifest: pretraining is requested, and the training split has no text.
+
+    Example:
+        ``pretrain_and_save(model, train_text_tokenizer(data, config, 1024), data, config, job)``
     """
     model.to(job.device)
     if config.pretrain_steps:
@@ -48,11 +60,19 @@ def learn_and_save(model: Any, tokenizer: Any, data: Manifest, config: TextOptio
     tokenizer.save_pretrained(job.directory)
 
 
-def load_saved(files: Path, device: torch.device, dtype: torch.dtype) -> Backbone:
-    """Return what `learn_and_save` wrote: the model in eval mode, in `dtype`, on `device`, and its text tokenizer.
+def load_backbone(files: Path, device: torch.device, dtype: torch.dtype) -> Backbone:
+    """Load the model and text tokenizer that `pretrain_and_save` wrote.
+
+    Args:
+        files: the artifact's directory.
+        device: where the model computes.
+        dtype: of the weights.
+
+    Returns:
+        The model in evaluation mode, and its text tokenizer.
 
     Raises:
-        InvalidArtifact: the files are damaged, or not those of one model.
+        InvalidArtifact: the files are damaged, or do not belong together.
     """
     model = load_pretrained(AutoModelForCausalLM, files, dtype=dtype, own=True, error=InvalidArtifact)
-    return Backbone(model=model.to(device).eval(), tokenizer=fast_tokenizer(files, error=InvalidArtifact))
+    return Backbone(model=model.to(device).eval(), tokenizer=load_fast_tokenizer(files, error=InvalidArtifact))

@@ -1,4 +1,4 @@
-"""The text of a recipe, and a byte-level BPE tokenizer for it."""
+"""The text of a run's corpus, and a byte-level BPE tokenizer trained on it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from areca.manifest import Manifest, Utterance
 
 _PIECES = r" ?[^\s\p{L}\p{M}\p{N}]?\p{L}[\p{L}\p{M}\p{N}]*|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+|\s+(?!\S)|\s"
-"""What BPE never merges across: a word with the space and the one sign before it ("-four", "[ASR"), a digit alone."""
+"""Pieces that BPE never merges across: a word with the space and one sign before it ("-four", "[ASR"); one digit."""
 
 
 def tag_line(row: Utterance, tag: str) -> str:
-    """Return a task's tag with the languages of `row`, as ``"[AST French English]"``."""
+    """Return a task's tag with the languages of `row`, for example ``"[AST French English]"``."""
     languages = [language for language in (row.language, row.target_language) if language]
-    return f"[{' '.join([tag, *map(_name, languages)])}]"
+    return f"[{' '.join([tag, *map(_display_name, languages)])}]"
 
 
-def _name(language: str) -> str:
-    """Return what a task's header calls a language; one that is unknown stays, as no task names it."""
+def _display_name(language: str) -> str:
+    """Return a language's name in a task's header; an unknown code is returned unchanged, since no task uses it."""
     try:
         return language_name(language)
     except InvalidConfig:
@@ -33,26 +33,26 @@ def _name(language: str) -> str:
 
 
 def texts(data: Manifest) -> list[str]:
-    """Return every text of the training split, in the manifest's order, as often as it occurs.
+    """Return every text and translation of the training split, in the manifest's order, duplicates included.
 
     Raises:
         InvalidManifest: the training split has no text.
     """
-    found = [text for row in _rows(data) for text in (row.text, row.target_text) if text]
-    if not found:
+    collected = [text for row in _rows(data) for text in (row.text, row.target_text) if text]
+    if not collected:
         raise InvalidManifest("backbone: no row of split 'train' has text; expected `text` or `target_text`")
-    return found
+    return collected
 
 
 def tag_lines(data: Manifest, tags: Sequence[str]) -> list[str]:
-    """Return every tag once for every row of the training split, as a mixture of those tasks would show them."""
+    """Return each tag once for each row of the training split, as in an equal mixture of those tasks."""
     return [tag_line(row, tag) for row in _rows(data) for tag in tags]
 
 
 def translations(data: Manifest) -> list[tuple[str, str, str]]:
-    """Return tag, text and translation of every row of the training split that has both, each pair once."""
-    found = [(tag_line(r, "MT"), r.text, r.target_text) for r in _rows(data) if r.text and r.target_text]
-    return list(dict.fromkeys(found))
+    """Return tag, text and translation of every row of the training split that has both texts, without duplicates."""
+    triples = [(tag_line(r, "MT"), r.text, r.target_text) for r in _rows(data) if r.text and r.target_text]
+    return list(dict.fromkeys(triples))
 
 
 def _rows(data: Manifest) -> tuple[Utterance, ...]:
@@ -62,13 +62,13 @@ def _rows(data: Manifest) -> tuple[Utterance, ...]:
 def train_tokenizer(lines: Iterable[str], vocabulary_size: int, min_count: int) -> Any:
     """Train a byte-level BPE tokenizer (Sennrich et al. 2016, section 3.2, on bytes).
 
-    Decoding what it encoded gives the text back exactly, whatever the text. It adds no special token. The first
-    word of a text is written as any later one is, with a space before it, which decoding takes away.
+    Decoding restores every encoded text exactly. The tokenizer adds no special tokens. It puts a space before the first
+    word of a text, so that this word is encoded like any later one; decoding removes the space.
 
     Args:
-        lines: the text to learn from.
-        vocabulary_size: most tokens, the 256 bytes among them.
-        min_count: times that a pair must occur to become a token.
+        lines: the training text.
+        vocabulary_size: number of tokens, at most, including the 256 bytes.
+        min_count: a pair must occur this often to become a token.
 
     Returns:
         A ``PreTrainedTokenizerFast``.
@@ -89,11 +89,11 @@ def train_tokenizer(lines: Iterable[str], vocabulary_size: int, min_count: int) 
         show_progress=False,
     )
     tokenizer.train_from_iterator(lines, trainer)
-    fast: Any = PreTrainedTokenizerFast  # not annotated
+    fast: Any = PreTrainedTokenizerFast  # its constructor has no annotations
     return fast(tokenizer_object=tokenizer, clean_up_tokenization_spaces=False)
 
 
 def newline_id(tokenizer: Any) -> int:
-    """Return the id that ends a line: the newline of a byte alphabet, or else the last id of an encoded newline."""
+    """Return the id that ends a line: the newline byte, or, without a byte alphabet, the last id of a newline."""
     ids = [tokenizer.get_vocab().get("Ċ"), *tokenizer("\n", add_special_tokens=False)["input_ids"][-1:]]
     return next(int(i) for i in ids if i is not None)

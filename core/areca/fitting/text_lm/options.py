@@ -1,4 +1,4 @@
-"""Options that backbones share which learn from the recipe's own text, and their limits. Light: no torch."""
+"""Options of backbones that are trained on the run's text, and the checks of these options. Light: no torch."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ _LEAST = {"min_count": 1, "pretrain_steps": 0, "pretrain_batch": 1, "pretrain_le
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextOptions:
-    """How a backbone makes its text tokenizer and learns text; the options of such a backbone derive from it."""
+    """Options of text tokenizer training and text pretraining. Configs of such backbones derive from it."""
 
     min_count: int = 32
-    """Times that a token must occur in the text to be made; a rarer one would hardly be learnt."""
+    """Least number of occurrences in the text for a piece to become a token; rarer ones would hardly be trained."""
     tags: tuple[str, ...] = ("ASR", "AST", "S2ST", "TTS", "MT")
-    """Task tags that the text tokenizer should know, beside the names of the data's languages."""
+    """Task tags that the text tokenizer is trained on, with the names of the data's languages."""
     pretrain_steps: int = 0
-    """Steps of next-token training on the recipe's text and its translations (0: random weights)."""
+    """Steps of next-token pretraining on the run's text and its translations (0: keep the random weights)."""
     pretrain_batch: int = 16
-    """Sequences in a step of text pretraining."""
+    """Sequences in a batch of text pretraining."""
     pretrain_length: int = 128
-    """Tokens in a sequence of text pretraining; lines are packed into it."""
+    """Tokens in a sequence of text pretraining; lines are concatenated to fill it."""
     pretrain_learning_rate: float = 1.5e-3
     """Peak learning rate of text pretraining (AdamW; linear warm-up over a tenth of the steps, cosine to 0)."""
     save_every: int = runtime(500)
-    """Steps after which text pretraining saves what it needs to go on after a kill."""
+    """Steps of text pretraining between two saved states; an interrupted pretraining resumes from the last one."""
 
 
 def check_least(where: str, values: Mapping[str, Any], least: Mapping[str, int]) -> None:
-    """Refuse values below their least.
+    """Refuse values below their minimum.
 
     Args:
-        where: what is being configured, as ``"backbone decoder"``.
-        values: the values that matter, by name.
-        least: the smallest that is allowed, by the same names.
+        where: the component, for the message, for example ``"backbone decoder"``.
+        values: values by name.
+        least: smallest allowed values, by the same names.
 
     Raises:
-        InvalidConfig: one is smaller.
+        InvalidConfig: a value is below its minimum.
     """
     for name, smallest in least.items():
         if values[name] < smallest:
@@ -49,15 +49,15 @@ def check_least(where: str, values: Mapping[str, Any], least: Mapping[str, int])
 
 
 def check_text_options(where: str, config: TextOptions, context: int) -> None:
-    """Refuse options of text learning that cannot be.
+    """Refuse impossible options of text pretraining.
 
     Args:
-        where: as of `check_least`.
+        where: the component, as for `check_least`.
         config: the options.
         context: longest sequence that the model takes, in tokens.
 
     Raises:
-        InvalidConfig: a value below its least, or training sequences longer than `context`.
+        InvalidConfig: a value is below its minimum, or training sequences are longer than `context`.
     """
     check_least(where, {name: getattr(config, name) for name in _LEAST}, _LEAST)
     if config.pretrain_steps and config.pretrain_length > context:

@@ -1,4 +1,4 @@
-"""Text pretraining: next-token prediction on the recipe's text and its translations, resumable at any moment."""
+"""Text pretraining: next-token prediction on the run's text and its translations. It resumes exactly."""
 
 from __future__ import annotations
 
@@ -29,16 +29,19 @@ def pretrain(
 ) -> None:
     """Train `model` in place for ``config.pretrain_steps`` steps.
 
-    A step depends on the seed, its number and the weights alone, so one that is killed and started again ends with
-    the weights of an undisturbed one.
+    A step depends only on the seed, its number and the weights. So a pretraining that was killed and resumed ends with
+    the same weights as an uninterrupted one.
 
     Args:
         model: a causal language model on the job's device.
         tokenizer: its text tokenizer.
-        texts: what to learn as it is.
-        translations: tag, text and translation, learnt as the task `mt` will show them.
+        texts: monolingual lines.
+        translations: tag, text and translation, in the form of the task `mt`.
         config: batch, length, steps, learning rate.
-        job: seed, progress; its folder holds what a killed run left.
+        job: seed and progress; its work folder holds the saved states.
+
+    Raises:
+        Interrupted: Ctrl-C or SIGTERM arrived; the state is saved.
     """
     lines = examples(tokenizer, texts, translations)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.pretrain_learning_rate, weight_decay=WEIGHT_DECAY)
@@ -69,9 +72,9 @@ def pretrain(
 def examples(
     tokenizer: Any, texts: Sequence[str], translations: Sequence[tuple[str, str, str]]
 ) -> list[np.ndarray[Any, np.dtype[np.int64]]]:
-    """Return the ids of every line, int64 ``[N]``: a text, or tag, text and translation; a newline after each text.
+    """Return the ids of every line, int64 ``[N]``: a text, or a tag, a text and its translation.
 
-    Parts are encoded apart, as segments are when the LM reads them.
+    A newline follows each text. The parts of a line are encoded separately, like the segments of a task.
     """
     end = newline_id(tokenizer)
 
@@ -86,7 +89,7 @@ def examples(
 def batch(
     lines: Sequence[np.ndarray[Any, np.dtype[np.int64]]], rows: int, length: int, seed: int, step: int
 ) -> torch.Tensor:
-    """Return int64 ``[rows, length]``: lines drawn at random from (seed, step), one after another, cut to length."""
+    """Return ids, int64 ``[rows, length]``: random lines, drawn from (seed, step), concatenated and cut to fit."""
     draw = np.random.default_rng([seed, step])
     chosen: list[np.ndarray[Any, np.dtype[np.int64]]] = []
     missing = rows * length

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from areca.audio import write
-from areca.fitting.unfinished import SEAL, made_once
+from areca.fitting.unfinished import SEAL, build_once
 from areca.interfaces import Job
 from areca.manifest import Manifest, Utterance, write_manifest
 from areca_say.asterisk import AsteriskConfig
@@ -46,7 +46,7 @@ class Asterisk:
                     path.parent.mkdir(parents=True, exist_ok=True)
                     write(path, voices[row.language or ""].read(row.extra["key"]))
 
-            made_once(job.work / f"batch-{number:06}.{SEAL}", paths, make)
+            build_once(job.work / f"batch-{number:06}.{SEAL}", paths, make)
             return len(batch)
 
         batches = [rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]

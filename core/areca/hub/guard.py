@@ -1,0 +1,67 @@
+"""Call transformers quietly, and turn whatever it raises into one line that names the source."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from transformers.utils import logging as transformers_logging
+
+from areca.errors import ArecaError
+
+T = TypeVar("T")
+
+_LONGEST_SUMMARY = 400
+"""Most characters kept of an error of transformers: its start, and its end, which names the missing file."""
+
+
+def call_guarded(source: str, load: Callable[[], T], error: type[ArecaError] = ArecaError) -> T:
+    """Return ``load()``. If transformers cannot use the files, raise a one-line error that names the source.
+
+    Args:
+        source: where the files are, for the message.
+        load: calls transformers.
+        error: the class to raise.
+
+    Raises:
+        ArecaError: as `error`, if `load` fails.
+
+    Example:
+        ``config = call_guarded("org/name", lambda: AutoConfig.from_pretrained(folder))``
+    """
+    try:
+        with _silence_transformers():
+            return load()
+    except ArecaError:
+        raise
+    except BaseException as e:
+        # A stranger's config can cause any exception; a panic of tokenizers is not even an Exception.
+        if not isinstance(e, Exception) and type(e).__name__ != "PanicException":
+            raise
+        reason = summarise(e)
+        if "trust_remote_code" in str(e):
+            reason = "it needs its own code, which areca never runs; give a model of a class in transformers"
+        raise error(f"{source}: transformers cannot load it: {reason}") from e
+
+
+def summarise(error: BaseException) -> str:
+    """Return the first line of an error's message, shortened in the middle; its class name if it has no message."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    line, half = " ".join(lines[0].split()), _LONGEST_SUMMARY // 2
+    return line if len(line) <= _LONGEST_SUMMARY else f"{line[:half]} ... {line[-half:]}"
+
+
+@contextlib.contextmanager
+def _silence_transformers() -> Iterator[None]:
+    """Hide the reports and progress bars of transformers: the caller shows progress and reports errors."""
+    verbosity = transformers_logging.get_verbosity()
+    bars_enabled = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars_enabled:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
