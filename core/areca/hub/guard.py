@@ -13,7 +13,7 @@ from areca.errors import ArecaError
 T = TypeVar("T")
 
 _LONGEST_SUMMARY = 400
-"""Most characters kept of an error of transformers: its start, and its end, which names the missing file."""
+"""Maximum number of characters kept of an error message: its start, and its end, which names the missing file."""
 
 
 def call_guarded(source: str, load: Callable[[], T], error: type[ArecaError] = ArecaError) -> T:

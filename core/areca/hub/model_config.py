@@ -33,7 +33,7 @@ _OUTSIDE = {
 _IMPLEMENTATIONS = re.compile(r"_?(attn|experts)_implementation(_internal)?")
 _COUNT = re.compile(r"(.*_)?(layers?|blocks?|stages|depths?|experts|codebooks|quantizers|labels)")
 _MOST_MODULES = 1024
-"""Most layers, codebooks or similar that a config may count, unless the files have more tensors than this."""
+"""Maximum number of layers, codebooks or similar in a config, unless the files have more tensors than this."""
 _LARGEST = 1 << 36
 """Largest absolute value of any integer in a config."""
 

@@ -16,7 +16,7 @@ from areca.hub.snapshots import fetch_snapshot
 
 _JSON_FILES = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _LONGEST_TOKENIZER = 256 << 20
-"""Most bytes of a tokenizer.json."""
+"""Maximum number of bytes of a tokenizer.json."""
 
 
 def load_fast_tokenizer(directory: Path, *, error: type[ArecaError] = InvalidConfig, **options: Any) -> Any:

@@ -17,7 +17,7 @@ HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 LONGEST_HEADER = 64 << 20
-"""Most bytes of a safetensors header."""
+"""Maximum number of bytes of a safetensors header."""
 _SHARD = re.compile(r"model-\d+-of-\d+\.safetensors|shard-.*\.safetensors")
 _BITS = {"BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16}
 _BITS |= {"I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64}

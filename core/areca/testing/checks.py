@@ -22,7 +22,7 @@ Check = Callable[[CheckedComponent], None]
 HEAVY = ("torch", "torchaudio", "transformers", "numpy", "jax", "tensorflow")
 """Modules that a plugin's light half must not import."""
 LONGEST_SUMMARY = 100
-"""Most characters of a summary, so that it fits on a line of ``areca list``."""
+"""Maximum number of characters of a summary, so that it fits on a line of ``areca list``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from areca.types import Audio, Codes, require_codes
 __all__ = ["check_fit_is_deterministic", "check_fit_resumes"]  # these are checks of this kind too
 
 LEAST_EQUAL = 0.999
-"""Least share of first-stream frames that must not depend on the batch."""
+"""Minimum share of first-stream frames that must not depend on the batch."""
 SLACK_FRAMES = 2
 """Frames that a tokenizer may drop or add at the edges."""
 

@@ -44,7 +44,7 @@ class DecoderConfig(TextOptions):
     attention_dropout: float = 0.0
     """Dropout on attention weights during training; Llama has no residual dropout."""
     vocabulary_size: int = 1024
-    """Most tokens of the byte-level BPE text tokenizer, including the 256 bytes (256: only bytes)."""
+    """Maximum number of tokens of the byte-level BPE text tokenizer, including the 256 bytes (256: only bytes)."""
 
 
 def spec(config: DecoderConfig, needs: Mapping[str, Spec]) -> BackboneSpec:

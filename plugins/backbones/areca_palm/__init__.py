@@ -36,7 +36,7 @@ class PalmConfig(TextOptions):
     kv_heads: int = 1
     """Key and value heads; must divide `heads` (1: multi-query attention, as in PaLM)."""
     vocabulary_size: int | None = None
-    """Embedding rows (default: from `size`). For a text tokenizer trained here, its most tokens (256: only bytes)."""
+    """Embedding rows (default: from `size`). Limits the tokens of a tokenizer trained here (256: bytes)."""
     context: int = 2048
     """Longest sequence, in tokens. In PaLM, 2048."""
     dropout: float = 0.1

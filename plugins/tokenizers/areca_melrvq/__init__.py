@@ -24,7 +24,7 @@ class MelRvqConfig:
     frame_rate_hz: Literal[25, 50, 100] = 50
     """Codes per second in each stream. At 25, 50 or 100 a code covers 4, 2 or 1 mel frames of 10 ms."""
     sample_frames: int = 100_000
-    """Most frames of training speech, at the code rate, to train the codebooks on; drawn by whole utterances."""
+    """Maximum number of training frames, at the code rate, for the codebooks; drawn by whole utterances."""
     phase_iterations: int = 48
     """Griffin-Lim iterations in decoding; decoding time is proportional to them."""
 

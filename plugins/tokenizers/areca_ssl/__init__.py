@@ -35,11 +35,11 @@ class SslConfig:
     normalise: bool = False
     """Scale each dimension to mean 0 and variance 1 over the training speech before clustering."""
     longest_s: float = 30.0
-    """Most seconds encoded as one window; longer recordings are cut into equal windows, encoded separately."""
+    """Maximum seconds encoded as one window; longer recordings are cut into equal windows, encoded separately."""
     sample_frames: int = 200_000
-    """Most frames of training speech to cluster, drawn by whole utterances; limits the memory."""
+    """Maximum number of frames of training speech to cluster, drawn by whole utterances; limits the memory."""
     encode_batch_s: float = runtime(60.0)
-    """Most seconds of speech in an encoding batch, padding included; a corpus is encoded 30 s at a time."""
+    """Maximum seconds of speech in an encoding batch, padding included; a corpus is encoded 30 s at a time."""
 
     def __post_init__(self) -> None:
         for name in ("layer", "clusters", "sample_frames", "encode_batch_s"):

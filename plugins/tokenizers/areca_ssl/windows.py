@@ -68,7 +68,7 @@ def run_encoder(encoder: Encoder, windows: Sequence[Window], budget: int) -> lis
     Args:
         encoder: the encoder.
         windows: windows of any lengths, in any order.
-        budget: most rows of `Window.values` in a batch, padding included.
+        budget: maximum number of rows of `Window.values` in a batch, padding included.
     """
     sizes = [round_length(len(w.values)) if encoder.mixed else len(w.values) for w in windows]
     outputs: dict[int, torch.Tensor] = {}

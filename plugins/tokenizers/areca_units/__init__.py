@@ -25,7 +25,7 @@ UNIT_RATE_HZ = 25.0
 _SMALL = {"width": 16, "layers": 2, "layer": 1, "clusters": 8, "steps": 4, "batch_s": 8.0, "checkpoint_steps": 2}
 """Options with which the conformance kit trains an encoder in seconds."""
 MOST_UNITS = 1 << 17
-"""Most units that `bpe` can merge: each is a character in Unicode's two private planes."""
+"""Maximum number of units that `bpe` can merge: each is a character in Unicode's two private planes."""
 
 
 def units_spec(config: MfccKmeansConfig | EncoderConfig, needs: Mapping[str, Spec]) -> TokenizerSpec:

@@ -128,7 +128,7 @@ def train_merges(sequences: Iterable[torch.Tensor], units: int, size: int) -> An
     Args:
         sequences: one int64 ``[F]`` per recording, units in ``[0, units)``.
         units: number of distinct units; these keep their numbers.
-        size: most units after merging; fewer if no remaining pair occurs twice.
+        size: maximum number of units after merging; fewer if no remaining pair occurs twice.
 
     Returns:
         A ``tokenizers.Tokenizer``.

@@ -18,7 +18,7 @@ class MfccKmeansConfig:
     coefficients: int = 13
     """Number of MFCCs per frame; their first and second deltas are appended."""
     sample_frames: int = 200_000
-    """Most frames of training speech to cluster, drawn by whole utterances."""
+    """Maximum number of frames of training speech to cluster, drawn by whole utterances."""
 
     def __post_init__(self) -> None:
         _require_positive(clusters=self.clusters, coefficients=self.coefficients, sample_frames=self.sample_frames)
@@ -49,7 +49,7 @@ class EncoderConfig:
     weight_decay: float = 0.01
     """Weight decay of AdamW on the weight matrices."""
     speaker_rows: int = 1_000
-    """Most rows of one speaker to train on: the encoder soon learns all that many rows of few speakers can teach."""
+    """Maximum number of training rows per speaker: beyond it, more rows of the same speaker teach little."""
     dropout: float = 0.0
     """Share of residual activations dropped in training."""
     stretch: float = 0.15
@@ -63,11 +63,11 @@ class EncoderConfig:
     masks: int = 1
     """Augmentation: number of time bands and of frequency bands that are masked (SpecAugment)."""
     sample_frames: int = 200_000
-    """Most frames of training speech to cluster, drawn by whole utterances."""
+    """Maximum number of frames of training speech to cluster, drawn by whole utterances."""
     weights_dtype: Literal["float32", "float16"] = "float32"
     """Type of the stored weights; computation is always in float32."""
     encode_batch_s: float = runtime(60.0)
-    """Most seconds of speech in an encoding batch, padding included; a corpus is encoded 30 s at a time."""
+    """Maximum seconds of speech in an encoding batch, padding included; a corpus is encoded 30 s at a time."""
     checkpoint_steps: int = runtime(50)
     """Training steps between two saved states; an interrupted training loses at most this many steps."""
 
@@ -193,7 +193,7 @@ class KmeansConfig:
     clusters: int = 1024
     """Number of units."""
     sample_frames: int = 200_000
-    """Most frames of training speech to cluster, drawn by whole recordings, source and target side."""
+    """Maximum number of frames of training speech to cluster, drawn by whole recordings, source and target side."""
 
     def __post_init__(self) -> None:
         _require_positive(clusters=self.clusters, sample_frames=self.sample_frames)
@@ -206,7 +206,7 @@ class BpeConfig:
     size: int = 1024
     """Number of units after merging, including the inner tokenizer's units; must be larger than their number."""
     sample_utterances: int = 20_000
-    """Most training recordings, source and target side, to train the merges on; drawn at random."""
+    """Maximum number of training recordings, source and target side, to train the merges on; drawn at random."""
 
     def __post_init__(self) -> None:
         _require_positive(size=self.size, sample_utterances=self.sample_utterances)

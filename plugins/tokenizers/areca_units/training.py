@@ -77,7 +77,7 @@ def iterate_batches(lengths: Sequence[int], budget: int, seed: int) -> Iterator[
 
     Args:
         lengths: of all utterances, in frames.
-        budget: most frames in a batch, padding included.
+        budget: maximum number of frames in a batch, padding included.
         seed: with the epoch's number, decides the batches of an epoch and their order.
     """
     sizes = [round_length(length) for length in lengths]

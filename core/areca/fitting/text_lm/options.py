@@ -17,7 +17,7 @@ class TextOptions:
     """Options of text tokenizer training and text pretraining. Configs of such backbones derive from it."""
 
     min_count: int = 32
-    """Least number of occurrences in the text for a piece to become a token; rarer ones would hardly be trained."""
+    """Minimum number of occurrences for a piece of text to become a token; rarer ones would hardly be trained."""
     tags: tuple[str, ...] = ("ASR", "AST", "S2ST", "TTS", "MT")
     """Task tags that the text tokenizer is trained on, with the names of the data's languages."""
     pretrain_steps: int = 0
