@@ -88,7 +88,8 @@ def test_show_says_all_there_is(shop: Any) -> None:
         "  tag       fit: `fit` trains it from data and writes its files as an artifact",
         "  paper     https://arxiv.org/abs/2306.12925",
         "  clusters: int = 256\n      Number of units.",
-        "  checkpoint_steps: int = 50\n      An interrupted fit loses at most this many steps. (cannot change results)",
+        "  checkpoint_steps: int = 50\n      Training steps between two saved states; an interrupted training loses",
+        "      steps. (cannot change results)\n",
     ):
         assert line in done.stdout
     assert "  needs     tokenizer: a tokenizer, by its role or as {name: ...}" in shop.areca("show", "dedup").stdout
