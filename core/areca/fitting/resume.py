@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from areca.files.writing import replacing
+from areca.files.writing import replace_file
 from areca.fitting.interrupt import defer_signals
 from areca.fitting.unfinished import creating_state, is_intact, newest_state, seal_files, seal_path
 from areca.interfaces import Job
@@ -30,7 +30,7 @@ def save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[st
         tensors: by name.
         metadata: text for the file's header.
     """
-    with replacing(path) as draft:
+    with replace_file(path) as draft:
         save_file({k: v.contiguous() for k, v in tensors.items()}, draft, metadata)
 
 

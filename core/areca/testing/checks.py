@@ -65,7 +65,7 @@ def check_summary(checked: CheckedComponent) -> None:
 
 def check_options_documented(checked: CheckedComponent) -> None:
     """Each option has a doc: a string literal below its field."""
-    undocumented = [o.name for o in describe(checked.component.config) if not o.doc]
+    undocumented = [o.name for o in list_options(checked.component.config) if not o.doc]
     assert not undocumented, f"options without a doc (a string literal below the field): {', '.join(undocumented)}"
 
 
