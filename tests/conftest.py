@@ -50,14 +50,37 @@ class World:
         self.site = directory / "site"
         self.site.mkdir()
 
-    def distribution(self, name: str, plugins: Mapping[str, str], version: str = "1.0") -> None:
-        """Install a distribution: `plugins` maps an entry point, which is its module's name too, to the code."""
+    def distribution(
+        self,
+        name: str,
+        plugins: Mapping[str, str],
+        version: str = "1.0",
+        *,
+        verbs: Mapping[str, str] | None = None,
+        summary: str = "",
+    ) -> None:
+        """Install a distribution.
+
+        Args:
+            name: its name.
+            plugins: maps an entry point, which is its module's name too, to the code.
+            version: its version.
+            verbs: maps an entry point of ``areca.verbs`` to ``"module:function"``; `module` writes the code.
+            summary: one line of its metadata.
+        """
         info = self.site / f"{name.replace('-', '_')}-{version}.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        (info / "entry_points.txt").write_text("[areca]\n" + "".join(f"{p} = {p}\n" for p in plugins))
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nSummary: {summary}\n")
+        groups = {"areca": {plugin: plugin for plugin in plugins}, "areca.verbs": verbs or {}}
+        lines = [[f"[{group}]", *(f"{p} = {value}" for p, value in points.items())] for group, points in groups.items()]
+        (info / "entry_points.txt").write_text("\n".join(line for group in lines for line in group) + "\n")
         for plugin, code in plugins.items():
-            (self.site / f"{plugin}.py").write_text(textwrap.dedent(code))
+            self.module(f"{plugin}.py", code)
+
+    def module(self, path: str, code: str) -> None:
+        """Write a module, as ``"acme/cli.py"``, where the distributions are installed."""
+        (self.site / path).parent.mkdir(parents=True, exist_ok=True)
+        (self.site / path).write_text(textwrap.dedent(code))
 
     def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a command of this interpreter where the distributions are installed."""

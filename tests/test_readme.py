@@ -108,4 +108,4 @@ def test_show_names_the_tags_that_a_need_must_have(capsys: pytest.CaptureFixture
     from areca.cli.show import show
 
     show("codec-decoder")
-    assert "needs     tokenizer: a tokenizer with the tag decode, by its role" in capsys.readouterr().out
+    assert "needs     tokenizer: a tokenizer with the tag decode: its role, or {name: ...}" in capsys.readouterr().out

@@ -5,17 +5,42 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from areca.component import PLUGIN_API, Component, Kind, added, run_seed, runtime
 from areca.registry.hooks import hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import torch
+
+    from areca.system import System
 
 __version__ = "0.1.0"
 __all__ = ["PLUGIN_API", "Component", "Kind", "added", "hookimpl", "load", "run_seed", "runtime"]
 
 
-def load(path: Any = None, **options: Any) -> Any:
-    """Load a checkpoint (None: the one that areca ships); see `areca.system.load`."""
+def load(path: str | Path | None = None, *, device: torch.device | str = "cpu", plugins: Sequence[str] = ()) -> System:
+    """Load a checkpoint.
+
+    For example::
+
+        system = areca.load()
+        answer = system.run("asr+ast+s2st", audio="in.wav", source="French", target="English")
+        print(answer.transcript, answer.translation)
+
+    Args:
+        path: folder of the checkpoint; None: the checkpoint that areca ships.
+        device: where to compute.
+        plugins: files or modules with components that the checkpoint needs. Plugins named in the checkpoint's own
+            configuration are not imported.
+
+    Raises:
+        InvalidArtifact: the folder is not a checkpoint, or one of its files has changed.
+        UnknownComponent, MissingDependency: a component is not installed; the message says what to type.
+    """
     from areca.system import load as load_system
 
-    return load_system(path, **options)
+    return load_system(path, device=device, plugins=plugins)

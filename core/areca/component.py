@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Set
@@ -137,7 +138,7 @@ class Component:
         if not self.config.__dataclass_params__.frozen:  # type: ignore[attr-defined]
             raise TypeError(f"config of {self.name!r}: {self.config.__name__} must be @dataclass(frozen=True)")
         try:
-            get_type_hints(self.config)
+            _types_of(self.config)
         except Exception as e:  # evaluating a plugin's annotation may raise anything
             raise TypeError(f"config of {self.name!r}: the type of a field cannot be resolved: {e}") from e
         for f in fields(self.config):
@@ -155,6 +156,12 @@ class Component:
             raise ValueError(
                 f"needs_tags of {self.name!r}: {extra} are not needs of it; expected names from {list(self.needs)}"
             )
+
+
+@functools.cache
+def _types_of(config: type[Any]) -> Mapping[str, Any]:
+    """Return the types of a class's fields: a registry checks each component again, and resolving takes long."""
+    return get_type_hints(config)
 
 
 def _is_line(value: Any) -> bool:

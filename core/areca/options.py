@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import hashlib
 import inspect
 import itertools
 import json
-import textwrap
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,14 +187,25 @@ def _docs(cls: type[Any]) -> dict[str, str]:
         if not dataclasses.is_dataclass(base):
             continue
         try:
-            node = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
+            node = _definition(base)
         except Exception:  # a class created at run time has no source to read
             continue
-        body = node.body if isinstance(node, ast.ClassDef) else []
-        for item, after in itertools.pairwise(body):
+        for item, after in itertools.pairwise(node.body):
             if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and _is_text(after):
                 docs[item.target.id] = inspect.cleandoc(after.value.value)  # type: ignore[attr-defined]
     return docs
+
+
+def _definition(cls: type[Any]) -> ast.ClassDef:
+    """Return a class's definition from its module's source; `inspect.getsource` of the class takes longer."""
+    nodes: list[ast.AST] = [_parsed(inspect.getsource(sys.modules[cls.__module__]))]
+    for name in cls.__qualname__.replace(".<locals>", "").split("."):
+        nodes = [n for node in nodes for n in ast.walk(node) if n is not node and getattr(n, "name", None) == name]
+    return next(node for node in nodes if isinstance(node, ast.ClassDef))
+
+
+_parsed = functools.lru_cache(maxsize=1)(ast.parse)
+"""The last module's: a class and its bases are often of one."""
 
 
 def _is_text(node: ast.stmt) -> bool:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack, overload
 
 import torch
 
@@ -20,6 +20,7 @@ from areca.errors import ArecaError, ArecaWarning, InvalidArtifact, InvalidConfi
 from areca.generation.batch import Batch, Instruction
 from areca.generation.generate import Generated
 from areca.generation.requests import Request, Result, Sound, check_texts, input_kind, languages_of, read_sound
+from areca.interfaces import Tokenizer, Vocoder
 from areca.lm.model import SpeechLM
 from areca.lm.spelling import warn_about_texts
 from areca.registry.parts import Part, resolve
@@ -31,16 +32,28 @@ from areca.specs import TokenizerSpec
 from areca.tasks import AudioSegment, Task, chain
 from areca.types import Audio, Codes, VoicePrompt
 
-__all__ = ["NANO", "Result", "Sound", "System", "load"]
+__all__ = ["NANO", "AnswerOptions", "Result", "Sound", "System", "load"]
 NANO = Path(__file__).parent / "assets" / "nano"
 """The checkpoint that areca ships."""
 
 
+class AnswerOptions(TypedDict, total=False):
+    """Keyword options of `System.run`; `System.answer` has their meanings and defaults."""
+
+    source: str | None
+    target: str | None
+    voice: Sound | None
+    decoding: Decoding | None
+    batch: int
+    seed: int
+    deliver: Callable[[Result], None]
+
+
 class System:
-    """A checkpoint ready for use; `load` makes one. Parts are loaded when they are first needed.
+    """A checkpoint that is ready for use. `load` returns one; each component is loaded when it is first needed.
 
     Args:
-        checkpoint: opened and verified.
+        checkpoint: an open, verified checkpoint.
         device: where to compute.
     """
 
@@ -54,50 +67,52 @@ class System:
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """The tasks and chains that the checkpoint was trained for; a chain as ``asr+ast``."""
+        """The tasks and chains that the checkpoint was trained for; a chain is written ``asr+ast``."""
         return tuple(dict.fromkeys(mix.name for mix in self.run_config.tasks))
 
     def fullest_task(self, kind: str) -> str:
-        """Return the task that answers most when given ``"audio"`` or ``"text"`` alone: a chain, if there is one.
+        """Return the task with the most outputs among those that read only ``"audio"`` or only ``"text"``.
 
         Raises:
-            InvalidConfig: the checkpoint was trained for none that reads that alone.
+            InvalidConfig: the checkpoint was not trained for such a task.
         """
         tasks = {name: self.task(name) for name in self.tasks}
         fitting = {name: len(t.outputs) for name, t in tasks.items() if [f.kind for f in t.inputs] == [kind]}
         if not fitting:
-            raise InvalidConfig(f"no task of this checkpoint reads {kind} alone; name one of {', '.join(tasks)}")
+            raise InvalidConfig(f"no task of this checkpoint reads only {kind}; name one of {', '.join(tasks)}")
         return max(fitting, key=fitting.__getitem__)
 
     @cached_property
-    def tokenizer(self) -> Any:
+    def tokenizer(self) -> Tokenizer:
         """The tokenizer whose codes the LM reads."""
-        return self._loader.instance(self.run_config.tokenizers[self.run_config.lm.reads])
+        tokenizer: Tokenizer = self._loader.instance(self.run_config.tokenizers[self.run_config.lm.reads])
+        return tokenizer
 
     @cached_property
-    def vocoder(self) -> Any:
+    def vocoder(self) -> Vocoder:
         """The vocoder.
 
         Raises:
-            InvalidConfig: the checkpoint has none.
+            InvalidConfig: the checkpoint has no vocoder.
         """
         if self.run_config.vocoder is None:
             raise InvalidConfig(
-                f"{self.checkpoint.directory}: has no vocoder, so it cannot speak; give 'vocoder:' to the run"
+                f"{self.checkpoint.directory}: has no vocoder, so it cannot speak; add 'vocoder:' to the run's YAML"
             )
-        return self._loader.instance(self.run_config.vocoder)
+        vocoder: Vocoder = self._loader.instance(self.run_config.vocoder)
+        return vocoder
 
     def task(self, name: str) -> Task:
         """Return a task, or a chain of tasks joined by ``+`` or ``,``.
 
         Raises:
-            UnknownComponent: there is no task of that name.
+            UnknownComponent: no task has that name.
         """
         names = [n.strip() for n in name.replace(",", "+").split("+")]
         tasks = [self._loader.instance(self._task_part(n)) for n in names]
         if "+".join(names) not in self.tasks:
             warnings.warn(
-                f"task {quote(name)} is none that this checkpoint was trained for: {', '.join(self.tasks)}",
+                f"this checkpoint was not trained for task {quote(name)}, only for {', '.join(self.tasks)}",
                 ArecaWarning,
                 stacklevel=2,
             )
@@ -108,27 +123,42 @@ class System:
             return self._task_parts[name]
         return resolve(self.run_config.registry, Kind.TASK, {"name": name}, role="task")
 
+    # A text is also a sequence of texts; the first overload that matches decides, as `run` itself does.
+    @overload
+    def run(self, task: str, audio: Sound, **options: Unpack[AnswerOptions]) -> Result: ...  # type: ignore[overload-overlap]
+    @overload
+    def run(self, task: str, audio: Sequence[Sound], **options: Unpack[AnswerOptions]) -> list[Result]: ...
+    @overload
+    def run(self, task: str, *, text: str, **options: Unpack[AnswerOptions]) -> Result: ...  # type: ignore[overload-overlap]
+    @overload
+    def run(self, task: str, *, text: Sequence[str], **options: Unpack[AnswerOptions]) -> list[Result]: ...
     def run(
         self,
         task: str,
         audio: Sound | Sequence[Sound] | None = None,
         text: str | Sequence[str] | None = None,
-        **options: Any,
-    ) -> Any:
-        """Answer one request, or a list of them.
+        **options: Unpack[AnswerOptions],
+    ) -> Result | list[Result]:
+        """Answer one request, or a list of requests.
+
+        For example::
+
+            answer = system.run("ast", audio="in.wav", source="French", target="English")
+            answers = system.run("tts", text=["un", "deux"], source="French", batch=2)
 
         Args:
-            task: ``asr``, ``ast``, ``s2st``, ``tts``, ``mt``, a plugin's, or a chain as ``asr+ast+s2st``.
-            audio: a recording as path, `Audio` or ``(array, rate)``, of any rate and channel count; or a list of them.
-            text: what to speak or translate; or a list of texts.
-            options: as of `answer`: languages, voice, decoding.
+            task: ``asr``, ``ast``, ``s2st``, ``tts``, ``mt``, a plugin's task, or a chain such as ``asr+ast+s2st``.
+            audio: a recording, or a list of recordings: a path, an `Audio` or ``(array, rate)``, with any sampling rate
+                and number of channels.
+            text: a text to speak or translate, or a list of texts.
+            options: languages, voice and decoding, as in `answer`.
 
         Returns:
-            A `Result`, or for a list a list of them, in its order.
+            A `Result`; for a list, a list of results in the same order.
 
         Raises:
             InvalidConfig: an input or a language that the task needs is missing.
-            InvalidAudio: a recording that cannot be used, or in which there is nothing to hear; the message names it.
+            InvalidAudio: a recording cannot be used or is silent; the message names it.
         """
         kind = input_kind(self.task(task))
         given = {name: value for name, value in (("audio", audio), ("text", text)) if value is not None}
@@ -152,22 +182,23 @@ class System:
         seed: int = 0,
         deliver: Callable[[Result], None] = lambda _: None,
     ) -> list[Result]:
-        """Answer requests. All of them are read before the first is answered: a bad one costs no answers.
+        """Answer a list of requests. All requests are read before the first is answered, so a bad one costs no answers.
 
         Args:
-            task: as of `run`.
+            task: as in `run`.
             items: recordings or texts, whichever the task reads.
-            source: language of the input, as code (``"fr"``) or English name (``"French"``).
+            source: language of the input, as a code (``"fr"``) or an English name (``"French"``).
             target: language of the translation.
-            voice: some seconds of the voice to speak in, where the vocoder takes one.
+            voice: a few seconds of the voice to speak in, for vocoders that take a voice prompt.
             decoding: how answers are chosen; None: greedily.
-            batch: requests answered at once.
-            seed: of sampling and of the vocoder.
-            deliver: is given each answer as soon as its batch is answered: a later failure does not cost it.
+            batch: number of requests answered at once.
+            seed: seed of sampling and of the vocoder.
+            deliver: called with each answer as soon as its batch is done, so that a later failure does not lose it.
 
         Raises:
-            InvalidConfig: a language that the task needs is missing, or a voice is given where none is taken.
-            InvalidAudio: a recording that cannot be used; the message names it.
+            InvalidConfig: a language that the task needs is missing, or a voice is given to a task or vocoder that does
+                not take one.
+            InvalidAudio: a recording cannot be used; the message names it.
         """
         wanted = self.task(task)
         instruction = Instruction(wanted, languages_of(wanted, source, target), decoding or Decoding())
@@ -185,7 +216,7 @@ class System:
         return results
 
     def _ready(self, instruction: Instruction, items: Sequence[Sound]) -> tuple[Batch, float]:
-        """Return a batch, and the seconds that it took to make it."""
+        """Return a batch, and the seconds spent on making it."""
         start_s = time.perf_counter()
         batch = Batch.of(self.lm, instruction, self._requests(instruction.task, items))
         return batch, time.perf_counter() - start_s
@@ -211,7 +242,7 @@ class System:
         return [Request(a.name, c, a.seconds, trimmed) for (a, trimmed), c in zip(heard, codes, strict=True)]
 
     def _heard(self, item: Sound, name: str) -> tuple[Audio, tuple[float, float]]:
-        """Return a recording as the tokenizer wants it, and the seconds of silence that were cut off at its ends."""
+        """Return a recording in the tokenizer's format, and the seconds of silence cut off at its start and end."""
         spec = self.run_config.tokenizers[self.run_config.lm.reads].spec
         assert isinstance(spec, TokenizerSpec)
         audio = conform(read_sound(item, spec.unit_s, name), spec.sample_rate_hz, spec.channels)
@@ -232,10 +263,10 @@ class System:
     def _voice(self, task: Task, voice: Sound | None) -> VoicePrompt | None:
         if voice is None:
             if "audio" in task.answer_kinds:
-                _ = self.vocoder  # to say that there is none before any work
+                _ = self.vocoder  # a missing vocoder is reported before any work
             return None
         if "audio" not in task.answer_kinds:
-            raise InvalidConfig(f"task {task.tag}: answers in text, which has no voice: leave the voice prompt out")
+            raise InvalidConfig(f"task {task.tag}: answers in text, so it takes no voice prompt: leave it out")
         part = self.run_config.vocoder
         if part is None or "voice" not in part.entry.component.tags:
             name = "none" if part is None else repr(part.name)
@@ -244,30 +275,22 @@ class System:
 
 
 def load(path: str | Path | None = None, *, device: torch.device | str = "cpu", plugins: Sequence[str] = ()) -> System:
-    """Load a checkpoint.
-
-    Args:
-        path: its folder; None: the one that areca ships.
-        device: where to compute.
-        plugins: files or modules with components that the checkpoint needs; those that its config names never run.
-
-    Raises:
-        InvalidArtifact: no checkpoint, or a file of it is not the one that was made.
-        UnknownComponent, MissingDependency: a part is not installed; the message says what to type.
-    """
+    """Load a checkpoint; see `areca.load`."""
     if path is None and not NANO.is_dir():
-        raise ArecaError(f"this areca ships no checkpoint ({NANO} is missing): name one, or make it with `make nano`")
+        raise ArecaError(
+            f"this areca ships no checkpoint ({NANO} is missing): name a checkpoint, or make one with `make nano`"
+        )
     return System(open_checkpoint(Path(path or NANO), plugins=tuple(plugins)), resolve_device(device))
 
 
 def _check_streams(checkpoint: Checkpoint, lm: SpeechLM) -> None:
-    """Refuse an LM whose layout is of other audio than the run's tokenizers make."""
+    """Refuse an LM whose vocabulary was not made for the streams of the run's tokenizers."""
     run = checkpoint.run
     for role, layout in ((run.lm.reads, lm.reads), (run.lm.writes, lm.writes)):
         if (layout.role, layout.streams, layout.pattern) != (role, run.streams(role), run.lm.pattern):
             raise InvalidArtifact(
                 f"{checkpoint.directory}: its tokenizer {role!r} makes {' + '.join(map(str, run.streams(role)))}, "
-                f"the LM was made for {quote(' + '.join(map(str, layout.streams)))} of {quote(layout.role)}"
+                f"the LM was made for {quote(' + '.join(map(str, layout.streams)))} of role {quote(layout.role)}"
             )
 
 

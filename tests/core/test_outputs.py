@@ -241,8 +241,8 @@ def test_a_dataset_that_is_there_is_accepted_and_anything_else_is_not(made: Home
     folder = tmp_path / "fr"
     assert made.run("data", *SAY, "-o", str(folder))[0] == 0
     code, out, _ = made.run("data", *SAY, "-o", str(folder))
-    assert code == 0 and out.startswith(f"{folder} holds this dataset already\n")
-    refusal = f"error: {folder}: exists already; name another, or remove it\n"
+    assert code == 0 and out.startswith(f"{folder} already holds this dataset\n")
+    refusal = f"error: {folder}: exists already; name another folder, or remove this one\n"
     assert made.run("data", *SAY, "--seed", "1", "-o", str(folder)) == (1, "", refusal)
     with (folder / "manifest.jsonl").open("a") as file:
         file.write("\n")
@@ -454,5 +454,5 @@ def test_two_studies_into_one_folder(made: Home, tmp_path: Path) -> None:
         code, _, err = made.run("ablate", "study.yaml", "-o", str(tmp_path))
     assert (code, err) == (
         1,
-        f"error: {tmp_path}: another process makes this study: wait until it ends, or name another folder (-o)\n",
+        f"error: {tmp_path}: another process is running this study: wait until it ends, or name another folder (-o)\n",
     )

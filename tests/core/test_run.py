@@ -191,7 +191,7 @@ def test_a_seed_says_what_is_sampled(system: System, french: list[Path]) -> None
             {"task": "s2st", "audio": 0, "source": "fr", "target": "en", "voice": 1},
             r"'unit-mel'\) takes no voice prompt",
         ),
-        ({"task": "asr", "audio": 0, "source": "fr", "voice": 1}, r"answers in text, which has no voice"),
+        ({"task": "asr", "audio": 0, "source": "fr", "voice": 1}, r"answers in text, so it takes no voice prompt"),
     ],
 )
 def test_questions_that_cannot_be_asked(
@@ -215,7 +215,7 @@ def test_a_voice_reaches_the_vocoder_that_takes_one(voiced: tuple[Path, Path], f
 
 
 def test_a_task_that_it_was_not_trained_for_warns(system: System, french: list[Path]) -> None:
-    with pytest.warns(ArecaWarning, match="'ast' is none that this checkpoint was trained for: asr, s2st"):
+    with pytest.warns(ArecaWarning, match="was not trained for task 'ast', only for asr, s2st"):
         system.run("ast", french[0], source="fr", target="en")
     with (
         warnings.catch_warnings(),
@@ -499,11 +499,11 @@ def test_run_names_the_bad_recording_and_writes_nothing(checkpoint: Path, french
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("{0}", "{1}", "-o", "out.wav"), "--output out.wav: one file for 2 answers; name a folder"),
+        (("{0}", "{1}", "-o", "out.wav"), "--output out.wav: one file, but 2 answers; name a folder"),
         (("{0}", "-o", "out.mp3"), "out.mp3: cannot write .mp3; use .wav or .flac"),
         (("{0}", "--text", "one"), "give recordings, or texts by --text, and not both"),
         ((), "give recordings, or texts by --text"),
-        (("{0}", "."), ".: a folder; only the first argument may be one, the checkpoint's"),
+        (("{0}", "."), ".: a folder; only the first argument, the checkpoint, may be a folder"),
     ],
 )
 def test_run_asked_for_what_cannot_be(

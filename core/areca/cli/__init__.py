@@ -1,8 +1,8 @@
-"""The command line. Each verb is a module of this package, imported when it is asked for; `app` is their group.
+"""The command line. Each verb is a module of this package, imported when the verb is run; `app` is their group.
 
-A verb's module holds a function of the verb's name (``list_`` for ``list``) whose parameters typer reads, or a
-`typer.Typer` of that name where the verb has verbs of its own. Nothing else is here, because a submodule called
-``list`` hides the builtin here.
+The module of a verb holds a function with the verb's name (``list_`` for ``list``), whose parameters typer reads. For a
+verb with subcommands it holds a `typer.Typer` with that name. This file has little code because the submodule ``list``
+hides the builtin in it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 def main() -> None:
     """Run the command line on ``sys.argv`` and exit with its code.
 
-    The code is 1 after an error, 2 after a command that cannot be understood, 130 after Ctrl-C, 141 where the reader of
-    a pipe has left, 143 after SIGTERM.
+    The code is 1 after an error, 2 after an invalid command line, 130 after Ctrl-C, 141 when the reader of a pipe has
+    closed it, 143 after SIGTERM.
     """
     import sys
 
@@ -26,5 +26,5 @@ def main() -> None:
             open_output()
             with reported():  # the help is printed before a verb is invoked
                 app(prog_name="areca")
-    except Interrupted as e:  # before or behind the verb's own work
+    except Interrupted as e:  # before or after the verb's own work
         sys.exit(e.code)

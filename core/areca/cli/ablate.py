@@ -22,14 +22,15 @@ TABLE = "study.md"
 
 def ablate(
     path: Annotated[Path, typer.Argument(metavar="STUDY.YAML", help="the study")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="results' folder (else results/NAME)")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="folder of the results (default: results/NAME)")
+    ] = None,
     device: common.Device = "cpu",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be made; make nothing")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would be built, and build nothing")] = False,
 ) -> None:
-    """Train a run under each combination of a study's axes and each seed, evaluate them all, and compare.
+    """Train and evaluate a run for each combination of a study's axes and seeds, and compare the results.
 
-    What cells have in common is made once. Work that was interrupted goes on where it was when the same command is
-    given again.
+    Artifacts that several cells share are built once. To resume interrupted work, run the same command again.
     """
     quiet()
     from areca.evaluation.folder import LOCK, RESULTS
@@ -37,28 +38,28 @@ def ablate(
     cells = read_study(path, plugins=common.plugins())
     directory = output or Path("results") / path.stem
     pipelines = _pipelines(cells, device)
-    common.print_table(("cell", "seed", "to make"), [_plan(*pair, directory) for pair in pipelines])
+    common.print_table(("cell", "seed", "to build"), [_plan(*pair, directory) for pair in pipelines])
     if dry_run:
         return
     probe(directory)
     directory.mkdir(parents=True, exist_ok=True)
     with hold_lock(
         directory / LOCK,
-        f"{directory}: another process makes this study: wait until it ends, or name another folder (-o)",
+        f"{directory}: another process is running this study: wait until it ends, or name another folder (-o)",
     ):
         for number, (cell, pipeline) in enumerate(pipelines, 1):
             print(f"\n{number}/{len(cells)}: {cell.label}, seed {cell.seed}", flush=True)
             known = (_folder(directory, cell) / RESULTS).is_file()
             _evaluate(pipeline, _folder(directory, cell), device)
             if not known and number < len(pipelines):
-                _compare(cells, directory)  # what is there so far: a long study says something before it ends
+                _compare(cells, directory)  # a long study shows partial results
         table = _compare(cells, directory)
     common.print_table(table.header, table.rows)
     print("\n" + "\n".join(table.notes) + f"\nwritten: {directory / TABLE}")
 
 
 def _pipelines(cells: list[Cell], device: str) -> list[tuple[Cell, Pipeline]]:
-    """Return what makes each cell; what is wrong with any is said here, and a manifest is read once."""
+    """Return the pipeline of each cell. Errors in any cell are raised here; each manifest is read once."""
     from areca.artifacts.store import Store
     from areca.evaluation.inputs import resolve_evaluation
     from areca.pipeline.pipeline import Pipeline
@@ -83,10 +84,10 @@ def _plan(cell: Cell, pipeline: Pipeline, directory: Path) -> tuple[str, str, st
 
     folder = _folder(directory, cell)
     waiting = [step.label for step in pipeline.steps() if step.state != "there"]
-    if "lm" in waiting and (folder / IDENTITY).is_file():  # would be refused, but only after the training
+    if "lm" in waiting and (folder / IDENTITY).is_file():  # the evaluation would refuse it, but only after the training
         raise InvalidArtifact(
-            f"{folder}: holds the evaluation of a model that is not this study's: the study was edited or its models "
-            "were removed. Keep it and name another folder (-o), or remove it"
+            f"{folder}: holds the evaluation of another model: the study was edited, or its models were removed. "
+            "Name another folder (-o), or remove this one"
         )
     if not (folder / RESULTS).is_file():
         waiting.append("evaluation")
@@ -107,7 +108,7 @@ def _evaluate(pipeline: Pipeline, directory: Path, device: str) -> None:
 
 
 def _compare(cells: list[Cell], directory: Path) -> Table:
-    """Write the comparison of the cells that have been evaluated."""
+    """Write and return the comparison of the cells that have been evaluated."""
     from areca.evaluation.comparison import comparison
     from areca.evaluation.folder import RESULTS
     from areca.evaluation.results import ResultRow, read_results

@@ -1,12 +1,13 @@
-"""The group of verbs: its help is a table, and only the verb that is run is imported."""
+"""The group of verbs. Its help is made without importing them; only the verb that is run is imported."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 import warnings
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from types import FunctionType, MappingProxyType
 from typing import Annotated, Any
 
 import typer
@@ -15,34 +16,40 @@ from typer.core import TyperCommand, TyperGroup
 import areca
 from areca.cli import common
 from areca.cli.reporting import reported
-from areca.errors import ArecaWarning
+from areca.errors import AmbiguousComponent, ArecaWarning, quote
+from areca.registry.importing import format_error
+from areca.registry.verbs import Verb, installed_verbs
 
 VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
-        "run": ("Use", "speak, transcribe or translate with a checkpoint"),
-        "train": ("Use", "make a checkpoint, and all that it lacks, from a run's YAML"),
+        "run": ("Use", "transcribe, translate or speak with a checkpoint"),
+        "train": ("Use", "train a checkpoint from a run's YAML, and build everything it needs"),
         "evaluate": ("Use", "score a checkpoint on a manifest's test split"),
-        "ablate": ("Use", "train and evaluate every cell of a study, and compare"),
-        "report": ("Use", "make tables and a listening page of results"),
+        "ablate": ("Use", "train, evaluate and compare every cell of a study"),
+        "report": ("Use", "make tables and a listening page from results"),
         "export": ("Use", "copy a checkpoint with everything it needs"),
-        "data": ("Steps of a run", "make a dataset's manifest"),
-        "fit": ("Steps of a run", "fit the parts that are trained from data"),
-        "tokenize": ("Steps of a run", "encode the audio of a run's tasks"),
-        "validate": ("Steps of a run", "check a run's YAML by specs alone"),
+        "data": ("Steps of a run", "make a dataset, or check a manifest"),
+        "fit": ("Steps of a run", "train the components of a run, except the LM"),
+        "tokenize": ("Steps of a run", "encode the audio that a run's tasks use"),
+        "validate": ("Steps of a run", "check a run's YAML without loading models"),
         "list": ("Components", "list installed components and their health"),
-        "show": ("Components", "show what a component is, and its options"),
-        "config": ("Components", "print a component's options as YAML to paste"),
+        "show": ("Components", "describe a component and its options"),
+        "config": ("Components", "print a component's options as YAML"),
         "check": ("Components", "run the conformance kit on a component"),
-        "new": ("Components", "start a plugin package of your own"),
-        "doctor": ("Maintenance", "look for what is broken or missing here"),
-        "store": ("Maintenance", "list and remove what was made"),
+        "new": ("Components", "create a plugin package of your own"),
+        "doctor": ("Maintenance", "find what is broken or missing in this installation"),
+        "store": ("Maintenance", "list and remove stored artifacts"),
     }
 )
-"""Verb -> (panel of the help, one line): all that ``areca --help`` needs to know."""
+"""Verb -> (panel, one line): everything that ``areca --help`` shows of areca's own verbs."""
+PLUGINS = "From plugins"
+"""The panel of verbs that plugins add."""
+HELP_WIDTH = 100
+"""Columns of a help page, at most."""
 
 
 class _AsGiven:
-    """How text and flags come out of a parameter: as they came in."""
+    """Passes text and flags through a parameter unchanged."""
 
     def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
         several = param.multiple or param.nargs == -1
@@ -50,8 +57,8 @@ class _AsGiven:
 
 
 def _lean(parameter: Any) -> Any:
-    """Keep typer from importing pydantic to convert text to text: it would double the time of ``areca list``."""
-    descriptor = getattr(parameter, "type_descriptor", None)  # older typers have none, and no pydantic either
+    """Keep typer from importing pydantic to convert text to text, which would double the time of ``areca list``."""
+    descriptor = getattr(parameter, "type_descriptor", None)  # older versions of typer have neither this nor pydantic
     if descriptor is not None and descriptor.annotation in (str, list[str], bool):
         parameter._runtime_param = _AsGiven()
     return parameter
@@ -63,24 +70,31 @@ class _Verb(TyperCommand):
 
 
 class _Verbs(TyperGroup):
-    """The group of verbs. The help shows stubs; only the verb that is run is imported."""
+    """The group of verbs. The help is made without importing them; only the verb that is run is imported."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         return [_lean(p) for p in super().get_params(ctx)]
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        return list(VERBS)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in VERBS:
-            return None
-        panel, summary = VERBS[cmd_name]
-        return TyperCommand(cmd_name, help=summary, rich_help_panel=panel)
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for name, (panel, summary) in VERBS.items():
+            panels.setdefault(panel, []).append((name, summary))
+        for name, verb in _plugin_verbs().items():
+            panels.setdefault(PLUGINS, []).append((name, f"{verb.summary} ({verb.provider.distribution})".lstrip()))
+        width = max(len(name) for rows in panels.values() for name, _ in rows)
+        for panel, rows in panels.items():
+            with formatter.section(panel):
+                formatter.write_dl([(name.ljust(width), summary) for name, summary in rows])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        self.commands = {name: self.get_command(ctx, name) for name in VERBS}  # for "did you mean"
-        name, _, rest = super().resolve_command(ctx, args)
-        return name, None if name is None else _verb(name), rest
+        name, *rest = args
+        if name in VERBS:
+            return name, _core_command(name), rest
+        if found := [verb for verb in installed_verbs() if name in verb.names]:
+            return name, _plugin_command(found), rest
+        self.commands = {known: TyperCommand(known) for known in (*VERBS, *_plugin_verbs())}  # for "did you mean"
+        resolved: tuple[str | None, Any, list[str]] = super().resolve_command(ctx, args)
+        return resolved
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -88,19 +102,49 @@ class _Verbs(TyperGroup):
                 warnings.showwarning = _show_warning(warnings.showwarning)
                 return super().invoke(ctx)
         except KeyboardInterrupt as e:
-            saved = str(e) or "what is finished is kept"
+            saved = str(e) or "finished work is kept"
             print(f"\ninterrupted: {saved}; the same command resumes from there", file=sys.stderr)
             raise typer.Exit(getattr(e, "code", 130)) from e
-        except EOFError as e:  # click would say no more than "Aborted."
+        except EOFError as e:  # click would report only "Aborted."
             raise RuntimeError(f"unexpected end of data: {e}") from e
 
 
-def _verb(name: str) -> Any:
+def _plugin_verbs() -> dict[str, Verb]:
+    """Return the verbs of plugins by the shortest name that no other verb has."""
+    verbs = installed_verbs()
+    bare = Counter([*VERBS, *(verb.names[0] for verb in verbs)])
+    return {verb.names[0] if bare[verb.names[0]] == 1 else verb.names[1]: verb for verb in verbs}
+
+
+def _core_command(name: str) -> Any:
     module = importlib.import_module(f"areca.cli.{name}")
-    function = getattr(module, name, None) or getattr(module, f"{name}_")  # `list` is a builtin's name
+    return _command(name, getattr(module, name, None) or getattr(module, f"{name}_"))  # `list` is a builtin's name
+
+
+def _plugin_command(found: Sequence[Verb]) -> Any:
+    """Return the command of the one verb in `found`.
+
+    Raises:
+        AmbiguousComponent: several distributions have a verb of this name.
+        BrokenPlugin: it cannot be imported, or typer cannot make a command of it.
+    """
+    verb, *others = found
+    if others:
+        lines = "\n".join(f"  areca {v.provider}  (version {v.provider.version})" for v in found)
+        raise AmbiguousComponent(f"{len(found)} distributions have a verb {verb.names[0]!r}; type one of\n{lines}")
+    function = verb.load()
+    if not isinstance(function, (FunctionType, typer.Typer)):
+        raise verb.broken(f"{verb.point.value!r} is {quote(function)}, expected a function or a typer.Typer")
+    try:
+        return _command(verb.names[0], function)
+    except Exception as error:  # annotations that typer does not take
+        raise verb.broken(format_error(error)) from error
+
+
+def _command(name: str, function: Any) -> Any:
     if isinstance(function, typer.Typer):  # a verb with verbs of its own
         return typer.main.get_command(function)
-    app = typer.Typer(add_completion=False)
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.command(name, cls=_Verb)(function)
     return typer.main.get_command(app)
 
@@ -121,14 +165,21 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-app = typer.Typer(cls=_Verbs, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    cls=_Verbs,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # importing rich would take as long as all the rest of the help
+    context_settings={"max_content_width": HELP_WIDTH},
+)
 
 
 @app.callback()
 def _areca(
     plugin: Annotated[
         list[str] | None,
-        typer.Option("--plugin", "-p", help="a module or file of your own that holds components; may be repeated"),
+        typer.Option("--plugin", "-p", help="your own module or file with components; may be repeated"),
     ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version")
@@ -136,6 +187,6 @@ def _areca(
 ) -> None:
     """Audio-token language models made of plugins: speech in, speech out.
 
-    Errors show their traceback with ARECA_DEBUG=1.
+    Set ARECA_DEBUG=1 to see the tracebacks of errors.
     """
     common.use_plugins(plugin or ())

@@ -15,7 +15,7 @@ from areca.cli import common
 def check(
     name: common.Name,
     options: Annotated[
-        list[str] | None, typer.Argument(metavar="OPTION=VALUE", help="options to check it under, as steps=2")
+        list[str] | None, typer.Argument(metavar="OPTION=VALUE", help="options of the component, such as steps=2")
     ] = None,
     kind: common.OfKind = None,
 ) -> None:
@@ -30,7 +30,7 @@ def check(
     with tempfile.TemporaryDirectory() as directory:
         checked = CheckedComponent(entry, Path(directory), registry=registry, options=given)
         with contextlib.suppress(Skipped):
-            _ = checked.part  # what is wrong with the options themselves is said once
+            _ = checked.part  # wrong options are reported once, not by each check
         for outcome in run(checked):
             counts[outcome.state] += 1
             print(f"{outcome.state}  {outcome.check}{': ' if outcome.message else ''}{outcome.message}", flush=True)

@@ -1,4 +1,4 @@
-"""What several verbs share: the plugins named on the command line, choosing a component, tables and progress."""
+"""Helpers that several verbs share: plugins named on the command line, lookup of components, tables and progress."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 _plugins: ContextVar[tuple[str, ...]] = ContextVar("plugins", default=())
 LINE_EVERY_S = 10.0
-"""Seconds between lines of progress where there is no terminal to redraw."""
+"""Seconds between lines of progress when stderr is not a terminal."""
 PACE_LINES = 6
-"""Lines whose pace tells the time left: what a resumed job finds done goes by faster than what it still has to do."""
+"""Number of last lines from which the time left is estimated: a resumed job passes faster over work that is done."""
 
 Name = Annotated[str, typer.Argument(help="a component's name, or distribution:plugin/name", show_default=False)]
 HowDecoded = Annotated[
     str | None,
-    typer.Option("--decoding", help="how answers are chosen: greedy, sample, beam, or '{method: beam, beams: 8}'"),
+    typer.Option("--decoding", help="decoding method: greedy, sample, beam, or '{method: beam, beams: 8}'"),
 ]
 
 
@@ -48,39 +48,39 @@ def _usable(device: str) -> str:
     return device
 
 
-Device = Annotated[str, typer.Option("--device", callback=_usable, help="where to compute, as cuda")]
-"""Checked before the verb runs, with all else that would stop it from computing."""
+Device = Annotated[str, typer.Option("--device", callback=_usable, help="where to compute, such as cuda")]
+"""Checked before the verb runs."""
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="override values in the file")]
-OfKind = Annotated[str | None, typer.Option("--kind", help=f"one of {', '.join(Kind)}, or one that a plugin adds")]
+OfKind = Annotated[str | None, typer.Option("--kind", help=f"one of {', '.join(Kind)}, or a kind that a plugin adds")]
 
 
 def use_plugins(names: Iterable[str]) -> None:
-    """Remember what ``areca -p`` was given, from the working directory where it is there, not from a run's YAML."""
+    """Store the values of ``areca -p``. Relative paths start from the working directory."""
     _plugins.set(tuple(map(_from_here, names)))
 
 
 def _from_here(name: str) -> str:
-    """Return the path of a file, or of a module that lies in the working directory; else an installed one's name."""
+    """Return the path of a file or of a module in the working directory, or else `name`, for an installed module."""
     files = [Path(name)] if name.endswith(".py") else [Path(f"{name}.py"), Path(name, "__init__.py")]
     found = next((file for file in files if file.is_file()), files[0] if name.endswith(".py") else None)
     return name if found is None else str(found.absolute())
 
 
 def plugins() -> tuple[str, ...]:
-    """Return what ``areca -p`` was given: pass it to `read_config` and `Registry.discover`."""
+    """Return the values of ``areca -p``, for `read_config` and `Registry.discover`."""
     return _plugins.get()
 
 
 def registry() -> Registry:
-    """Index the installed plugins and those of ``areca -p``."""
+    """Return a registry of the installed plugins and those of ``areca -p``."""
     return Registry.discover(plugins())
 
 
 def to_kind(registry: Registry, name: str | None) -> str | None:
-    """Return the name of a kind; None stands for any.
+    """Return the name of a kind; None stands for any kind.
 
     Raises:
-        InvalidConfig: there is no such kind.
+        InvalidConfig: no kind has that name.
     """
     if name is not None and name not in registry.kinds:
         known = ", ".join(registry.kinds)
@@ -89,11 +89,17 @@ def to_kind(registry: Registry, name: str | None) -> str | None:
 
 
 def find(registry: Registry, name: str, kind: str | None) -> Entry:
-    """Return the one component called `name`, of `kind` or (None) of any.
+    """Return the component called `name`.
+
+    Args:
+        registry: the components.
+        name: bare, ``plugin/name`` or ``distribution:plugin/name``.
+        kind: its kind; None: any kind.
 
     Raises:
-        InvalidConfig: there is no such kind.
-        UnknownComponent, AmbiguousComponent: none or several have that name; the message says what to type.
+        InvalidConfig: no kind has that name.
+        UnknownComponent, AmbiguousComponent: no component or several components have that name; the message says what
+            to type.
     """
     if wanted := to_kind(registry, kind):
         return registry.find(wanted, name)
@@ -104,7 +110,7 @@ def find(registry: Registry, name: str, kind: str | None) -> Entry:
         raise AmbiguousComponent(f"{name!r} is a {' and a '.join(kinds)}: add --kind {' or --kind '.join(kinds)}")
     names = [e.component.name for e in registry.entries()]
     lines = [f"no component is called {quote(name)}{suggest(name, names)}", "  `areca list` shows what is installed"]
-    raise UnknownComponent("\n".join([*lines, *(f"  broken: {b}" for b in registry.broken)]))
+    raise UnknownComponent("\n".join([*lines, *registry.not_usable()]))
 
 
 def health(entry: Entry) -> str:
@@ -114,14 +120,14 @@ def health(entry: Entry) -> str:
 
 
 def decoding(text: str | None) -> Mapping[str, Any] | None:
-    """Return the options of decoding that the command line gives: a method, or a mapping in YAML."""
+    """Return the decoding options given on the command line: the name of a method, or a mapping in YAML."""
     if text is None:
         return None
     return read_mapping(text, "decoding") if text.lstrip().startswith("{") else {"method": text}
 
 
 def as_yaml(value: Any) -> str:
-    """Return an option's value as YAML on one line; what YAML cannot say, as Python shows it."""
+    """Return an option's value as YAML on one line, or its ``repr`` if YAML cannot express it."""
     import yaml
 
     plain = list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
@@ -132,7 +138,7 @@ def as_yaml(value: Any) -> str:
 
 
 def quantity(value: float, unit: str) -> str:
-    """Return `value` to three digits with a decimal prefix, as ``"34.5 GB"``."""
+    """Return `value` with three digits and a decimal prefix, as in ``"34.5 GB"``."""
     prefixes = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
     value = float(f"{value:.3g}")  # first, so that 999,999 becomes 1 M
     power = min(len(prefixes) - 1, (len(str(int(value))) - 1) // 3)
@@ -140,7 +146,7 @@ def quantity(value: float, unit: str) -> str:
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print aligned columns; cells are folded to the width of a terminal, and left whole elsewhere."""
+    """Print aligned columns. Cells are folded to the width of a terminal, and not folded elsewhere."""
     lines = [tuple(header), *map(tuple, rows)]
     if not sys.stdout.isatty() and not any("\n" in cell for line in lines for cell in line):
         _print_plain(lines)  # importing rich would take as long as the rest of a quick verb
@@ -168,13 +174,13 @@ def _print_plain(lines: Sequence[Sequence[str]]) -> None:
 
 
 def _width(text: str) -> int:
-    """Return how many columns of a terminal `text` takes."""
+    """Return the number of terminal columns that `text` takes."""
     return sum(2 if east_asian_width(c) in "WF" else not combining(c) for c in text)
 
 
 @contextmanager
 def progress(title: str) -> Iterator[Reporter]:
-    """Show how far a long job is: a live line on a terminal, elsewhere a line every ten seconds, both on stderr."""
+    """Show the progress of a long job on stderr: a live line on a terminal, a line every ten seconds elsewhere."""
     if not sys.stderr.isatty():
         yield Lines(title)
         return
@@ -190,25 +196,25 @@ class Reporter:
     """An `areca.interfaces.Progress`."""
 
     def __call__(self, done: int, total: int, message: str = "") -> None:
-        """Show that `done` of `total` units are ready."""
+        """Show that `done` of `total` units are done."""
         raise NotImplementedError
 
 
 class Live(Reporter):
-    """Redraws one line of a terminal."""
+    """Redraws a line on a terminal."""
 
     def __init__(self, bar: Bar, task: TaskID) -> None:
         self._bar, self._task = bar, task
 
     def __call__(self, done: int, total: int, message: str = "") -> None:
-        """Redraw; a job that starts over (the next part's) starts the clock anew."""
+        """Redraw the line. If the count starts over, as for the next component, the clock is reset."""
         if done < self._bar.tasks[0].completed:
             self._bar.reset(self._task, message=message)
         self._bar.update(self._task, completed=done, total=total, message=message)
 
 
 class Lines(Reporter):
-    """Prints a line now and then, with the time left, and the last one always."""
+    """Prints a line every `LINE_EVERY_S` seconds, with the time left, and always the last one."""
 
     def __init__(self, title: str) -> None:
         self._title = title
@@ -217,7 +223,7 @@ class Lines(Reporter):
         self._marks: deque[tuple[float, int]] = deque(maxlen=PACE_LINES + 1)  # seconds and units: start, then lines
 
     def __call__(self, done: int, total: int, message: str = "") -> None:
-        """Print if the last line is old enough or the job is complete; one that starts over is timed anew."""
+        """Print if the last line is old enough or the job is complete. If the count starts over, the clock is reset."""
         now_s = time.monotonic()
         if self._marks and (done < self._marks[-1][1] or total != self._total):
             self._marks.clear()
@@ -226,13 +232,13 @@ class Lines(Reporter):
             self._marks.append((now_s, done))
         if now_s - self._shown_s < LINE_EVERY_S and done < total:
             return
-        told = ", ".join(filter(None, (message, self._left(now_s, done))))
+        details = ", ".join(filter(None, (message, self._left(now_s, done))))
         self._shown_s = now_s
         self._marks.append((now_s, done))
-        print(f"{self._title}: {done}/{total} {told}".rstrip(), file=sys.stderr, flush=True)
+        print(f"{self._title}: {done}/{total} {details}".rstrip(), file=sys.stderr, flush=True)
 
     def _left(self, now_s: float, done: int) -> str:
-        """Return ``"0:12:34 left"``, or nothing where there is no pace yet or nothing left."""
+        """Return ``"0:12:34 left"``, or ``""`` if no pace is known yet or nothing is left."""
         start_s, start = self._marks[0]
         if done <= start or done >= self._total:
             return ""
@@ -241,5 +247,5 @@ class Lines(Reporter):
 
 
 def quiet() -> None:
-    """Switch off the bars that transformers draws for each file; call it before transformers is imported."""
+    """Switch off the download bars of transformers. Call this before transformers is imported."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

@@ -25,7 +25,7 @@ def config(name: common.Name, kind: common.OfKind = None) -> None:
 
 def _needs(component: Component) -> Iterator[str]:
     for need, kind in component.needs.items():
-        yield f"# a {kind}, by its role or as {{name: ...}}; may be left out where the run has only one"
+        yield f"# a {kind}: its role, or {{name: ...}}; may be left out if the run has only one"
         yield f"# {need}: {{name: ...}}"
 
 

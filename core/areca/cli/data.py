@@ -1,4 +1,4 @@
-"""``areca data``: make a dataset, or look through a manifest."""
+"""``areca data``: make a dataset, or check a manifest."""
 
 from __future__ import annotations
 
@@ -22,20 +22,22 @@ if TYPE_CHECKING:
     from areca.manifest import Manifest
 
 _MANIFEST = (".jsonl", ".jsonl.gz")
-_OUTPUT = "folder to put the dataset in; of a manifest: another one beside it, to put its good rows in"
+_OUTPUT = "a new folder for the dataset; for a manifest: a new .jsonl file beside it, for its good rows"
 
 
 def data(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="a dataset, or a manifest (.jsonl) to look through")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="a dataset, or a manifest (.jsonl) to check")],
     options: Annotated[list[str] | None, typer.Argument(metavar="OPTION=VALUE", help="see `areca show NAME`")] = None,
     output: Annotated[str | None, typer.Option("--output", "-o", help=_OUTPUT)] = None,
-    seed: Annotated[str, typer.Option("--seed", help="of the choice of rows")] = "0",
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="list bad rows of a manifest and go on without")] = False,
+    seed: Annotated[str, typer.Option("--seed", help="seed of the choice of rows")] = "0",
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="list the bad rows of a manifest and leave them out")
+    ] = False,
 ) -> None:
-    """Make a dataset once, and put it in a folder; or check every row of a manifest and of its files.
+    """Make a dataset and copy it to a folder, or check every row of a manifest and its audio files.
 
-    `areca data say languages=[fr] count=100 -o say-fr` makes one, `areca data say-fr/manifest.jsonl` checks it,
-    `areca data own/manifest.jsonl --skip-bad -o own/good.jsonl` writes a manifest of the good rows of one.
+    `areca data say languages=[fr] count=100 -o say-fr` makes a dataset. `areca data say-fr/manifest.jsonl` checks it.
+    `areca data own/manifest.jsonl --skip-bad -o own/good.jsonl` writes a manifest with only the good rows.
     """
     require_single_process()
     given = read_pairs(options or (), what="option", example="count=100")
@@ -52,7 +54,7 @@ def data(
 
 
 def _put(part: Part, seed: int, folder: Path) -> Manifest:
-    """Make the dataset and copy it into `folder`, unless it is there, whole and unchanged."""
+    """Make the dataset and copy it to `folder`, unless the folder already holds it, complete and unchanged."""
     from areca.artifact import META, Artifact
     from areca.files.copying import copy_folder
     from areca.files.writing import create_folder, probe
@@ -60,20 +62,20 @@ def _put(part: Part, seed: int, folder: Path) -> Manifest:
     if os.path.lexists(folder):
         found = _held(folder)
         if found is None or found.key != part.key(None, seed):
-            raise InvalidConfig(f"{folder}: exists already; name another, or remove it")
-        print(f"{folder} holds this dataset already\n")
+            raise InvalidConfig(f"{folder}: exists already; name another folder, or remove this one")
+        print(f"{folder} already holds this dataset\n")
         return _load(part, folder)
     probe(folder)
     manifest = _make(part, seed)
     with create_folder(folder) as draft:
         copy_folder(manifest.root, draft)
         if (draft / META).is_file():
-            Artifact.open(draft)  # what is about to appear is what was made
+            Artifact.open(draft)  # verify the copy before it is renamed
     return manifest
 
 
 def _held(folder: Path) -> Artifact | None:
-    """Return the artifact that a folder holds, its files verified; None: it is no artifact's, or a changed one's."""
+    """Return the artifact in a folder, verified; None: the folder is not an artifact, or a file has changed."""
     from areca.artifact import Artifact
 
     try:
@@ -92,10 +94,10 @@ def _load(part: Part, folder: Path) -> Manifest:
 
 
 def _root_of(values: Mapping[str, Any]) -> Path | None:
-    """Return the folder that the paths of a user's own manifest start from, where it is given."""
+    """Return the option ``root``, the folder from which the paths of a manifest start, if it is given."""
     if others := sorted(set(values) - {"root"}):
         raise InvalidConfig(
-            f"option {quote(others[0])}: a manifest has none but root=FOLDER, where its paths start from"
+            f"option {quote(others[0])}: for a manifest the only option is root=FOLDER, where its paths start"
         )
     return Path(str(values["root"])) if "root" in values else None
 
@@ -109,7 +111,7 @@ def _whole(seed: str) -> int:
 
 def _require_free(output: Path) -> None:
     if os.path.lexists(output):
-        raise InvalidConfig(f"{output}: exists already; name another, or remove it")
+        raise InvalidConfig(f"{output}: exists already; name another file, or remove this one")
 
 
 def _make(part: Part, seed: int) -> Manifest:
@@ -133,7 +135,7 @@ def _check(path: Path, output: Path | None, *, skip_bad: bool, root: Path | None
     if manifest.skipped or output is not None:
         print(f"left out {len(manifest.skipped)} of {len(manifest.skipped) + len(manifest.rows)} rows\n")
     if output is not None:
-        _require_free(output)  # again: reading takes long enough for someone else to have made it
+        _require_free(output)  # again: another process may have made it meanwhile
         write_manifest(output, manifest.rows)
     _summarize(manifest, output or path.parent)
 
@@ -149,7 +151,7 @@ def _require_beside(path: Path, output: Path) -> None:
         )
     if (path.parent / META).is_file():
         raise InvalidConfig(
-            f"-o {output}: {path.parent} is an artifact, to which nothing is added; copy the folder elsewhere, "
+            f"-o {output}: {path.parent} is an artifact and cannot be changed; copy the folder elsewhere, "
             f"and remove {META} from the copy"
         )
     _require_free(output)

@@ -1,4 +1,4 @@
-"""Answers on their way to the user: speech into files, texts to the screen; what cannot go there is kept elsewhere."""
+"""Deliver answers to the user: speech to files, text to the screen. If that fails, answers are saved elsewhere."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from areca.types import Audio
 
 ANSWERS = "areca-answers"
-"""Start of the names of what answers are kept in that could not be delivered."""
+"""Prefix of the files and folders for answers that could not be delivered."""
 
 
 class Delivery:
-    """Delivers answers as they come; as a context it ends with the JSON, and with what must be kept elsewhere.
+    """Delivers each answer when it is ready. Leaving the context prints the JSON and saves undelivered texts.
 
-    Speech that cannot be written where it should goes into a new folder for temporary files. When standard output
-    cannot be written to, speech still is, and all texts go into a JSON file at the end. Where the reader of a pipe has
-    left, which is no failure, only the speech goes on.
+    If speech cannot be written to its path, it is written to a new temporary folder. If standard output fails, speech
+    is still written, and all texts are saved to a JSON file at the end. If the reader of a pipe has closed it, which is
+    not a failure, only speech is written from then on.
 
     Args:
-        items: the questions, in the order of their answers: recordings' paths, or texts.
+        items: the requests, in the order of their answers: paths of recordings, or texts.
         output: a file or folder for speech; None: the working directory.
-        as_json: print the answers as JSON, at the end, instead of each as it comes.
+        as_json: print all answers as JSON at the end, instead of each answer when it is ready.
     """
 
     def __init__(self, items: Sequence[Any], output: Path | None, *, as_json: bool) -> None:
@@ -53,12 +53,12 @@ class Delivery:
         """Check that speech can be written.
 
         Raises:
-            StorageError: it cannot; the message says what to type.
+            StorageError: speech cannot be written; the message says what to type.
         """
         try:
             writing.probe(self._folder)
         except StorageError as error:
-            raise StorageError(f"{error}\n  to put speech elsewhere: -o FOLDER") from error
+            raise StorageError(f"{error}\n  to write speech to another folder: -o FOLDER") from error
 
     @property
     def _folder(self) -> Path:
@@ -99,7 +99,7 @@ class Delivery:
 
     def _keep_texts(self, reason: str) -> None:
         name = f"{ANSWERS}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.json"
-        content = json.dumps(self._rows, indent=1) + "\n"  # ASCII: a name of a file may be no text of UTF-8
+        content = json.dumps(self._rows, indent=1) + "\n"  # ASCII: a file name may not be valid UTF-8
         for folder in self._places():
             with contextlib.suppress(OSError):
                 writing.write_text(folder / name, content)
@@ -110,11 +110,11 @@ class Delivery:
     def _places(self) -> Iterator[Path]:
         yield self._folder
         yield Path()
-        with contextlib.suppress(OSError):  # there is none
+        with contextlib.suppress(OSError):  # no temporary folder
             yield Path(tempfile.gettempdir())
 
     def _write(self, sound: Audio, path: Path) -> Path | None:
-        """Write speech to `path`, or elsewhere; return where it is."""
+        """Write speech to `path` or, if that fails, to a temporary folder; return its path."""
         from areca import audio
 
         try:
@@ -128,13 +128,16 @@ class Delivery:
             self._elsewhere = self._elsewhere or Path(tempfile.mkdtemp(prefix=f"{ANSWERS}-"))
             audio.write(self._elsewhere / path.name, sound)
         except OSError:
-            print(f"error: {reason}; its speech is lost, there is no room for temporary files either", file=sys.stderr)
+            print(
+                f"error: {reason}; its speech is lost, because temporary files cannot be written either",
+                file=sys.stderr,
+            )
             return None
         print(f"error: {reason}\n  the answer is in {self._elsewhere / path.name}", file=sys.stderr)
         return self._elsewhere / path.name
 
     def _path(self, task: str, item: Any, number: int) -> Path:
-        """Return a path of its own for the answer to a question."""
+        """Return a path for the answer to a request, different from all others."""
         if self._output is not None and self._output.suffix:
             return self._output
         stem = item.stem if isinstance(item, Path) else f"text-{number}"
@@ -166,6 +169,6 @@ def _lines(result: Result, path: Path | None) -> Iterator[str]:
         yield f"  {'speech':<12} {path} ({result.audio.seconds:.1f} s, made in {result.seconds:.1f} s)"
     if any(result.trimmed_s):
         before_s, behind_s = result.trimmed_s
-        yield f"  left out     {before_s:.1f} s of silence before and {behind_s:.1f} s behind the sound"
+        yield f"  left out     {before_s:.1f} s of silence before and {behind_s:.1f} s after the sound"
     if result.cut:
-        yield "  the answer reached its limit and was cut"
+        yield "  the answer reached the length limit and was cut"

@@ -1,4 +1,4 @@
-"""``areca doctor``: what is broken or missing on this machine, and what to type."""
+"""``areca doctor``: find what is broken or missing on this machine, and say what to type."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 
 import typer
@@ -16,23 +16,26 @@ from areca.artifacts.store import Store
 from areca.cli import common
 from areca.errors import StorageError
 from areca.files.writing import probe
+from areca.registry.entry import PluginFailure
 from areca.registry.registry import Registry
+from areca.registry.verbs import broken_verbs
 
 _REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)(?P<rest>.*?)(?:;.*extra\s*==\s*['\"](?P<extra>[\w-]+)['\"].*)?")
 _NOT_A_FEATURE = ("all", "dev")
-"""Extras that gather others."""
+"""Extras that combine other extras."""
 
 
 def doctor() -> None:
-    """Look for what is broken or missing here; exit code 1 if something is broken."""
+    """Find what is broken or missing in this installation; exit code 1 if something is broken."""
     registry = common.registry()
     print(f"areca {areca.__version__}, Python {platform.python_version()}, {platform.platform()}")
     print(f"{os.cpu_count()} processors, OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'not set')}")
     missing = _dependencies()
     _extras()
     unwritable = _home()
-    _plugins(registry)
-    if missing or unwritable or registry.broken:
+    verbs = broken_verbs()
+    _plugins(registry, verbs)
+    if missing or unwritable or registry.broken or verbs:
         raise typer.Exit(1)
 
 
@@ -76,14 +79,14 @@ def _home() -> bool:
         root = Store().root
         probe(root)
     except StorageError as error:
-        print(f"\n  broken: {error}: set ARECA_HOME to a folder of yours")
+        print(f"\n  broken: {error}: set ARECA_HOME to a folder that you can write to")
         return True
     there = next(p for p in (root, *root.absolute().parents) if p.is_dir())
-    print(f"\nwhat is made goes to {root} (ARECA_HOME), {shutil.disk_usage(there).free / 1e9:.1f} GB free")
+    print(f"\nartifacts are stored in {root} (ARECA_HOME), {shutil.disk_usage(there).free / 1e9:.1f} GB free")
     return False
 
 
-def _plugins(registry: Registry) -> None:
+def _plugins(registry: Registry, verbs: Sequence[PluginFailure]) -> None:
     print("\nplugins")
     for provider in registry.plugins:
         names = [e.component.name for e in registry.entries() if e.provider == provider]
@@ -93,5 +96,7 @@ def _plugins(registry: Registry) -> None:
             print(f"  {entry.component.kind} {entry.component.name}: {common.health(entry)}")
     for broken in registry.broken:
         print(f"  broken: {broken}")
+    for broken in verbs:
+        print(f"  broken verb: {broken}")
     if allowed := os.environ.get("ARECA_PLUGINS"):
-        print(f"  only those in ARECA_PLUGINS={allowed} were looked at")
+        print(f"  ARECA_PLUGINS={allowed} leaves out all other plugins")

@@ -1,4 +1,4 @@
-"""What ``areca train --dry-run`` prints behind the steps: parameters, memory, arithmetic, time."""
+"""What ``areca train --dry-run`` prints after the steps: parameters, memory, FLOPs and time."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from areca.run.options import TrainingConfig
 
 
 def print_budget(run: RunConfig, training: TrainingConfig, device: torch.device | str = "cpu") -> None:
-    """Print what training `run` on `device` would take; some steps of it are timed.
+    """Print what training `run` on `device` would take. A few training steps are timed.
 
     Raises:
-        ArecaError: the backbone cannot say its architecture without weights.
+        ArecaError: the backbone does not tell its architecture without weights.
     """
     cost = budget(run, training)
     print()
@@ -30,8 +30,8 @@ def print_budget(run: RunConfig, training: TrainingConfig, device: torch.device 
     common.print_table(("compute", "FLOPs", "of"), _compute(training, cost))
     print("\n" + _time(run, training, cost, device))
     print(
-        f"\nnothing was made. On top of the memory come the activations of {training.tokens_at_once:,} tokens "
-        "(training.micro_batch_tokens, training.checkpoint_activations), and the other parts of the run."
+        f"\nnothing was built. The memory above does not include the activations of {training.tokens_at_once:,} tokens "
+        "(training.micro_batch_tokens, training.checkpoint_activations) and the other components of the run."
     )
 
 
@@ -55,7 +55,7 @@ def _compute(training: TrainingConfig, cost: Budget) -> list[tuple[str, str, str
     batch = training.batch_tokens
     return [
         ("a token", common.quantity(cost.flops, ""), "training, forward and backward, at most"),
-        ("  matrices", common.quantity(cost.matrix_flops, ""), "6 a weight that is trained, 4 one that is frozen"),
+        ("  matrices", common.quantity(cost.matrix_flops, ""), "6 for each trained weight, 4 for each frozen weight"),
         ("  attention", common.quantity(cost.attention_flops, ""), f"over {cost.length:,} tokens"),
         ("a step", common.quantity(cost.flops * batch, ""), f"of {batch:,} tokens"),
         ("the run", common.quantity(cost.flops * batch * training.steps, ""), f"of {training.steps:,} steps"),
@@ -63,7 +63,7 @@ def _compute(training: TrainingConfig, cost: Budget) -> list[tuple[str, str, str
 
 
 def _time(run: RunConfig, training: TrainingConfig, cost: Budget, device: torch.device | str) -> str:
-    print("timing some steps ...", file=sys.stderr, flush=True)
+    print("timing a few steps ...", file=sys.stderr, flush=True)
     try:
         pace = measure_pace(run, training, cost, device)
     except ArecaError as error:

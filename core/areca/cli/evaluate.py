@@ -24,33 +24,40 @@ def evaluate(
         list[str] | None,
         typer.Argument(
             metavar="[CHECKPOINT] [DATA]",
-            help="a checkpoint's folder or a run's YAML (else the shipped one); a manifest or a run's YAML",
+            help="a checkpoint's folder or a run's YAML (default: the shipped checkpoint); a manifest or a run's YAML",
         ),
     ] = None,
     task: Annotated[
-        list[str] | None, typer.Option("--task", "-t", help="a task or chain (else all it was trained for)")
+        list[str] | None, typer.Option("--task", "-t", help="a task or chain (default: all that it was trained for)")
     ] = None,
     judge: Annotated[
         list[str] | None,
         typer.Option("--judge", "-j", help="pocketsphinx, whisper:DIR, or '{name: whisper, path: DIR, ...}'"),
     ] = None,
     split: Annotated[str | None, typer.Option(help="split of the data")] = None,
-    source: Annotated[list[str] | None, typer.Option("--source", "-s", help="take rows of this source alone")] = None,
-    language: Annotated[list[str] | None, typer.Option("--language", "-l", help="take this source language")] = None,
-    limit: Annotated[int | None, typer.Option(help="rows of each source and language, at most", min=1)] = None,
-    normaliser: Annotated[str | None, typer.Option(help="how texts are read: basic, spoken-values")] = None,
+    source: Annotated[list[str] | None, typer.Option("--source", "-s", help="only rows from this source")] = None,
+    language: Annotated[
+        list[str] | None, typer.Option("--language", "-l", help="only rows in this source language")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="maximum number of rows for each source and language", min=1)
+    ] = None,
+    normaliser: Annotated[str | None, typer.Option(help="how texts are normalised: basic, spoken-values")] = None,
     bleu_tokenize: Annotated[
-        str | None, typer.Option(help="words of BLEU: auto (by language), 13a, intl, char, zh, ja-mecab, ko-mecab")
+        str | None,
+        typer.Option(help="how BLEU splits words: auto (by language), 13a, intl, char, zh, ja-mecab, ko-mecab"),
     ] = None,
     decoding: common.HowDecoded = None,
-    batch: Annotated[int | None, typer.Option(help="questions answered at once", min=1)] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="results' folder (else results/NAME)")] = None,
+    batch: Annotated[int | None, typer.Option(help="number of requests answered at once", min=1)] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="folder of the results (default: results/NAME)")
+    ] = None,
     device: common.Device = "cpu",
 ) -> None:
-    """Score a checkpoint on data it was not trained on: text as it is, speech by judges.
+    """Score a checkpoint on data that it was not trained on. Speech is first transcribed by judges.
 
-    Options left out are those of `evaluation:` in the checkpoint's YAML. Work that was interrupted goes on where it was
-    when the same command is given again.
+    Default options come from `evaluation:` in the checkpoint's YAML. To resume interrupted work, run the same command
+    again.
     """
     quiet()
     from areca.evaluation.inputs import open_inputs

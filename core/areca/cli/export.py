@@ -1,4 +1,4 @@
-"""``areca export CHECKPOINT DIR``: a checkpoint is a folder; an export is a verified copy."""
+"""``areca export CHECKPOINT DIR``: copy a checkpoint after verifying it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ from areca.files.writing import probe
 
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="its folder, or the YAML of its run")],
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="a checkpoint's folder, or its run's YAML")],
     target: Annotated[Path, typer.Argument(metavar="DIR", help="a new folder")],
-    replace: Annotated[
-        bool, typer.Option("--replace", help="DIR may hold another checkpoint, which gives way")
-    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="replace a checkpoint that is in DIR")] = False,
 ) -> None:
-    """Copy a checkpoint with everything it needs, after checking every file.
+    """Copy a checkpoint with everything it needs, after verifying every file.
 
     DIR/lm is a plain Hugging Face folder: `AutoModelForCausalLM.from_pretrained("DIR/lm")` loads it without areca.
     """
@@ -30,4 +28,4 @@ def export(
     source = locate(checkpoint, plugins=common.plugins())
     probe(target.parent)
     copy(source, target, replace=replace)
-    print(f"{target}: a copy of {source}; {target / 'lm'} loads with transformers alone")
+    print(f"{target}: a copy of {source}; {target / 'lm'} loads in transformers without areca")

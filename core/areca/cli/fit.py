@@ -1,4 +1,4 @@
-"""``areca fit run.yaml``: fit the parts that are trained from data."""
+"""``areca fit run.yaml``: train the components that have the tag ``fit``."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def fit(
         list[str],
         typer.Argument(
             metavar="[PART]... RUN.YAML [KEY=VALUE]...",
-            help="kinds or roles to fit, as backbone (else all); the run; what wins over the file",
+            help="kinds or roles to fit, such as backbone (default: all); the run; override values in the file",
         ),
     ],
     device: common.Device = "cpu",
 ) -> None:
-    """Make a run's data and fit its tokenizers, backbone and vocoder; what is there already is not made again."""
+    """Make a run's data, and fit its tokenizers, backbone and vocoder. Existing artifacts are reused."""
     quiet()
     from areca.artifacts.store import Store
     from areca.pipeline.pipeline import Pipeline
@@ -35,6 +35,6 @@ def fit(
 
 
 def _split(words: list[str]) -> tuple[list[str], Path, list[str]]:
-    """Return kinds and roles, the run's file, which is the last word without an equals sign, and what wins over it."""
+    """Return the kinds and roles, the run's file (the last word before any ``KEY=VALUE``), and the overrides."""
     at = max(next((i for i, word in enumerate(words) if "=" in word), len(words)) - 1, 0)
     return words[:at], Path(words[at]), words[at + 1 :]

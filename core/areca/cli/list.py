@@ -1,4 +1,4 @@
-"""``areca list``: what is installed, and whether it can be used."""
+"""``areca list``: list installed components, and whether they can be used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from areca.registry.registry import Registry
 
 def list_(
     kind: common.OfKind = None,
-    as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """List installed components and their health."""
     registry = common.registry()
@@ -28,7 +28,7 @@ def list_(
 
 
 def shortest_name(registry: Registry, entry: Entry) -> str:
-    """Return the shortest name that finds `entry` and nothing else."""
+    """Return the shortest name that finds only `entry`."""
     others = [e for e in registry.entries(entry.component.kind) if e is not entry]
     return next(name for name in entry.names if not any(name in other.names for other in others))
 

@@ -1,4 +1,4 @@
-"""``areca new KIND NAME``: start a plugin package of your own."""
+"""``areca new KIND NAME``: create a plugin package of your own."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from areca.specs import KindSpec
 
 
 def new(
-    kind: Annotated[str, typer.Argument(help=f"{', '.join(Kind)}, or a plugin's", show_default=False)],
-    name: Annotated[str, typer.Argument(help="the component's name, as my-codec", show_default=False)],
+    kind: Annotated[str, typer.Argument(help=f"{', '.join(Kind)}, or a kind that a plugin adds", show_default=False)],
+    name: Annotated[str, typer.Argument(help="the component's name, such as my-codec", show_default=False)],
     output: Annotated[str, typer.Option("--output", "-o", help="a new folder", show_default="areca-NAME")] = "",
 ) -> None:
-    """Start a plugin package: a component that works, to be changed into yours, with its tests."""
+    """Create a plugin package with a working component, which you then change, and its tests."""
     registry = common.registry()
     wanted = registry.kinds[common.to_kind(registry, kind) or kind]
     if wanted.templates is None:
@@ -36,13 +36,13 @@ def new(
     write_package(wanted, name, folder)
     model = f"{folder}/src/areca_{name.replace('-', '_')}/model.py"
     print(
-        f"{folder} holds a {wanted.name} that works; make it yours in {model}\n"
+        f"{folder} holds a working {wanted.name}; change it in {model}\n"
         f"  pip install -e {folder}\n  areca show {name}\n  areca check {name}\n  pytest {folder}"
     )
 
 
 def write_package(kind: KindSpec, name: str, folder: Path) -> None:
-    """Write a plugin package whose one component of `kind` is called `name` into the new folder `folder`, whole."""
+    """Write a plugin package with a component `name` of `kind` to the new folder `folder`, completely or not at all."""
     import areca
 
     words = {

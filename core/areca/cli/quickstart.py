@@ -1,11 +1,11 @@
-"""``python -m areca.cli.quickstart``: French speech in, English speech out, by the model that areca ships."""
+"""``python -m areca.cli.quickstart``: translate French speech to English speech with the model that areca ships."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import areca
 from areca.cli.common import print_table, progress, quiet
@@ -16,6 +16,9 @@ from areca.files.writing import probe, write_text
 from areca.registry.parts import resolve
 from areca.registry.registry import Registry
 
+if TYPE_CHECKING:
+    from areca.system import AnswerOptions
+
 FOLDER = Path("quickstart")
 COUNT = 6
 HEADER = ("said (French)", "transcribed", "translated", "expected", "s to make", "per s of speech")
@@ -25,7 +28,7 @@ SOURCES = {
         "joined to values that the model was not trained on"
     ),
     "synthetic": (
-        "speech synthesised by espeak-ng, because the human recordings cannot be had here; values and voices that the "
+        "speech synthesised by espeak-ng, because the human recordings are not available; values and voices that the "
         "model was not trained on"
     ),
 }
@@ -33,7 +36,7 @@ _CHAIN, _DIRECT = "asr+ast+s2st", "s2st"
 
 
 def main() -> None:
-    """Translate some recordings, print what came of them, and write ``quickstart/index.html``."""
+    """Translate some recordings, print the results, and write ``quickstart/index.html``."""
     quiet()
     open_output()
     with reported():
@@ -49,14 +52,14 @@ def _translate(folder: Path) -> None:
     print("\n".join(["", f"Input: {SOURCES[source]}.", *refusals, ""]))
     task = _CHAIN if _CHAIN in system.tasks else _DIRECT
     paths = [manifest.resolve(row.audio) for row in manifest.rows]
-    ask = {"source": "French", "target": "English", "batch": 1}
-    with progress("translating") as told:
-        told(0, len(paths), "the first answer loads the parts")
-        system.run(task, audio=paths[0], **ask)  # so it is no measure
+    ask: AnswerOptions = {"source": "French", "target": "English", "batch": 1}
+    with progress("translating") as report:
+        report(0, len(paths), "the first answer loads the parts")
+        system.run(task, audio=paths[0], **ask)  # so its time does not count
         results = []
         for done, path in enumerate(paths, start=1):
             results += [system.run(task, audio=path, **ask)]
-            told(done, len(paths), results[-1].translation or "")
+            report(done, len(paths), results[-1].translation or "")
     folder.mkdir(exist_ok=True)
     rows = [_row(row, result) for row, result in zip(manifest.rows, results, strict=True)]
     print_table(HEADER, rows)
@@ -65,7 +68,7 @@ def _translate(folder: Path) -> None:
 
 
 def _recordings() -> tuple[str, Any, list[str]]:
-    """Return the best source of French speech that can be had, a manifest of it, and why the better ones cannot."""
+    """Return the best available source of French speech, its manifest, and why the better sources are not available."""
     from areca.artifacts.loader import PartLoader
     from areca.artifacts.store import Store
 
@@ -78,7 +81,7 @@ def _recordings() -> tuple[str, Any, list[str]]:
             return source, PartLoader(Store(), stage=progress).instance(part), refusals
         except ArecaError as e:
             refusals.append(f"{source}: {e}")
-    raise ArecaError("no French speech to translate can be had:\n  " + "\n  ".join(refusals))
+    raise ArecaError("no French speech to translate is available:\n  " + "\n  ".join(refusals))
 
 
 def _row(row: Any, result: Any) -> tuple[str, ...]:
@@ -109,8 +112,8 @@ def _write(folder: Path, manifest: Any, results: Sequence[Any], rows: Sequence[t
         players = (Player("French", Path(heard), (Line(row.text),)), Player("English", Path(spoken), said))
         examples.append(Example(f"{number}. {row.target_text}", players, good))
     intro = f"Input: {SOURCES[source]}. Output: the model that areca ships."
-    page = listening_page("French to English", [("What came of it", HEADER, rows, ())], examples, folder, intro)
-    write_text(folder / "index.html", page)  # last: it is there only when all that it plays is
+    page = listening_page("French to English", [("Results", HEADER, rows, ())], examples, folder, intro)
+    write_text(folder / "index.html", page)  # last, when everything that it plays is written
     return folder / "index.html"
 
 

@@ -10,8 +10,8 @@ import typer
 from areca.cli import common
 
 
-def report(directory: Annotated[Path, typer.Argument(metavar="DIR", help="folder that holds results.jsonl")]) -> None:
-    """Make report.md and index.html (to listen to) from the results of an evaluation, and print the tables."""
+def report(directory: Annotated[Path, typer.Argument(metavar="DIR", help="folder with results.jsonl")]) -> None:
+    """Make report.md and a listening page, index.html, from the results of an evaluation, and print the tables."""
     from areca.evaluation.report import write_report
 
     for table in write_report(directory):

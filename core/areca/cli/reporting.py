@@ -1,4 +1,4 @@
-"""Errors as lines on the screen, with exit codes; and what happens where the screen itself cannot be written to."""
+"""Report errors as lines with exit codes, and handle errors of standard output itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from areca.errors import ArecaError
 from areca.files.faults import describe_machine_error
 
 FAILED, NO_READER = 1, 141
-"""Exit codes: after an error; after the reader of a pipe has left, as of programs that SIGPIPE ends."""
+"""Exit codes: after an error; after the reader of a pipe has closed it, like programs that SIGPIPE ends."""
 
 
 class OutputRefused(OSError):
@@ -23,7 +23,7 @@ class OutputRefused(OSError):
 
 
 class _Output(io.FileIO):
-    """Standard output, whose errors tell that they are its own, whoever prints."""
+    """Standard output whose errors are recognisable as its own."""
 
     def write(self, data: Any, /) -> int:
         try:
@@ -33,12 +33,12 @@ class _Output(io.FileIO):
 
 
 def open_output() -> None:
-    """Let standard output take every character, as an escape where its encoding lacks it, and know its errors."""
+    """Let standard output escape characters that its encoding lacks, and raise `OutputRefused` for its errors."""
     old = sys.stdout
     if not isinstance(old, io.TextIOWrapper):
         return
     raw = old.buffer.raw if isinstance(old.buffer, io.BufferedWriter) else old.buffer
-    if type(raw) is not io.FileIO:  # a console of Windows, or somebody's own: only its characters are seen to
+    if type(raw) is not io.FileIO:  # a Windows console or a custom stream: only escape characters
         old.reconfigure(errors="backslashreplace")
         return
     old.flush()
@@ -56,7 +56,7 @@ def open_output() -> None:
 def reported() -> Iterator[None]:
     """Report errors of areca and of the machine as one line, and exit; ``ARECA_DEBUG=1`` shows their tracebacks.
 
-    What was printed is on its way when the block ends. Where the reader of a pipe has left, nothing is reported.
+    Standard output is flushed when the block ends. If the reader of a pipe has closed it, nothing is reported.
 
     Raises:
         SystemExit: with the exit code.
@@ -95,7 +95,7 @@ def as_json(value: Any) -> str:
 
 
 def drop_output() -> None:
-    """Throw away what is and will be printed: the interpreter would complain about it at its end."""
+    """Discard all output, printed and still to come, so that the interpreter does not complain when it exits."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

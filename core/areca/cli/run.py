@@ -1,4 +1,4 @@
-"""``areca run CHECKPOINT in.wav -o out.wav``: use a checkpoint."""
+"""``areca run CHECKPOINT in.wav -o out.wav``: transcribe, translate or speak with a checkpoint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from areca.options import build
 from areca.run.options import Decoding
 
 STDIN = "/dev/stdin"
-"""The recording that ``-`` stands for."""
+"""The recording that ``-`` means."""
 
 
 def run(
@@ -25,7 +25,7 @@ def run(
         list[str] | None,
         typer.Argument(
             metavar="[CHECKPOINT] [AUDIO]...",
-            help="a checkpoint's folder or its run's YAML (else the shipped one), recordings; - reads standard input",
+            help="a checkpoint's folder or its run's YAML (default: the shipped checkpoint), recordings; - reads stdin",
         ),
     ] = None,
     task: Annotated[
@@ -33,20 +33,24 @@ def run(
         typer.Option(
             "--task",
             "-t",
-            help="asr, ast, s2st, tts, mt, a chain as asr+ast+s2st (default: the task with the most outputs)",
+            help="asr, ast, s2st, tts, mt, a chain such as asr+ast+s2st (default: the task with the most outputs)",
         ),
     ] = None,
-    source: Annotated[str | None, typer.Option("--source", "-s", help="language of the input, as French or fr")] = None,
-    target: Annotated[str | None, typer.Option("--target", help="language of the answer, as English or en")] = None,
+    source: Annotated[
+        str | None, typer.Option("--source", "-s", help="language of the input, such as French or fr")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option("--target", help="language of the answer, such as English or en")
+    ] = None,
     text: Annotated[
         list[str] | None, typer.Option("--text", help="a text instead of a recording; may be repeated")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="where speech goes: a .wav or .flac file, or a folder")
+        Path | None, typer.Option("--output", "-o", help="where to write speech: a .wav or .flac file, or a folder")
     ] = None,
     voice: Annotated[Path | None, typer.Option("--voice", help="a recording of the voice to speak in")] = None,
     decoding: common.HowDecoded = None,
-    batch: Annotated[int, typer.Option(help="inputs answered at once", min=1)] = 8,
+    batch: Annotated[int, typer.Option(help="number of inputs answered at once", min=1)] = 8,
     device: common.Device = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="print the answers as JSON")] = False,
 ) -> None:
@@ -60,6 +64,7 @@ def run(
     system = load(checkpoint, device=device, plugins=common.plugins())
     items: list[Any] = recordings or list(text or ())
     kind = "audio" if recordings else "text"
+    given: dict[str, Any] = {kind: items}
     task = task or system.fullest_task(kind)
     delivery = Delivery(items, output, as_json=as_json)
     if "audio" in system.task(task).answer_kinds:
@@ -67,7 +72,7 @@ def run(
     with delivery:
         system.run(
             task,
-            **{kind: items},
+            **given,
             source=source,
             target=target,
             voice=voice,
@@ -78,7 +83,7 @@ def run(
 
 
 def _split(inputs: Sequence[str]) -> tuple[Path | None, list[Path]]:
-    """Tell a checkpoint in front from the recordings: it is the only folder, or YAML; ``-`` is standard input."""
+    """Separate a checkpoint, which is a folder or a YAML and comes first, from recordings; ``-`` is standard input."""
     paths = [Path(STDIN if name == "-" else name) for name in inputs]
     if paths and paths[0].suffix in (".yaml", ".yml"):
         from areca.pipeline.pipeline import locate
@@ -94,17 +99,17 @@ def _check(recordings: Sequence[Path], texts: Sequence[str], output: Path | None
         raise InvalidConfig("give recordings, or texts by --text, and not both: areca run --task s2st in.wav")
     for path in recordings:
         if path.is_dir():
-            raise InvalidConfig(f"{path}: a folder; only the first argument may be one, the checkpoint's")
+            raise InvalidConfig(f"{path}: a folder; only the first argument, the checkpoint, may be a folder")
         if not path.exists():
             raise InvalidConfig(f"{path}: no such recording" + ("" if path.suffix else " or checkpoint"))
     if output is not None and output.suffix and len(recordings) + len(texts) > 1:
-        raise InvalidConfig(f"--output {output}: one file for {len(recordings) + len(texts)} answers; name a folder")
+        raise InvalidConfig(f"--output {output}: one file, but {len(recordings) + len(texts)} answers; name a folder")
     if output is None:
         return
     if output.suffix:
-        from areca.audio import require_writable  # heavy, and only this needs it before the checkpoint is read
+        from areca.audio import require_writable  # heavy, and needed here only
 
         require_writable(output)
         if output.is_dir():
-            raise InvalidConfig(f"--output {output}: a folder of that name is there; name a file, or another folder")
+            raise InvalidConfig(f"--output {output}: a folder has that name; name a file, or another folder")
     probe(output.parent if output.suffix else output)

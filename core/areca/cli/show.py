@@ -1,4 +1,4 @@
-"""``areca show NAME``: what a component is, and its options."""
+"""``areca show NAME``: describe a component and its options."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from areca.registry.entry import Entry
 
 
 def show(name: common.Name, kind: common.OfKind = None) -> None:
-    """Show what a component is, and its options."""
+    """Describe a component and its options."""
     entry = common.find(common.registry(), name, kind)
     print("\n".join([*_facts(entry), "", *_options(entry)]))
 
@@ -28,11 +28,11 @@ def _facts(entry: Entry) -> Iterator[str]:
     weights = f"; weights: {component.weights_license}" if component.weights_license else ""
     yield f"  licence   {component.stated_license}{weights}"
     for tag in sorted(component.tags):
-        yield f"  tag       {tag}: {TAGS.get(tag, 'of this plugin')}"
+        yield f"  tag       {tag}: {TAGS.get(tag, 'defined by this plugin')}"
     for need, kind in component.needs.items():
         tags = sorted(component.needs_tags.get(need, ()))
         able = f" with the tag {' and '.join(tags)}" if tags else ""
-        yield f"  needs     {need}: a {kind}{able}, by its role or as {{name: ...}}"
+        yield f"  needs     {need}: a {kind}{able}: its role, or {{name: ...}}"
 
 
 def _options(entry: Entry) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""``areca store``: what was made, and how to be rid of it."""
+"""``areca store``: list and remove stored artifacts."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ from areca.artifacts.store import Store
 from areca.cli import common
 from areca.errors import InvalidArtifact, InvalidConfig, quote
 
-store = typer.Typer(add_completion=False, no_args_is_help=True, help="List and remove what was made (in ARECA_HOME).")
+store = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="List and remove stored artifacts (in ARECA_HOME).",
+)
 _SHORT = 12
-"""Characters of a key that a person needs."""
+"""Characters of a key that are shown."""
 
 
 @store.command()
 def ls() -> None:
-    """List what was made: label, key, size, when, and how long the call took that finished it."""
+    """List artifacts: label, key, size, date, and the time of the call that finished them."""
     root = Store()
     rows = [_row(path) for path in root.directories()]
     rows += [["(unfinished)", p.name.removesuffix(PARTIAL)[:_SHORT], _size(p), "", ""] for p in root.unfinished()]
@@ -46,16 +51,18 @@ def _size(directory: Path) -> str:
 def _bytes(path: Path) -> int:
     try:
         status = path.lstat()
-    except FileNotFoundError:  # a process that makes something has just removed it
+    except FileNotFoundError:  # another process has just removed it
         return 0
     return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
 @store.command()
 def rm(
-    keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="keys, or how they begin, as `ls` shows them")],
+    keys: Annotated[
+        list[str], typer.Argument(metavar="KEY...", help="keys, or their first characters, as `ls` shows them")
+    ],
 ) -> None:
-    """Remove artifacts; what is made of them stays."""
+    """Remove artifacts. Artifacts made from them stay."""
     root = Store()
     for path in [_find(root, key) for key in keys]:
         root.remove(path)
@@ -65,7 +72,9 @@ def rm(
 def _find(root: Store, prefix: str) -> Path:
     found = [p for p in (*root.directories(), *root.unfinished()) if prefix and p.name.startswith(prefix)]
     if not found:
-        raise InvalidConfig(f"nothing in {root.root} has a key that begins with {quote(prefix)}: see `areca store ls`")
+        raise InvalidConfig(
+            f"no artifact in {root.root} has a key that begins with {quote(prefix)}: see `areca store ls`"
+        )
     if len(found) > 1:
         raise InvalidConfig(
             f"{len(found)} keys begin with {quote(prefix)}: {', '.join(p.name[:_SHORT] for p in found)}"
@@ -75,9 +84,9 @@ def _find(root: Store, prefix: str) -> Path:
 
 @store.command()
 def gc(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be removed")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would be removed")] = False,
 ) -> None:
-    """Remove what interrupted builds left and nobody is making now."""
+    """Remove unfinished artifacts that no process is building."""
     root = Store()
     for path in root.unfinished():
         if root.busy(path):

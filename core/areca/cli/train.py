@@ -1,4 +1,4 @@
-"""``areca train run.yaml``: make a checkpoint, and all that it lacks."""
+"""``areca train run.yaml``: train a checkpoint, and build everything it needs."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def train(
     ] = None,
     device: common.Device = "cpu",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="say what would be made, and what training would take; make nothing")
+        bool, typer.Option("--dry-run", help="show what would be built and what training would take, and build nothing")
     ] = False,
 ) -> None:
-    """Make a checkpoint of a run's YAML: data, fitted parts, tokens and the LM.
+    """Train a checkpoint from a run's YAML: make the data, fit the components, encode the audio and train the LM.
 
-    Existing artifacts are reused. A run that was interrupted, even by kill -9, resumes where it was when the same
-    command is given again, and ends with the same weights. Ctrl-C and SIGTERM save the training's state first.
+    Existing artifacts are reused. To resume an interrupted run, even after kill -9, run the same command again: it
+    ends with the same weights. Ctrl-C and SIGTERM save the training state first.
     """
     quiet()
     from areca.artifacts.checkpoint import export
@@ -47,7 +47,7 @@ def train(
         return
     if output is not None:
         probe(output)
-    print("Ctrl-C is safe: the state of a training is saved, and the same command resumes from there.\n", flush=True)
+    print("Ctrl-C is safe: the training state is saved, and the same command resumes from it.\n", flush=True)
     directory = pipeline.checkpoint().directory
     if output is not None:
         export(directory, output)

@@ -1,4 +1,4 @@
-"""``areca validate run.yaml``: whether the parts of a run fit each other, by their specs alone."""
+"""``areca validate run.yaml``: check from specs whether the components of a run are compatible."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def validate(
     overrides: common.Overrides = None,
     device: common.Device = "cpu",
 ) -> None:
-    """Check a run's YAML by specs alone: names, options, whether the parts fit each other, and what the data is.
+    """Check a run's YAML without loading models: names, options, whether components are compatible, and the data.
 
-    Of a manifest the first rows are read; no recording is opened.
+    Only the first rows of a manifest are read. No recording is opened.
     """
     run = read_config(path, overrides or (), plugins=common.plugins())
     parts = dict(run.parts)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint
 from typing import Any
 
 from areca.component import Component
@@ -33,6 +34,13 @@ class Provider:
 
     def __str__(self) -> str:
         return f"{self.distribution}:{self.plugin}"
+
+
+def providers_of(points: Sequence[EntryPoint]) -> list[Provider]:
+    """Return where each entry point comes from; each distribution's metadata, which is slow to parse, is read once."""
+    known = {dist: (dist.name, dist.version) for dist in {point.dist for point in points} if dist is not None}
+    found = [(point.name, *(known[point.dist] if point.dist is not None else ("", ""))) for point in points]
+    return [Provider(name, distribution or "unknown", version or "0") for name, distribution, version in found]
 
 
 @dataclass(frozen=True, slots=True)

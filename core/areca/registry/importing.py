@@ -15,6 +15,8 @@ import time
 import traceback
 from collections.abc import Iterator
 from importlib import metadata
+from importlib.abc import InspectLoader
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 
@@ -58,6 +60,12 @@ def entry_points(group: str) -> tuple[list[metadata.EntryPoint], list[tuple[tupl
         except Exception as e:
             unreadable.append(((name, dist.version or "0"), e))
     return [point for points in found.values() for point in points], unreadable
+
+
+def allowed_plugins() -> frozenset[str] | None:
+    """Return the names that ``ARECA_PLUGINS`` allows; None: it is not set, and all plugins are allowed."""
+    names = os.environ.get("ARECA_PLUGINS")
+    return None if names is None else frozenset(name.strip() for name in names.split(","))
 
 
 def format_error(error: BaseException) -> str:
@@ -226,8 +234,28 @@ def _line_of(function: object) -> str:
     return "" if code is None else f"line {code.co_firstlineno}: "
 
 
+def source_of(module: str) -> str | None:
+    """Return the source of a module without importing it or its packages; None: the module has no source.
+
+    Raises:
+        ModuleNotFoundError: no such module is installed.
+        ImportError, ValueError: its source cannot be read.
+    """
+    name, *rest = module.split(".")
+    spec = importlib.util.find_spec(name)  # looks only for the top-level package: does not import it
+    for part in rest:
+        name = f"{name}.{part}"
+        folders = spec and spec.submodule_search_locations
+        spec = PathFinder.find_spec(name, folders) if folders else None
+    if spec is None:
+        raise ModuleNotFoundError(f"No module named {name!r}")
+    source = spec.loader.get_source(name) if isinstance(spec.loader, InspectLoader) else None
+    return None if source is None else str(source)
+
+
+@functools.cache
 def is_installed(module: str) -> bool:
-    """Return whether `module` can be found, without importing it."""
+    """Return whether `module` can be found, without importing it. Discovering plugins clears the cache."""
     try:
         return importlib.util.find_spec(module) is not None
     except Exception:  # a third-party finder fails, or the module has no spec

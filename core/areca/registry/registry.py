@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -14,8 +13,17 @@ import pluggy
 from areca.component import PLUGIN_API, Component
 from areca.errors import AmbiguousComponent, BrokenPlugin, InvalidConfig, UnknownComponent, quote, suggest
 from areca.registry import hooks
-from areca.registry.entry import LOCAL, Entry, PluginFailure, Provider
-from areca.registry.importing import check_hooks, entry_points, format_error, import_local, locate_error, trace_import
+from areca.registry.entry import LOCAL, Entry, PluginFailure, Provider, providers_of
+from areca.registry.importing import (
+    allowed_plugins,
+    check_hooks,
+    entry_points,
+    format_error,
+    import_local,
+    is_installed,
+    locate_error,
+    trace_import,
+)
 from areca.specs import KINDS, KindSpec
 
 GROUP = "areca"
@@ -32,6 +40,7 @@ class Registry:
     def __init__(self) -> None:
         self.broken: tuple[PluginFailure, ...] = ()
         self.plugins: tuple[Provider, ...] = ()
+        self.left_out: tuple[str, ...] = ()
         self.kinds: dict[str, KindSpec] = {str(kind.name): kind for kind in KINDS}
         self._entries: list[Entry] = []
         self._override: tuple[str, ...] = ()
@@ -60,19 +69,19 @@ class Registry:
             InvalidConfig: `override` contains an unknown name.
         """
         registry = cls()
-        # ARECA_PLUGINS is an allow-list of installed plugins.
-        setting = os.environ.get("ARECA_PLUGINS")
-        allowed = None if setting is None else {p.strip() for p in setting.split(",")}
+        is_installed.cache_clear()
+        allowed = allowed_plugins()
         points, unreadable = entry_points(GROUP)
+        points.sort(key=lambda p: (p.name, p.value))
         registry.broken += tuple(PluginFailure(Provider("entry_points.txt", *dist), e) for dist, e in unreadable)
         admitted = []
-        for point in sorted(points, key=lambda p: (p.name, p.value)):
-            if allowed is None or point.name in allowed:
-                dist = point.dist
-                provider = Provider(point.name, (dist and dist.name) or "unknown", (dist and dist.version) or "0")
-                with registry._record_failure(provider), trace_import(str(provider)):
-                    registry._admit(plugin := point.load(), provider)
-                    admitted.append((plugin, provider))
+        for point, provider in zip(points, providers_of(points), strict=True):
+            if allowed is not None and point.name not in allowed:
+                registry.left_out += (point.name,)
+                continue
+            with registry._record_failure(provider), trace_import(str(provider)):
+                registry._admit(plugin := point.load(), provider)
+                admitted.append((plugin, provider))
         # Components are indexed once all kinds are known, because another plugin may add their kind.
         for plugin, provider in admitted:
             with registry._record_failure(provider):
@@ -214,8 +223,12 @@ class Registry:
             f"  installed: {', '.join(names) or 'none'}",
         ]
         lines += [f"  other kind: there is a {e.component.kind} {name!r}" for e in self.entries() if name in e.names]
-        lines += [f"  broken: {b}" for b in self.broken]
-        raise UnknownComponent("\n".join(lines))
+        raise UnknownComponent("\n".join([*lines, *self.not_usable()]))
+
+    def not_usable(self) -> list[str]:
+        """Return lines for messages: the broken plugins, and those that ``ARECA_PLUGINS`` leaves out."""
+        lines = [f"  broken: {b}" for b in self.broken]
+        return lines + ([f"  left out by ARECA_PLUGINS: {', '.join(self.left_out)}"] if self.left_out else [])
 
     def unambiguous_name(self, entry: Entry, name: str) -> str:
         """Return a name for `entry` that needs no `override`, for a checkpoint's config.

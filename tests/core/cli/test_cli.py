@@ -92,7 +92,7 @@ def test_show_says_all_there_is(shop: Any) -> None:
         "      steps. (cannot change results)\n",
     ):
         assert line in done.stdout
-    assert "  needs     tokenizer: a tokenizer, by its role or as {name: ...}" in shop.areca("show", "dedup").stdout
+    assert "  needs     tokenizer: a tokenizer: its role, or {name: ...}" in shop.areca("show", "dedup").stdout
     assert "licence   Apache-2.0; weights: CC-BY-NC-4.0" in shop.areca("show", "encodec").stdout
     assert "  licence   not stated\n" in shop.areca("show", "gadget").stdout  # nobody states one in its author's place
 
@@ -171,7 +171,7 @@ def test_config_can_be_pasted_into_a_run(shop: Any) -> None:
     source["tokenizer"] = {"name": "mfcc-kmeans"}  # this process does not see that world
     assert parse_config(source, root=Path.cwd()).tasks[0].name == "asr"
     assert "  # Number of codes.\n  size: 16\n" in texts[0]
-    assert "# a tokenizer, by its role or as {name: ...}" in shop.areca("config", "dedup").stdout
+    assert "# a tokenizer: its role, or {name: ...}" in shop.areca("config", "dedup").stdout
 
 
 def test_validate_prints_each_part_with_its_spec(shop: Any) -> None:
@@ -204,13 +204,13 @@ def test_doctor_finds_what_is_broken(shop: Any) -> None:
     done = shop.areca("doctor")
     assert done.returncode == 1
     assert "Python 3." in done.stdout and "pluggy 1." in done.stdout and "torch 2." in done.stdout
-    assert f"what is made goes to {shop.directory / 'home'} (ARECA_HOME)" in done.stdout
+    assert f"artifacts are stored in {shop.directory / 'home'} (ARECA_HOME)" in done.stdout
     assert "  broken: bad:raises (1.0): RuntimeError: boom" in done.stdout
     assert "  tokenizer needy: missing no_engine: pip install 'needy[engine]'" in done.stdout
     assert "  good:good 2.5: gadget" in done.stdout
     well = shop.areca("doctor", ARECA_PLUGINS="good")
     assert well.returncode == 0
-    assert "only those in ARECA_PLUGINS=good were looked at" in well.stdout
+    assert "ARECA_PLUGINS=good leaves out all other plugins" in well.stdout
 
 
 def test_check_prints_every_check_and_fails_with_one(shop: Any) -> None:
@@ -244,7 +244,7 @@ def test_ctrl_c_says_how_to_go_on(world: Any) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()
     assert process.returncode == 130
-    assert err == "\ninterrupted: what is finished is kept; the same command resumes from there\n"
+    assert err == "\ninterrupted: finished work is kept; the same command resumes from there\n"
 
 
 def test_progress_prints_the_last_line_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:

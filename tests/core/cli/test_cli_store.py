@@ -44,7 +44,7 @@ def test_store_lists_removes_and_collects(world: Any) -> None:
     assert [a.key for a in Store(store.root).artifacts()] == [second.key]
     gone = world.areca("store", "rm", first.key[:8])
     assert gone.returncode == 1
-    assert gone.stderr.startswith(f"error: nothing in {store.root} has a key that begins with '{first.key[:8]}'")
+    assert gone.stderr.startswith(f"error: no artifact in {store.root} has a key that begins with '{first.key[:8]}'")
 
 
 def test_store_keeps_what_is_being_made_and_shows_what_is_damaged(world: Any) -> None:

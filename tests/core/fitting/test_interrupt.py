@@ -95,7 +95,7 @@ def test_training_saves_at_the_step_that_it_reports_and_ends_the_same(
     process.send_signal(number)
     out, err = process.communicate(timeout=120)
     assert process.returncode == code, err
-    assert "Ctrl-C is safe: the state of a training is saved" in out
+    assert "Ctrl-C is safe: the training state is saved" in out
     saved = re.search(r"interrupted: saved at step (\d+); the same command resumes from there\n$", err)
     assert saved is not None and "Traceback" not in err, err
     assert EVERY <= int(saved[1]) < RUN["training"]["steps"]
@@ -186,7 +186,7 @@ def test_other_verbs_stop_at_the_first_signal(number: signal.Signals, code: int)
     process.send_signal(number)
     _, err = process.communicate(timeout=10)
     assert process.returncode == code
-    assert err == "\ninterrupted: what is finished is kept; the same command resumes from there\n"
+    assert err == "\ninterrupted: finished work is kept; the same command resumes from there\n"
 
 
 def test_ctrl_c_in_a_terminal_stops_a_dataset_without_a_traceback(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_ctrl_c_in_a_terminal_stops_a_dataset_without_a_traceback(tmp_path: Path
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err.endswith("\ninterrupted: what is finished is kept; the same command resumes from there\n")
+    assert err.endswith("\ninterrupted: finished work is kept; the same command resumes from there\n")
     assert "Traceback" not in err
 
 

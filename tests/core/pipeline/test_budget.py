@@ -73,7 +73,7 @@ def test_every_recipe_is_valid_and_runs_dry(path: Path, home: Path, capsys: pyte
     assert "is valid" in capsys.readouterr().out
     train(path, dry_run=True)
     printed = capsys.readouterr().out
-    words = ("checkpoint", "text LM", "new rows", "gradients", "a token", "the run", "nothing was made", "activations")
+    words = ("checkpoint", "text LM", "new rows", "gradients", "a token", "the run", "nothing was built", "activations")
     assert [word for word in words if word not in printed] == []
     assert not list(home.glob("*"))
     run = read_config(path)

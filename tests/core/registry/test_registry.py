@@ -158,6 +158,22 @@ def test_allow_list(make_world: Callable[[], Any], plugin_code: str) -> None:
     assert world.python(names, ARECA_PLUGINS="") == [[], 0]
 
 
+def test_an_unknown_name_says_what_the_allow_list_leaves_out(make_world: Callable[[], Any], plugin_code: str) -> None:
+    world = make_world()
+    world.distribution("one", {"one": plugin_code + HOOK.format("row('one')")})
+    world.distribution("two", {"two": plugin_code + HOOK.format("row('two')"), "another": "raise RuntimeError"})
+    code = "import json; from areca.registry.registry import Registry; from areca.errors import UnknownComponent\n"
+    code += "try: Registry.discover().find('tokenizer', 'two')\n"
+    code += "except UnknownComponent as e: print(json.dumps(str(e).splitlines()))"
+    last = world.python(code, ARECA_PLUGINS="one")[-1]
+    head, _, names = last.partition(": ")
+    assert head == "  left out by ARECA_PLUGINS" and {"another", "codecs", "two"} <= set(names.split(", "))
+    assert names.split(", ") == sorted(set(names.split(", ")) - {"one"})
+    shown = world.areca("show", "two", ARECA_PLUGINS="one").stderr.splitlines()
+    assert shown[-1] == last
+    assert "left out" not in world.areca("show", "tow").stderr
+
+
 def test_trace_says_what_is_loaded_and_how_long_it_took(make_world: Callable[[], Any], plugin_code: str) -> None:
     world = make_world()
     world.distribution("one", {"one": plugin_code + HOOK.format("row('one')"), "raises": "raise RuntimeError"})
@@ -277,7 +293,7 @@ def test_a_plugin_adds_a_kind_and_another_that_comes_before_it_has_a_component_o
     listed = world.areca("list", "--kind", "room")
     assert (listed.returncode, listed.stdout.split()[:2]) == (0, ["kind", "name"]), listed.stderr
     assert "room  hall" in " ".join(listed.stdout.split()).replace("room hall", "room  hall")
-    assert "tag       halls/echo: of this plugin" in world.areca("show", "hall").stdout
+    assert "tag       halls/echo: defined by this plugin" in world.areca("show", "hall").stdout
     assert world.areca("config", "hall").stdout.startswith("rooms:\n- name: hall")
     refused = world.areca("new", "room", "my-hall").stderr
     assert refused.startswith("error: `areca new` makes a tokenizer, a backbone") and refused.endswith("not a room\n")

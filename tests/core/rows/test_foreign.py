@@ -295,7 +295,7 @@ def test_the_root_is_given_in_a_runs_yaml_and_on_the_command_line(
     assert "1 rows: languages fr 1; splits train 1" in capsys.readouterr().out
     with pytest.raises(InvalidConfig, match="data: no option is called 'rot'; did you mean 'root'"):
         validate(run, ["data={manifest: x.jsonl, rot: y}"])
-    with pytest.raises(InvalidConfig, match="option 'count': a manifest has none but root=FOLDER"):
+    with pytest.raises(InvalidConfig, match="option 'count': for a manifest the only option is root=FOLDER"):
         data(str(own), ["count=3"])
 
 

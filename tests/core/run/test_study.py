@@ -173,7 +173,7 @@ def test_a_study_from_the_command_line_makes_nothing_twice(tmp_path: Path, monke
         (good.replace('"limit"', '"limt"'), "evaluation: no option is called 'limt'"),
         (
             good.replace("clusters: 8", "clusters: 9"),
-            r"few/seed-0: holds the evaluation of a model that is not this study's",
+            r"few/seed-0: holds the evaluation of another model",
         ),
     ):
         assert edited != good

@@ -453,7 +453,7 @@ def test_the_verb(world: Any) -> None:
     folder = world.directory / "corpus"
     assert Manifest.read(folder / "manifest.jsonl").key == Artifact.open(folder).key
     again = world.areca("data", "say", *options, "validation_count=0", "-o", "corpus")
-    assert again.returncode == 0 and "corpus holds this dataset already" in again.stdout
+    assert again.returncode == 0 and "corpus already holds this dataset" in again.stdout
     other = world.areca("data", "say", *options, "validation_count=1", "-o", "corpus")
     assert other.returncode == 1 and "corpus: exists already" in other.stderr
     (folder / "artifact.json").unlink()
