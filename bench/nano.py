@@ -11,7 +11,7 @@ from transformers import LlamaForCausalLM
 from areca.artifacts.store import Store
 from areca.interfaces import Backbone
 from areca.lm.model import SpeechLM
-from areca.manifest import Manifest, Utterance
+from areca.manifest import FileManifest, Utterance
 from areca.pipeline.pipeline import Pipeline
 from areca.run.config import read_config
 from areca.testing.tiny import tiny_tokenizer
@@ -59,5 +59,5 @@ def examples(lm: SpeechLM, directory: Path, rows: int = 400) -> Examples:
     pipeline = Pipeline(RUN, Store(directory / "store"))
     tasks = [TaskRows(mix.name, pipeline.task(mix), mix.weight, tables, tables) for mix in RUN.tasks]
     path = directory / "examples.arrow"
-    write_examples(path, lm, Manifest(utterances, directory), tasks, longest=CONFIG.longest_tokens)
+    write_examples(path, lm, FileManifest(utterances, directory), tasks, longest=CONFIG.longest_tokens)
     return Examples(path, len(tasks))

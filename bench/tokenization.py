@@ -24,7 +24,7 @@ from areca.artifacts.store import Store
 from areca.artifacts.tokens import tokenize
 from areca.batching import bucket
 from areca.component import Kind
-from areca.manifest import Manifest, Utterance, write_manifest
+from areca.manifest import Manifest, Utterance, read_manifest, write_manifest
 from areca.registry.parts import Part, resolve
 from areca.registry.registry import Registry
 from areca.specs import TokenizerSpec
@@ -58,7 +58,7 @@ def corpus(
         rows.append(Utterance(id=str(len(rows)), audio=path, language="fr"))
         length_s += count / rate_hz
     write_manifest(directory / "manifest.jsonl", rows)
-    return Manifest.read(directory / "manifest.jsonl")
+    return read_manifest(directory / "manifest.jsonl")
 
 
 def fitted(directory: Path, tokenizer: Mapping[str, Any]) -> tuple[Part, PartLoader]:

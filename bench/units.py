@@ -32,7 +32,7 @@ from areca.audio import conform
 from areca.component import Kind
 from areca.errors import ArecaError
 from areca.evaluation.answering import select_rows
-from areca.manifest import Manifest, Utterance
+from areca.manifest import Manifest, Utterance, read_manifest
 from areca.pipeline.pipeline import Pipeline
 from areca.registry.parts import Part
 from areca.registry.registry import Registry
@@ -138,7 +138,7 @@ def of_texts(texts: Sequence[str], data: str, seed: int) -> list[Subject]:
         dataset = described(registry, Kind.DATASET, data, "data")
         manifest = PartLoader(store, seed=seed).instance(dataset)
     else:
-        manifest = Manifest.read(Path(data))
+        manifest = read_manifest(Path(data))
     loader = PartLoader(store, data=manifest, seed=seed)
     parts = [described(registry, Kind.TOKENIZER, text, "speech") for text in texts]
     return [Subject(text, part, loader) for text, part in zip(texts, parts, strict=True)]

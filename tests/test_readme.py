@@ -17,7 +17,7 @@ import areca.interfaces
 from areca import audio
 from areca.cli.app import app
 from areca.interfaces import Decoder, Featured, Judge, Tokenizer, Vocoder
-from areca.manifest import Manifest, Utterance
+from areca.manifest import Utterance, read_manifest
 from areca.specs import KINDS
 from areca.tasks import Task
 from tests import ROOT
@@ -98,7 +98,7 @@ def test_the_script_of_the_page_on_data_makes_a_manifest(tmp_path: Path, monkeyp
     (tmp_path / "clips" / "a.wav").write_bytes((ROOT / "examples" / "in.wav").read_bytes())
     scope: dict[str, Any] = {}
     exec(re.findall(r"```python\n(.*?)```", DATA, flags=re.DOTALL)[0], scope)
-    [row] = Manifest.read(tmp_path / "own.jsonl").rows
+    [row] = read_manifest(tmp_path / "own.jsonl").rows
     assert (row.text, row.language) == ("quatre cent vingt-trois", "fr")
     [example] = re.findall(r"```json\n(.*?)```", DATA, flags=re.DOTALL)
     assert Utterance(**json.loads(example)).id == "a1"

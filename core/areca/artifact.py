@@ -1,4 +1,4 @@
-"""A folder that is finished: its files are known by their hashes, and what it was made of by its key."""
+"""Artifacts: finished folders, identified by the hashes of their files and by the key of their inputs."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from areca.options import file_hash, key_of
 META = "artifact.json"
 PARTIAL = ".partial"
 WORK = "work" + PARTIAL
-"""Folder of a build's own for what an interrupted one resumes from: not part of the artifact."""
-_MOST_META = 1 << 28  # bytes of an artifact.json: a corpus of two million files is named in it
+"""Folder of a build's state, from which an interrupted build resumes. It is not part of the artifact."""
+_MOST_META = 1 << 28  # bytes of an artifact.json: enough to name two million files
 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A finished directory whose files are known by their hashes.
+    """A finished directory, whose files are identified by their hashes.
 
     Args:
         directory: where the files are.
-        key: what it was to be, known before the work: the hash of `inputs`.
-        fingerprint: what it became: the hash of key and files.
-        inputs: what the key was computed from.
-        label: what a person calls it.
-        files: sha256 of each file, by its name from `directory`.
+        key: the hash of `inputs`, known before the build.
+        fingerprint: the hash of key and files, known after it.
+        inputs: the values that the key is computed from.
+        label: its name for people.
+        files: sha256 of each file, by its path in `directory`.
     """
 
     directory: Path
@@ -45,11 +45,11 @@ class Artifact:
 
     @classmethod
     def open(cls, directory: Path, *, verify: bool = True, beside: Sequence[str] = ()) -> Artifact:
-        """Read an artifact back; with `verify` every file's hash is checked, but for the folders `beside` it.
+        """Open an artifact; with `verify`, check the hash of every file, except in the folders `beside`.
 
         Raises:
-            InvalidArtifact: it is not an artifact; its ``artifact.json`` is a link, a pipe or a device, too large, or
-                damaged; a file is missing, changed or not its own.
+            InvalidArtifact: the directory is not an artifact; its ``artifact.json`` is a link, a pipe or a device, too
+                large, or damaged; a file is missing, changed or added.
         """
         try:
             meta = read_meta(directory)
@@ -68,11 +68,11 @@ class Artifact:
 
 
 def read_meta(directory: Path) -> dict[str, Any]:
-    """Return what an artifact's ``artifact.json`` holds, unchecked.
+    """Return the content of an artifact's ``artifact.json``, unchecked.
 
     Raises:
         FileNotFoundError: there is none.
-        InvalidArtifact: it is not a file of JSON.
+        InvalidArtifact: it is not a JSON file.
     """
     return read_json(directory / META, most=_MOST_META)
 
@@ -110,7 +110,7 @@ def _files(directory: Path, *beside: str) -> Iterator[str]:
 
 
 def copy_artifact(artifact: Artifact, directory: Path) -> None:
-    """Copy an artifact's folder, without when and how fast it was made: copies of equal artifacts are equal."""
+    """Copy an artifact's folder without the times of its build, so that copies of equal artifacts are equal."""
     shutil.copytree(artifact.directory, directory)
     meta = read_meta(directory)
     write_json(directory / META, {name: value for name, value in meta.items() if name not in _OF_THE_CLOCK})
@@ -120,14 +120,14 @@ _OF_THE_CLOCK = ("created", "took_s")
 
 
 def seal(directory: Path, key: str, inputs: Mapping[str, Any], label: str, *, took_s: float | None = None) -> Artifact:
-    """Write the ``artifact.json`` of a directory whose files are complete, last of all; `WORK` is left out.
+    """Write the ``artifact.json`` of a directory whose files are complete; `WORK` is left out.
 
     Args:
         directory: the files.
         key: of the artifact.
-        inputs: what the key was computed from.
-        label: what a person calls it.
-        took_s: seconds that the call took which made them; what interrupted calls did before it is not counted.
+        inputs: the values that the key is computed from.
+        label: its name for people.
+        took_s: seconds of the last call that built the files; interrupted calls before it are not counted.
     """
     remove_drafts(directory)  # of a build that was killed
     names = list(_files(directory, WORK))
@@ -154,7 +154,7 @@ def _hashed_on_disk(path: Path) -> str:
 
 
 def is_sealed(directory: Path, key: str) -> bool:
-    """Return whether a build was killed after its last file had been written; warn if one is damaged since."""
+    """Return whether a killed build had written all its files; warn if one of them is damaged."""
     if not (directory / META).is_file():
         return False
     try:

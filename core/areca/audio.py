@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import os
 import stat
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import soundfile
 import torch
 
-from areca.errors import InvalidAudio
+from areca.errors import InvalidAudio, MissingDependency
 from areca.files.writing import replace_file
 from areca.sound.decoding import LONGEST_S, MOST_SAMPLES, Part, decode, refuse_large
 from areca.sound.hearing import mix_down, require_level
@@ -19,7 +20,7 @@ from areca.sound.resampling import resample, resampled_length
 from areca.types import Audio
 
 __all__ = [
-    "LONGEST_S", "MOST_SAMPLES", "Header", "conform", "header", "read", "require_file", "require_short",
+    "LONGEST_S", "MOST_SAMPLES", "Header", "conform", "header", "read", "read_bytes", "require_file", "require_short",
     "require_writable", "write",
 ]  # fmt: skip
 _SUBTYPES = {".wav": "PCM_16", ".flac": "PCM_16"}
@@ -67,6 +68,25 @@ def read(path: str | Path, *, offset_s: float = 0.0, duration_s: float | None = 
     reading = decode(path, Part(offset_s, duration_s))
     assert reading.samples is not None
     return require_level(Audio(torch.from_numpy(reading.samples), reading.sample_rate_hz, name=str(path)))
+
+
+def read_bytes(content: bytes, name: str, *, offset_s: float = 0.0, duration_s: float | None = None) -> Audio:
+    """Decode a file's content, as from an archive; the result and the errors are those of `read`.
+
+    Args:
+        content: the whole file.
+        name: its name, of which the suffix matters for formats without a header; the audio has it, and messages do.
+        offset_s: where the part to decode begins, in seconds.
+        duration_s: how long the part lasts, in seconds; None: to the end.
+    """
+    with tempfile.TemporaryDirectory(prefix="areca-") as folder:
+        path = Path(folder, "content").with_suffix(Path(name).suffix)
+        path.write_bytes(content)
+        try:
+            found = read(path, offset_s=offset_s, duration_s=duration_s)
+        except (InvalidAudio, MissingDependency) as error:
+            raise type(error)(str(error).replace(str(path), name)) from error
+    return replace(found, name=name)
 
 
 def header(path: str | Path) -> Header:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,61 +11,38 @@ from numpy.typing import NDArray
 Indices = NDArray[np.int64]
 
 
-def by_size(sizes: Sequence[int], budget: int, *, mixed: bool = True) -> Iterator[list[int]]:
-    """Yield batches of indices, the smallest items first.
+def bucket(
+    sizes: Sequence[int] | Indices, budget: int, *, order: Sequence[int] | Indices | None = None, mixed: bool = True
+) -> list[Indices]:
+    """Cut items into batches of similar size whose padded size is at most `budget`.
 
     Args:
-        sizes: size of each item, including the padding that it gets in a batch of one.
-        budget: as in `grouped`.
-        mixed: whether a batch may contain items of different sizes, padded to the longest.
-    """
-    order = sorted(range(len(sizes)), key=sizes.__getitem__)
-    runs = [order] if mixed else [list(same) for _, same in itertools.groupby(order, sizes.__getitem__)]
-    for run in runs:
-        yield from grouped(run, sizes, budget)
-
-
-def grouped(order: Sequence[int], sizes: Sequence[int], budget: int) -> list[list[int]]:
-    """Split `order` into consecutive groups whose padded size is at most `budget`.
-
-    Args:
-        order: indices into `sizes`; padding is smallest if neighbours have similar sizes.
-        sizes: size of each item.
-        budget: maximum of (largest size in a group) x (items in the group); an item larger than this gets its own
-            group.
+        sizes: size of each item, ``[N]``.
+        budget: bound on the number of items in a batch times the largest of them; a larger item gets its own batch.
+        order: the items to cut, in order; neighbours of similar size waste least. None: all, the largest first.
+        mixed: whether items of different sizes may share a batch.
 
     Returns:
-        the groups of indices, in the order of `order`.
+        The items of each batch as positions in `sizes`, int64. A batch takes as many items as fit.
     """
-    groups: list[list[int]] = []
-    largest = 0
-    for i in order:
-        largest = max(largest, sizes[i])
-        if groups and largest * (len(groups[-1]) + 1) <= budget:
-            groups[-1].append(i)
-        else:
-            groups.append([i])
-            largest = sizes[i]
-    return groups
-
-
-def bucket(lengths: Indices, budget: int) -> list[Indices]:
-    """Group examples of similar length into batches whose padded size is at most `budget`.
-
-    Args:
-        lengths: int64 ``[N]``, the length of each example.
-        budget: maximum of (longest length in a batch) x (examples in the batch); a longer example gets its own batch.
-
-    Returns:
-        Positions in `lengths` as int64 arrays, longest batch first; every batch but the last is as full as possible.
-    """
-    order = np.argsort(-lengths, kind="stable")
+    known = np.maximum(np.asarray(sizes, dtype=np.int64), 1)
+    left = np.argsort(-known, kind="stable") if order is None else np.asarray(order, dtype=np.int64)
     batches = []
-    while len(order):
-        count = max(1, int(budget // max(1, lengths[order[0]])))
-        batches.append(order[:count])
-        order = order[count:]
+    while len(left):
+        most = max(1, int(budget // known[left[0]]))  # with larger items behind the first, fewer fit
+        largest = np.maximum.accumulate(known[left[:most]])
+        fits = largest * np.arange(1, len(largest) + 1) <= budget
+        if not mixed:
+            fits &= known[left[:most]] == largest[0]
+        count = max(1, int(np.argmin(fits)) if not fits.all() else len(fits))
+        batches.append(left[:count])
+        left = left[count:]
     return batches
+
+
+def by_length(sizes: Sequence[int]) -> Indices:
+    """Return the positions of `sizes`, the smallest first: an `order` for `bucket`."""
+    return np.argsort(np.asarray(sizes, dtype=np.int64), kind="stable")
 
 
 def pad_batch(items: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:

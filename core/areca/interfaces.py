@@ -1,21 +1,21 @@
-"""What the instances of each kind do, and what `fit` is given.
+"""The interface of each kind's instances, and the `Job` that `fit` receives.
 
 A component's target is a class with ``load`` and, under the tag ``fit``, ``fit``; both are static or class methods::
 
     fit(config, needs: Mapping[str, instance], data: Manifest, job: Job) -> None
     load(config, needs: Mapping[str, instance], files: Path | None, *, device, dtype) -> instance
 
-A target whose options name something that can move, as a branch of the hub, may say what that is now; a checkpoint
-keeps it, so that it loads what it was made with::
+`fit` writes files into ``job.directory`` and returns nothing. `load` reads them from `files`, which is None for a
+component without the tag ``fit``. Randomness comes from ``job.seed`` or a given generator, never from global state.
+
+Options may name something that moves, such as a branch of the hub. The target may then resolve it, and a checkpoint
+stores the result, so that it loads the same files later::
 
     pinned(config) -> config
 
-A backbone's target may also say its architecture without weights, for a dry run: see `areca.pipeline.budget`::
+A backbone's target may also return its architecture without weights, for a dry run (`areca.pipeline.budget`)::
 
     architecture(config) -> transformers.PreTrainedConfig
-
-`fit` writes files into ``job.directory`` and returns nothing; `load` reads them back from `files`, which is None for
-a component without the tag ``fit``. Randomness comes from ``job.seed`` or a given generator, never from global state.
 """
 
 from __future__ import annotations
@@ -29,15 +29,18 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from areca.artifact import WORK
+from areca.errors import ArecaError
+from areca.rows.columns import Utterance
+from areca.rows.protocol import Column
 from areca.specs import Spec
 from areca.types import Audio, Codes, VoicePrompt
 
 
 class Progress(Protocol):
-    """Told how far a long job is. Calls are cheap and may come as often as every step."""
+    """Receives the progress of a long job. Calls are cheap: one every step is fine."""
 
     def __call__(self, done: int, total: int, message: str = "") -> None:
-        """`done` of `total` units are ready; `message` says what matters now, as ``"loss 1.23"``."""
+        """Report that `done` of `total` units are ready; `message` is a detail such as ``"loss 1.23"``."""
 
 
 def no_progress(done: int, total: int, message: str = "") -> None:
@@ -45,47 +48,55 @@ def no_progress(done: int, total: int, message: str = "") -> None:
 
 
 Stage = Callable[[str], AbstractContextManager[Progress]]
-"""Given a label of what is about to be made, returns a context in which its progress is shown."""
+"""Takes the label of a step, and returns a context in which its progress is shown."""
 
 
 def silent(label: str) -> AbstractContextManager[Progress]:
-    """Show nothing: the `Stage` of those who give none."""
+    """Show nothing: the default `Stage`."""
     return nullcontext(no_progress)
 
 
 def report_quota(
-    progress: Progress, have: float, wanted: float, seen: int, there: int, *, unit: str, doing: str
+    progress: Progress, have: float, wanted: float, seen: int, total: int, *, unit: str, doing: str
 ) -> None:
-    """Report a pass over recordings that ends when it has `wanted` units or at the last recording.
+    """Report a pass over recordings that ends when it has `wanted` units, or at the last recording.
 
-    What is counted is what will end the pass, as far as the recordings seen so far tell: the total is always done.
+    The count that is expected to end the pass, judging by the recordings so far, is reported: the bar always fills.
 
     Args:
-        progress: told.
+        progress: receives the report.
         have: units so far.
         wanted: units that are enough.
         seen: recordings so far.
-        there: recordings in all.
-        unit: what is wanted, as ``"frames"``.
-        doing: what happens to it, as ``"to cluster"``.
+        total: recordings in all.
+        unit: what is counted, such as ``"frames"``.
+        doing: the purpose, such as ``"to cluster"``.
     """
-    if have * there >= wanted * seen:
+    if have * total >= wanted * seen:
         progress(min(round(have), round(wanted)), round(wanted), f"{unit} {doing}")
     else:
-        progress(seen, there, f"recordings {doing}")
+        progress(seen, total, f"recordings {doing}")
+
+
+class TokenSource(Protocol):
+    """Returns codes for `Job.tokens`."""
+
+    def __call__(self, need: str, column: Column, rows: Sequence[Utterance] | None) -> Mapping[str, Codes]:
+        """Return the codes of the training split's rows (None: all) by row id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What core gives to a `fit`.
+    """What core passes to a `fit`.
 
     Args:
-        directory: where to write; exists; becomes the artifact. Under the tag ``resume`` it still holds what an
-            interrupted `fit` of the same key left there, otherwise it is empty.
+        directory: exists; the files written into it become the artifact. Under the tag ``resume`` it still holds the
+            files of an interrupted `fit` with the same key, otherwise it is empty.
         seed: the only source of randomness.
         device: where to compute.
-        progress: to be told how far the job is.
-        specs: what the needs say of themselves, by the component's names for them.
+        progress: receives the progress.
+        specs: the specs of the needs, by the component's names for them.
+        table: returns the codes for `tokens`; None: there is no data.
     """
 
     directory: Path
@@ -93,13 +104,42 @@ class Job:
     device: torch.device
     progress: Progress = no_progress
     specs: Mapping[str, Spec] = field(default_factory=dict)
+    table: TokenSource | None = None
+
+    def tokens(
+        self, need: str, column: Column = "audio", rows: Sequence[Utterance] | None = None
+    ) -> Mapping[str, Codes]:
+        """Return the codes of recordings of the training split by row id, encoded by one of the needs.
+
+        They come from a token table, an artifact that is encoded once and read from disk on access. The table of the
+        whole split is the one that a run's LM is trained on. A fit of few rows names them: the whole table is then
+        used only if the run's LM needs it, if it exists already, or if the rows have all of its recordings.
+        Otherwise only these rows are encoded, into a separate table::
+
+            codes = job.tokens("tokenizer", "target_audio")
+            for row in data.select(split="train").rows:
+                units = codes[row.id].streams[0]
+
+        Args:
+            need: the component's name for a tokenizer that it needs.
+            column: the recordings to encode; rows without one are not in the result.
+            rows: the rows of the training split whose codes are needed; None: all.
+
+        Raises:
+            ArecaError: there is no data, or the component needs no tokenizer of that name.
+            InvalidAudio: a recording cannot be decoded; the message names row and file.
+            InvalidManifest: no row has the column.
+        """
+        if self.table is None:
+            raise ArecaError(f"job.tokens({need!r}, {column!r}): this job has no data to encode; pass Job(table=...)")
+        return self.table(need, column, rows)
 
     @property
     def work(self) -> Path:
-        """A folder in `directory`, made when it is asked for, for what a `fit` goes on from after an interruption.
+        """A folder in `directory`, created on access, for the state from which an interrupted `fit` resumes.
 
-        Under the tag ``resume`` an interrupted `fit` finds it again. Core removes it when the `fit` has returned and
-        its other files are known by their hashes.
+        Under the tag ``resume`` an interrupted `fit` finds it again. Core removes it when `fit` has returned and the
+        hashes of its other files are stored.
         """
         work = self.directory / WORK
         work.mkdir(exist_ok=True)
@@ -108,13 +148,13 @@ class Job:
 
 @runtime_checkable
 class Tokenizer(Protocol):
-    """Turns speech into codes. Padding and batching happen inside."""
+    """Turns speech into codes. It pads and batches by itself."""
 
     def encode(self, audios: list[Audio]) -> list[Codes]:
-        """Encode audio of the spec's rate and channels; any batch gives (nearly) the codes of encoding alone.
+        """Encode audio of the spec's rate and channels. Codes (nearly) do not depend on the batch.
 
         Raises:
-            InvalidAudio: nothing, or audio of another rate or channel count.
+            InvalidAudio: no audio, or audio of another rate or channel count.
         """
 
 
@@ -123,10 +163,10 @@ class Featured(Tokenizer, Protocol):
     """A tokenizer with tag ``features``."""
 
     def features(self, audios: list[Audio]) -> list[torch.Tensor]:
-        """Return what its first stream's codes are clusters of, one row a code: float32 ``[F, D]`` of each audio.
+        """Return the vectors that the first stream's codes are clusters of: float32 ``[F, D]``, one row per code.
 
         Raises:
-            InvalidAudio: nothing, or audio of another rate or channel count.
+            InvalidAudio: no audio, or audio of another rate or channel count.
         """
 
 
@@ -138,13 +178,13 @@ class Decoder(Tokenizer, Protocol):
         """Turn codes back into audio of the spec's rate.
 
         Raises:
-            InvalidCodes: nothing, or codes out of range.
+            InvalidCodes: no codes, or codes out of range.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Backbone:
-    """What a backbone's `load` returns: a text LM before any audio is added.
+    """What a backbone's `load` returns: a text LM without audio tokens.
 
     Args:
         model: a transformers ``PreTrainedModel`` with a language-modelling head.
@@ -162,21 +202,21 @@ class Vocoder(Protocol):
     def synthesize(
         self, codes: list[Codes], voices: Sequence[VoicePrompt | None], *, generator: torch.Generator
     ) -> list[Audio]:
-        """Speak each of `codes` in the voice beside it (None: the vocoder's own).
+        """Speak each of `codes` in its voice from `voices` (None: the vocoder's own voice).
 
         Raises:
-            InvalidCodes: nothing, or codes that its streams do not have.
-            ArecaError: a voice was given and the component lacks the tag ``voice``.
+            InvalidCodes: no codes, or codes that its streams do not have.
+            ArecaError: a voice is given, and the component lacks the tag ``voice``.
         """
 
 
 @runtime_checkable
 class Judge(Protocol):
-    """An independent recogniser that says what was spoken."""
+    """An independent speech recogniser."""
 
     def transcribe(self, audios: list[Audio], language: str) -> list[str]:
-        """Return what each audio says, in `language` (ISO 639-1), as plain text.
+        """Return the words of each audio, in `language` (ISO 639-1), as plain text.
 
         Raises:
-            InvalidAudio: nothing, or audio of another rate.
+            InvalidAudio: no audio, or audio of another rate.
         """

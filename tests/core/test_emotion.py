@@ -13,7 +13,7 @@ import yaml
 import areca
 from areca.artifacts.store import Store
 from areca.errors import UnknownComponent
-from areca.manifest import Manifest, write_manifest
+from areca.manifest import read_manifest, write_manifest
 from areca.pipeline.pipeline import Pipeline
 from areca.run.config import read_config
 from areca.system import System
@@ -121,7 +121,7 @@ def test_a_chain_with_it_answers_its_field(system: System, sounds: list[Path]) -
 
 
 def test_the_chain_learnt_its_words(system: System, root: Path) -> None:
-    manifest = Manifest.read(root / RUN["data"])
+    manifest = read_manifest(root / RUN["data"])
     row = manifest.rows[-1]
     codes = system.tokenizer.encode([manifest.audio(row)])[0]
 

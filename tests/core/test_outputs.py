@@ -32,7 +32,7 @@ from areca.files.copying import copy_folder
 from areca.files.faults import describe_machine_error, find_os_error
 from areca.files.names import sanitize_folder_name, shorten_file_name
 from areca.files.writing import create_folder, hold_lock, probe, replace_file, wrap_storage_errors
-from areca.manifest import Manifest
+from areca.manifest import read_manifest
 from areca.system import NANO, Result, System
 from areca.types import Audio
 
@@ -234,7 +234,7 @@ def test_a_dataset_is_copied_whole_or_not_at_all(made: Home, tmp_path: Path) -> 
     assert code == 0, err
     assert [p.name for p in tmp_path.iterdir()] == ["fr"]  # no draft of a killed process either
     assert all(p.stat().st_nlink == 1 for p in folder.rglob("*") if p.is_file())
-    assert Manifest.read(folder / "manifest.jsonl").key == store.name
+    assert read_manifest(folder / "manifest.jsonl").key == store.name
 
 
 def test_a_dataset_that_is_there_is_accepted_and_anything_else_is_not(made: Home, tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def test_outputs_on_a_read_only_disk(made: Home, read_only: Path, verb: str) -> 
 
 def test_a_store_that_cannot_be_written_says_what_to_type(made: Home, disk: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    elsewhere = "  to keep what is made elsewhere: ARECA_HOME=/a/folder/of/yours areca ...\n"
+    elsewhere = "  to keep artifacts elsewhere: ARECA_HOME=/a/folder/of/yours areca ...\n"
     for home, reason in ((tmp_path / "file", "File exists"), (tmp_path / "file" / "x", "Not a directory")):
         code, _, err = made.run("data", *SAY, ARECA_HOME=str(home))
         assert (code, err.count("\n")) == (1, 2) and reason in err and err.endswith(elsewhere), err
@@ -309,9 +309,7 @@ def test_a_store_on_a_read_only_disk_serves_what_it_holds(disk: Path) -> None:
     store.make({"a": 1}, lambda directory: (directory / "x").write_text("1") and None, label="x")
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     assert Store(disk).make({"a": 1}, lambda directory: None, label="x").directory.is_dir()
-    with pytest.raises(
-        StorageError, match=r"Read-only file system\): .*\n  to keep what is made elsewhere: ARECA_HOME"
-    ):
+    with pytest.raises(StorageError, match=r"Read-only file system\): .*\n  to keep artifacts elsewhere: ARECA_HOME"):
         Store(disk).make({"a": 2}, lambda directory: None, label="x")
 
 

@@ -16,7 +16,7 @@ from areca.cli.new import new
 from areca.cli.validate import validate
 from areca.component import Kind
 from areca.errors import QUOTED, ArecaError, quote, shorten
-from areca.manifest import Manifest
+from areca.manifest import read_manifest
 from areca.options import read_mapping
 from areca.registry.registry import Registry
 from areca.run.config import parse_config, read_config
@@ -142,17 +142,17 @@ ROWS: list[Any] = [
 def test_rows_of_a_manifest(row: Any, tmp_path: Path) -> None:
     path = tmp_path / "own.jsonl"
     path.write_text('{"id": "0", "text": "fine"}\n' + json.dumps(row) + "\n")
-    assert refused(lambda: Manifest.read(path)).startswith(f"{path}:2: ")
+    assert refused(lambda: read_manifest(path)).startswith(f"{path}:2: ")
 
 
 def test_ids_and_selections(tmp_path: Path) -> None:
     path = tmp_path / "own.jsonl"
     row = json.dumps({"id": LONG, "text": "fine", "split": LONG})
     path.write_text(f"{row}\n{row}\n")
-    refused(lambda: Manifest.read(path))
+    refused(lambda: read_manifest(path))
     path.write_text(f"{row}\n")
-    refused(lambda: Manifest.read(path).select("train"))
-    refused(lambda: Manifest.read(path).audio(Manifest.read(path).rows[0]))
+    refused(lambda: read_manifest(path).select("train"))
+    refused(lambda: read_manifest(path).audio(read_manifest(path).rows[0]))
 
 
 def test_what_is_quoted_keeps_its_ends() -> None:

@@ -472,7 +472,7 @@ def test_run_by_the_runs_yaml(
     (root / "other.yaml").write_text(yaml.safe_dump(RUN | {"name": "other", "seed": 9}))
     other = _run(root / "other.yaml", french[0], "--task", "asr", "--source", "French")
     assert (other.exit_code, other.stdout) == (1, "")
-    assert "run 'other' has no checkpoint in" in other.stderr and "areca train makes it" in other.stderr
+    assert "run 'other' has no checkpoint in" in other.stderr and "areca train RUN.YAML" in other.stderr
 
 
 def test_run_in_a_voice(voiced: tuple[Path, Path], checkpoint: Path, french: list[Path], tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 from hypothesis import strategies as st
 
 from areca.audio import write
-from areca.manifest import Manifest, write_manifest
+from areca.manifest import read_manifest, write_manifest
 from areca.types import Audio
 from tests.fuzz.inputs import Input
 from tests.fuzz.mutate import VALUES, damaged, nested
@@ -98,11 +98,11 @@ def strategy(draw: st.DrawFn, folder: Path) -> Input:
 
 def run(folder: Path, arguments: Any) -> None:
     """Read a manifest, its key and its recordings, and write it again: it must be the same."""
-    manifest = Manifest.read(folder / arguments["name"], skip_bad=arguments["skip_bad"], depth=arguments["depth"])
+    manifest = read_manifest(folder / arguments["name"], skip_bad=arguments["skip_bad"], depth=arguments["depth"])
     assert len(manifest.key) == 64
     for row in manifest.rows[:2]:
         if row.audio:
             manifest.audio(row)
     write_manifest(folder / "again.jsonl", manifest.rows)
-    again = Manifest.read(folder / "again.jsonl", depth="path")
+    again = read_manifest(folder / "again.jsonl", depth="path")
     assert again.rows == manifest.rows and again.key == manifest.key

@@ -129,6 +129,8 @@ def areca_components() -> Iterable[Component]:
     resumable = frozenset({"fit", "resume"})
     yield _row(Kind.DATASET, "good", "Dataset", tags=resumable)
     yield _row(Kind.DATASET, "rows", "Leaking", tags=resumable)
+    yield _row(Kind.DATASET, "key", "Unkeyed", tags=resumable)
+    yield _row(Kind.DATASET, "select", "Unselective", tags=resumable)
     yield _row(Kind.DATASET, "languages", "Foreign", tags=resumable)
     yield _row(Kind.DATASET, "audio", "Telephone", tags=resumable)
 

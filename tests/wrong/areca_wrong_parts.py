@@ -14,7 +14,7 @@ from areca_wrong import RATE_HZ, STREAMS
 from areca.audio import write
 from areca.errors import ArecaError, InvalidConfig, MissingWeights
 from areca.interfaces import Backbone, Job
-from areca.manifest import Manifest, Utterance, write_manifest
+from areca.manifest import FileManifest, Manifest, Utterance, read_manifest, write_manifest
 from areca.tasks import AudioSegment, Field, Segment, Task, TextSegment, Values
 from areca.types import Audio, Codes, VoicePrompt, require_audio, require_codes
 
@@ -92,12 +92,29 @@ class Dataset:
         write_manifest(job.directory / "manifest.jsonl", cls.rows)
 
     @classmethod
-    def load(cls, config: Any, needs: Mapping[str, Any], files: Path, *, device: Any, dtype: Any) -> Manifest:
-        return Manifest.read(files / "manifest.jsonl")
+    def load(cls, config: Any, needs: Mapping[str, Any], files: Path, *, device: Any, dtype: Any) -> FileManifest:
+        return read_manifest(files / "manifest.jsonl")
 
 
 class Leaking(Dataset):
     rows = (*Dataset.rows, dataclasses.replace(Dataset.rows[0], id="again", split="test"))
+
+
+class Unkeyed(Dataset):
+    @classmethod
+    def load(cls, *arguments: Any, **options: Any) -> Manifest:
+        return dataclasses.replace(super().load(*arguments, **options), artifact_key="0" * 64)
+
+
+class Whole(FileManifest):
+    def select(self, split: str | None = None, source: str | None = None, language: str | None = None) -> Whole:
+        return self
+
+
+class Unselective(Dataset):
+    @classmethod
+    def load(cls, *arguments: Any, **options: Any) -> Manifest:
+        return Whole(**vars(super().load(*arguments, **options)))
 
 
 class Foreign(Dataset):

@@ -1,1 +1,1 @@
-"""What is built once and kept: the store, loaded parts, tokens, checkpoints."""
+"""Artifacts of a run: the store, the part loader, token tables, checkpoints."""

@@ -1,4 +1,4 @@
-"""What a checkpoint holds: everything that `areca.load` needs, and where each part of it came from."""
+"""Checkpoints: everything that `areca.load` needs, and the provenance of each part."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ PROVENANCE = "provenance.json"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """An opened checkpoint, its files verified.
+    """An open checkpoint, its files verified.
 
     Args:
-        directory: where it is.
+        directory: its folder.
         artifact: its key and fingerprint.
-        run: what it was made by; data and training options play no part any more.
-        parts: the fitted parts' artifacts, by role.
-        provenance: what ``provenance.json`` says.
+        run: the run that built it; its data and training options are no longer used.
+        parts: the artifacts of the trained parts, by role.
+        provenance: the content of ``provenance.json``.
     """
 
     directory: Path
@@ -61,18 +61,18 @@ class Checkpoint:
 
     @property
     def identity(self) -> str:
-        """Hash of all that answers follow from: weights, parts and how they are put together, but no run's name."""
+        """Hash of what determines answers: weights, parts and configuration, but not the run's name."""
         parts = {
             role: [p["revision"], p["weights"], *sorted(p.get("contents", {}).items())]
             for role, p in self.provenance["parts"].items()
         }
         config = {k: v for k, v in self.run.source.items() if k not in ("name", "seed", "training", "plugins")}
-        config["input"] = dataclasses.asdict(self.run.input)  # what a checkpoint does not state is the default
+        config["input"] = dataclasses.asdict(self.run.input)  # a value that a checkpoint does not state is the default
         return key_of({"lm": self.provenance["lm"]["fingerprint"], "parts": parts, "config": config})
 
 
 def held_parts(run: RunConfig) -> dict[str, Part]:
-    """Return the fitted parts that a checkpoint holds, by role: all but the backbone, which is inside the LM."""
+    """Return the trained parts in a checkpoint, by role: all except the backbone, which is inside the LM."""
     return {
         role: part for role, part in run.parts.items() if part.is_trained and part.entry.component.kind != Kind.BACKBONE
     }
@@ -85,7 +85,7 @@ def write_checkpoint(
 
     Args:
         directory: where to write; exists.
-        run: what the checkpoint was made by.
+        run: the run that the checkpoint is built from.
         lm: the trained LM.
         fitted: the artifacts of `held_parts`, by role.
         data_key: key of the training data.
@@ -108,23 +108,25 @@ def write_checkpoint(
 
 
 def open_checkpoint(directory: Path, *, plugins: tuple[str, ...] = ()) -> Checkpoint:
-    """Open and verify a checkpoint. The plugins that its config names are not run.
+    """Open and verify a checkpoint. Plugins that its configuration names are not run.
 
     Args:
-        directory: where it is.
+        directory: its folder.
         plugins: files or modules that the user names, with components that the checkpoint needs.
 
     Raises:
-        InvalidArtifact: it is no checkpoint, or a file is not the one that was made.
-            Or a part was made by a revision of its component that this one does not read, or with other files.
+        InvalidArtifact: the folder is not a checkpoint, or a file has changed; or a part was built by a revision of
+            its component that this one does not read, or with other files.
         UnknownComponent: a part's component is not installed.
     """
     if not (directory / CONFIG).is_file():
-        raise InvalidArtifact(f"{directory}: no checkpoint ({CONFIG} is missing); `areca train RUN.YAML` makes one")
+        raise InvalidArtifact(
+            f"{directory}: not a checkpoint ({CONFIG} is missing); to build one: areca train RUN.YAML"
+        )
     artifact = Artifact.open(directory)
     source = read_source(directory)
     try:
-        # Where the data came from and what scored it need not be installed to use what was learnt.
+        # Neither the dataset nor the judges need to be installed to use a checkpoint.
         needed = {k: v for k, v in source.items() if k not in ("data", "evaluation")}
         run = parse_config(needed, root=directory.resolve(), plugins=plugins, trusted=False)
     except (UnknownComponent, BrokenPlugin) as e:
@@ -137,7 +139,7 @@ def open_checkpoint(directory: Path, *, plugins: tuple[str, ...] = ()) -> Checkp
 
 
 def _open_part(directory: Path, checkpoint: Artifact, role: str, provenance: Mapping[str, Any]) -> Artifact:
-    """Return a fitted part's artifact, whose files are the checkpoint's verified ones and whose maker is named."""
+    """Return a trained part's artifact; its files are verified as the checkpoint's, its fingerprint by provenance."""
     part = Artifact.open(directory / PARTS / role, verify=False)
     held = {f"{PARTS}/{role}/{name}": sha for name, sha in part.files.items()}
     if part.fingerprint != provenance["parts"][role]["weights"] or not held.items() <= checkpoint.files.items():
@@ -146,10 +148,10 @@ def _open_part(directory: Path, checkpoint: Artifact, role: str, provenance: Map
 
 
 def read_source(directory: Path) -> dict[str, Any]:
-    """Return what a checkpoint's ``config.yaml`` says, as plain values.
+    """Return the content of a checkpoint's ``config.yaml`` as plain values.
 
     Raises:
-        InvalidArtifact: it is missing, not YAML of plain values, or refers to values elsewhere.
+        InvalidArtifact: the file is missing, is not YAML of plain values, or refers to values elsewhere.
     """
     path = directory / CONFIG
     try:
@@ -163,7 +165,7 @@ def read_source(directory: Path) -> dict[str, Any]:
 
 
 def _read_provenance(directory: Path, run: RunConfig) -> dict[str, Any]:
-    """Return ``provenance.json`` with an entry of the right form for the LM and for every part of `run`."""
+    """Return ``provenance.json``; it has a valid entry for the LM and for every part of `run`."""
     path = directory / PROVENANCE
     try:
         found = read_json(path)
@@ -190,13 +192,13 @@ def _check_revisions(directory: Path, run: RunConfig, provenance: Mapping[str, A
             raise InvalidArtifact(
                 f"{directory}: its {role} was made by revision {made['revision']} of {part.entry.qualified}, and "
                 f"{part.entry.provider.distribution} {part.entry.provider.version} has revision {component.revision}, "
-                f"which computes something else: pip install {made.get('distribution')}=={made.get('version')}, "
+                f"whose output differs: pip install {made.get('distribution')}=={made.get('version')}, "
                 "or train it again"
             )
 
 
 def _check_paths(directory: Path, run: RunConfig, provenance: Mapping[str, Any]) -> None:
-    """Refuse parts that read files of the user's own, by an option of type `Path`, if they are not what they were."""
+    """Refuse parts with options of type `Path` whose files have changed."""
     for role, part in run.parts.items():
         made = provenance["parts"][role].get("contents", {})
         for option, path in _paths(part).items():
@@ -204,7 +206,7 @@ def _check_paths(directory: Path, run: RunConfig, provenance: Mapping[str, Any])
             if content != (now := content_hash(path)):
                 raise InvalidArtifact(
                     f"{directory}: its {role} was made with {option}: {path} when that held something else (sha256 "
-                    f"{str(content)[:12]}, now {now[:12]}): put those files back, or train it again"
+                    f"{str(content)[:12]}, now {now[:12]}): put those files back, or train the part again"
                 )
 
 
@@ -213,7 +215,7 @@ def _contents(part: Part) -> dict[str, str]:
 
 
 def _paths(part: Part) -> dict[str, Path]:
-    """Return the part's options of type `Path` that are given; a backbone's weights are in the LM."""
+    """Return the part's options of type `Path` that have a value; none for a backbone, whose weights are in the LM."""
     if part.entry.component.kind == Kind.BACKBONE:
         return {}
     values = {f.name: getattr(part.config, f.name) for f in dataclasses.fields(part.config)}
@@ -221,19 +223,19 @@ def _paths(part: Part) -> dict[str, Path]:
 
 
 def export(source: Path, target: Path, *, replace: bool = False) -> None:
-    """Copy a verified checkpoint to a folder; it appears there whole or not at all.
+    """Verify a checkpoint and copy it to a folder, atomically.
 
     Args:
         source: the checkpoint.
-        target: the folder; with `replace` it may hold another checkpoint, which then gives way.
-        replace: whether it may.
+        target: the new folder.
+        replace: whether `target` may hold another checkpoint, which is then replaced.
 
     Raises:
-        InvalidArtifact: no checkpoint, a damaged one, or `target` exists.
+        InvalidArtifact: `source` is not a checkpoint or is damaged, or `target` exists.
         StorageError: the disk refuses.
     """
     if not (source / CONFIG).is_file():
-        raise InvalidArtifact(f"{source}: no checkpoint ({CONFIG} is missing)")
+        raise InvalidArtifact(f"{source}: not a checkpoint ({CONFIG} is missing)")
     Artifact.open(source)
     replaceable = replace and (target / CONFIG).is_file() and not target.is_symlink()
     if os.path.lexists(target) and not replaceable:
@@ -244,7 +246,7 @@ def export(source: Path, target: Path, *, replace: bool = False) -> None:
 
 
 def commit_of(distribution: str) -> str | None:
-    """Return the commit that a distribution comes from: what pip recorded, or that of an editable checkout."""
+    """Return the commit of a distribution, as pip recorded it or from its editable checkout; None: unknown."""
     try:
         origin = json.loads(metadata.distribution(distribution).read_text("direct_url.json") or "{}")
     except metadata.PackageNotFoundError:
@@ -284,6 +286,4 @@ def _own_plugins(source: Mapping[str, Any]) -> str:
     if not names or not isinstance(names, list):
         return ""
     shown = " ".join(f"-p {shlex.quote(str(name))}" for name in names)
-    return (
-        f"\n  it was made with plugins of its own, which a checkpoint never runs; if you trust them: areca {shown} ..."
-    )
+    return f"\n  it was built with local plugins, which a checkpoint never runs; if you trust them: areca {shown} ..."

@@ -1,8 +1,9 @@
-"""Train or find the artifact of each part of a run, and load it."""
+"""Find the artifact of each part of a run, or train the part, and load it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +11,28 @@ import torch
 
 from areca.artifact import Artifact
 from areca.artifacts.store import Store
-from areca.errors import InvalidArtifact
-from areca.interfaces import Job, Stage, silent
-from areca.manifest import Manifest
+from areca.artifacts.tokens import TokenTable, covers, table_inputs, tokenize
+from areca.errors import ArecaError, InvalidArtifact, quote, suggest
+from areca.interfaces import Job, Progress, Stage, silent
+from areca.manifest import Column, Manifest, Utterance
 from areca.options import key_of
 from areca.registry.parts import Part
+from areca.specs import TokenizerSpec
 
 
 class PartLoader:
-    """Loads the parts of one run, each once; a part whose artifact is missing is trained first.
+    """Loads the parts of a run, each once. A part whose artifact is missing is trained first.
 
     Args:
-        store: where artifacts are kept.
-        data: what the parts are trained from; None where nothing is trained.
+        store: holds the artifacts.
+        data: the training data; None if no part is trained.
         seed: of the run.
         device: where to compute.
         dtype: of floating-point weights.
         stage: shows the progress of each part that is trained.
         artifacts: finished artifacts by role (those of a checkpoint), used instead of the store's.
+        lm_tables: returns the token tables of the training split that the run's LM needs, each as the tokenizer's key
+            and the column. A fit that needs only some rows of such a table then uses the whole table.
     """
 
     def __init__(
@@ -40,21 +45,34 @@ class PartLoader:
         dtype: torch.dtype = torch.float32,
         stage: Stage = silent,
         artifacts: Mapping[str, Artifact] | None = None,
+        lm_tables: Callable[[], Collection[tuple[str, Column]]] = frozenset,
     ) -> None:
         self.store, self.data, self.seed = store, data, seed
         self.device, self.dtype, self.stage = torch.device(device), dtype, stage
-        self._artifacts = dict(artifacts or {})
+        self._artifacts, self._lm_tables = dict(artifacts or {}), lm_tables
+        self._splits: dict[str, Manifest] = {}
         self._instances: dict[str, list[tuple[Part, Any]]] = {}
 
     def inputs(self, part: Part) -> dict[str, Any]:
-        """Return the preimage of the part's key under this run's data and seed."""
+        """Return the inputs of the part's key, with this run's data and seed."""
         return part.inputs(self.data.key if self.data else None, self.seed)
 
-    def artifact(self, part: Part) -> Artifact | None:
-        """Return the part's files, fitting it (and first what it needs) if they are not there; None: it has none.
+    def split(self, name: str) -> Manifest:
+        """Return a split of the data; each is selected once, since the key of a selection may take long.
 
         Raises:
-            InvalidArtifact: the checkpoint that the parts come from lacks this one.
+            InvalidManifest: no row belongs to it.
+        """
+        assert self.data is not None, "the caller has loaded the data"
+        if name not in self._splits:
+            self._splits[name] = self.data.select(split=name)
+        return self._splits[name]
+
+    def artifact(self, part: Part) -> Artifact | None:
+        """Return the part's artifact; if it is missing, train the part and the parts it needs. None: it has no files.
+
+        Raises:
+            InvalidArtifact: the checkpoint that the parts come from lacks this part.
         """
         if not part.is_trained:
             return None
@@ -67,15 +85,16 @@ class PartLoader:
             specs = {name: need.spec for name, need in part.needs.items()}
             needs = {name: self.instance(need) for name, need in part.needs.items()}
             with self.stage(part.label) as progress:
-                job = Job(directory, self.seed, self.device, progress, specs)
+                tokens = partial(self._tokens_of, part, progress) if self.data else None
+                job = Job(directory, self.seed, self.device, progress, specs, tokens)
                 part.entry.target().fit(part.config, needs, self.data, job)
 
         return self.store.make(self.inputs(part), build, label=part.label, resume="resume" in part.entry.component.tags)
 
     def instance(self, part: Part) -> Any:
-        """Return the loaded part, with what it needs: one instance for all parts that are equal."""
+        """Return the loaded part, with the parts it needs; equal parts share an instance."""
         alike = self._instances.setdefault(part.entry.qualified, [])
-        for known, loaded in alike:  # by value: a part that was freed leaves its id to another one
+        for known, loaded in alike:  # by value: the id of a part that was freed may be reused
             if known == part:
                 return loaded
         needs = {name: self.instance(need) for name, need in part.needs.items()}
@@ -86,7 +105,29 @@ class PartLoader:
         return loaded
 
     def fingerprint(self, part: Part) -> str:
-        """Return what the part, as made, is known by: its own files, or its options and the fingerprints it needs."""
+        """Return what identifies the part with its weights: its files, or its options and its needs' fingerprints."""
         if artifact := self.artifact(part):
             return artifact.fingerprint
         return key_of(part.identity() | {"needs": {name: self.fingerprint(need) for name, need in part.needs.items()}})
+
+    def _tokens_of(
+        self, part: Part, progress: Progress, need: str, column: Column, rows: Sequence[Utterance] | None
+    ) -> TokenTable:
+        """Return the codes that `Job.tokens` promises to the fit of `part`."""
+        tokenizer = part.needs.get(need)
+        if tokenizer is None or not isinstance(tokenizer.spec, TokenizerSpec):
+            known = [name for name, need_part in part.needs.items() if isinstance(need_part.spec, TokenizerSpec)]
+            raise ArecaError(
+                f"{part.label}: job.tokens({quote(need)}): expected one of its needs that is a tokenizer"
+                f"{suggest(need, known)}; there are: {', '.join(known) or 'none'}"
+            )
+        data = self.split("train")
+        if rows is not None and self._needs_whole_table(tokenizer, data, column, rows):
+            rows = None
+        return tokenize(data, column, tokenizer, self, rows=rows, progress=progress)
+
+    def _needs_whole_table(self, tokenizer: Part, data: Manifest, column: Column, rows: Sequence[Utterance]) -> bool:
+        """Return whether the whole table costs no more than that of `rows`: the LM needs it, or it exists already."""
+        if (key_of(self.inputs(tokenizer)), column) in self._lm_tables() or covers(data, column, rows):
+            return True
+        return self.store.find(key_of(table_inputs(data, column, self.fingerprint(tokenizer)))) is not None

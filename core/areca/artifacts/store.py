@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 REMOVED = ".removed" + PARTIAL
 _KEY = re.compile("[0-9a-f]{64}")
-_ELSEWHERE = "\n  to keep what is made elsewhere: ARECA_HOME=/a/folder/of/yours areca ..."
+_ELSEWHERE = "\n  to keep artifacts elsewhere: ARECA_HOME=/a/folder/of/yours areca ..."
 
 
 class Store:
-    """A folder of artifacts, one a key."""
+    """A folder of artifacts, one per key."""
 
     def __init__(self, root: Path | None = None) -> None:
         """Use `root`; None: ``$ARECA_HOME``, or ``~/.cache/areca``."""
@@ -43,26 +43,26 @@ class Store:
         """The folder.
 
         Raises:
-            StorageError: nothing says where it is.
+            StorageError: there is no home folder, and ARECA_HOME is not set.
         """
         if home := os.environ.get("ARECA_HOME"):
             return self._root or Path(home)
         try:
             return self._root or Path.home() / ".cache" / "areca"
         except RuntimeError as error:
-            raise StorageError(f"no home folder to keep what is made in{_ELSEWHERE}") from error
+            raise StorageError(f"there is no home folder to keep artifacts in{_ELSEWHERE}") from error
 
     def find(self, key: str) -> Artifact | None:
-        """Return the verified artifact of `key`, or None if it was not made yet.
+        """Return the verified artifact of `key`, or None if there is none.
 
         Raises:
-            InvalidArtifact: it is there but its files are not those that were made.
+            InvalidArtifact: the artifact's files have changed since it was built.
         """
         if key not in self._verified and os.path.lexists(self.root / key):
             try:
                 self._verified[key] = self._open(self.root / key, verify=True)
             except InvalidArtifact as e:
-                raise InvalidArtifact(f"{e}\n  to make it again, first: areca store rm {key[:12]}") from e
+                raise InvalidArtifact(f"{e}\n  to rebuild it, first type: areca store rm {key[:12]}") from e
         return self._verified.get(key)
 
     def _open(self, directory: Path, *, verify: bool = False) -> Artifact:
@@ -76,13 +76,13 @@ class Store:
     def make(
         self, inputs: Mapping[str, Any], build: Callable[[Path], None], *, label: str, resume: bool = False
     ) -> Artifact:
-        """Return the artifact of `inputs`, making it with ``build(directory)`` if it is not there.
+        """Return the artifact of `inputs`; if it is missing, build it with ``build(directory)``.
 
-        Processes that want the same artifact at once make it once. What an interrupted build left is thrown away,
-        or, with `resume`, handed to the next. What it left in the folder `WORK` is removed when it is done.
+        Processes that need the same artifact at the same time build it once. The files of an interrupted build are
+        deleted or, with `resume`, passed to the next build. The folder `WORK` is removed after the build.
 
         Raises:
-            InvalidArtifact: it is there but its files are not those that were made.
+            InvalidArtifact: the artifact's files have changed since it was built.
             StorageError: the disk refuses.
         """
         key = key_of(inputs)
@@ -96,7 +96,7 @@ class Store:
     ) -> Artifact:
         self.root.mkdir(parents=True, exist_ok=True)
         with self._lock(self.root / key):
-            if made := self.find(key):  # another process made it while this one waited
+            if made := self.find(key):  # another process built it while this one waited
                 return made
             partial = self.root / (key + PARTIAL)
             if not is_sealed(partial, key):
@@ -113,7 +113,7 @@ class Store:
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
-        """Say what to type where the disk of this folder refuses; errors about other files are left as they are."""
+        """Add what to type to an error of this folder's disk; errors about other files are unchanged."""
         try:
             yield
         except StorageError as error:
@@ -131,8 +131,8 @@ class Store:
 
     def _discard(self, work: Path, key: str) -> None:
         if work.exists():
-            # Out of the artifact first: a file that is still mapped cannot be deleted everywhere (NFS, Windows). What
-            # is left then is an unfinished build to `areca store gc`.
+            # Out of the artifact first: a file that is still mapped cannot be deleted on every system (NFS, Windows).
+            # What remains then is an unfinished build for `areca store gc`.
             trash = Path(tempfile.mkdtemp(prefix=f"{key}.", suffix=REMOVED, dir=self.root))
             work.replace(trash / work.name)
             shutil.rmtree(trash, ignore_errors=True)
@@ -155,11 +155,11 @@ class Store:
         return sorted(found, key=lambda a: (a.label, a.key))
 
     def unfinished(self) -> list[Path]:
-        """Return what interrupted builds left."""
+        """Return the folders of interrupted builds."""
         return sorted(self.root.glob("*" + PARTIAL))
 
     def busy(self, path: Path) -> bool:
-        """Return whether a process is making the artifact of that folder right now."""
+        """Return whether a process is building the artifact of that folder now."""
         import filelock
 
         try:
@@ -169,10 +169,10 @@ class Store:
             return True
 
     def remove(self, path: Path) -> None:
-        """Remove one artifact's folder, or what an interrupted build left.
+        """Remove the folder of an artifact or of an interrupted build.
 
         Raises:
-            InvalidArtifact: a process is making it.
+            InvalidArtifact: a process is building it.
         """
         import filelock
 
@@ -180,7 +180,7 @@ class Store:
             with self._lock(path, timeout_s=0), wrap_storage_errors(path, "removed"):
                 self._remove(path)
         except filelock.Timeout:
-            raise InvalidArtifact(f"{path}: a process is making it; stop that first") from None
+            raise InvalidArtifact(f"{path}: a process is building it; stop that process first") from None
         self._verified.pop(_key(path), None)
 
     def _remove(self, path: Path) -> None:
@@ -188,7 +188,7 @@ class Store:
         if trash != path:
             if trash.exists():
                 shutil.rmtree(trash)
-            path.replace(trash)  # killed halfway, it must not be taken for an artifact or resumed
+            path.replace(trash)  # if this is killed halfway, the rest must not look like an artifact or a build
         if trash.is_symlink():
             trash.unlink()
         else:

@@ -1,4 +1,4 @@
-"""The codes of a manifest's audio, made once: Arrow shards that a killed run leaves for the next to resume from."""
+"""Token tables: the codes of a manifest's audio in Arrow shards, encoded once. An interrupted build is resumed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import itertools
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -17,23 +17,23 @@ import torch
 
 from areca import audio
 from areca.artifact import WORK
-from areca.artifacts.loader import PartLoader
+from areca.artifacts.store import Store
 from areca.batching import bucket
 from areca.errors import InvalidManifest
 from areca.fitting.unfinished import is_intact, seal_path, sealing
 from areca.interfaces import Progress, no_progress
-from areca.manifest import Manifest, Utterance
+from areca.manifest import Column, Manifest, Utterance
+from areca.options import key_of
 from areca.registry.parts import Part
 from areca.specs import TokenizerSpec
 from areca.types import Audio, Codes
 
-Column = Literal["audio", "target_audio"]
 T = TypeVar("T")
 _END = object()
 
 WINDOW_S = 900.0
-"""Seconds of audio that are decoded, sorted by length and written as one shard: what a kill can cost. Recordings of
-0.5 to 20 s need 5 % of padding in windows this long, 12 % in a third of it."""
+"""Seconds of audio in a shard, which is the most work that a kill can cost. A shard's recordings are sorted by length:
+recordings of 0.5 to 20 s then need 5 % of padding, and 12 % in shards of a third of this."""
 _SCHEMA = pa.schema(
     [
         ("clip", pa.string()),
@@ -45,7 +45,7 @@ _SCHEMA = pa.schema(
 
 
 class TokenTable(Mapping[str, Codes]):
-    """The codes of a manifest's column by row id, read from memory-mapped shards when asked for."""
+    """The codes of a column of a manifest, by row id. They are read from memory-mapped shards on access."""
 
     def __init__(self, shards: list[Path], clips: Mapping[str, str], fingerprint: str) -> None:
         """Open `shards`; `clips` gives each row id its clip, `fingerprint` is the tokenizer's."""
@@ -69,47 +69,82 @@ class TokenTable(Mapping[str, Codes]):
         return len(self._clips)
 
 
+class TokenizerLoader(Protocol):
+    """What `tokenize` needs of `areca.artifacts.loader.PartLoader`."""
+
+    store: Store
+    device: torch.device
+
+    def instance(self, part: Part) -> Any:
+        """Return the loaded tokenizer."""
+
+    def fingerprint(self, part: Part) -> str:
+        """Return what identifies the tokenizer with its weights."""
+
+
 def tokenize(
     manifest: Manifest,
     column: Column,
     part: Part,
-    loader: PartLoader,
+    loader: TokenizerLoader,
     *,
+    rows: Sequence[Utterance] | None = None,
     progress: Progress = no_progress,
     batch_s: float = 30.0,
 ) -> TokenTable:
-    """Encode a manifest's audio, or return what was encoded before.
+    """Encode the audio of a manifest's rows, or return the existing codes.
 
-    A recording that several rows share is encoded once; memory does not grow with the manifest's audio. Where an
-    accelerator computes, decoding and resampling run in a thread beside it; on CPU they would take the encoder's cores.
+    A recording that several rows share is encoded once. Memory use does not grow with the length of the audio. On an
+    accelerator, a thread decodes and resamples the next recordings; on the CPU that would slow down the encoder.
 
     Args:
         manifest: the rows; those without `column` are left out.
         column: ``"audio"`` or ``"target_audio"``.
         part: the tokenizer.
-        loader: trains and loads it, and holds the store.
-        progress: told how many recordings are encoded.
-        batch_s: padded seconds of audio that are encoded together.
+        loader: trains and loads the tokenizer, and holds the store.
+        rows: the rows of the manifest to encode; None: all.
+        progress: receives the number of encoded recordings.
+        batch_s: seconds of audio in a batch, padding included.
 
     Raises:
         InvalidAudio: a recording cannot be decoded; the message names row and file.
         InvalidManifest: no row has the column.
     """
-    rows = [row for row in manifest.rows if getattr(row, column) is not None]
-    if not rows:
-        raise InvalidManifest(f"{manifest.root}: no row has {column}")
-    clips = {row.id: _clip(row, column) for row in rows}
+    clips = _clips(manifest, column, rows)
     fingerprint = loader.fingerprint(part)
-    inputs = {"kind": "tokens", "revision": 1, "tokenizer": fingerprint, "data": manifest.key, "column": column}
+    inputs = table_inputs(manifest, column, fingerprint, rows)
 
     def build(directory: Path) -> None:
         first: dict[str, Utterance] = {}
-        for row in rows:
-            first.setdefault(clips[row.id], row)
+        for row in manifest.rows if rows is None else rows:
+            if row.id in clips:
+                first.setdefault(clips[row.id], row)
         _write(directory, manifest, column, list(first.items()), part, loader, progress, batch_s)
 
     artifact = loader.store.make(inputs, build, label=f"tokens {part.name} {column}", resume=True)
     return TokenTable(sorted(artifact.directory.glob("*.arrow")), clips, fingerprint)
+
+
+def table_inputs(
+    manifest: Manifest, column: Column, fingerprint: str, rows: Sequence[Utterance] | None = None
+) -> dict[str, Any]:
+    """Return the inputs of the key of the table that `tokenize` builds with a tokenizer of that fingerprint."""
+    inputs = {"kind": "tokens", "revision": 1, "tokenizer": fingerprint, "data": manifest.key, "column": column}
+    return inputs if rows is None else inputs | {"rows": key_of({"ids": [row.id for row in rows]})}
+
+
+def covers(manifest: Manifest, column: Column, rows: Sequence[Utterance]) -> bool:
+    """Return whether `rows` have all recordings of the manifest's column."""
+    return set(_clips(manifest, column, rows).values()) == set(_clips(manifest, column, None).values())
+
+
+def _clips(manifest: Manifest, column: Column, rows: Sequence[Utterance] | None) -> dict[str, str]:
+    """Return what identifies each row's recording, by row id."""
+    chosen = manifest.rows if rows is None else rows
+    clips = {row.id: _clip(row, column) for row in chosen if getattr(row, column) is not None}
+    if not clips:
+        raise InvalidManifest(f"{manifest.name}: no row has {column}")
+    return clips
 
 
 def _write(
@@ -118,15 +153,15 @@ def _write(
     column: Column,
     clips: list[tuple[str, Utterance]],
     part: Part,
-    loader: PartLoader,
+    loader: TokenizerLoader,
     progress: Progress,
     batch_s: float,
 ) -> None:
-    shards = _resumed(directory)
+    shards = _resume(directory)
     done = first = sum(_open(shard).num_rows for shard in shards)
     tokenizer, start_s, seconds = loader.instance(part), time.monotonic(), 0.0
     assert isinstance(part.spec, TokenizerSpec)
-    windows = _windows(_decoded(manifest, column, clips[first:], part.spec))
+    windows = _split(_decode(manifest, column, clips[first:], part.spec))
     for number, window in enumerate(windows if loader.device.type == "cpu" else prefetch(windows), start=len(shards)):
         lengths_s = np.array([sound.seconds for _, _, sound in window])
         codes: dict[int, Codes] = {}
@@ -149,8 +184,8 @@ def _seal_of(shard: Path) -> Path:
     return seal_path(work / shard.name)
 
 
-def _resumed(directory: Path) -> list[Path]:
-    """Return the shards that an interrupted run left, up to the first that is missing or damaged; remove the others."""
+def _resume(directory: Path) -> list[Path]:
+    """Return the shards of an interrupted run, up to the first that is missing or damaged; remove the others."""
     numbered = (_shard(directory, number) for number in itertools.count())
     shards = list(itertools.takewhile(lambda shard: is_intact(_seal_of(shard), [shard]), numbered))
     for path in set(directory.glob("*.arrow")) - set(shards):
@@ -161,7 +196,7 @@ def _resumed(directory: Path) -> list[Path]:
 Window = list[tuple[str, str, Audio]]
 
 
-def _decoded(
+def _decode(
     manifest: Manifest, column: Column, clips: Iterable[tuple[str, Utterance]], spec: TokenizerSpec
 ) -> Iterator[tuple[str, str, Audio]]:
     read = manifest.audio if column == "audio" else manifest.target_audio
@@ -170,7 +205,7 @@ def _decoded(
         yield clip, _sha256(sound), audio.conform(sound, spec.sample_rate_hz, spec.channels)
 
 
-def _windows(decoded: Iterable[tuple[str, str, Audio]]) -> Iterator[Window]:
+def _split(decoded: Iterable[tuple[str, str, Audio]]) -> Iterator[Window]:
     window: Window = []
     seconds = 0.0
     for item in decoded:
@@ -227,9 +262,9 @@ def _sha256(sound: Audio) -> str:
 
 
 def prefetch(items: Iterable[T]) -> Iterator[T]:
-    """Yield `items` in order; one more is ready, and one in the making, while the caller works.
+    """Yield `items` in order, which a thread computes: one item is ready and one in progress while the caller works.
 
-    What `items` raises is raised here, in its place. The thread ends with the iteration, however that ends.
+    An exception of `items` is raised here, in its place. The thread ends with the iteration, however that ends.
     """
     ready: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(maxsize=1)
     stop = threading.Event()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _MANIFEST = (".jsonl", ".jsonl.gz")
 _OUTPUT = "a new folder for the dataset; for a manifest: a new .jsonl file beside it, for its good rows"
+_COPY = "with -o: copy recordings that the dataset leaves where they are, as 16-bit FLAC"
 
 
 def data(
@@ -30,6 +32,7 @@ def data(
     options: Annotated[list[str] | None, typer.Argument(metavar="OPTION=VALUE", help="see `areca show NAME`")] = None,
     output: Annotated[str | None, typer.Option("--output", "-o", help=_OUTPUT)] = None,
     seed: Annotated[str, typer.Option("--seed", help="seed of the choice of rows")] = "0",
+    copy: Annotated[bool, typer.Option("--copy", help=_COPY)] = False,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="list the bad rows of a manifest and leave them out")
     ] = False,
@@ -47,14 +50,16 @@ def data(
         return
     part = resolve(common.registry(), Kind.DATASET, {"name": name, **given}, role="data")
     if output is None:
-        manifest = _make(part, _whole(seed))
-        _summarize(manifest, manifest.root)
+        manifest, artifact = _make(part, _whole(seed))
+        _summarize(manifest, manifest.name if artifact is None else artifact.directory)
+        if not _holds_audio(artifact, manifest):
+            print(f"audio is left where it is: {manifest.name}")
     else:
-        _summarize(_put(part, _whole(seed), Path(output)), Path(output))
+        _summarize(_put(part, _whole(seed), Path(output), copy=copy), Path(output))
 
 
-def _put(part: Part, seed: int, folder: Path) -> Manifest:
-    """Make the dataset and copy it to `folder`, unless the folder already holds it, complete and unchanged."""
+def _put(part: Part, seed: int, folder: Path, *, copy: bool) -> Manifest:
+    """Build the dataset and copy it into `folder`, unless the folder holds it already, complete and unchanged."""
     from areca.artifact import META, Artifact
     from areca.files.copying import copy_folder
     from areca.files.writing import create_folder, probe
@@ -66,12 +71,39 @@ def _put(part: Part, seed: int, folder: Path) -> Manifest:
         print(f"{folder} already holds this dataset\n")
         return _load(part, folder)
     probe(folder)
-    manifest = _make(part, seed)
+    manifest, artifact = _make(part, seed)
+    if not _holds_audio(artifact, manifest):
+        return _put_with_audio(manifest, folder, part.name, copy=copy)
+    assert artifact is not None
     with create_folder(folder) as draft:
-        copy_folder(manifest.root, draft)
+        copy_folder(artifact.directory, draft)
         if (draft / META).is_file():
             Artifact.open(draft)  # verify the copy before it is renamed
     return manifest
+
+
+def _put_with_audio(manifest: Manifest, folder: Path, name: str, *, copy: bool) -> Manifest:
+    from areca.artifacts.copying import MANIFEST, copy_manifest
+    from areca.files.writing import creating
+    from areca.manifest import read_manifest
+
+    if not copy:
+        raise InvalidConfig(
+            f"{folder}: not written: {name} leaves its audio where it is ({manifest.name}), so the folder would hold "
+            f"only rows\n  to copy the audio too: areca data {name} ... -o {shlex.quote(str(folder))} --copy"
+        )
+    with creating(folder) as draft, common.progress(f"copy {name}") as progress:
+        copy_manifest(manifest, draft, progress)
+    return read_manifest(folder / MANIFEST, depth="path")
+
+
+def _holds_audio(artifact: Artifact | None, manifest: Manifest) -> bool:
+    """Return whether the recordings are in the dataset's artifact."""
+    from areca.manifest import FileManifest
+
+    if artifact is None or not isinstance(manifest, FileManifest):
+        return False
+    return os.path.realpath(manifest.root) == os.path.realpath(artifact.directory)
 
 
 def _held(folder: Path) -> Artifact | None:
@@ -114,22 +146,22 @@ def _require_free(output: Path) -> None:
         raise InvalidConfig(f"{output}: exists already; name another file, or remove this one")
 
 
-def _make(part: Part, seed: int) -> Manifest:
+def _make(part: Part, seed: int) -> tuple[Manifest, Artifact | None]:
     from areca.artifacts.loader import PartLoader
     from areca.artifacts.store import Store
 
-    manifest: Manifest = PartLoader(Store(), seed=seed, stage=common.progress).instance(part)
-    return manifest
+    loader = PartLoader(Store(), seed=seed, stage=common.progress)
+    return loader.instance(part), loader.artifact(part)
 
 
 def _check(path: Path, output: Path | None, *, skip_bad: bool, root: Path | None) -> None:
     from areca.files.writing import probe
-    from areca.manifest import Manifest, write_manifest
+    from areca.manifest import read_manifest, write_manifest
 
     if output is not None:
         _require_beside(path, output)
         probe(output.parent)
-    manifest = Manifest.read(path, skip_bad=skip_bad, depth="decode", root=root)
+    manifest = read_manifest(path, skip_bad=skip_bad, depth="decode", root=root)
     for message in manifest.skipped:
         print(message)
     if manifest.skipped or output is not None:
@@ -157,7 +189,7 @@ def _require_beside(path: Path, output: Path) -> None:
     _require_free(output)
 
 
-def _summarize(manifest: Manifest, place: Path) -> None:
+def _summarize(manifest: Manifest, place: Path | str) -> None:
     counts = Counter((row.language or "", row.source or "", row.split) for row in manifest.rows)
     rows = [[*cell, str(count)] for cell, count in sorted(counts.items())]
     common.print_table(("language", "source", "split", "rows"), rows)

@@ -100,5 +100,5 @@ def _split(inputs: list[str]) -> tuple[Path | None, Path | None]:
 def _show(directory: Path, opened: Inputs) -> None:
     from areca.cli.report import report
 
-    print(f"{opened.name} on split {opened.config.split!r} of {opened.manifest.root}\n")
+    print(f"{opened.name} on split {opened.config.split!r} of {opened.manifest.name}\n")
     report(directory)

@@ -130,7 +130,7 @@ def select_rows(
     ]
     if not rows:
         raise InvalidManifest(
-            f"{manifest.root}: split {split!r} has no row with source {' or '.join(sources) or 'any'} and language "
+            f"{manifest.name}: split {split!r} has no row with source {' or '.join(sources) or 'any'} and language "
             f"{' or '.join(languages) or 'any'}"
         )
     groups: dict[Any, list[Utterance]] = {}

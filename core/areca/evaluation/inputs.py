@@ -16,7 +16,7 @@ from areca.errors import InvalidConfig, quote
 from areca.evaluation.evaluate import evaluate
 from areca.evaluation.judging import judge_part, open_judge
 from areca.interfaces import Stage
-from areca.manifest import Manifest
+from areca.manifest import Manifest, read_manifest
 from areca.options import build
 from areca.pipeline.pipeline import Pipeline
 from areca.registry.parts import Part, resolve
@@ -128,7 +128,7 @@ def _checkpoint_inputs(system: System, data: Path | None, stage: Stage) -> tuple
     if not isinstance(options, Mapping):
         raise InvalidConfig(f"evaluation: expected {{option: value}}, got {quote(options)}")
     if data is not None:
-        return options, Manifest.read(data)
+        return options, read_manifest(data)
     part = source.get("data")
     if isinstance(part, Mapping) and "manifest" not in part:
         run: RunConfig = system.run_config
@@ -143,6 +143,6 @@ def _load_data(data: Part | Path | None, seed: int, stage: Stage, root: Path | N
     if data is None:
         raise InvalidConfig("the run's YAML has no 'data:': name a manifest: areca evaluate CHECKPOINT manifest.jsonl")
     if isinstance(data, Path):
-        return Manifest.read(data, root=root)
+        return read_manifest(data, root=root)
     manifest: Manifest = PartLoader(Store(), seed=seed, stage=stage).instance(data)
     return manifest

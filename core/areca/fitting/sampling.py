@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -14,13 +14,13 @@ from areca.errors import InvalidManifest
 from areca.fitting.kmeans import fit_kmeans
 from areca.fitting.resume import cached_chunks
 from areca.interfaces import Job, report_quota
-from areca.manifest import Manifest, Utterance
+from areca.manifest import Column, Manifest, Utterance
 from areca.specs import TokenizerSpec
 from areca.types import Audio, Codes
 
 _CHUNK = 64
 
-Recording = tuple[Utterance, Literal["audio", "target_audio"]]
+Recording = tuple[Utterance, Column]
 """A row of a manifest, and the column that names the recording."""
 
 
@@ -161,13 +161,18 @@ def iterate_recordings(
         for chunk in iterate_recordings(data, recordings(data), compute, seed=job.seed, chunk_size=64, folder=folder):
             features.append(chunk["features"])
     """
-    order = torch.randperm(len(selected), generator=torch.Generator().manual_seed(seed)).tolist()[:limit]
-    chunks = ([selected[i] for i in order[start : start + chunk_size]] for start in range(0, len(order), chunk_size))
+    order = shuffle(selected, seed)[:limit]
+    chunks = (order[start : start + chunk_size] for start in range(0, len(order), chunk_size))
     sized_folder = folder.with_name(f"{folder.name}-{chunk_size}")  # a file holds as many recordings as a chunk
     for path in cached_chunks(
         sized_folder, chunks, lambda chunk: compute([read_recording(data, recording) for recording in chunk])
     ):
         yield load_file(path)
+
+
+def shuffle(found: Sequence[Recording], seed: int) -> list[Recording]:
+    """Return recordings in a random order that follows from `seed`."""
+    return [found[i] for i in torch.randperm(len(found), generator=torch.Generator().manual_seed(seed)).tolist()]
 
 
 def read_recording(data: Manifest, recording: Recording) -> Audio:

@@ -1,1 +1,1 @@
-"""The order in which the artifacts of a run are made, and what they cost."""
+"""Build the artifacts of a run in order, and estimate their cost."""

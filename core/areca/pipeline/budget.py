@@ -1,7 +1,7 @@
-"""What training a run would take, told from the architecture of its text LM: no data, no weights.
+"""Estimate the cost of training a run from the architecture of its text LM, without data or weights.
 
-A backbone takes part where its target has ``architecture(config) -> PreTrainedConfig``, a static method that needs no
-weights; see docs/plugins.md. The model is then built on torch's meta device, where a tensor is a shape.
+The backbone's target must have ``architecture(config) -> PreTrainedConfig``, a static method that needs no weights; see
+docs/plugins.md. The model is built on torch's meta device, where a tensor has a shape but no values.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Optimizer = Literal["adafactor", "adamw"]
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes that training keeps from step to step, in float32; activations come on top: batch and kernels decide."""
+    """Bytes that training keeps between steps, in float32. Activations come on top; they depend on the batch."""
 
     weights: int
     gradients: int
@@ -40,18 +40,18 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What training a run would take.
+    """The cost of training a run.
 
     Args:
         family: the text LM's ``model_type``.
-        text_parameters: of the text LM alone; tied matrices count once.
+        text_parameters: parameters of the text LM; tied matrices count once.
         new_rows: ids appended for controls and audio.
-        new_parameters: in those rows, and in adapters where there are any.
+        new_parameters: parameters of these rows and of adapters.
         trained: parameters that have a gradient.
-        matrix_flops: floating-point operations for a token outside attention's products of positions.
-        attention_flops: those of attention over `length` tokens.
-        length: tokens of the longest sequence that is trained on.
-        memory: what stays from step to step.
+        matrix_flops: floating-point operations per token, except for attention's products of positions.
+        attention_flops: floating-point operations per token for attention over `length` tokens.
+        length: tokens of the longest training sequence.
+        memory: bytes that stay between steps.
     """
 
     family: str
@@ -66,7 +66,7 @@ class Budget:
 
     @property
     def parameters(self) -> int:
-        """Parameters in all."""
+        """Total number of parameters."""
         return self.text_parameters + self.new_parameters
 
     @property
@@ -76,10 +76,10 @@ class Budget:
 
 
 def budget(run: RunConfig, training: TrainingConfig) -> Budget:
-    """Say what training `run` would take.
+    """Estimate the cost of training `run`.
 
     Raises:
-        ArecaError: the backbone cannot say its architecture without weights, or transformers cannot build it.
+        ArecaError: the backbone has no `architecture`, or transformers cannot build it.
         MissingDependency: ``lm.train: lora`` without peft.
     """
     config = architecture_of(run.backbone)
@@ -105,7 +105,7 @@ def extended_on_meta(run: RunConfig) -> tuple[Any, Vocabulary]:
     """Return the run's LM on torch's meta device, with its new rows and adapters, and what its ids mean.
 
     Raises:
-        ArecaError, MissingDependency: as of `budget`.
+        ArecaError, MissingDependency: as for `budget`.
     """
     model = _on_meta(architecture_of(run.backbone), run.backbone)
     vocabulary = Vocabulary.make(_rows(model), "", run.lm_streams)
@@ -115,10 +115,10 @@ def extended_on_meta(run: RunConfig) -> tuple[Any, Vocabulary]:
 
 
 def architecture_of(part: Part) -> Any:
-    """Return a backbone's ``PreTrainedConfig``, made without weights.
+    """Return a backbone's ``PreTrainedConfig``, built without weights.
 
     Raises:
-        ArecaError: its target has no `architecture`, or cannot say it here.
+        ArecaError: its target has no `architecture`, or it fails.
     """
     target = part.entry.target()
     if not hasattr(target, "architecture"):
@@ -130,12 +130,12 @@ def architecture_of(part: Part) -> Any:
 
 
 def matrix_flops(model: Any) -> int:
-    """Return operations a token, forward and backward, outside attention's products of positions: ``6 N``.
+    """Return operations per token, forward and backward, except for attention's products of positions: ``6 N``.
 
     A weight is multiplied once forward, once backward for the activations and, where it is trained, once for its own
-    gradient, each a multiplication and an addition (Kaplan et al. 2020, section 2.1). An input embedding that is not
-    the output matrix is looked up, which costs nothing. The output matrix counts at every position, though core
-    computes it at targets alone.
+    gradient, each a multiplication and an addition (Kaplan et al. 2020, section 2.1). Looking up an input embedding
+    that is not the output matrix costs nothing. The output matrix counts at every position, although core computes
+    it only at targets.
     """
     table, output = model.get_input_embeddings().weight, model.get_output_embeddings().weight
     multiplied = [p for p in model.parameters() if p is not table or table is output]
@@ -143,10 +143,10 @@ def matrix_flops(model: Any) -> int:
 
 
 def attention_flops(config: Any, length: int) -> int:
-    """Return operations a token, forward and backward, of queries with keys and of weights with values.
+    """Return operations per token, forward and backward, of queries with keys and of weights with values.
 
-    ``12 * layers * heads * head width * length`` (Chowdhery et al. 2022, appendix B), as if every token saw `length`
-    tokens: causal masks and sliding windows save some of it.
+    ``12 * layers * heads * head width * length`` (Chowdhery et al. 2022, appendix B), as if every token attended
+    to `length` tokens; causal masks and sliding windows save some of it.
     """
     text = config.get_text_config()
     width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads

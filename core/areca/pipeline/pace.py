@@ -1,4 +1,4 @@
-"""How long a training step takes on this machine, measured in a few steps of a run's own architecture."""
+"""Measure how long a training step takes on this machine, in a few steps of a run's architecture."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from areca.run.config import RunConfig
 from areca.run.options import TrainingConfig
 
 _LENGTH = 512
-"""Tokens of the sequences that are timed, at most: utterances with their text seldom have more."""
+"""Tokens of the timed sequences, at most: an utterance with its text seldom has more."""
 _MEASURE_S = 6.0
-"""Seconds that all timed passes may take; one more, which warms up, comes before them."""
+"""Seconds that the timed passes may take together; warm-up passes come before them."""
 _PASSES = 5
 _START_S = 20.0
-"""Seconds that building the model and its first passes may take, as far as the speed of the machine tells before."""
+"""Seconds that building the model and its first passes may take, as estimated from the machine's speed."""
 _BYTES_PER_S = 2e9
-"""At which weights, gradients and states are touched for the first time, roughly."""
+"""Rough speed at which weights, gradients and states are first written."""
 _ROOM = 0.5
 """Share of the free memory that weights, gradients and the optimizer's state may take: activations come on top."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What a step took.
+    """The time of a training step.
 
     Args:
         step_s: seconds of an optimizer step on a full batch.
-        rows, length: sequences of a pass that was timed, and their tokens.
-        passes: passes that were timed, forward and backward.
-        device: what computed.
-        threads: of the processor.
+        rows, length: sequences of a timed pass, and the tokens of each.
+        passes: number of timed passes, forward and backward.
+        device: where it was measured.
+        threads: threads of the processor.
     """
 
     step_s: float
@@ -52,16 +52,16 @@ class Pace:
 
 
 def measure_pace(run: RunConfig, training: TrainingConfig, cost: Budget, device: torch.device | str = "cpu") -> Pace:
-    """Time training steps of the run's architecture with weights of zero, on random ids, for some seconds.
+    """Time training steps of the run's architecture for some seconds, on random ids with weights of zero.
 
     Args:
-        run: what would be trained.
-        training: its options.
-        cost: as of `areca.pipeline.budget.budget`.
+        run: the run.
+        training: its training options.
+        cost: the result of `areca.pipeline.budget.budget`.
         device: where to compute.
 
     Raises:
-        ArecaError: the model does not fit the memory that is free, or is too slow here to be timed: it is not built.
+        ArecaError: the model does not fit into the free memory, or is too slow on this device to be timed.
     """
     device = torch.device(device)
     free = _free_bytes(device)
@@ -71,13 +71,13 @@ def measure_pace(run: RunConfig, training: TrainingConfig, cost: Budget, device:
     if start_s > _START_S:
         raise ArecaError(f"the model is too large to be timed on {device}: its first passes would take {start_s:.0f} s")
     try:
-        return _measured(run, training, cost, device)
-    except (RuntimeError, NotImplementedError) as error:  # out of memory, or a kernel that is not there
+        return _measure(run, training, cost, device)
+    except (RuntimeError, NotImplementedError) as error:  # out of memory, or a missing kernel
         raise ArecaError((str(error).strip() or type(error).__name__).splitlines()[0]) from error
 
 
-def _measured(run: RunConfig, training: TrainingConfig, cost: Budget, device: torch.device) -> Pace:
-    lm, optimizer = _built(run, training, device)
+def _measure(run: RunConfig, training: TrainingConfig, cost: Budget, device: torch.device) -> Pace:
+    lm, optimizer = _build(run, training, device)
     length = min(cost.length, _LENGTH)
     rows = max(1, training.tokens_at_once // length)
 
@@ -88,24 +88,24 @@ def _measured(run: RunConfig, training: TrainingConfig, cost: Budget, device: to
             torch.cuda.synchronize(device)
         return time.perf_counter() - start_s
 
-    # A pass of one row, the second of two, says how many rows fit the time.
+    # The second pass of one row shows how many rows fit into the time.
     one_s = [timed(lambda: _pass(lm, training, 1, length)) for _ in range(2)][-1]
     rows = max(1, min(rows, int(_MEASURE_S / _PASSES / one_s)))
     passes_s: list[float] = []
     while len(passes_s) < _PASSES and sum(passes_s) < _MEASURE_S:
         passes_s.append(timed(lambda: _pass(lm, training, rows, length)))
-    optimizer_s = [timed(optimizer.step) for _ in range(2)][-1]  # the first makes the state
+    optimizer_s = [timed(optimizer.step) for _ in range(2)][-1]  # the first creates the state
     step_s = statistics.median(passes_s) * training.batch_tokens / (rows * length) + optimizer_s
     return Pace(step_s, rows, length, len(passes_s), str(device), torch.get_num_threads())
 
 
-def _built(run: RunConfig, training: TrainingConfig, device: torch.device) -> tuple[Any, torch.optim.Optimizer]:
+def _build(run: RunConfig, training: TrainingConfig, device: torch.device) -> tuple[Any, torch.optim.Optimizer]:
     model, vocabulary = extended_on_meta(run)
     model.to_empty(device=device)
     model.tie_weights()
     with torch.no_grad():
         for tensor in (*model.parameters(), *model.buffers()):
-            tensor.zero_()  # what memory happens to hold may be denormal, which is slow
+            tensor.zero_()  # uninitialised memory may hold denormal numbers, which are slow
     model.train()
     if training.checkpoint_activations:
         model.gradient_checkpointing_enable()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -15,10 +16,10 @@ from areca.artifact import META, PARTIAL, Artifact
 from areca.artifacts.checkpoint import held_parts, write_checkpoint
 from areca.artifacts.loader import PartLoader
 from areca.artifacts.store import Store
-from areca.artifacts.tokens import Column, TokenTable, tokenize
-from areca.errors import InvalidArtifact, InvalidConfig, InvalidManifest, quote, suggest
+from areca.artifacts.tokens import TokenTable, tokenize
+from areca.errors import BrokenPlugin, InvalidArtifact, InvalidConfig, InvalidManifest, quote, suggest
 from areca.interfaces import Stage, silent
-from areca.manifest import Manifest
+from areca.manifest import Column, Manifest, read_manifest
 from areca.options import canonical, key_of
 from areca.registry.parts import Part
 from areca.run.config import RunConfig, TaskMix, read_config
@@ -29,24 +30,24 @@ from areca.training.lm import SUMMARY, LMJob, Split, train_lm
 
 
 def locate(path: Path, *, plugins: tuple[str, ...] = ()) -> Path:
-    """Return a checkpoint's folder, given itself or the YAML of the run that made it.
+    """Return a checkpoint's folder, given the folder or the YAML of the run that built it.
 
     Raises:
-        InvalidArtifact: the run was not trained here.
+        InvalidArtifact: the run's checkpoint is not in the store.
     """
     if path.suffix not in (".yaml", ".yml"):
         return path
-    return Pipeline(read_config(path, plugins=plugins), Store()).made()
+    return Pipeline(read_config(path, plugins=plugins), Store()).find_checkpoint()
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something that a run makes: what, under which key, and how far it is.
+    """An artifact that a run builds.
 
     Args:
         label: what it is.
-        key: what it is known by; empty where there is no data to know it from.
-        state: ``there``, ``begun``, ``to make``, or which file it needs.
+        key: its key; empty if there is no data to compute it from.
+        state: ``there``, ``begun``, ``to make``, or the file that is missing.
     """
 
     label: str
@@ -55,14 +56,14 @@ class Step:
 
 
 class Pipeline:
-    """Makes a run's artifacts, each at most once.
+    """Builds a run's artifacts; existing ones are reused.
 
     Args:
-        run: what is wanted.
-        store: where it is kept.
+        run: the run.
+        store: holds the artifacts.
         device: where to compute.
         stage: shows progress.
-        manifest: of `run.data`, where that is a path and was read already.
+        manifest: the manifest of `run.data`, if that is a path and has been read already.
 
     Raises:
         InvalidConfig: a training option is wrong, there is no data, or the device cannot be used.
@@ -82,32 +83,50 @@ class Pipeline:
                 "run: there is nothing to train from: give 'data: {name: ...}' or 'data: manifest.jsonl'"
             )
         self.run, self.store, self.device, self.stage = run, store, resolve_device(device), stage
-        self.loader = PartLoader(store, data=manifest, seed=run.seed, device=device, stage=stage)
+        self.loader = PartLoader(
+            store, data=manifest, seed=run.seed, device=device, stage=stage, lm_tables=self._lm_tables
+        )
         self._tables: dict[tuple[str, str, Column], TokenTable] = {}
 
-    @property
+    @functools.cached_property
     def data_key(self) -> str:
-        """Key of the data, known before it is made."""
+        """Key of the data, known before a dataset is built. Files that its options name are hashed once."""
         if isinstance(self.run.data, Part):
             return self.run.data.key(None, self.run.seed)
         return self.data().key
 
     def data(self) -> Manifest:
-        """Make the dataset if it is not there; return its manifest."""
+        """Return the manifest of the data; a dataset that is missing is built first.
+
+        Raises:
+            BrokenPlugin: the dataset's manifest does not have the key of its artifact.
+        """
         if self.loader.data is None:
             if isinstance(self.run.data, Part):
-                loader = PartLoader(self.store, seed=self.run.seed, device=self.device, stage=self.stage)
-                self.loader.data = loader.instance(self.run.data)
+                self.loader.data = self._dataset(self.run.data)
             else:
                 assert self.run.data is not None
-                self.loader.data = Manifest.read(self.run.data, root=self.run.data_root)
-        assert self.loader.data is not None
+                self.loader.data = read_manifest(self.run.data, root=self.run.data_root)
         return self.loader.data
 
-    def steps(self) -> list[Step]:
-        """Return what the run makes, in order, by keys alone: nothing is made or verified.
+    def _dataset(self, part: Part) -> Manifest:
+        loader = PartLoader(self.store, seed=self.run.seed, device=self.device, stage=self.stage)
+        manifest: Manifest = loader.instance(part)
+        if manifest.key != self.data_key:
+            raise BrokenPlugin(
+                f"{part.label}: its manifest has the key {quote(manifest.key)}, expected {self.data_key}, that of its "
+                "artifact: Artifact.open(files, verify=False).key in `load`"
+            )
+        return manifest
 
-        Keys follow from the data's; where that is a manifest that is not there yet, there are none.
+    def _split(self, name: str) -> Manifest:
+        self.data()
+        return self.loader.split(name)
+
+    def steps(self) -> list[Step]:
+        """Return the artifacts of the run, in order. Nothing is built or verified.
+
+        Keys follow from the key of the data; if that is a manifest that does not exist yet, they are empty.
         """
         if isinstance(self.run.data, Path) and not self.run.data.is_file():
             labels = [p.label for p in self.run.parts.values() if p.is_trained]
@@ -119,16 +138,16 @@ class Pipeline:
         return [Step(label, key, self._state(key)) for label, key in rows]
 
     def fit(self, wanted: Sequence[str] = ()) -> dict[str, Artifact]:
-        """Fit the parts that are trained from data; returns them by role.
+        """Train the parts that learn from data; return their artifacts by role.
 
         Args:
-            wanted: kinds, as ``"tokenizer"``, or roles, as ``"speech"``; each with what it needs. None: all parts.
+            wanted: kinds, such as ``"tokenizer"``, or roles, such as ``"speech"``, each with its needs. Empty: all.
 
         Raises:
-            InvalidConfig: nothing of that kind or role is fitted.
+            InvalidConfig: no part of that kind or role is trained.
         """
         fitted = {role: part for role, part in self.run.parts.items() if part.is_trained}
-        chosen = self._of(wanted, fitted) if wanted else list(fitted)
+        chosen = self._choose(wanted, fitted) if wanted else list(fitted)
         self.data()
         artifacts = {}
         for role in chosen:
@@ -137,8 +156,8 @@ class Pipeline:
             artifacts[role] = made
         return artifacts
 
-    def _of(self, wanted: Sequence[str], fitted: Mapping[str, Part]) -> list[str]:
-        """Return the roles of the parts in `fitted` that `wanted`, kinds or roles, stand for."""
+    def _choose(self, wanted: Sequence[str], fitted: Mapping[str, Part]) -> list[str]:
+        """Return the roles of the parts in `fitted` that `wanted` names by kind or role."""
         chosen: dict[str, None] = {}
         for word in wanted:
             roots = [p for role, p in self.run.parts.items() if word in (role, p.entry.component.kind)]
@@ -146,21 +165,27 @@ class Pipeline:
             if not found:
                 known = sorted({*fitted, *(str(part.entry.component.kind) for part in fitted.values())})
                 raise InvalidConfig(
-                    f"run {quote(self.run.name)}: nothing is fitted as {quote(word)}{suggest(word, known)}; "
-                    f"what is: {', '.join(known) or 'nothing'}"
+                    f"run {quote(self.run.name)}: it trains no part {quote(word)}{suggest(word, known)}; "
+                    f"parts that it trains: {', '.join(known) or 'none'}"
                 )
             chosen |= dict.fromkeys(found)
         return list(chosen)
 
     def tokens(self, split: str = "train") -> dict[tuple[str, Column], TokenTable]:
-        """Encode the audio of a split that the tasks read or write; returns tables by role and column."""
-        manifest = self.data().select(split=split)
+        """Encode the audio of a split that the tasks read or write; return the tables by role and column."""
+        self._split(split)
+        return {(role, column): self._table(split, role, column) for role, column in self._spoken()}
+
+    def _spoken(self) -> list[tuple[str, Column]]:
+        """Return the roles of the LM's tokenizers, each with a column of audio that a task reads or writes by it."""
         sides = [side for mix in self.run.tasks for side in self._sides(self.task(mix))]
-        wanted = dict.fromkeys((role, column) for role, columns in sides for column in columns)
-        return {(role, column): self._table(split, manifest, role, column) for role, column in wanted}
+        return list(dict.fromkeys((role, column) for role, columns in sides for column in columns))
+
+    def _lm_tables(self) -> set[tuple[str, Column]]:
+        return {(self._key(self.run.tokenizers[role]), column) for role, column in self._spoken()}
 
     def lm(self) -> Artifact:
-        """Train the LM; a run that was killed goes on from its last state."""
+        """Train the LM; a run that was killed resumes from its last state."""
         self.data()
         return self.store.make(
             self._lm_inputs(),
@@ -170,14 +195,14 @@ class Pipeline:
         )
 
     def validation_loss(self) -> dict[str, float]:
-        """Return the trained LM's mean loss by task on the validation split, for the tasks that it has rows for."""
+        """Return the trained LM's mean loss on the validation split, by task; a task without rows is left out."""
         summary = json.loads((self.lm().directory / SUMMARY).read_text(encoding="utf-8"))
         losses = summary["validation_loss"] or ()
         named = zip(summary["tasks"], losses, strict=False)
         return {row["task"]: loss for row, loss in named if loss is not None}
 
     def checkpoint(self) -> Artifact:
-        """Make the checkpoint and all that it lacks."""
+        """Return the checkpoint; build it, and whatever it needs, if it is missing."""
         fitted = self.fit()
         lm = self.lm()
         held = {role: fitted[role] for role in held_parts(self.run)}
@@ -187,25 +212,25 @@ class Pipeline:
 
         return self.store.make(self._checkpoint_inputs(), build, label=f"checkpoint {self.run.name}")
 
-    def made(self) -> Path:
-        """Return the finished checkpoint's folder, without making anything.
+    def find_checkpoint(self) -> Path:
+        """Return the finished checkpoint's folder; nothing is built.
 
         Raises:
-            InvalidArtifact: it is not there.
+            InvalidArtifact: there is none.
         """
         if found := self.store.find(key_of(self._checkpoint_inputs())):
             return found.directory
         raise InvalidArtifact(
-            f"run {quote(self.run.name)} has no checkpoint in {self.store.root} yet: areca train makes it"
+            f"run {quote(self.run.name)} has no checkpoint in {self.store.root} yet; to train it: areca train RUN.YAML"
         )
 
     def task(self, mix: TaskMix) -> Task:
-        """Return a task of the mixture, a chain as one."""
+        """Return a task of the mixture; a chain is one task."""
         tasks = [self.loader.instance(part) for part in mix.parts]
         return tasks[0] if len(tasks) == 1 else chain(tasks)
 
     def _lm_job(self) -> LMJob:
-        # A loader of its own loads a backbone of its own: extending changes it.
+        # A separate loader, and so a separate backbone: extending changes it.
         loader = PartLoader(self.store, data=self.data(), seed=self.run.seed, device=self.device, stage=self.stage)
         return LMJob(
             name=self.run.name,
@@ -214,7 +239,7 @@ class Pipeline:
             lm=self.run.lm,
             training=self.run.training,
             tasks=[mix.name for mix in self.run.tasks],
-            train=Split(self.data().select(split="train"), [self.rows_of(mix, "train") for mix in self.run.tasks]),
+            train=Split(self._split("train"), [self.rows_of(mix, "train") for mix in self.run.tasks]),
             validation=self._validation(),
             seed=self.run.seed,
             device=self.device,
@@ -223,7 +248,7 @@ class Pipeline:
 
     def _validation(self) -> Split | None:
         try:
-            rows = self.data().select(split="validation")
+            rows = self._split("validation")
         except InvalidManifest:
             return None
         tasks: list[TaskRows | None] = []
@@ -238,25 +263,26 @@ class Pipeline:
         """Return one task of the mixture with the codes of a split's audio.
 
         Raises:
-            InvalidManifest: there is no such split, or no row of it has a column that the task reads or writes.
+            InvalidManifest: there is no such split, or none of its rows has a column that the task reads or writes.
         """
-        manifest, task = self.data().select(split=split), self.task(mix)
+        self._split(split)
+        task = self.task(mix)
         read, written = (
-            {str(column): self._table(split, manifest, role, column) for column in columns}
-            for role, columns in self._sides(task)
+            {str(column): self._table(split, role, column) for column in columns} for role, columns in self._sides(task)
         )
         return TaskRows(mix.name, task, mix.weight, read, written)
 
     def _sides(self, task: Task) -> tuple[tuple[str, list[Column]], tuple[str, list[Column]]]:
-        """Return the role of what is read and its columns of audio, then of what is written."""
+        """Return the role and the audio columns of the inputs, then those of the outputs."""
         return (self.run.lm.reads, _audio(task.inputs)), (self.run.lm.writes, _audio(task.outputs))
 
-    def _table(self, split: str, manifest: Manifest, role: str, column: Column) -> TokenTable:
+    def _table(self, split: str, role: str, column: Column) -> TokenTable:
         if (split, role, column) not in self._tables:
             part = self.run.tokenizers[role]
             self.loader.artifact(part)  # trained before the stage below begins
             with self.stage(f"tokens of {split}") as progress:
-                self._tables[split, role, column] = tokenize(manifest, column, part, self.loader, progress=progress)
+                rows = self._split(split)
+                self._tables[split, role, column] = tokenize(rows, column, part, self.loader, progress=progress)
         return self._tables[split, role, column]
 
     def _lm_inputs(self) -> dict[str, Any]:

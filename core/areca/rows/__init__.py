@@ -1,1 +1,1 @@
-"""The rows of a manifest: columns, lines, paths and checks. `areca.manifest` is the door."""
+"""Rows of a manifest: columns, lines, paths and checks. `areca.manifest` exports what plugins use."""

@@ -1,4 +1,4 @@
-"""The checks of one manifest row that look into its files: they are there, as long as the row says, and sound."""
+"""Checks of the files that a manifest row names: they exist, are long enough, and can be decoded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Depth = Literal["path", "header", "decode"]
 
 
 class Files(Paths):
-    """The files of one manifest; each is opened once, however many rows share it."""
+    """The files of one manifest. A file that several rows share is opened once."""
 
     def __init__(self, root: Path, *, own: bool) -> None:
         super().__init__(root, own=own)
@@ -25,10 +25,10 @@ class Files(Paths):
         self._decoded: set[tuple[str, float, float | None]] = set()
 
     def check(self, row: Utterance, depth: Depth) -> None:
-        """Check the row's files: they are there (path), as long as the row says (header), sound in full (decode).
+        """Check that the row's files exist (path), are long enough (header), and can be decoded in full (decode).
 
         Raises:
-            InvalidManifest: they are not, or what reads them is not installed.
+            InvalidManifest: a check fails, or a decoder is not installed.
         """
         spans = {"audio": (row.offset_s, row.duration_s), "target_audio": (0.0, None)}
         for column, (offset_s, duration_s) in spans.items():
@@ -40,7 +40,7 @@ class Files(Paths):
                     audio.require_file(path)
                     continue
                 if depth == "decode" and duration_s is None and not offset_s:
-                    self._decode(path, offset_s, duration_s)  # which tells the length, too
+                    self._decode(path, offset_s, duration_s)  # which also finds the length
                 _check_length(column, path, self._header(path), offset_s, duration_s)
                 if depth == "decode":
                     self._decode(path, offset_s, duration_s)

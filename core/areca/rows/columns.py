@@ -1,4 +1,4 @@
-"""One row of a manifest: its columns, and the checks that need no file. Imports nothing heavy."""
+"""One row of a manifest: its columns, and the checks that need no file. Light."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 from areca.errors import InvalidManifest, quote, suggest
 
 _MOST_S = 1e9
-"""Thirty years, more than any recording lasts: JSON writes integers of any length, and a float does not hold them."""
+"""Seconds, at most: thirty years. JSON may hold integers that a float cannot."""
 _DEEPEST = 100
-"""Lists and objects within each other in `extra`: the reader's limit depends on who calls it."""
+"""Nesting depth of `extra`, at most: the JSON reader's own limit depends on the stack of its caller."""
 _TEXT = ((str, type(None)), "text or null")
 _TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
     "id": ((str,), "text"),
@@ -31,15 +31,16 @@ class Utterance:
 
     Args:
         id: unique in the manifest.
-        audio: path of the recording, relative to the manifest's folder; see `areca.rows.paths`.
-        text: what it says.
-        language: ISO 639-1 code, as ``"fr"``.
-        speaker: who says it.
+        audio: path of the recording, relative to the manifest's folder (`areca.rows.paths`), or another name of it that
+            the manifest resolves.
+        text: its words.
+        language: ISO 639-1 code, such as ``"fr"``.
+        speaker: who speaks.
         split: ``"train"``, ``"validation"``, ``"test"`` or another name.
-        source: where it comes from, as ``"human"``.
-        offset_s, duration_s: the part of the recording that is meant, in seconds; None: to the end.
-        target_audio, target_text, target_language: the translated side, where there is one.
-        extra: anything more, open to tasks as ``extra.<name>``.
+        source: its origin, such as ``"human"``.
+        offset_s, duration_s: the part of the recording to use, in seconds; None: to the end.
+        target_audio, target_text, target_language: the translated side, if there is one.
+        extra: anything else; tasks read it as ``extra.<name>``.
     """
 
     id: str
@@ -58,11 +59,11 @@ class Utterance:
 
 
 def parse(line: bytes) -> Utterance:
-    """Read one line of JSON as a row; its files are not looked at.
+    """Read one line of JSON as a row. Its files are not checked.
 
     Raises:
-        InvalidManifest: no UTF-8, no JSON object, an unknown or missing column, a value of the wrong type or range,
-            or in `extra` one that cannot be written again.
+        InvalidManifest: the line is not UTF-8 or not a JSON object, a column is unknown or missing, a value has the
+            wrong type or range, or `extra` holds a value that cannot be written as JSON.
     """
     try:
         row = json.loads(line.decode("utf-8"), parse_constant=_no_constant)
@@ -84,14 +85,14 @@ def parse(line: bytes) -> Utterance:
 
 
 def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _refuse_column(column: str) -> None:
     known = [f.name for f in dataclasses.fields(Utterance)]
     raise InvalidManifest(
         f"unknown column {quote(column)}{suggest(column, known)}\n"
-        f"  columns: {', '.join(known)}; anything of your own goes into extra"
+        f"  columns: {', '.join(known)}; put your own data into extra"
     )
 
 
@@ -101,17 +102,17 @@ def _check_type(column: str, value: Any) -> None:
         raise InvalidManifest(f"column {column!r} is {quote(value)}, expected {expected}")
     if isinstance(value, str):
         if not value.strip():
-            raise InvalidManifest(f"column {column!r} is empty; leave out what is not known")
+            raise InvalidManifest(f"column {column!r} is empty; leave the column out if it is not known")
         _check_text(f"column {column!r}", value)
 
 
 def _check_text(where: str, value: str) -> None:
     if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
-        raise InvalidManifest(f"{where} is {quote(value)}: half of a surrogate pair is no text")
+        raise InvalidManifest(f"{where} is {quote(value)}: half of a surrogate pair is not text")
 
 
 def _check_inside(where: str, value: Any, depth: int = 0) -> None:
-    """Refuse in `extra` what JSON reads but does not write again: the manifest's key is made of its rows as JSON."""
+    """Refuse values in `extra` that JSON reads but cannot write: the manifest's key hashes its rows as JSON."""
     if depth > _DEEPEST:
         raise InvalidManifest(f"extra is more than {_DEEPEST} lists and objects deep")
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""What lies where a manifest was expected, told by names and first lines, and how to make a manifest of it. Light."""
+"""Recognise other formats where a manifest is expected, and say how to convert them. Light."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _STARTS = (
     (re.compile(rb"version https://git-lfs"), "a Git LFS pointer, not the file itself", "type: git lfs pull"),
 )
 _LOOKED_AT = 2000
-"""Names in a folder that are looked at."""
+"""Names in a folder that are examined, at most."""
 _SAVED = "datasets.load_from_disk({path!r}) gives its rows; write each row's audio as a file, with soundfile.write"
 _KALDI = "wav.scp gives audio, text gives text, utt2spk gives speaker, segments gives offset_s and duration_s"
 _FOLDERS: tuple[tuple[str, str, str], ...] = (
@@ -41,11 +41,11 @@ _FOLDERS: tuple[tuple[str, str, str], ...] = (
         "datasets.load_dataset({path!r}) gives its rows; write their audio as files",
     ),
     ("*.arrow", "a folder of Arrow files", "datasets.load_dataset('arrow', data_files=...) gives its rows"),
-    ("cuts*.jsonl*", "a folder of lhotse manifests", "name one of its files, and it is said which column gives what"),
+    ("cuts*.jsonl*", "a folder of lhotse manifests", "name one of its files to see which column gives what"),
     ("recordings*.jsonl*", "a folder of lhotse manifests", "its recordings give audio, its supervisions the rest"),
     ("metadata.csv", "a folder of audio with metadata.csv", "a line of metadata.csv gives audio (file_name) and text"),
     ("metadata.jsonl", "a folder of audio with metadata.jsonl", "its file_name gives audio"),
-    ("*.tsv", "a folder of tables", "name one of its files, and it is said what it is"),
+    ("*.tsv", "a folder of tables", "name one of its files to see what it is"),
 )
 _CUT = (
     "recording.sources[0].source gives audio, start gives offset_s, duration gives duration_s, and supervisions[0] "
@@ -66,25 +66,25 @@ _ROWS: tuple[tuple[frozenset[str], str, str], ...] = (
     (
         frozenset({"audio_filepath"}),
         "a NeMo manifest",
-        "audio_filepath gives audio, offset gives offset_s, duration gives duration_s, and an id has to be given",
+        "audio_filepath gives audio, offset gives offset_s, duration gives duration_s, and an id must be added",
     ),
     (frozenset({"file_name"}), "metadata of a Hugging Face audio folder", "file_name gives audio"),
 )
 
 
 def require_manifest(path: Path) -> None:
-    """Refuse what is not a manifest, by its name and first lines alone; its rows are not checked.
+    """Refuse a path that is not a manifest, judging by its name and first lines; rows are not checked.
 
     Raises:
-        InvalidManifest: nothing is there, or something else: what it is, and how to make a manifest of it.
-        StorageError: it cannot be read.
+        InvalidManifest: there is no such file, or it has another format; the message says how to convert it.
+        StorageError: the file cannot be read.
     """
     if found := _found(path):
         raise InvalidManifest(f"{shorten(path, 300)}: {found}")
 
 
 def _found(path: Path) -> str | None:
-    if os.path.isdir(path):  # unlike Path's own, it takes a name that is too long
+    if os.path.isdir(path):  # unlike Path.is_dir, it accepts a name that is too long
         what, hint = _folder(path)
     elif os.path.isfile(path):
         head = head_of(path)
@@ -117,7 +117,7 @@ def _names(path: Path) -> Iterator[str]:
 
 
 def _file(path: Path, head: bytes) -> tuple[str, str] | None:
-    """Return what a file is and how to make a manifest of it; None: it looks like one."""
+    """Return what a file is and how to convert it; None: it looks like a manifest."""
     if _AUDIO_STARTS.match(head) or path.suffix.lower() in _AUDIO:
         return "an audio file", "a line for each recording; to use a model on one: areca run CHECKPOINT IN.wav"
     for start, what, hint in _STARTS:
@@ -128,7 +128,7 @@ def _file(path: Path, head: bytes) -> tuple[str, str] | None:
         return "an empty file", "a line for each recording"
     if rows := [row for row in map(_object, lines) if row is not None]:
         return _rows(rows)
-    if any(line.startswith('{"') for line in lines):  # a row that is cut off: what is wrong is told with its line
+    if any(line.startswith('{"') for line in lines):  # a row that is cut off: the error names its line
         return None
     return _text(path, lines)
 

@@ -1,4 +1,4 @@
-"""The lines of a manifest, plain or compressed by gzip, one at a time. Imports nothing heavy."""
+"""Read the lines of a manifest one at a time, plain or compressed with gzip. Light."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from areca.errors import InvalidManifest
 from areca.files.writing import wrap_storage_errors
 
 LONGEST_LINE = 16 * 2**20
-"""Bytes that a line may have: a file without line ends must not fill the memory."""
+"""Bytes of a line, at most: a file without line ends must not fill the memory."""
 _GZIP = b"\x1f\x8b"
 _MARKS = ((b"\xff\xfe\0\0", "UTF-32"), (b"\0\0\xfe\xff", "UTF-32"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
 _ZEROS: dict[tuple[bool, ...], str] = {
@@ -27,10 +27,10 @@ _UTF8_MARK = b"\xef\xbb\xbf"
 
 
 def head_of(path: Path, size: int = 65_536) -> bytes:
-    """Return the first bytes of a file, or of what gzip compressed in it; fewer where that is damaged.
+    """Return the first bytes of a file, decompressed if it is gzip; fewer if it is damaged.
 
     Raises:
-        StorageError: it cannot be read.
+        StorageError: the file cannot be read.
     """
     with _open(path) as file:
         try:
@@ -40,10 +40,10 @@ def head_of(path: Path, size: int = 65_536) -> bytes:
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield each line that is not blank, with its number from 1 on.
+    """Yield each line that is not blank, with its number, counted from 1.
 
     Raises:
-        InvalidManifest: a line is too long, or what gzip compressed is damaged.
+        InvalidManifest: a line is too long, or the gzip data is damaged.
         StorageError: the file cannot be read.
     """
     number = 0
@@ -56,18 +56,18 @@ def lines_of(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def wrong_encoding(path: Path, head: bytes) -> str | None:
-    """Say that `head`, the start of `path`, is not in UTF-8 or has other line ends, and what to type; else None."""
+    """Return a message if `head`, the start of `path`, is not UTF-8 or has other line ends than LF; otherwise None."""
     if encoding := _wide_encoding(head):
         tool = f"iconv -f {encoding} -t UTF-8"
         return f"is text in {encoding}, expected UTF-8\n  to convert it: {_converted(path, tool)}"
     if b"\r" in head.strip() and b"\n" not in head:
         tool = r"tr '\r' '\n'"
-        return f"has lines that end in CR alone, expected LF\n  to convert it: {_converted(path, tool)}"
+        return f"has lines that end in CR, expected LF\n  to convert it: {_converted(path, tool)}"
     return None
 
 
 def plain_name(path: Path) -> str:
-    """Return the name of a manifest without its endings."""
+    """Return the name of a manifest without its suffixes."""
     return path.name.removesuffix(".gz").removesuffix(".jsonl")
 
 
@@ -80,7 +80,7 @@ def _wide_encoding(head: bytes) -> str | None:
     for mark, encoding in _MARKS:
         if head.startswith(mark):
             return encoding
-    # The first two characters of JSON are ASCII: which of four bytes are 0 tells the encoding (RFC 4627, section 3).
+    # The first two characters of JSON are ASCII, so the zeros among four bytes show the encoding (RFC 4627, section 3).
     zeros = tuple(byte == 0 for byte in head[:4])
     return _ZEROS.get(zeros)
 
@@ -92,7 +92,7 @@ def _open(path: Path) -> Iterator[IO[bytes]]:
         file.seek(0)
         if packed:
             with gzip.open(file) as unpacked:
-                yield unpacked  # type: ignore[misc]  # a reader of bytes in all that matters here
+                yield unpacked  # type: ignore[misc]  # GzipFile reads bytes as IO does
         else:
             yield file
 
@@ -101,7 +101,7 @@ def _next_line(path: Path, file: IO[bytes], number: int) -> bytes:
     try:
         line = file.readline(LONGEST_LINE + 1)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InvalidManifest(f"{path}:{number}: what gzip compressed is cut off or damaged ({error})") from error
+        raise InvalidManifest(f"{path}:{number}: the gzip data is truncated or damaged ({error})") from error
     if len(line) > LONGEST_LINE:
         raise InvalidManifest(f"{path}:{number}: the line is longer than {LONGEST_LINE // 2**20} MB")
     return line

@@ -1,8 +1,8 @@
-"""Where the paths of a manifest lead. Imports nothing heavy.
+"""Resolve the paths of a manifest. Light.
 
-Relative paths start from the manifest's folder, or from the ``root:`` that a run's YAML gives, and never lead out of
-it, neither by ``..`` nor by a link. Absolute ones are for manifests that the user wrote: what is part of an artifact
-may come from anyone, and stays inside its folder.
+Relative paths start from the manifest's folder, or from the ``root:`` in a run's YAML. They must not lead out of it, by
+``..`` or by a link. Absolute paths are allowed only in the user's own manifests: an artifact may come from anyone, so
+its files must be in its folder.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from areca.errors import InvalidManifest, quote
 
 _LONGEST_NAME = 255
-"""Bytes of a file's name: file systems have this limit, and refuse with an error of their own."""
+"""Bytes of a file's name, at most: the limit of file systems, whose error says less."""
 _LONGEST_PATH = 4000
 
 
@@ -21,7 +21,7 @@ class Paths:
     """The paths of one manifest.
 
     Args:
-        root: folder that relative paths start from.
+        root: the folder where relative paths start.
         own: whether the manifest is the user's own, so that absolute paths are allowed.
     """
 
@@ -30,19 +30,19 @@ class Paths:
         self._directories: dict[str, str] = {}
 
     def resolve(self, path: str) -> str:
-        """Return the real path of a file that a row names.
+        """Return the real path of a row's file.
 
         Raises:
-            InvalidManifest: it is relative and leads out of the folder, or absolute in an artifact.
+            InvalidManifest: the path is relative and leads out of the folder, or is absolute in an artifact.
         """
         if "\0" in path or (os.path.isabs(path) and not self._own):
             raise InvalidManifest(f"path {quote(path)}: expected one relative to the manifest's folder {self._root}")
         if any(len(os.fsencode(name)) > _LONGEST_NAME for name in path.split(os.sep)) or len(path) > _LONGEST_PATH:
-            raise InvalidManifest(f"path {quote(path)}: names of more than {_LONGEST_NAME} bytes are no file's")
+            raise InvalidManifest(f"path {quote(path)}: no file has a name of more than {_LONGEST_NAME} bytes")
         if os.path.isabs(path):
             return os.path.realpath(path)
         directory, name = os.path.split(path)
-        if directory not in self._directories:  # a link in it costs many calls to find, and rows share folders
+        if directory not in self._directories:  # finding links takes many calls, and rows share folders
             self._directories[directory] = os.path.realpath(os.path.join(self._root, directory))
         real = os.path.join(self._directories[directory], name)
         if name in ("", ".", "..") or os.path.islink(real):

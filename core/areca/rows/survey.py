@@ -1,4 +1,4 @@
-"""What a manifest holds, told by its first rows without opening any recording: for ``areca validate``. Light."""
+"""Survey the first rows of a manifest without opening a recording, for ``areca validate``. Light."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from areca.rows.lines import lines_of
 from areca.rows.paths import Paths
 
 MOST_ROWS = 10_000
-"""Rows that are looked at."""
+"""Rows that are read, at most."""
 _MOST_FILES = 200
-"""Rows whose recordings are looked for."""
+"""Rows whose recordings must exist, at most."""
 
 
 @dataclass(slots=True)
 class Survey:
-    """What the first rows of a manifest hold.
+    """Counts of a manifest's first rows.
 
     Args:
-        rows: how many were looked at.
-        whole: whether that is all.
+        rows: how many were read.
+        whole: whether these are all rows.
         languages, splits: rows by language (of either side) and split.
     """
 
@@ -43,14 +43,14 @@ class Survey:
 
 
 def survey(path: Path, root: Path | None = None) -> Survey:
-    """Look at the columns of a manifest's first rows, and whether their recordings are there.
+    """Count languages and splits of a manifest's first rows, and check that the recordings of some exist.
 
     Args:
         path: the manifest.
-        root: where its relative paths start from; None: its folder.
+        root: where its relative paths start; None: its folder.
 
     Raises:
-        InvalidManifest: something else than a manifest, a row that is wrong, or no row.
+        InvalidManifest: the file is not a manifest, a row is wrong, or there is no row.
     """
     require_manifest(path)
     paths = Paths(root or path.parent, own=not (path.parent / "artifact.json").is_file())

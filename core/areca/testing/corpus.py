@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from areca import audio
-from areca.manifest import Manifest, Utterance, write_manifest
+from areca.manifest import Manifest, Utterance, read_manifest, write_manifest
 from areca.types import Audio
 
 SAMPLE_RATE_HZ = 16_000
@@ -29,7 +29,7 @@ def write_corpus(directory: Path) -> Manifest:
     """
     path = directory / "manifest.jsonl"
     if path.is_file():
-        return Manifest.read(path, depth="path")
+        return read_manifest(path, depth="path")
     directory.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator().manual_seed(7)
     rows = []
@@ -54,7 +54,7 @@ def write_corpus(directory: Path) -> Manifest:
             )
         )
     write_manifest(path, rows)
-    return Manifest.read(path, depth="path")
+    return read_manifest(path, depth="path")
 
 
 def speak(text: str, pitch_hz: float, generator: torch.Generator) -> Audio:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from areca.errors import InvalidManifest
 from areca.manifest import Manifest
 from areca.sound.hearing import require_audible
 from areca.specs import DatasetSpec
-from areca.testing.checked import CheckedComponent
+from areca.testing.checked import CheckedComponent, Skipped
 from areca.testing.fitting import check_fit_is_deterministic, check_fit_resumes
 
 __all__ = ["check_fit_is_deterministic", "check_fit_resumes"]
 _DECODED_ROWS = 8
 """Rows whose audio is decoded, for each side."""
+_MEMBERS = ("rows", "key", "name", "select", "audio", "target_audio")
 
 
 def check_rows(checked: CheckedComponent) -> None:
@@ -22,6 +24,33 @@ def check_rows(checked: CheckedComponent) -> None:
         before = splits.setdefault(recording, row.split) if row.audio else row.split
         assert before == row.split, f"row {row.id!r}: its recording is in splits {before!r} and {row.split!r}"
     assert "train" in {row.split for row in manifest.rows}, 'no row has the split "train"'
+
+
+def check_key(checked: CheckedComponent) -> None:
+    """The manifest's key is that of the dataset's artifact, from which a run computes the keys of all its parts."""
+    artifact = checked.loader.artifact(checked.part)
+    if artifact is None:
+        raise Skipped("it has no artifact: its component lacks the tag fit")
+    found = _manifest(checked).key
+    assert found == artifact.key, f"the manifest has the key {found!r}, the artifact {artifact.key!r}"
+
+
+def check_select(checked: CheckedComponent) -> None:
+    """A split has exactly its rows, and its own key; a split that does not exist is refused."""
+    manifest = _manifest(checked)
+    for split in sorted({row.split for row in manifest.rows}):
+        selected = manifest.select(split=split)
+        expected = [row.id for row in manifest.rows if row.split == split]
+        found = [row.id for row in selected.rows]
+        assert found == expected, f"split {split!r}: expected the rows {expected[:5]} ..., got {found[:5]} ..."
+        assert selected.key == manifest.select(split=split).key, f"split {split!r} has another key each time"
+        alone = len(expected) == len(manifest.rows)
+        assert alone or selected.key != manifest.key, f"split {split!r} has the key of all rows"
+    try:
+        manifest.select(split="no such split")
+    except InvalidManifest:
+        return
+    raise AssertionError("select(split='no such split') raised no InvalidManifest")
 
 
 def check_languages(checked: CheckedComponent) -> None:
@@ -45,7 +74,9 @@ def check_audio(checked: CheckedComponent) -> None:
 
 def _manifest(checked: CheckedComponent) -> Manifest:
     manifest = checked.instance
-    assert isinstance(manifest, Manifest), f"load returned {type(manifest).__name__}, expected a Manifest"
+    lacking = [member for member in _MEMBERS if not hasattr(type(manifest), member) and not hasattr(manifest, member)]
+    assert not lacking, f"load returned {type(manifest).__name__}, expected a Manifest; it lacks {', '.join(lacking)}"
+    assert isinstance(manifest, Manifest)
     return manifest
 
 

@@ -172,7 +172,7 @@ def _rows_for(manifest: Manifest, task: TaskRows) -> list[Utterance]:
         return rows
     row = manifest.rows[0]
     raise InvalidManifest(
-        f"task {task.name}: no row of {manifest.root} has all its fields; "
+        f"task {task.name}: no row of {manifest.name} has all its fields; "
         f"row {row.id!r} lacks {', '.join(missing[row.id])}"
     )
 
@@ -186,7 +186,7 @@ def _headers(manifest: Manifest, task: TaskRows, rows: Sequence[Utterance]) -> d
         try:
             found[task.task.header(values)] = task.name
         except InvalidConfig as e:
-            raise InvalidConfig(f"{manifest.path or manifest.root}: row {row.id!r}, task {task.name}: {e}") from e
+            raise InvalidConfig(f"{manifest.name}: row {row.id!r}, task {task.name}: {e}") from e
         languages |= {str(values[f"{side}.language"]) for side in task.task.languages}
     for language in sorted(languages):
         language_code(language)  # warns of one that is a country's

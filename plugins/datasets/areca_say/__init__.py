@@ -37,14 +37,14 @@ class SayConfig:
     """
 
     languages: tuple[str, ...] = LANGUAGES
-    """Languages to speak: en, es, fr, de, it."""
+    """Languages of the rows: en, es, fr, de, it."""
     sources: tuple[str, ...] = ("human", "synthetic")
     """``human`` is composed from the Asterisk recordings (no German), ``synthetic`` is espeak-ng (``pip install
-    'areca[synthetic]'``), ``human-unheard`` is composed from other people's recordings (es, fr, it; what they can
-    say), in the test split alone."""
+    'areca[synthetic]'``), ``human-unheard`` is composed from other people's recordings (es, fr, it; the values
+    that they can say), only in the test split."""
     kinds: tuple[str, ...] = KINDS
-    """What is drawn, in equal parts: number (0 to 9,999, uniform by digit count), date (1900 to 2099), time. What a
-    speaker lacks words for is then left out: human French has fewer times, Spanish human-unheard no dates."""
+    """Kinds of values, in equal parts: number (0 to 9,999, uniform by digit count), date (1900 to 2099), time. Values
+    that a speaker has no words for are left out: human French has fewer times, Spanish human-unheard no dates."""
     count: int = 4000
     """Training rows of each language and source."""
     validation_count: int = 60
@@ -58,17 +58,17 @@ class SayConfig:
     held_out_voices: tuple[str, ...] = (
         "Alicia", "Annie", "Hugo", "Marco", "benjamin", "f4", "linda", "m3", "m8", "steph2",
     )  # fmt: skip
-    """espeak-ng's speakers that are heard in the test split alone."""
+    """espeak-ng's speakers that occur only in the test split."""
     mixed_voices: float = 0.8
     """Share of espeak-ng's training rows whose speaker is a mixture of three that are not held out: the formants of
     one, the melody of another, the timbre of a third."""
     target_source: Literal["human", "synthetic"] = "human"
-    """Who speaks the English side of rows in other languages: the one human voice, or one voice of espeak-ng."""
+    """Source of the English side of rows in other languages: the human voice, or one voice of espeak-ng."""
     archives: Path | None = None
-    """Folder that holds the Debian packages of the recordings (.deb), or what is in them; null:
-    ``$ARECA_ASTERISK_ARCHIVES``, or else they are downloaded by apt-get."""
+    """Folder of the recordings' Debian packages (.deb), or of their content; null: ``$ARECA_ASTERISK_ARCHIVES``, or
+    if that is not set, apt-get downloads them."""
     workers: int = runtime(2)
-    """Batches that are made at the same time."""
+    """Batches that are built at the same time."""
 
     def __post_init__(self) -> None:
         _require("languages", self.languages, LANGUAGES)
@@ -80,7 +80,9 @@ class SayConfig:
                 raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
         shares = (self.test_share, self.validation_share)
         if min(shares) < 0 or sum(shares) >= 1:
-            raise ValueError(f"test_share and validation_share must be 0 or more and leave something, got {shares}")
+            raise ValueError(
+                f"test_share and validation_share must be 0 or more and leave rows to train on, got {shares}"
+            )
         if not 0 <= self.mixed_voices <= 1:
             raise ValueError(f"mixed_voices must be from 0 to 1, got {self.mixed_voices}")
         if self.workers < 1:
@@ -93,20 +95,20 @@ def _require(option: str, given: tuple[str, ...], known: Iterable[str]) -> None:
     if not given and option != "held_out_voices":
         raise ValueError(f"{option} is empty; choose from {', '.join(known)}")
     if len(set(given)) < len(given):
-        raise ValueError(f"{option} names one twice: {', '.join(given)}")
+        raise ValueError(f"{option} names a value twice: {', '.join(given)}")
     for name in given:
         if name not in known:
             raise ValueError(f"{option}: there is no {name!r}{suggest(name, known)}; there are {', '.join(known)}")
 
 
 def spec(config: SayConfig, needs: Mapping[str, Spec]) -> DatasetSpec:
-    """Say which languages there will be."""
+    """Return the languages and the sampling rate."""
     return DatasetSpec(languages=config.languages, sample_rate_hz=16_000)
 
 
 @hookimpl
 def areca_components() -> Iterable[Component]:
-    """Declare `say`, and `asterisk`, of whose recordings it is composed."""
+    """Declare `say`, and `asterisk`, whose recordings `say` combines."""
     return [
         ASTERISK,
         Component(
@@ -117,7 +119,7 @@ def areca_components() -> Iterable[Component]:
             target="areca_say.dataset:Say",
             summary="spoken numbers, dates and times in en, es, fr, de, it, with the English translation",
             license="Apache-2.0",
-            requires=("num2words", "babel", "av"),  # espeak-ng is asked for where it speaks: people need none
+            requires=("num2words", "babel", "av"),  # espeak-ng is required only if it speaks
             tags=frozenset({"fit", "resume"}),
             extra="synthetic",
             revision=4,

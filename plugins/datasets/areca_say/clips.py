@@ -1,4 +1,4 @@
-"""Which recordings, in which order, say a value: the words are those of `areca_say.wording`."""
+"""The recordings of a value's words, in order; the words are those of `areca_say.wording`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ HUNDREDS, TENS = 100, 10
 
 
 def clips(value: Value, language: str) -> Groups:
-    """Return the recordings that say `value`, in order, in groups that belong together.
+    """Return the recordings of the words of `value`, in order, in groups without a pause.
 
-    A key may be missing from a voice: then that voice cannot say the value.
+    A voice that lacks one of the keys cannot say the value.
     """
     groups = _SAYS[value.kind][language](*value.parts)
     return tuple(tuple(group) for group in groups if group)

@@ -1,7 +1,7 @@
-"""Speaks a list of sentences with espeak-ng and ends: run as a program, with the standard library alone.
+"""Speak a list of sentences with espeak-ng, and exit: a program that needs only the standard library.
 
-espeak-ng carries hidden state from one utterance to the next (the phase of its flutter, its noise), so what it says
-depends on all that it said before. In a process of its own, a list always sounds the same; and GPL code stays apart.
+espeak-ng carries hidden state from one utterance to the next (the phase of its flutter, its noise), so its output
+depends on all earlier utterances. In a separate process, equal lists give equal audio, and GPL code stays apart.
 
 Input: a JSON object ``{"library": path, "data": path, "sentences": [[text, voice, pitch, words_per_minute], ...]}``.
 Output: for each sentence the sample rate in Hz and the number of samples as two little-endian uint32, then int16.
@@ -21,7 +21,7 @@ CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes
 
 
 def main() -> int:
-    """Speak what standard input asks for."""
+    """Speak the sentences of standard input."""
     job = json.load(sys.stdin)
     espeak = ctypes.CDLL(job["library"])
     blocks: list[bytes] = []

@@ -1,4 +1,4 @@
-"""Speech composed from recordings of words, as a telephone exchange does, with joins that are not heard as such."""
+"""Compose speech from recordings of words, as a telephone exchange does, with inaudible joins."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import torch
 from areca.types import Audio
 from areca_say.asterisk.recordings import SAMPLE_RATE_HZ, Recordings, Voice
 from areca_say.clips import Groups
-from areca_say.samples import Samples, levelled, trim
+from areca_say.samples import Samples, set_level, trim
 
 _JOIN_S = 0.02
-"""Words of one group overlap by this; what trimming leaves of silence at their edges is as long."""
+"""Seconds by which words of a group overlap; trimming leaves as much silence at their edges."""
 _PAUSE_S = 0.06
 _JITTER_S = 0.06
 _JITTER_DB = 3.0
 
 
 class Speaker:
-    """One voice, and the words it has.
+    """One voice, and its words.
 
     Args:
-        voice: whose recordings.
-        archives: where they are, see `areca_say.asterisk.packages.unpacked`.
+        voice: the speaker of the recordings.
+        archives: their folder, see `areca_say.asterisk.packages.unpacked`.
     """
 
     def __init__(self, voice: Voice, archives: Path | None) -> None:
@@ -34,7 +34,7 @@ class Speaker:
         self._words: dict[str, Samples] = {}
 
     def can_say(self, groups: Groups) -> bool:
-        """Whether every recording is there."""
+        """Return whether the speaker has every recording."""
         return all(f"digits/{key}" in self._recordings.files for group in groups for key in group)
 
     def say(self, groups: Groups, rng: np.random.Generator | None = None) -> Samples:
@@ -42,7 +42,7 @@ class Speaker:
 
         Args:
             groups: keys below ``digits/``; the voice pauses between groups.
-            rng: varies pauses (up to 60 ms longer) and level (3 dB up or down); None: the same every time.
+            rng: varies pauses (up to 60 ms longer) and level (3 dB up or down); None: no variation.
 
         Raises:
             InvalidAudio: a recording is missing or damaged.
@@ -52,25 +52,25 @@ class Speaker:
             if number:
                 pause_s = _PAUSE_S + (rng.uniform(0, _JITTER_S) if rng else 0.0)
                 parts.append(np.zeros(round(pause_s * SAMPLE_RATE_HZ), dtype=np.float32))
-            parts.append(_joined([self._word(key) for key in group]))
+            parts.append(_join([self._word(key) for key in group]))
         samples = np.concatenate(parts)
         return samples * np.float32(10 ** (rng.uniform(-_JITTER_DB, _JITTER_DB) / 20)) if rng else samples
 
     def _word(self, key: str) -> Samples:
         if key not in self._words:
             samples = trim(self._recordings.read(f"digits/{key}").samples[0].numpy(), SAMPLE_RATE_HZ, _JOIN_S)
-            self._words[key] = levelled(samples) * _edges(len(samples))
+            self._words[key] = set_level(samples) * _fade(len(samples))
         return self._words[key]
 
 
 @dataclass(frozen=True, slots=True)
 class Composition:
-    """Recordings to say in a row.
+    """A sequence of recordings.
 
     Args:
-        speaker: whose.
+        speaker: who was recorded.
         groups: their keys below ``digits/``; the voice pauses between groups.
-        seed: of the variation of pauses and level; None: the same every time.
+        seed: of the variation of pauses and level; None: no variation.
     """
 
     speaker: Speaker
@@ -78,12 +78,12 @@ class Composition:
     seed: int | None
 
     def audio(self) -> Audio:
-        """Compose it: mono, 16 kHz."""
+        """Compose the recordings: mono, 16 kHz."""
         rng = None if self.seed is None else np.random.default_rng(self.seed)
         return Audio(torch.from_numpy(self.speaker.say(self.groups, rng))[None], SAMPLE_RATE_HZ, self.speaker.name)
 
 
-def _joined(words: list[Samples]) -> Samples:
+def _join(words: list[Samples]) -> Samples:
     overlap = round(_JOIN_S * SAMPLE_RATE_HZ)
     joined = np.zeros(sum(map(len, words)) - overlap * (len(words) - 1), dtype=np.float32)
     start = 0
@@ -93,8 +93,8 @@ def _joined(words: list[Samples]) -> Samples:
     return joined
 
 
-def _edges(length: int) -> Samples:
-    """A gain ``[length]`` that rises and falls over the join: two that overlap sum to one."""
+def _fade(length: int) -> Samples:
+    """Return a gain ``[length]`` that rises and falls over the join; overlapping gains sum to one."""
     ramp = np.linspace(0, 1, round(_JOIN_S * SAMPLE_RATE_HZ) + 2, dtype=np.float32)[1:-1]
     gain = np.ones(length, dtype=np.float32)
     n = min(len(ramp), length // 2)

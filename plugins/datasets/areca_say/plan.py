@@ -1,4 +1,4 @@
-"""Which rows there will be, before any of them is spoken."""
+"""Plan the rows before any of them is spoken."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Speech = Sentence | Composition
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A row to come.
+    """A planned row.
 
     Args:
-        row: what the manifest will say.
-        value: what is said.
-        speech: how.
+        row: the row of the manifest.
+        value: the spoken value.
+        speech: how it is spoken.
     """
 
     row: Utterance
@@ -41,8 +41,8 @@ class Cell:
     """The rows of one language, source and split.
 
     Args:
-        language, source, split: which.
-        count: how many rows, at most.
+        language, source, split: common to the rows.
+        count: number of rows, at most.
         speaker: who was recorded; None: espeak-ng speaks.
     """
 
@@ -54,31 +54,31 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """What the cell's folder is called, and its rows' ids begin with."""
+        """Name of the cell's folder, and the start of its rows' ids."""
         return f"{self.language}-{self.source}-{self.split}"
 
     def can_say(self, value: Value) -> bool:
-        """Whether the speaker has the words of `value`."""
+        """Return whether the speaker has the words of `value`."""
         return self.speaker is None or self.speaker.can_say(clips(value, self.language))
 
 
 def _seed_of(*words: object) -> int:
-    """Return a seed that follows from `words` alone, so that no row depends on how many others there are."""
+    """Return a seed that follows only from `words`, so that no row depends on the number of other rows."""
     return int.from_bytes(hashlib.sha256("/".join(map(str, words)).encode()).digest()[:16], "big")
 
 
 def target_path(value: Value) -> str:
-    """Return where the English side of `value` is, from the manifest's folder."""
+    """Return the path of the English side of `value`, relative to the manifest's folder."""
     return f"target/{value.kind}-{str(value).replace(':', '-')}.flac"
 
 
 def plan(config: SayConfig, speakers: Mapping[tuple[str, str], Speaker], seed: int) -> list[list[Planned]]:
-    """Return the rows to make: a list for each language, source and split.
+    """Return the planned rows: a list for each language, source and split.
 
     Args:
-        config: what is wanted.
-        speakers: people, by source and language.
-        seed: what the choice of values and voices follows from.
+        config: the options.
+        speakers: recorded speakers, by source and language.
+        seed: of the choice of values and voices.
     """
     values = _values_by_split(config)
     return [_rows(cell, config, values[cell.split], seed) for cell in _cells(config, speakers)]
@@ -124,11 +124,11 @@ def _rows(cell: Cell, config: SayConfig, values: Mapping[str, Groups], seed: int
             speech: Speech = sentence(text(value, cell.language), cell.language, variants, rng, mixed)
         else:
             speech = Composition(cell.speaker, clips(value, cell.language), _seed_of("joins", seed, name))
-        rows.append(_planned(cell, name, value, speech))
+        rows.append(_plan_row(cell, name, value, speech))
     return rows
 
 
-def _planned(cell: Cell, name: str, value: Value, speech: Speech) -> Planned:
+def _plan_row(cell: Cell, name: str, value: Value, speech: Speech) -> Planned:
     translated = cell.language != TARGET_LANGUAGE
     row = Utterance(
         id=name,

@@ -1,4 +1,4 @@
-"""Where speech begins and ends, and how loud it is."""
+"""Trim silence, and set the level of speech."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import numpy.typing as npt
 Samples = npt.NDArray[np.float32]
 _FRAME_S = 0.01
 _BELOW_PEAK_DB = 38.0
-"""Fainter than this under the loudest frame is silence; final fricatives are 20 to 35 dB under a vowel."""
+"""Frames this far below the loudest are silence; final fricatives are 20 to 35 dB below a vowel."""
 
 
 _LEVEL = 0.08
 _PEAK = 0.95
 
 
-def levelled(samples: Samples) -> Samples:
+def set_level(samples: Samples) -> Samples:
     """Bring ``[T]`` to a root mean square of 0.08 (22 dB below full scale), or as near as its peak allows."""
     gain = _LEVEL / max(float(np.sqrt(np.mean(samples**2))), 1e-6)
     return samples * np.float32(min(gain, _PEAK / max(float(np.abs(samples).max()), 1e-6)))
 
 
 def trim(samples: Samples, sample_rate_hz: int, margin_s: float) -> Samples:
-    """Cut silence off both ends of ``[T]``, leaving `margin_s` seconds of it where there is as much."""
+    """Cut silence off both ends of ``[T]``, leaving at most `margin_s` seconds of it."""
     frame = round(_FRAME_S * sample_rate_hz)
     whole = samples[: len(samples) // frame * frame].reshape(-1, frame)
     if not len(whole):

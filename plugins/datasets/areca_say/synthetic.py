@@ -1,4 +1,4 @@
-"""Speech made by espeak-ng: many voices, pitches and rates."""
+"""Speech of espeak-ng: many voices, pitches and speeds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LETTER = re.compile(r"\b([ap]) m\b")
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """What to say, and how.
+    """A sentence and how espeak-ng speaks it.
 
     Args:
         text: plain words.
@@ -66,7 +66,7 @@ def sentence(
 
 
 def loader() -> Any:
-    """Return the module that knows where espeak-ng is.
+    """Return the module that locates espeak-ng.
 
     Raises:
         MissingDependency: espeakng-loader is not installed.
@@ -79,7 +79,7 @@ def loader() -> Any:
 
 
 def speak(sentences: Sequence[Sentence]) -> Iterator[Audio]:
-    """Say all of `sentences`, mono at espeak-ng's own rate; the same list always sounds the same.
+    """Speak `sentences`, mono at espeak-ng's sampling rate; equal lists give equal audio.
 
     Raises:
         MissingDependency: espeakng-loader is not installed.

@@ -1,4 +1,4 @@
-"""What is said: numbers, dates and times, and the split that each belongs to, whatever the language and the voice."""
+"""Values to speak: numbers, dates and times, and the split of each, which all languages and voices share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FIRST_DAY, _LAST_DAY = datetime.date(1900, 1, 1), datetime.date(2099, 12, 31)
 
 @dataclass(frozen=True, slots=True, order=True)
 class Value:
-    """One thing to say.
+    """A value to speak.
 
     Args:
         kind: ``"number"``, ``"date"`` or ``"time"``.
@@ -34,7 +34,7 @@ class Value:
 
     @classmethod
     def parse(cls, kind: str, text: str) -> Value:
-        """Read back what `str` wrote."""
+        """Parse the text that `str` returns."""
         return cls(kind, tuple(int(part) for part in text.replace(":", "-").split("-")))
 
 
@@ -43,7 +43,7 @@ Groups = tuple[tuple[Value, ...], ...]
 
 
 def split_of(value: Value, test_share: float, validation_share: float) -> str:
-    """Return ``"test"``, ``"validation"`` or ``"train"``, by a hash of kind and value alone."""
+    """Return ``"test"``, ``"validation"`` or ``"train"``, by a hash of kind and value."""
     digest = hashlib.sha256(f"{value.kind}:{value}".encode()).digest()
     position = int.from_bytes(digest[:8], "big") / 2**64
     if position < test_share:
@@ -69,9 +69,9 @@ def draw(groups: Mapping[str, Groups], rng: np.random.Generator, *, repeat: bool
     Args:
         groups: by kind, the values of each group; groups may be empty.
         rng: shuffles each group.
-        repeat: begin a group anew when it is used up; otherwise it is left out from then on.
+        repeat: restart a group when it is used up; otherwise leave it out from then on.
     """
-    kinds = [[_shuffled(group, rng, repeat) for group in of_kind if group] for of_kind in groups.values()]
+    kinds = [[_shuffle(group, rng, repeat) for group in of_kind if group] for of_kind in groups.values()]
     while any(kinds):
         for of_kind in kinds:
             while of_kind:
@@ -82,7 +82,7 @@ def draw(groups: Mapping[str, Groups], rng: np.random.Generator, *, repeat: bool
                 of_kind.pop()
 
 
-def _shuffled(group: tuple[Value, ...], rng: np.random.Generator, repeat: bool) -> Iterator[Value]:
+def _shuffle(group: tuple[Value, ...], rng: np.random.Generator, repeat: bool) -> Iterator[Value]:
     while True:
         for index in rng.permutation(len(group)):
             yield group[index]

@@ -1,9 +1,9 @@
-"""New speakers for espeak-ng, as many as are wanted: mixtures of those it has, changed at random.
+"""New speakers for espeak-ng: random mixtures of its own speakers.
 
-A recogniser that has heard sixty speakers has learnt sixty speakers. A mixture has one's throat, another's melody and a
-third one's timbre, so a speaker that is held out lends it nothing; its formants are then moved, and some mixtures are
-given long or loud stresses, breath, an echo, weak or strong voicing and consonants, or a tone, beyond the range in
-which most of espeak-ng's own speakers differ.
+A recogniser that has heard sixty speakers knows only these sixty. A mixture combines the throat of one speaker, the
+melody of another and the timbre of a third; held-out speakers take no part. Its formants are then moved, and some
+mixtures get long or loud stresses, breath, an echo, weak or strong voicing and consonants, or a tone, beyond the range
+of most of espeak-ng's own speakers.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _SEEDS = 10_000
 
 _ALL_FORMANTS, _EACH_FORMANT, _HEIGHT = (0.8, 1.28), (0.85, 1.18), (0.5, 1.6)
 _ODD = 0.35
-"""How often a mixture has a peculiarity, of each kind."""
+"""Probability of each kind of peculiarity in a mixture."""
 _STRESS, _BREATH, _ECHO_MS, _ECHO_PERCENT = 350, 18, (10, 180), (10, 90)
 _PEAKS = 8
-"""Stress levels, and formants that can be breathed at."""
+"""Number of stress levels, and of formants that can have breath."""
 _PLAIN = 100.0
 """Percent of the plain voice's voicing and consonants."""
 _VOICING, _CONSONANTS = (0.25, 2.0), (0.2, 2.0)
@@ -38,13 +38,13 @@ _TONE_HZ, _TONE_GAIN = (300, 1000, 2500, 4500), (50, 255)
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """A speaker made of three.
+    """A mixture of three speakers.
 
     Args:
-        throat: whose formants.
-        melody: whose pitch and stress.
-        timbre: whose voicing, tone and all else.
-        seed: of what is changed.
+        throat: the speaker whose formants it has.
+        melody: the speaker whose pitch and stress it has.
+        timbre: the speaker of everything else, such as voicing and tone.
+        seed: of the random changes.
     """
 
     throat: str
@@ -84,10 +84,10 @@ def named(variant: Variant) -> set[str]:
 
 
 def require(data: Path, variants: Sequence[Variant]) -> None:
-    """Check that espeak-ng has what `variants` need: it would silently use its plain voice.
+    """Check that espeak-ng has the speakers of `variants`; it would silently use its plain voice instead.
 
     Raises:
-        ArecaError: it lacks one.
+        ArecaError: a speaker is missing.
     """
     for name in sorted(set().union(*map(named, variants))):
         if not (data / _FOLDER / name).is_file():
@@ -95,9 +95,9 @@ def require(data: Path, variants: Sequence[Variant]) -> None:
 
 
 def with_mixtures(data: Path, mixtures: Sequence[Mixture], folder: Path) -> dict[Mixture, str]:
-    """Make `folder` espeak-ng's data folder with `mixtures` added; returns the names that they have there.
+    """Make `folder` a data folder of espeak-ng with `mixtures` added; return their names in it.
 
-    What is there already is linked to, not copied.
+    Existing files are linked, not copied.
     """
     inner = folder / _FOLDER
     inner.mkdir(parents=True)
@@ -136,7 +136,7 @@ def _peculiarities(rng: np.random.Generator) -> list[list[str]]:
 
 
 def _between(bounds: tuple[float, float], rng: np.random.Generator) -> float:
-    """Draw a factor: as often doubled as halved."""
+    """Draw a factor from a log-uniform distribution: doubling is as likely as halving."""
     return float(np.exp(rng.uniform(*np.log(bounds))))
 
 

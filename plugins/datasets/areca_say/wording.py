@@ -1,4 +1,4 @@
-"""How a value is said in each language: plain lowercase words, the same for every voice.
+"""The words of a value in each language: plain and lowercase, the same for every voice.
 
 Wordings are chosen so that the recordings of the telephone voices can say them word by word:
 
@@ -25,7 +25,7 @@ _OH_YEARS_FROM = 2010
 
 
 def text(value: Value, language: str) -> str:
-    """Say `value` in `language` (``en``, ``es``, ``fr``, ``de`` or ``it``)."""
+    """Return the words of `value` in `language` (``en``, ``es``, ``fr``, ``de`` or ``it``)."""
     words = _SAYS[value.kind][language](*value.parts)
     return " ".join(words.lower().replace("-", " ").replace(",", " ").split())
 
@@ -36,7 +36,7 @@ def half_day(hour: int) -> tuple[int, str]:
 
 
 def english_year(year: int) -> tuple[int, int] | None:
-    """Return the halves in which English says `year`, or None where it says it as a number."""
+    """Return the two halves in which English speaks `year`, or None if it is spoken as a number."""
     return None if 2000 <= year < _OH_YEARS_FROM else divmod(year, 100)
 
 

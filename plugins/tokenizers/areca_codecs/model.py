@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import torch
 from transformers import DacModel, MimiModel, XcodecModel
 
-from areca.batching import by_size
+from areca.batching import bucket, by_length
 from areca.types import Audio, Codes, require_audio, stack_codes
 from areca_codecs import AnyConfig, XcodecConfig, spec
 from areca_codecs.loading import load_model, locate_files, verify_codec
@@ -117,7 +117,9 @@ class Codec(ABC):
 
     def _batches(self, frames: Sequence[int]) -> Iterator[list[int]]:
         """Yield the indices of each batch's recordings, the longest last."""
-        return by_size(frames, int(self._config.batch_s * self._properties.frame_rate_hz), mixed=self._causal)
+        budget = int(self._config.batch_s * self._properties.frame_rate_hz)
+        for members in bucket(frames, budget, order=by_length(frames), mixed=self._causal):
+            yield members.tolist()
 
     @property
     def _causal(self) -> bool:

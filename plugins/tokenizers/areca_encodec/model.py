@@ -12,7 +12,7 @@ import torch
 from encodec.model import ROOT_URL, EncodecModel
 from safetensors.torch import load_file
 
-from areca.batching import by_size
+from areca.batching import bucket, by_length
 from areca.errors import InvalidConfig, MissingWeights
 from areca.hub.weights import read_header
 from areca.types import Audio, Codes, require_audio, stack_codes
@@ -117,7 +117,8 @@ class EncodecTokenizer:
     def _batches(self, frames: Sequence[int]) -> Iterator[tuple[list[int], int]]:
         """Yield the indices of each batch's recordings, of similar length, and the number of frames to pad them to."""
         sizes = [max(n, LEAST_FRAMES) for n in frames]
-        for members in by_size(sizes, int(self._batch_s * FRAME_RATE_HZ)):
+        for positions in bucket(sizes, int(self._batch_s * FRAME_RATE_HZ), order=by_length(sizes)):
+            members = positions.tolist()
             yield members, sizes[members[-1]]
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch.nn import functional
 
-from areca.batching import by_size, round_length
+from areca.batching import bucket, by_length, round_length
 
 HOP = 320
 """Samples at 16 kHz from one frame of an encoder to the next: 20 ms."""
@@ -72,7 +72,8 @@ def run_encoder(encoder: Encoder, windows: Sequence[Window], budget: int) -> lis
     """
     sizes = [round_length(len(w.values)) if encoder.mixed else len(w.values) for w in windows]
     outputs: dict[int, torch.Tensor] = {}
-    for group in by_size(sizes, budget, mixed=encoder.mixed):
+    for positions in bucket(sizes, budget, order=by_length(sizes), mixed=encoder.mixed):
+        group = positions.tolist()
         outputs |= zip(group, encoder.run([windows[i] for i in group]), strict=True)
     return [outputs[i] for i in range(len(windows))]
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 import torch
 from torch import nn
 
-from areca.batching import by_size, pad_batch, round_length
+from areca.batching import bucket, by_length, pad_batch, round_length
 from areca.fitting.kmeans import assign
 from areca.fitting.resume import save_tensors
 from areca.fitting.sampling import fit_centroids
@@ -127,7 +127,8 @@ class EncoderUnits(ABC):
         features = [normalise(compute_mel(a)) for a in audios]
         sizes = [round_length(len(x)) for x in features]
         results: dict[int, torch.Tensor] = {}
-        for group in by_size(sizes, int(self.config.encode_batch_s * MEL.frame_rate_hz)):
+        for positions in bucket(sizes, int(self.config.encode_batch_s * MEL.frame_rate_hz), order=by_length(sizes)):
+            group = positions.tolist()
             batch, lengths = pad_batch([features[i] for i in group])
             outputs, frames = compute(batch.to(self.centroids.device), lengths.to(self.centroids.device))
             results |= {i: x[:n] for i, x, n in zip(group, outputs, frames.tolist(), strict=True)}

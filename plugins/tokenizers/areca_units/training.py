@@ -10,7 +10,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from areca.batching import grouped, round_length
+from areca.batching import bucket, round_length
 from areca.fitting.loop import generator_for, train_steps
 from areca.interfaces import Job
 from areca.manifest import Utterance
@@ -85,9 +85,9 @@ def iterate_batches(lengths: Sequence[int], budget: int, seed: int) -> Iterator[
     for epoch in itertools.count():
         generator = generator_for(seed, "epoch", epoch)
         jitter = 0.9 + 0.2 * torch.rand(len(lengths), generator=generator, dtype=torch.float64)
-        groups = grouped((exact * jitter).argsort(stable=True).tolist(), sizes, budget)
+        groups = bucket(sizes, budget, order=(exact * jitter).argsort(stable=True).numpy())
         for g in torch.randperm(len(groups), generator=generator).tolist():
-            yield groups[g]
+            yield groups[g].tolist()
 
 
 def _optimizer(model: nn.Module, config: EncoderConfig) -> torch.optim.AdamW:

@@ -1,4 +1,4 @@
-"""The vocoder of language models that write a codec's tokens themselves: the codec's decoder."""
+"""A codec's decoder as a vocoder, for language models that write the codec's tokens."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ ARECA_PLUGIN_API = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodecConfig:
-    """`codec` has no options."""
+    """`codec-decoder` has no options."""
 
 
 def spec(config: CodecConfig, needs: Mapping[str, Spec]) -> VocoderSpec:
     """Return the codec's streams and sample rate."""
     tokenizer = needs["tokenizer"]
-    assert isinstance(tokenizer, TokenizerSpec), "core gives each need a part of its kind"
+    assert isinstance(tokenizer, TokenizerSpec), "core passes a part of the declared kind for each need"
     return VocoderSpec(tokenizer.streams, tokenizer.sample_rate_hz)
 
 
 @hookimpl
 def areca_components() -> Iterable[Component]:
-    """Declare `codec`."""
+    """Declare `codec-decoder`."""
     yield Component(
         kind=Kind.VOCODER,
         name="codec-decoder",
         config=CodecConfig,
         spec="areca_codec_decoder:spec",
         target="areca_codec_decoder.model:Codec",
-        summary="decodes the tokens of a codec that the language model writes itself",
+        summary="decodes codec tokens that the language model writes",
         license="Apache-2.0",
         needs={"tokenizer": Kind.TOKENIZER},
         needs_tags={"tokenizer": frozenset({"decode"})},

@@ -1,4 +1,4 @@
-"""`codec`: the decoder of a tokenizer as a vocoder."""
+"""`codec-decoder`: the decoder of a tokenizer as a vocoder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from areca_codec_decoder import CodecConfig
 
 
 class Codec:
-    """Speaks codec tokens with the voice that is in them."""
+    """Decodes codec tokens, which include the voice."""
 
     def __init__(self, decoder: Decoder) -> None:
         self.decoder = decoder
@@ -29,18 +29,18 @@ class Codec:
         device: torch.device,
         dtype: torch.dtype,
     ) -> Codec:
-        """Wrap the loaded need ``tokenizer``, which decodes: core has looked at its tags."""
+        """Wrap the loaded need ``tokenizer``; core has checked that it has the tag ``decode``."""
         return Codec(needs["tokenizer"])
 
     def synthesize(
         self, codes: list[Codes], voices: Sequence[VoicePrompt | None], *, generator: torch.Generator
     ) -> list[Audio]:
-        """Decode each of `codes`. Nothing is drawn from `generator`.
+        """Decode each of `codes`. `generator` is not used.
 
         Raises:
-            InvalidCodes: nothing, or codes out of range.
-            ArecaError: a voice was given.
+            InvalidCodes: no codes, or codes out of range.
+            ArecaError: a voice is given.
         """
         if given := [v for v in voices if v is not None]:
-            raise ArecaError(f"codec: the voice is in the tokens, got {len(given)} voice prompt(s)")
+            raise ArecaError(f"codec-decoder: the voice is in the tokens, got {len(given)} voice prompt(s)")
         return self.decoder.decode(codes)

@@ -20,17 +20,17 @@ class UnitMelConfig:
     """Options of `unit-mel`."""
 
     voice: str | None = None
-    """Speaker whose recordings (column `audio`) are learnt; None: those of the translated side (`target_audio`)."""
+    """Speaker whose recordings (column `audio`) are the training data; None: the translated side (`target_audio`)."""
     speech_s: float = 3_600.0
-    """Seconds of speech to learn from, at most."""
+    """Seconds of speech to train on, at most."""
     width: int = 192
     """Channels of the net."""
     layers: int = 5
     """Convolutional blocks at the units' rate."""
     fine_layers: int = 1
-    """Convolutional blocks at the rate of mel frames, where one costs as much as several at the units' rate."""
+    """Convolutional blocks at the rate of mel frames; one costs as much as several at the units' rate."""
     longest: int = 50
-    """Longest duration that can be predicted for a deduplicated unit, in frames of the base rate."""
+    """Longest duration that is predicted for a deduplicated unit, in frames of the base rate."""
     steps: int = 1_500
     """Training steps."""
     batch: int = 16
@@ -38,13 +38,13 @@ class UnitMelConfig:
     longest_s: float = 8.0
     """Longer utterances are cut to this many seconds in training."""
     learning_rate: float = 2e-3
-    """Peak of AdamW's learning rate; it warms up over 5 % of the steps and falls to 0 as a cosine."""
+    """Peak of AdamW's learning rate; it warms up over 5 % of the steps and falls to 0 along a cosine."""
     weight_decay: float = 0.01
     """AdamW's decay of the weights."""
     phase_iterations: int = 48
-    """Griffin-Lim iterations when speaking; the time grows with them."""
+    """Griffin-Lim iterations of the synthesis; its time grows with them."""
     weights_dtype: Literal["float32", "float16"] = "float32"
-    """How the weights are stored; computing is always in float32."""
+    """Type of the stored weights; computation is always in float32."""
     checkpoint_steps: int = runtime(100)
     """An interrupted fit loses at most this many steps."""
 
@@ -59,10 +59,10 @@ class UnitMelConfig:
 
 
 def unit_rate_hz(tokenizer: TokenizerSpec) -> float:
-    """Return the rate in which a tokenizer's units (or their durations) count.
+    """Return the rate of a tokenizer's units, or of the frames in which their durations are counted.
 
     Raises:
-        IncompatibleParts: not one stream, no rate, or mel frames that a unit does not divide into.
+        IncompatibleParts: the tokenizer has several streams or no rate, or a unit does not last whole mel frames.
     """
     if len(tokenizer.streams) != 1:
         came = ", ".join(map(str, tokenizer.streams))
@@ -77,10 +77,10 @@ def spec(config: UnitMelConfig, needs: Mapping[str, Spec]) -> VocoderSpec:
     """Return the tokenizer's stream and 16 kHz.
 
     Raises:
-        IncompatibleParts: units that cannot become mel frames, see `unit_rate_hz`.
+        IncompatibleParts: the units cannot become mel frames (see `unit_rate_hz`).
     """
     tokenizer = needs["tokenizer"]
-    assert isinstance(tokenizer, TokenizerSpec), "core gives each need a part of its kind"
+    assert isinstance(tokenizer, TokenizerSpec), "core passes a part of the declared kind for each need"
     unit_rate_hz(tokenizer)
     return VocoderSpec(tokenizer.streams, SAMPLE_RATE_HZ)
 

@@ -1,26 +1,27 @@
-"""The speech that a voice is learnt from: units, their durations and log-mels, flat in memory."""
+"""The speech that a voice is trained on: units, their durations and log-mels, in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch.nn import functional
 
 from areca.audio import conform
 from areca.errors import InvalidManifest
-from areca.fitting.sampling import Recording, conform_and_encode, iterate_recordings
+from areca.fitting.resume import cached_chunks
+from areca.fitting.sampling import Recording, read_recording, shuffle
 from areca.interfaces import Job, report_quota
-from areca.manifest import Manifest
+from areca.manifest import Column, Manifest
 from areca.mel import SPEECH, log_mel
 from areca.specs import TokenizerSpec
 from areca.types import Audio, Codes
 from areca_unitmel import SAMPLE_RATE_HZ, UnitMelConfig, unit_rate_hz
 
 _CHUNK = 32
-"""Utterances encoded at once."""
+"""Utterances that are chosen, and prepared, together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,40 +39,45 @@ class Clip:
     mel: torch.Tensor
 
 
-def prepared(config: UnitMelConfig, tokenizer: Any, data: Manifest, job: Job) -> list[Clip]:
-    """Return `config.speech_s` of clips to learn from, encoding those that an interrupted call did not leave.
+def read_clips(config: UnitMelConfig, data: Manifest, job: Job) -> list[Clip]:
+    """Return `config.speech_s` of clips to train on; those of an interrupted call are reused.
 
     Raises:
         InvalidManifest: the training split has no such speech.
     """
     spec = job.specs["tokenizer"]
     assert isinstance(spec, TokenizerSpec)
+    frames_per_unit = SPEECH.frame_rate_hz / unit_rate_hz(spec)
+    chosen = _choose(config, data, job)
+    codes = job.tokens("tokenizer", _column(config), [row for row, _ in chosen])
 
-    def compute(audios: list[Audio]) -> dict[str, torch.Tensor]:
-        codes = conform_and_encode(tokenizer, spec, audios)
-        frames_per_unit = SPEECH.frame_rate_hz / unit_rate_hz(spec)
-        clips = [_clip(c, a, frames_per_unit) for c, a in zip(codes, audios, strict=True)]
-        columns = {name: torch.cat([getattr(c, name) for c in clips]) for name in ("units", "durations", "mel")}
-        sizes = torch.tensor([(len(c.units), len(c.mel)) for c in clips])
-        return columns | {"sizes": sizes, "seconds": torch.tensor([a.seconds for a in audios], dtype=torch.float64)}
+    def compute(chunk: Sequence[Recording]) -> dict[str, torch.Tensor]:
+        made = [_clip(codes[r[0].id], read_recording(data, r), frames_per_unit) for r in chunk]
+        columns = {name: torch.cat([getattr(c, name) for c in made]) for name in ("units", "durations", "mel")}
+        return columns | {"sizes": torch.tensor([(len(c.units), len(c.mel)) for c in made])}
 
-    found = recordings(config, data)
+    chunks = (chosen[start : start + _CHUNK] for start in range(0, len(chosen), _CHUNK))
     clips: list[Clip] = []
-    seconds, seen = 0.0, 0
-    for made in iterate_recordings(data, found, compute, seed=job.seed, chunk_size=_CHUNK, folder=job.work / "clips"):
-        clips += _clips(made)
-        seconds += float(made["seconds"].sum())
-        seen = min(seen + _CHUNK, len(found))
-        report_quota(
-            job.progress, seconds, config.speech_s, seen, len(found), unit="seconds of speech", doing="encoded"
-        )
-        if seconds >= config.speech_s:
-            break
+    for path in cached_chunks(job.work / f"clips-{_CHUNK}", chunks, compute):
+        clips += _split(load_file(path))
+        job.progress(len(clips), len(chosen), "recordings read")
     return clips
 
 
+def _choose(config: UnitMelConfig, data: Manifest, job: Job) -> list[Recording]:
+    """Return recordings in random order that last `config.speech_s` together, or all of them."""
+    found = shuffle(recordings(config, data), job.seed)
+    seconds = 0.0
+    for seen, recording in enumerate(found, start=1):
+        seconds += read_recording(data, recording).seconds
+        report_quota(job.progress, seconds, config.speech_s, seen, len(found), unit="seconds of speech", doing="chosen")
+        if seconds >= config.speech_s and not seen % _CHUNK:
+            return found[:seen]
+    return found
+
+
 def recordings(config: UnitMelConfig, data: Manifest) -> list[Recording]:
-    """Return the rows of the training split with the voice, each recording once, and the column it is in.
+    """Return the rows of the training split that have the voice, one per recording, and the recording's column.
 
     Raises:
         InvalidManifest: there is none.
@@ -80,7 +86,7 @@ def recordings(config: UnitMelConfig, data: Manifest) -> list[Recording]:
     found: dict[str, Recording]
     if config.voice is None:
         found = {row.target_audio: (row, "target_audio") for row in rows if row.target_audio}
-        missing = "translated side (target_audio); name a speaker of its own: voice=..."
+        missing = "translated side (target_audio); name one of its speakers: voice=..."
     else:
         mine = [row for row in rows if row.speaker == config.voice and row.audio]
         found = {f"{row.audio} {row.offset_s} {row.duration_s}": (row, "audio") for row in mine}
@@ -91,7 +97,11 @@ def recordings(config: UnitMelConfig, data: Manifest) -> list[Recording]:
     return list(found.values())
 
 
-def _clips(made: Mapping[str, torch.Tensor]) -> Iterator[Clip]:
+def _column(config: UnitMelConfig) -> Column:
+    return "target_audio" if config.voice is None else "audio"
+
+
+def _split(made: Mapping[str, torch.Tensor]) -> Iterator[Clip]:
     units, frames = made["sizes"].T.tolist()
     sizes = {"units": units, "durations": units, "mel": frames}
     pieces = [torch.split(made[name], lengths) for name, lengths in sizes.items()]

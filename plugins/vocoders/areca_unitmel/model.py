@@ -1,4 +1,4 @@
-"""`unit-mel`: from units to speech in the voice of its training data.
+"""`unit-mel`: turns units into speech in the voice of its training data.
 
 The two steps, and the prediction of durations, follow Lakhotia et al. 2021 (section 3) and Lee et al. 2022 (Direct
 speech-to-speech translation with discrete units, section 3.4), with far smaller nets.
@@ -25,30 +25,30 @@ from areca.mel import LOG_FLOOR, invert
 from areca.specs import Stream, TokenizerSpec
 from areca.types import Audio, Codes, VoicePrompt, require_codes
 from areca_unitmel import MEL_RATE_HZ, SAMPLE_RATE_HZ, UnitMelConfig, unit_rate_hz
-from areca_unitmel.corpus import prepared
+from areca_unitmel.corpus import read_clips
 from areca_unitmel.network import Shape, Voice
 from areca_unitmel.training import train
 
 _VOICE = "voice.safetensors"
 _MOST = 1 << 20
-"""Units, channels or layers of a voice, at most."""
+"""Limit of each size in a shape."""
 
 
 class UnitMel:
-    """Speaks units; utterances one by one, so that no batch changes them."""
+    """Speaks units, one utterance at a time, so that the batch does not change the audio."""
 
     def __init__(self, config: UnitMelConfig, shape: Shape, voice: Voice) -> None:
         self.config, self.shape, self.voice = config, shape, voice
 
     @staticmethod
     def fit(config: UnitMelConfig, needs: Mapping[str, Any], data: Manifest, job: Job) -> None:
-        """Learn the voice of the training split's translated side, or of `config.voice`; goes on after a kill.
+        """Train on the voice of the training split's translated side, or on `config.voice`; resumes after a kill.
 
         Raises:
             InvalidManifest: the training split has no such speech.
         """
         shape = _shape(config, job.specs["tokenizer"])
-        voice = train(config, shape, prepared(config, needs["tokenizer"], data, job), job)
+        voice = train(config, shape, read_clips(config, data, job), job)
         stored = getattr(torch, config.weights_dtype)
         weights = {name: x.to(stored) for name, x in voice.state_dict().items()}
         save_tensors(job.directory / _VOICE, weights, {"shape": json.dumps(asdict(shape))})
@@ -62,8 +62,8 @@ class UnitMel:
         device: torch.device,
         dtype: torch.dtype,
     ) -> UnitMel:
-        """Read the nets from `files`; computing is in float32 whatever `dtype` says."""
-        assert files is not None, "a component with tag fit is loaded from its artifact"
+        """Read the nets from `files`; computation is in float32, whatever the `dtype`."""
+        assert files is not None, "a component with the tag fit is loaded from its artifact"
         shape = _stored_shape(files / _VOICE)
         voice = read_module(files / _VOICE, lambda: Voice(shape))
         return UnitMel(config, shape, voice.to(device).eval())
@@ -71,16 +71,16 @@ class UnitMel:
     def synthesize(
         self, codes: list[Codes], voices: Sequence[VoicePrompt | None], *, generator: torch.Generator
     ) -> list[Audio]:
-        """Speak each of `codes`; durations are predicted where deduplicated codes come without.
+        """Speak each of `codes`; durations are predicted for deduplicated codes that have none.
 
         Args:
-            codes: one stream of units each.
-            voices: None for each.
-            generator: draws the phases to begin with; on the CPU.
+            codes: each one stream of units.
+            voices: None for each of `codes`.
+            generator: draws the initial phases; on the CPU.
 
         Raises:
-            InvalidCodes: nothing, or units out of range.
-            ArecaError: a voice was given.
+            InvalidCodes: no codes, or units out of range.
+            ArecaError: a voice is given.
         """
         if given := [v for v in voices if v is not None]:
             raise ArecaError(f"unit-mel speaks in the one voice it was trained on, got {len(given)} voice prompt(s)")
@@ -105,10 +105,10 @@ class UnitMel:
 
 
 def _stored_shape(path: Path) -> Shape:
-    """Return the shape that a voice's file states.
+    """Return the shape in the metadata of a voice's file.
 
     Raises:
-        InvalidArtifact: it states none, or one that cannot be.
+        InvalidArtifact: there is none, or its values are impossible.
     """
     stated = parse_json(read_header(path).metadata.get("shape", "null"), f"{path}: shape")
     names = [field.name for field in fields(Shape)]

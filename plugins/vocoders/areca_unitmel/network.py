@@ -1,6 +1,6 @@
 """The nets: units to log-mel, and units to durations. Both are residual dilated convolutions.
 
-Everything is masked, so that an utterance in a padded batch gives what it gives alone.
+All computation is masked, so that padding in a batch does not change the result.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _DURATION_WIDTH = 96
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What the weights depend on.
+    """The sizes that determine the shapes of the weights.
 
     Args:
         units: number of distinct units.
-        frames_per_unit: mel frames that a unit at the base rate lasts.
+        frames_per_unit: mel frames per unit at the base rate.
         width: channels.
         layers: blocks at the units' rate.
         fine_layers: blocks at the rate of mel frames.
-        longest: longest duration to predict, frames of the base rate; None: units come at a constant rate.
+        longest: longest duration to predict, in frames of the base rate; None: units have a constant rate.
     """
 
     units: int
@@ -40,7 +40,7 @@ class Shape:
 
 
 class Block(nn.Module):
-    """``x + mix(gelu(conv(normalised x)))``; it starts as the identity."""
+    """Compute ``x + mix(gelu(conv(normalised x)))``; initially the identity."""
 
     def __init__(self, width: int, dilation: int) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Block(nn.Module):
 
 
 class Blocks(nn.Module):
-    """Several blocks, their dilations taking turns."""
+    """Several blocks with alternating dilations."""
 
     def __init__(self, width: int, layers: int) -> None:
         super().__init__()
@@ -114,8 +114,8 @@ class DurationNet(nn.Module):
     def predict(self, units: torch.Tensor) -> torch.Tensor:
         """Return durations int64 ``[U]``, at least 1, of units int64 ``[U]``.
 
-        They are expectations, and it is the ends of the units that are rounded: rounding each duration would say
-        everything faster, since most are short and the mean of a skewed distribution lies above its middle.
+        Durations are expectations, and the ends of the units are rounded, not each duration: most durations are short,
+        and the mean of their skewed distribution is above the median, so rounding each would make speech faster.
         """
         chances = self(units[None], torch.ones_like(units[None], dtype=torch.float32))[0].softmax(0)
         frames = torch.arange(1, len(chances) + 1, device=units.device, dtype=chances.dtype)
@@ -124,7 +124,7 @@ class DurationNet(nn.Module):
 
 
 class Voice(nn.Module):
-    """What `unit-mel` trains: the mel net, and the duration net where units come without their durations."""
+    """The nets of `unit-mel`: the mel net, and a duration net if units have no constant rate."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()

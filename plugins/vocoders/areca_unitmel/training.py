@@ -1,4 +1,4 @@
-"""Training of a voice: its batches and its losses."""
+"""Train a voice: batches and losses."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def train(config: UnitMelConfig, shape: Shape, clips: Sequence[Clip], job: Job) 
     Args:
         config: the schedule.
         shape: of the nets.
-        clips: what to learn from.
-        job: seed, device, progress; its folder holds the state, which an interrupted training resumes from.
+        clips: the training data.
+        job: seed, device, progress; its folder holds the state from which an interrupted training resumes.
 
     Returns:
         The nets in evaluation mode.
     """
-    voice = _fresh(shape, clips, job)
+    voice = _initialise(shape, clips, job)
     optimizer = torch.optim.AdamW(
         voice.parameters(), lr=config.learning_rate, betas=_BETAS, weight_decay=config.weight_decay
     )
@@ -58,7 +58,7 @@ def train(config: UnitMelConfig, shape: Shape, clips: Sequence[Clip], job: Job) 
     return voice
 
 
-def _fresh(shape: Shape, clips: Sequence[Clip], job: Job) -> Voice:
+def _initialise(shape: Shape, clips: Sequence[Clip], job: Job) -> Voice:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.seed)
         voice = Voice(shape)
@@ -75,7 +75,7 @@ def _draw(ordered: Sequence[Clip], size: int, generator: torch.Generator) -> lis
 
 
 def _cut(clip: Clip, longest: int, frames_per_unit: int, generator: torch.Generator) -> Clip:
-    """Return whole units from anywhere in the clip: `longest` frames of the base rate, and the rest of the last."""
+    """Return whole units from a random place in the clip: `longest` frames of the base rate, up to a unit's end."""
     ends = clip.durations.cumsum(0)
     if (spare := int(ends[-1]) - longest) <= 0:
         return clip
@@ -98,7 +98,7 @@ def _loss(voice: Voice, clips: Sequence[Clip], device: torch.device) -> tuple[to
 
 def mel_loss(net: MelNet, clips: Sequence[Clip], device: torch.device) -> torch.Tensor:
     """Return the mean absolute error of log-mels over the frames of `clips`."""
-    units, mask = _padded([c.units.repeat_interleave(c.durations) for c in clips], device)
+    units, mask = _pad([c.units.repeat_interleave(c.durations) for c in clips], device)
     wanted = pad_sequence([c.mel for c in clips], batch_first=True).to(device).float().transpose(1, 2)
     frames = mask[:, None].repeat_interleave(net.stack, -1)
     errors: torch.Tensor = (net(units, mask) - wanted).abs() * frames
@@ -106,14 +106,14 @@ def mel_loss(net: MelNet, clips: Sequence[Clip], device: torch.device) -> torch.
 
 
 def duration_loss(net: DurationNet, clips: Sequence[Clip], device: torch.device) -> torch.Tensor:
-    """Return the cross-entropy (nats) of the units' durations, those too long counting as the longest."""
-    units, mask = _padded([c.units for c in clips], device)
-    classes, _ = _padded([c.durations - 1 for c in clips], device)
+    """Return the cross-entropy (nats) of the units' durations; longer ones count as the longest."""
+    units, mask = _pad([c.units for c in clips], device)
+    classes, _ = _pad([c.durations - 1 for c in clips], device)
     losses = functional.cross_entropy(net(units, mask), classes.clamp(max=net.out.out_channels - 1), reduction="none")
     return (losses * mask).sum() / mask.sum()
 
 
-def _padded(rows: Sequence[torch.Tensor], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def _pad(rows: Sequence[torch.Tensor], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     lengths = torch.tensor([len(r) for r in rows])
     mask = torch.arange(int(lengths.max()))[None] < lengths[:, None]
     return pad_sequence(list(rows), batch_first=True).to(device), mask.float().to(device)

@@ -207,7 +207,9 @@ def test_a_file_of_a_part_that_is_missing_is_found(copy: Path) -> None:
 
 
 def test_what_is_no_checkpoint_says_so(tmp_path: Path) -> None:
-    with pytest.raises(InvalidArtifact, match=r"no checkpoint \(config.yaml is missing\); `areca train"):
+    with pytest.raises(
+        InvalidArtifact, match=r"not a checkpoint \(config.yaml is missing\); to build one: areca train"
+    ):
         open_checkpoint(tmp_path)
 
 
@@ -341,7 +343,7 @@ def test_a_runs_yaml_finds_its_checkpoint(
     (root / "run.yaml").write_text(yaml.safe_dump(RUN))
     assert locate(root / "run.yaml") == checkpoint
     monkeypatch.setenv("ARECA_HOME", str(tmp_path))
-    with pytest.raises(InvalidArtifact, match=r"has no checkpoint in .* yet: areca train"):
+    with pytest.raises(InvalidArtifact, match=r"has no checkpoint in .* yet; to train it: areca train"):
         locate(root / "run.yaml")
 
 
@@ -392,7 +394,9 @@ def test_the_verbs_from_fit_to_export(root: Path, world: Any) -> None:
 
 def test_a_role_that_is_not_fitted_is_named(root: Path) -> None:
     pipeline = Pipeline(parse_config(RUN, root=root), Store(root / "store"))
-    with pytest.raises(InvalidConfig, match=r"as 'backbon'; did you mean 'backbone'\?; what is: backbone, speech, tok"):
+    with pytest.raises(
+        InvalidConfig, match=r"no part 'backbon'; did you mean 'backbone'\?; parts that it trains: backb"
+    ):
         pipeline.fit(["backbon"])
 
 

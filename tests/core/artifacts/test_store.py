@@ -288,7 +288,7 @@ def test_what_a_process_is_making_is_not_removed(tmp_path: Path) -> None:
         store = Store(root)
         [partial] = store.unfinished()
         assert store.busy(partial)
-        with pytest.raises(InvalidArtifact, match="a process is making it"):
+        with pytest.raises(InvalidArtifact, match="a process is building it"):
             store.remove(partial)
         assert partial.is_dir()
     finally:

@@ -19,7 +19,7 @@ from areca.artifacts.store import Store
 from areca.artifacts.tokens import prefetch, tokenize
 from areca.component import Kind
 from areca.errors import InvalidAudio, InvalidManifest
-from areca.manifest import Manifest, Utterance, write_manifest
+from areca.manifest import FileManifest, Manifest, Utterance, read_manifest, write_manifest
 from areca.registry.parts import Part, resolve
 from areca.registry.registry import Registry
 from areca.testing.corpus import write_corpus
@@ -88,7 +88,7 @@ def test_rows_hold_the_hash_of_samples_rate_and_channels(corpus: Manifest, part:
 def test_a_recording_that_rows_share_is_encoded_once(corpus: Manifest, part: Part, loader: PartLoader) -> None:
     row = corpus.rows[0]
     rows = (row, dataclasses.replace(row, id="again"), dataclasses.replace(row, id="part", duration_s=0.5))
-    shared = Manifest((*rows, corpus.rows[1]), corpus.root)
+    shared = FileManifest((*rows, corpus.rows[1]), corpus.root)
     table = tokenize(shared, "audio", part, loader)
     assert pa.ipc.open_file(pa.memory_map(str(shards(loader)[0]))).read_all().num_rows == 3
     assert torch.equal(table["again"].streams[0], table[row.id].streams[0])
@@ -151,7 +151,7 @@ def test_a_bad_recording_is_named(part: Part, loader: PartLoader, corpus: Manife
     (tmp_path / "bad.wav").write_bytes((tmp_path / "good.wav").read_bytes())
     rows = [Utterance(id="fine", audio="good.wav"), Utterance(id="broken", audio="bad.wav")]
     write_manifest(tmp_path / "manifest.jsonl", rows)
-    manifest = Manifest.read(tmp_path / "manifest.jsonl")
+    manifest = read_manifest(tmp_path / "manifest.jsonl")
     _ = manifest.key
     (tmp_path / "bad.wav").write_bytes(b"RIFF nothing")
     with pytest.raises(InvalidAudio, match=r"'broken'.*bad\.wav"):
@@ -161,7 +161,7 @@ def test_a_bad_recording_is_named(part: Part, loader: PartLoader, corpus: Manife
 def test_a_column_that_no_row_has(part: Part, loader: PartLoader, corpus: Manifest) -> None:
     rows = tuple(dataclasses.replace(row, target_audio=None) for row in corpus.rows)
     with pytest.raises(InvalidManifest, match="no row has target_audio"):
-        tokenize(Manifest(rows, corpus.root), "target_audio", part, loader)
+        tokenize(FileManifest(rows, corpus.root), "target_audio", part, loader)
 
 
 def test_ahead_keeps_order_raises_in_place_and_stops() -> None:

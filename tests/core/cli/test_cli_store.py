@@ -55,7 +55,7 @@ def test_store_keeps_what_is_being_made_and_shows_what_is_damaged(world: Any) ->
     with filelock.FileLock(store.root / f"{'c' * 64}.lock"):
         assert world.areca("store", "gc").stdout == f"kept {'c' * 64}.partial: a process is making it\n"
         busy = world.areca("store", "rm", "cccc")
-        assert busy.returncode == 1 and "a process is making it" in busy.stderr
+        assert busy.returncode == 1 and "a process is building it" in busy.stderr
     assert ["(damaged)", made.key[:12]] in [row.split()[:2] for row in world.areca("store", "ls").stdout.splitlines()]
     assert world.areca("store", "rm", made.key).returncode == 0
     assert not made.directory.exists()

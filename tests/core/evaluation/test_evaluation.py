@@ -27,7 +27,7 @@ from areca.evaluation.judging import OpenJudge
 from areca.evaluation.report import write_report
 from areca.evaluation.results import ResultRow, read_results
 from areca.generation.requests import Result, Sound
-from areca.manifest import Manifest, Utterance, write_manifest
+from areca.manifest import FileManifest, Manifest, Utterance, read_manifest, write_manifest
 from areca.options import build, file_hash
 from areca.run.options import Decoding, EvaluationConfig
 from areca.specs import JudgeSpec
@@ -45,7 +45,7 @@ UN = {1: "un", 2: "deux", 3: "trois", 4: "quatre", 5: "cinq", 6: "six", 7: "sept
 SLOW = (
     f"import importlib.util, sys; spec = importlib.util.spec_from_file_location('tones', {__file__!r});"
     "tones = importlib.util.module_from_spec(spec); sys.modules['tones'] = tones; spec.loader.exec_module(tones);"
-    "from pathlib import Path; m = tones.Manifest.read(Path(sys.argv[1]) / 'manifest.jsonl');"
+    "from pathlib import Path; m = tones.read_manifest(Path(sys.argv[1]) / 'manifest.jsonl');"
     "print('ready', flush=True);"
     "tones.run(m, Path(sys.argv[2]), tones.ToneSystem(pause_s=0.05), tasks=['asr', 's2st'])"
 )
@@ -144,7 +144,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
             )
     rows.append(Utterance(id="alone", audio="human-1.wav", text="un", language="fr", split="test", source="human"))
     write_manifest(root / "manifest.jsonl", rows)
-    return Manifest.read(root / "manifest.jsonl")
+    return read_manifest(root / "manifest.jsonl")
 
 
 def run(
@@ -188,7 +188,7 @@ def test_languages_may_be_written_in_any_way(manifest: Manifest, tmp_path: Path,
         for row in manifest.rows
     ]
     write_manifest(manifest.root / "changed.jsonl", changed)
-    other = Manifest.read(manifest.root / "changed.jsonl")
+    other = read_manifest(manifest.root / "changed.jsonl")
     rows, _, judge = run(other, tmp_path, AnyLanguage(), tasks=["s2st"], languages=["fr"])
     assert {(r.language, r.text_language) for r in rows} == {("fr", "en")}
     assert len(values(rows, metric="exact", of="output", judge=judge.label)) == 16  # and not left out by the judge
@@ -199,7 +199,7 @@ def test_languages_may_be_written_in_any_way(manifest: Manifest, tmp_path: Path,
 def test_results_are_json_and_state_the_words_of_bleu(manifest: Manifest, tmp_path: Path) -> None:
     rows = [dataclasses.replace(row, text="?!", language="zh") for row in manifest.rows[:1]] + list(manifest.rows[1:3])
     write_manifest(manifest.root / "chinese.jsonl", rows)
-    other = Manifest.read(manifest.root / "chinese.jsonl")
+    other = read_manifest(manifest.root / "chinese.jsonl")
     found, _, _ = run(other, tmp_path, AnyLanguage(), tasks=["asr"], normaliser="basic")
     text = (tmp_path / "results.jsonl").read_text()
     assert "Infinity" not in text and "NaN" not in text
@@ -371,7 +371,7 @@ def test_two_evaluations_into_one_folder(manifest: Manifest, tmp_path: Path) -> 
 
 def test_any_id_makes_a_file(manifest: Manifest, tmp_path: Path) -> None:
     rows = [dataclasses.replace(manifest.rows[i], id=id_) for i, id_ in enumerate(["é" * 200, "é" * 199 + "e", ".."])]
-    run(Manifest(tuple(rows), manifest.root), tmp_path, tasks=["s2st"])
+    run(FileManifest(tuple(rows), manifest.root), tmp_path, tasks=["s2st"])
     assert len(list((tmp_path / "audio" / "s2st").iterdir())) == 3
     assert len(list((tmp_path / "audio" / "question").iterdir())) == 3
 
@@ -406,7 +406,7 @@ def test_the_system_is_told_how_to_decode(manifest: Manifest, tmp_path: Path) ->
 def test_a_language_that_cannot_be_read_is_refused_before_any_work(manifest: Manifest, tmp_path: Path) -> None:
     rows = tuple(Utterance(id=r.id, audio=r.audio, text=r.text, language="ru", split="test") for r in manifest.rows)
     with pytest.raises(InvalidConfig, match="not 'ru'; use the normaliser 'basic'"):
-        run(Manifest(rows, manifest.root), tmp_path, tasks=["asr"])
+        run(FileManifest(rows, manifest.root), tmp_path, tasks=["asr"])
     assert not list(tmp_path.iterdir())
 
 
@@ -415,8 +415,8 @@ def test_nothing_to_evaluate(manifest: Manifest, tmp_path: Path) -> None:
         run(manifest, tmp_path, split="train")
     with pytest.raises(InvalidManifest, match="no row with source robots"):
         run(manifest, tmp_path, sources=["robots"])
-    bare = Manifest((Utterance(id="x", audio="human-1.wav", language="fr", split="test"),), manifest.root)
-    untranslated = Manifest(tuple(dataclasses.replace(row, text="un") for row in bare.rows), manifest.root)
+    bare = FileManifest((Utterance(id="x", audio="human-1.wav", language="fr", split="test"),), manifest.root)
+    untranslated = FileManifest(tuple(dataclasses.replace(row, text="un") for row in bare.rows), manifest.root)
     with pytest.raises(InvalidConfig, match="no row of split 'test' has what ast need"):
         run(untranslated, tmp_path, tasks=["asr", "ast"])
     with pytest.raises(InvalidConfig, match="no row of split 'test' has what s2st need"):

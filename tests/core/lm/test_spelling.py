@@ -24,7 +24,7 @@ from areca.evaluation.answering import answer_rows, open_answer_journal
 from areca.interfaces import Backbone
 from areca.lm.model import SpeechLM
 from areca.lm.text import TextTokenizer
-from areca.manifest import Manifest, Utterance, write_manifest
+from areca.manifest import FileManifest, Utterance, read_manifest, write_manifest
 from areca.pipeline.pipeline import Pipeline
 from areca.run.config import parse_config
 from areca.run.options import EvaluationConfig
@@ -109,7 +109,7 @@ def rows(*texts: str, language: str = "fr") -> tuple[Utterance, ...]:
 
 def written(lm: SpeechLM, tmp_path: Path, data: tuple[Utterance, ...], *tasks: Task) -> list[LeftOut]:
     mixed = [TaskRows(f"task{i}", task, 1.0, {}, {}) for i, task in enumerate(tasks or (MT,))]
-    return write_examples(tmp_path / "x.arrow", lm, Manifest(data, Path("/nowhere")), mixed, longest=300)
+    return write_examples(tmp_path / "x.arrow", lm, FileManifest(data, Path("/nowhere")), mixed, longest=300)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_a_tokenizer_without_a_token_for_the_unknown_is_an_error_in_a_line() -> 
 def system(root: Path) -> System:
     """A checkpoint whose text tokenizer knows no accents; one row of its data has one."""
     (root / "letters.py").write_text(PLUGIN)
-    source = Manifest.read(root / "corpus" / "manifest.jsonl")
+    source = read_manifest(root / "corpus" / "manifest.jsonl")
     first = next(row.id for row in source.rows if row.split == "train")
     changed = [dataclasses.replace(row, text="un été") if row.id == first else row for row in source.rows]
     write_manifest(root / "corpus" / "accents.jsonl", changed)
@@ -233,7 +233,7 @@ def test_inputs_that_lose_letters_warn(system: System, root: Path) -> None:
 
 
 def test_an_evaluation_warns_once_a_task(system: System, tmp_path: Path) -> None:
-    manifest = Manifest(rows("été", "là", "où", "çà"), tmp_path)
+    manifest = FileManifest(rows("été", "là", "où", "çà"), tmp_path)
     with pytest.warns(TextLost) as caught:
         answer_rows(
             system, manifest, "mt", manifest.rows, open_answer_journal(tmp_path / "a.jsonl"), tmp_path,

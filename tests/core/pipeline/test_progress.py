@@ -16,7 +16,7 @@ from areca.errors import ArecaError
 from areca.fitting.sampling import sample_features
 from areca.interfaces import Job, report_quota
 from areca.lm.model import SpeechLM
-from areca.manifest import Manifest, Utterance
+from areca.manifest import FileManifest, Manifest, Utterance
 from areca.options import build
 from areca.pipeline import pace
 from areca.pipeline.budget import Memory, budget
@@ -99,7 +99,7 @@ def test_examples_are_counted_by_the_rows_that_each_task_has(tmp_path: Path) -> 
     def progress(done: int, total: int, message: str = "") -> None:
         told.append((done, total, message))
 
-    write_examples(tmp_path / "x.arrow", lm, Manifest(rows, tmp_path), tasks, longest=100, progress=progress)
+    write_examples(tmp_path / "x.arrow", lm, FileManifest(rows, tmp_path), tasks, longest=100, progress=progress)
     assert told == [(3, 6, "examples of one"), (6, 6, "examples of two")]
 
 

@@ -17,7 +17,7 @@ from areca.artifact import seal
 from areca.cli.data import data
 from areca.cli.validate import validate
 from areca.errors import InvalidConfig, InvalidManifest
-from areca.manifest import Manifest, Utterance, write_manifest
+from areca.manifest import Utterance, read_manifest, write_manifest
 from areca.rows.lines import LONGEST_LINE
 from areca.rows.survey import survey
 
@@ -107,7 +107,7 @@ FOREIGN: list[tuple[str, Callable[[Path], Path], str, str]] = [
     ("utf-16le", lambda d: encoded(d, "utf-16-le"), "text in UTF-16LE", "-f UTF-16LE "),
     ("utf-16be", lambda d: encoded(d, "utf-16-be"), "text in UTF-16BE", "-f UTF-16BE "),
     ("utf-32", lambda d: encoded(d, "utf-32"), "text in UTF-32,", "iconv -f UTF-32 "),
-    ("cr", lambda d: text(d / "x.jsonl", '{"id": "1"}\r{"id": "2"}\r'), "end in CR alone", r"tr '\r' '\n' < "),
+    ("cr", lambda d: text(d / "x.jsonl", '{"id": "1"}\r{"id": "2"}\r'), "end in CR, expected LF", r"tr '\r' '\n' < "),
     ("missing", lambda d: d / "no" / "x.jsonl", "no such manifest; expected a JSON Lines file", ""),
     ("fifo", lambda d: fifo(d / "x.jsonl"), "not a file; expected a JSON Lines file", ""),
 ]  # fmt: skip
@@ -120,7 +120,7 @@ def test_validate_and_reading_say_what_lies_there_and_what_to_do(
     path = make(tmp_path)
     run = text(tmp_path / "run.yaml", RUN)
     said = []
-    for look in (lambda: validate(run, [f"data={path}"]), lambda: Manifest.read(path, skip_bad=True)):
+    for look in (lambda: validate(run, [f"data={path}"]), lambda: read_manifest(path, skip_bad=True)):
         with pytest.raises(InvalidManifest) as raised:
             look()
         said.append(str(raised.value))
@@ -140,11 +140,11 @@ def test_the_line_that_converts_a_file_converts_it(tmp_path: Path, encoding: str
     content = (json.dumps(ROW | {"text": "été"}, ensure_ascii=False) + "\n").encode(encoding)
     path = text(tmp_path / name, gzip.compress(content) if name.endswith(".gz") else content)
     with pytest.raises(InvalidManifest) as raised:
-        Manifest.read(path)
+        read_manifest(path)
     command = str(raised.value).rpartition("to convert it: ")[2]
     subprocess.run(["bash", "-c", command], check=True)
     (new,) = tmp_path.glob("*-utf8.jsonl")
-    assert [row.text for row in Manifest.read(new).rows] == ["été"]
+    assert [row.text for row in read_manifest(new).rows] == ["été"]
 
 
 def test_validate_says_what_a_manifest_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -199,14 +199,14 @@ def test_compressed_manifests_are_read_as_plain_ones(tmp_path: Path) -> None:
     tone(tmp_path / "a.wav")
     plain = packed(tmp_path / "own.jsonl", ROW, {"id": "2", "text": "été"})
     small = packed(tmp_path / "own.jsonl.gz", ROW, {"id": "2", "text": "été"})
-    assert Manifest.read(small).rows == Manifest.read(plain).rows
-    assert Manifest.read(small).key == Manifest.read(plain).key
+    assert read_manifest(small).rows == read_manifest(plain).rows
+    assert read_manifest(small).key == read_manifest(plain).key
     data(str(small), output=str(tmp_path / "good.jsonl"))
-    assert Manifest.read(tmp_path / "good.jsonl").key == Manifest.read(plain).key
+    assert read_manifest(tmp_path / "good.jsonl").key == read_manifest(plain).key
     for length in (len(small.read_bytes()) // 2, len(small.read_bytes()) - 4):
         cut = text(tmp_path / "cut.jsonl.gz", small.read_bytes()[:length])
-        with pytest.raises(InvalidManifest, match=r"cut\.jsonl\.gz.*(cut off or damaged|an empty file)"):
-            Manifest.read(cut, skip_bad=True)
+        with pytest.raises(InvalidManifest, match=r"cut\.jsonl\.gz.*(truncated or damaged|an empty file)"):
+            read_manifest(cut, skip_bad=True)
 
 
 def test_a_compressed_line_does_not_fill_the_memory(tmp_path: Path) -> None:
@@ -216,15 +216,15 @@ def test_a_compressed_line_does_not_fill_the_memory(tmp_path: Path) -> None:
         for _ in range(LONGEST_LINE // 2**20 + 1):
             file.write(b"0" * 2**20)
     with pytest.raises(InvalidManifest, match=r"bomb\.jsonl\.gz:1: the line is longer than 16 MB"):
-        Manifest.read(path, skip_bad=True)
+        read_manifest(path, skip_bad=True)
 
 
 @pytest.mark.parametrize(
     ("rows", "says"),
     [
-        ([{"id": str(i), "path": "a.wav"} for i in range(25)], "its first 20 rows are bad: mend how the file is"),
-        ([{"id": str(i), "path": "a.wav"} for i in range(3)], "all 3 rows are bad: mend"),
-        ([{"id": "1", "path": "a.wav"}], "its only row is bad: mend"),
+        ([{"id": str(i), "path": "a.wav"} for i in range(25)], "its first 20 rows are bad: correct how the file is"),
+        ([{"id": str(i), "path": "a.wav"} for i in range(3)], "all 3 rows are bad: correct how"),
+        ([{"id": "1", "path": "a.wav"}], "its only row is bad: correct how"),
         ([ROW, {"id": "2", "path": "a.wav"}, {"id": "3", "path": "a.wav"}], "to leave bad rows out: areca data "),
         ([{"id": "1", "path": "a.wav"}, ROW], "to leave bad rows out: areca data "),
     ],
@@ -234,7 +234,7 @@ def test_leaving_bad_rows_out_is_advised_only_where_it_leaves_something(
 ) -> None:
     tone(tmp_path / "a.wav")
     with pytest.raises(InvalidManifest, match="unknown column 'path'") as raised:
-        Manifest.read(packed(tmp_path / "own.jsonl", *rows))
+        read_manifest(packed(tmp_path / "own.jsonl", *rows))
     last = str(raised.value).splitlines()[-1]
     assert last.startswith(f"  {says}")
     assert ("--skip-bad" in last) == says.startswith("to leave")
@@ -243,27 +243,27 @@ def test_leaving_bad_rows_out_is_advised_only_where_it_leaves_something(
 def test_a_manifest_of_ones_own_names_recordings_anywhere(tmp_path: Path) -> None:
     where = tone(tmp_path / "corpora" / "deep" / "a.wav")
     own = packed(tmp_path / "own" / "own.jsonl", ROW | {"audio": str(where)})
-    manifest = Manifest.read(own)
+    manifest = read_manifest(own)
     assert manifest.audio(manifest.rows[0]).seconds == 1.0
     assert manifest.resolve(str(where)) == where
     relative = packed(tmp_path / "own" / "relative.jsonl", ROW | {"audio": "deep/a.wav"})
     with pytest.raises(InvalidManifest, match="no such file"):
-        Manifest.read(relative)
-    rooted = Manifest.read(relative, root=tmp_path / "corpora")
+        read_manifest(relative)
+    rooted = read_manifest(relative, root=tmp_path / "corpora")
     assert rooted.audio(rooted.rows[0]).seconds == 1.0
-    beside = Manifest.read(packed(tmp_path / "corpora" / "beside.jsonl", ROW | {"audio": "deep/a.wav"}))
+    beside = read_manifest(packed(tmp_path / "corpora" / "beside.jsonl", ROW | {"audio": "deep/a.wav"}))
     assert rooted.key == beside.key  # of rows and contents, not of the place
     with pytest.raises(InvalidManifest, match=r"leads out of .*: write it as an absolute path, or give `root:`"):
-        Manifest.read(packed(tmp_path / "own" / "out.jsonl", ROW | {"audio": "../corpora/deep/a.wav"}))
+        read_manifest(packed(tmp_path / "own" / "out.jsonl", ROW | {"audio": "../corpora/deep/a.wav"}))
 
 
 def test_the_key_of_a_manifest_with_absolute_paths_follows_the_files(tmp_path: Path) -> None:
     where = tone(tmp_path / "a.wav")
     own = packed(tmp_path / "own" / "own.jsonl", ROW | {"audio": str(where)})
-    before = Manifest.read(own).key
-    assert Manifest.read(own).key == before
+    before = read_manifest(own).key
+    assert read_manifest(own).key == before
     where.write_bytes(where.read_bytes()[:-2] + b"\1\1")
-    assert Manifest.read(own).key != before
+    assert read_manifest(own).key != before
 
 
 def test_an_artifact_names_no_file_outside_itself(tmp_path: Path) -> None:
@@ -271,13 +271,13 @@ def test_an_artifact_names_no_file_outside_itself(tmp_path: Path) -> None:
     where = tone(tmp_path / "a.wav")
     folder.mkdir()
     write_manifest(folder / "manifest.jsonl", [Utterance(id="1", audio=str(where))])
-    assert len(Manifest.read(folder / "manifest.jsonl").rows) == 1
+    assert len(read_manifest(folder / "manifest.jsonl").rows) == 1
     seal(folder, "0123abcd", {"dataset": "x"}, "dataset x")
-    for look in (Manifest.read, survey):
+    for look in (read_manifest, survey):
         with pytest.raises(InvalidManifest, match=rf"path '{where}': expected one relative to the manifest's folder"):
             look(folder / "manifest.jsonl")
     with pytest.raises(InvalidManifest, match="part of an artifact, whose files are in its folder: leave out `root:`"):
-        Manifest.read(folder / "manifest.jsonl", root=tmp_path)
+        read_manifest(folder / "manifest.jsonl", root=tmp_path)
 
 
 def test_the_root_is_given_in_a_runs_yaml_and_on_the_command_line(
@@ -289,7 +289,7 @@ def test_the_root_is_given_in_a_runs_yaml_and_on_the_command_line(
     with pytest.raises(InvalidManifest, match=r"own\.jsonl:2: unknown column 'lang'"):
         validate(run)
     with pytest.raises(InvalidManifest, match=rf"areca data {own} root={tmp_path}/corpora --skip-bad -o "):
-        Manifest.read(own, root=tmp_path / "corpora")
+        read_manifest(own, root=tmp_path / "corpora")
     data(str(own), [f"root={tmp_path}/corpora"], output=str(tmp_path / "lists" / "own-good.jsonl"), skip_bad=True)
     validate(run, ["data.manifest=../lists/own-good.jsonl"])
     assert "1 rows: languages fr 1; splits train 1" in capsys.readouterr().out

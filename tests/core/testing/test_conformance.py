@@ -30,6 +30,8 @@ MESSAGES = {
     ("judge", "repeat_is_exact"): "the same audio was transcribed as .* 1.*, then as .* 2",
     ("judge", "refuses_wrong_audio"): "an empty list was accepted",
     ("dataset", "rows"): "row 'again': its recording is in splits 'train' and 'test'",
+    ("dataset", "key"): "the manifest has the key '0{64}', the artifact",
+    ("dataset", "select"): r"split 'test': expected the rows \['3'\] ..., got \['0', '1', '2', '3'\]",
     ("dataset", "languages"): r"the spec says languages \['en', 'fr'\], the rows have \['de', 'en', 'fr'\]",
     ("dataset", "audio"): "8000 Hz, the spec says 16000 Hz",
     ("tokenizer", "fit_is_deterministic"): "different files: seed.json",
@@ -91,7 +93,7 @@ def test_wrong_component_fails_exactly_its_check(directory: Path, kind: str, che
     [
         ("plain", "good", 7),
         ("judge", "good", 11),
-        ("dataset", "good", 12),
+        ("dataset", "good", 14),
         ("tokenizer", "good", 19),
         ("backbone", "good", 12),
         ("vocoder", "good", 11),

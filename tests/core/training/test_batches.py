@@ -13,7 +13,7 @@ import torch
 from areca.batching import bucket
 from areca.errors import InvalidConfig, InvalidManifest
 from areca.lm.model import SpeechLM
-from areca.manifest import Manifest, Utterance, write_manifest
+from areca.manifest import FileManifest, Manifest, Utterance, read_manifest, write_manifest
 from areca.specs import Stream
 from areca.tasks import Field, Task
 from areca.testing.tiny import tiny_backbone
@@ -36,7 +36,7 @@ def corpus(rows: int = 30) -> tuple[Manifest, dict[str, dict[str, Codes]]]:
         Utterance(id=f"u{i}", audio="x.wav", text="ab " * int(rng.integers(1, 6)), language="fr") for i in range(rows)
     )
     codes = {u.id: Codes((torch.from_numpy(rng.integers(0, 20, int(rng.integers(4, 30)))),)) for u in utterances}
-    return Manifest(utterances, Path("/nowhere")), {"audio": codes}
+    return FileManifest(utterances, Path("/nowhere")), {"audio": codes}
 
 
 @pytest.fixture(scope="module")
@@ -140,13 +140,13 @@ def test_a_language_without_a_name_is_named_by_file_and_row(lm: SpeechLM, tmp_pa
     rows = [*manifest.rows[:3], replace(manifest.rows[3], language="xzy"), *manifest.rows[4:]]
     write_manifest(tmp_path / "manifest.jsonl", rows)
     (tmp_path / "x.wav").write_bytes(b"never decoded")
-    read = Manifest.read(tmp_path / "manifest.jsonl", depth="path").select("train")
+    read = read_manifest(tmp_path / "manifest.jsonl", depth="path").select("train")
     tts = [TaskRows("tts", TTS, 1.0, {}, codes)]
     message = r"manifest\.jsonl: row 'u3', task tts: language 'xzy': expected a code like 'fr' or a name like 'French'"
     with pytest.raises(InvalidConfig, match=message):
         write_examples(tmp_path / "x.arrow", lm, read, tts, longest=100)
     with pytest.raises(InvalidConfig, match=r"/nowhere: row 'u3', task tts: "):
-        write_examples(tmp_path / "x.arrow", lm, Manifest(tuple(rows), Path("/nowhere")), tts, longest=100)
+        write_examples(tmp_path / "x.arrow", lm, FileManifest(tuple(rows), Path("/nowhere")), tts, longest=100)
     assert not (tmp_path / "x.arrow").exists()
 
 

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from areca.errors import ArecaError, InvalidConfig
 from areca.lm.model import SpeechLM
-from areca.manifest import Manifest, Utterance
+from areca.manifest import FileManifest, Utterance
 from areca.options import build, canonical
 from areca.run.options import TrainingConfig
 from areca.specs import Stream
@@ -61,7 +61,7 @@ def tiny_examples(lm: SpeechLM, path: Path) -> Examples:
     tables = {"audio": codes}
     tasks = [TaskRows("asr", asr, 2.0, tables, {}), TaskRows("tts", tts, 1.0, {}, tables)]
     if not path.exists():
-        write_examples(path, lm, Manifest(tuple(rows), Path("/nowhere")), tasks, longest=120)
+        write_examples(path, lm, FileManifest(tuple(rows), Path("/nowhere")), tasks, longest=120)
     return Examples(path, 2)
 
 

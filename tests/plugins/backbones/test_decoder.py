@@ -23,7 +23,7 @@ from areca.fitting.loop import learning_rate_factor
 from areca.fitting.text_lm.corpus import tag_line, translations
 from areca.fitting.text_lm.pretraining import batch, examples
 from areca.interfaces import Backbone, Job
-from areca.manifest import Manifest, Utterance
+from areca.manifest import FileManifest, Manifest, Utterance
 from areca.registry.registry import Registry
 from areca.testing import CheckedComponent, run
 from areca_decoder import DecoderConfig
@@ -47,7 +47,7 @@ def make_manifest(root: Path, last: int = 60, split: str = "train") -> Manifest:
         for language in LANGUAGES
         for n in range(last)
     ]
-    return Manifest(tuple(rows), root)
+    return FileManifest(tuple(rows), root)
 
 
 def fit(directory: Path, data: Manifest, seed: int = 0, progress=None, **options) -> Path:
@@ -154,9 +154,9 @@ def test_tags_name_languages_as_tasks_do():
 
 def test_only_the_training_split_is_looked_at(fitted, tmp_path):
     held_out = make_manifest(tmp_path, last=200, split="test").rows
-    data = Manifest(make_manifest(tmp_path).rows + held_out, tmp_path)
+    data = FileManifest(make_manifest(tmp_path).rows + held_out, tmp_path)
     assert hashes(fit(tmp_path / "made", data)) == hashes(fitted)
-    silent = Manifest((Utterance(id="a", audio="a.wav"),), tmp_path)
+    silent = FileManifest((Utterance(id="a", audio="a.wav"),), tmp_path)
     with pytest.raises(InvalidManifest, match="no row of split 'train' has text"):
         fit(tmp_path / "none", silent)
 
@@ -235,7 +235,7 @@ def test_a_killed_pretraining_ends_with_the_weights_of_an_undisturbed_one(tmp_pa
 
 def test_lines_are_encoded_as_segments_and_translations_come_once(fitted, tmp_path):
     data = make_manifest(tmp_path, last=2)
-    pairs = translations(Manifest(data.rows + data.rows, tmp_path))
+    pairs = translations(FileManifest(data.rows + data.rows, tmp_path))
     assert len(pairs) == 10
     assert pairs[4] == ("[MT French English]", "zéro", "zero")
     tokenizer = load(fitted).tokenizer

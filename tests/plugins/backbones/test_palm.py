@@ -17,7 +17,7 @@ from areca.errors import InvalidConfig
 from areca.fitting.text_lm.corpus import newline_id, train_tokenizer
 from areca.interfaces import Backbone, Job
 from areca.lm.model import SpeechLM
-from areca.manifest import Manifest, Utterance
+from areca.manifest import FileManifest, Manifest, Utterance
 from areca.registry.registry import Registry
 from areca.specs import BackboneSpec, Stream
 from areca.testing import CheckedComponent, run
@@ -44,7 +44,7 @@ def make_manifest(root: Path) -> Manifest:
         for language in ("fr", "es")
         for n in range(60)
     ]
-    return Manifest(tuple(rows), root)
+    return FileManifest(tuple(rows), root)
 
 
 def config(**options) -> PalmConfig:

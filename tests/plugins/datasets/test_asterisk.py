@@ -13,7 +13,7 @@ import torch
 from areca import Kind
 from areca.errors import ArecaWarning, InvalidAudio, InvalidConfig, MissingDependency
 from areca.interfaces import Job
-from areca.manifest import Manifest
+from areca.manifest import Manifest, read_manifest
 from areca.options import build
 from areca.registry.parts import resolve
 from areca.registry.registry import Registry
@@ -182,7 +182,7 @@ def test_transcripts_become_what_is_said() -> None:
         ({"languages": ["en", "eng"]}, "there is no 'eng'; did you mean 'en'"),
         ({"languages": []}, "expected some of en, es, fr, it, ru"),
         ({"languages": ["fr", "fr"]}, "each once"),
-        ({"test_share": 1.0}, "leave something"),
+        ({"test_share": 1.0}, "leave rows to train on"),
         ({"workers": 0}, "workers must be at least 1"),
         ({"language": "fr"}, "no option is called 'language'; did you mean 'languages'"),
     ],
@@ -216,7 +216,7 @@ def _made(config: AsteriskConfig, directory: Path) -> Path:
 def test_how_many_real_prompts_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("areca_say.asterisk.dataset.write", lambda path, audio: path.write_bytes(b"."))
     monkeypatch.setattr(Recordings, "read", lambda self, key: None)  # to decode them all takes long
-    rows = Manifest.read(_made(AsteriskConfig(), tmp_path) / "manifest.jsonl", depth="path").rows
+    rows = read_manifest(_made(AsteriskConfig(), tmp_path) / "manifest.jsonl", depth="path").rows
     assert Counter(row.language for row in rows) == PROMPTS and len(rows) == 2662
     assert Counter(row.language for row in rows if row.target_audio) == TRANSLATED
     assert {language: len(Recordings(voice).files) for language, voice in VOICES.items()} == RECORDINGS

@@ -20,7 +20,7 @@ from areca.artifact import Artifact
 from areca.audio import write
 from areca.errors import ArecaError, ArecaWarning, InvalidConfig, MissingDependency
 from areca.interfaces import Job
-from areca.manifest import Manifest
+from areca.manifest import Manifest, read_manifest
 from areca.options import build
 from areca.registry.parts import resolve
 from areca.registry.registry import Registry
@@ -31,7 +31,7 @@ from areca_say.asterisk.recordings import OTHER_VOICES, VOICES
 from areca_say.clips import clips
 from areca_say.dataset import Say
 from areca_say.human import Speaker
-from areca_say.samples import levelled, trim
+from areca_say.samples import set_level, trim
 from areca_say.synthetic import Sentence, speak
 from areca_say.values import Value, draw, everything, split_of
 from areca_say.variants import Mixture, Variant
@@ -307,10 +307,10 @@ def test_trim_keeps_the_speech_and_its_margin() -> None:
     assert len(trim(np.concatenate([silence, speech, silence]), 16_000, 0.02)) == 1600 + 2 * 320
     assert len(trim(silence, 16_000, 0.02)) == 8000
     assert len(trim(speech[:50], 16_000, 0.02)) == 50
-    assert np.sqrt(np.mean(levelled(speech) ** 2)) == pytest.approx(0.08)
+    assert np.sqrt(np.mean(set_level(speech) ** 2)) == pytest.approx(0.08)
     spike = np.zeros(16_000, np.float32)
     spike[0] = 0.1
-    assert levelled(spike).max() == pytest.approx(0.95)
+    assert set_level(spike).max() == pytest.approx(0.95)
 
 
 def test_a_synthetic_corpus(tmp_path: Path) -> None:
@@ -384,11 +384,11 @@ def test_an_interrupted_job_goes_on_to_the_same_corpus(tmp_path: Path) -> None:
         ({"languages": ["en", "ftr"]}, "languages: there is no 'ftr'; did you mean 'fr'"),
         ({"sources": ["humans"]}, "sources: there is no 'humans'; did you mean 'human'"),
         ({"kinds": []}, "kinds is empty"),
-        ({"languages": ["en", "en"]}, "languages names one twice"),
+        ({"languages": ["en", "en"]}, "languages names a value twice"),
         ({"held_out_voices": ["m33"]}, "held_out_voices: there is no 'm33'; did you mean 'm3'"),
         ({"held_out_voices": list(VARIANTS)}, "none is left to train on"),
         ({"count": -1}, "count must be 0 or more"),
-        ({"test_share": 0.7, "validation_share": 0.4}, "leave something"),
+        ({"test_share": 0.7, "validation_share": 0.4}, "leave rows to train on"),
         ({"mixed_voices": 1.5}, "mixed_voices must be from 0 to 1"),
         ({"workers": 0}, "workers must be at least 1"),
         ({"counts": 3}, "no option is called 'counts'; did you mean 'count'"),
@@ -451,7 +451,7 @@ def test_the_verb(world: Any) -> None:
     assert made.returncode == 0, made.stderr
     assert "3 rows in corpus" in made.stdout
     folder = world.directory / "corpus"
-    assert Manifest.read(folder / "manifest.jsonl").key == Artifact.open(folder).key
+    assert read_manifest(folder / "manifest.jsonl").key == Artifact.open(folder).key
     again = world.areca("data", "say", *options, "validation_count=0", "-o", "corpus")
     assert again.returncode == 0 and "corpus already holds this dataset" in again.stdout
     other = world.areca("data", "say", *options, "validation_count=1", "-o", "corpus")

@@ -17,7 +17,7 @@ from areca.audio import write
 from areca.errors import IncompatibleParts, InvalidArtifact, InvalidCodes, InvalidManifest
 from areca.fitting.sampling import recordings
 from areca.interfaces import Job
-from areca.manifest import Manifest, Utterance, write_manifest
+from areca.manifest import FileManifest, Manifest, Utterance, read_manifest, write_manifest
 from areca.options import build
 from areca.specs import Stream, TokenizerSpec
 from areca.testing.corpus import write_corpus
@@ -198,7 +198,7 @@ def translated(tmp_path: Path) -> Manifest:
     ]
     write(tmp_path / "b.wav", Audio(torch.linspace(-0.5, 0.5, RATE_HZ)[None], RATE_HZ))
     write_manifest(tmp_path / "manifest.jsonl", rows)
-    return Manifest.read(tmp_path / "manifest.jsonl")
+    return read_manifest(tmp_path / "manifest.jsonl")
 
 
 def test_each_recording_of_both_sides_counts_once(translated: Manifest) -> None:
@@ -208,7 +208,7 @@ def test_each_recording_of_both_sides_counts_once(translated: Manifest) -> None:
         ("2", "audio"),
     ]
     with pytest.raises(InvalidManifest, match='rows with audio in the split "train", got none'):
-        recordings(Manifest((Utterance(id="1", text="no audio"),), translated.root))
+        recordings(FileManifest((Utterance(id="1", text="no audio"),), translated.root))
 
 
 def test_the_sample_is_bounded(translated: Manifest, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from areca import audio
 from areca.errors import InvalidAudio, InvalidCodes, InvalidManifest
 from areca.interfaces import Decoder, Job
-from areca.manifest import Manifest, Utterance, write_manifest
+from areca.manifest import FileManifest, Manifest, Utterance, read_manifest, write_manifest
 from areca.mel import log_mel
 from areca.types import Audio, Codes
 from areca_melrvq import MelRvqConfig, spec
@@ -43,7 +43,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     for i in range(24):
         audio.write(root / f"{i}.wav", glide(i))
     write_manifest(root / "manifest.jsonl", [Utterance(id=str(i), audio=f"{i}.wav") for i in range(24)])
-    return Manifest.read(root / "manifest.jsonl")
+    return read_manifest(root / "manifest.jsonl")
 
 
 def fitted(config: MelRvqConfig, data: Manifest, directory: Path) -> MelRvq:
@@ -129,7 +129,7 @@ def test_wrong_audio_and_wrong_codes_are_named(tokenizer: MelRvq) -> None:
 
 
 def test_too_little_speech_says_how_much_there_is(data: Manifest, tmp_path: Path) -> None:
-    few = Manifest(data.rows[:1], data.root)
+    few = FileManifest(data.rows[:1], data.root)
     with pytest.raises(InvalidManifest, match="256 clusters need as many frames, the training split has 60"):
         MelRvq.fit(MelRvqConfig(), {}, few, job(tmp_path))
 

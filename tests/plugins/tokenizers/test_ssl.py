@@ -23,7 +23,7 @@ from areca.component import Kind
 from areca.errors import ArecaError, InvalidAudio, InvalidConfig
 from areca.fitting.kmeans import fit_kmeans
 from areca.interfaces import Job
-from areca.manifest import Manifest, Utterance, write_manifest
+from areca.manifest import Manifest, Utterance, read_manifest, write_manifest
 from areca.options import build, canonical
 from areca.registry.registry import Registry
 from areca.specs import Stream, TokenizerSpec
@@ -96,7 +96,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
         write(root / f"{i}.wav", audio)
         rows.append(Utterance(id=str(i), audio=f"{i}.wav", language="en", split="train"))
     write_manifest(root / "manifest.jsonl", rows)
-    return Manifest.read(root / "manifest.jsonl")
+    return read_manifest(root / "manifest.jsonl")
 
 
 def sounds(seconds: list[float], seed: int = 0) -> list[Audio]:

@@ -25,7 +25,7 @@ from areca.fitting.kmeans import assign, fit_kmeans
 from areca.fitting.loop import learning_rate_factor
 from areca.fitting.sampling import read_recording, sample_features
 from areca.interfaces import Job
-from areca.manifest import Manifest, Utterance, write_manifest
+from areca.manifest import Manifest, Utterance, read_manifest, write_manifest
 from areca.options import build
 from areca.registry.parts import resolve
 from areca.registry.registry import Registry
@@ -80,7 +80,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
         split = "test" if i >= 40 else "train"
         rows.append(Utterance(id=str(i), audio=f"{i}.wav", text=text.upper(), language="en", split=split))
     write_manifest(root / "manifest.jsonl", rows)
-    return Manifest.read(root / "manifest.jsonl")
+    return read_manifest(root / "manifest.jsonl")
 
 
 def fitted(target: Any, config: Any, data: Manifest, directory: Path, seed: int = 3) -> Any:
@@ -473,13 +473,13 @@ FITS = """
 import os, shutil, signal, sys, torch
 from pathlib import Path
 from areca.interfaces import Job
-from areca.manifest import Manifest
+from areca.manifest import Manifest, read_manifest
 from areca_units.options import UsmV2Config
 from areca_units.usm_v2 import UsmV2
 torch.set_num_threads(1)
 config = UsmV2Config(width=32, layers=2, layer=2, heads=2, clusters=8, steps=6, batch_s=12.0, sample_frames=400,
                      checkpoint_steps=2, pretraining_steps=4)
-data = Manifest.read(sys.argv[1])
+data = read_manifest(sys.argv[1])
 for run in sys.argv[2:]:
     directory, _, kill_at = run.partition("@")
     def progress(done, total, message=""):

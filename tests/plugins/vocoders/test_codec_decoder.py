@@ -12,7 +12,7 @@ from areca import audio
 from areca.component import Kind
 from areca.errors import ArecaError, InvalidCodes
 from areca.interfaces import Job, Vocoder
-from areca.manifest import Manifest, Utterance, write_manifest
+from areca.manifest import Manifest, Utterance, read_manifest, write_manifest
 from areca.specs import VocoderSpec
 from areca.types import Audio, Codes, VoicePrompt
 from areca_codec_decoder import CodecConfig, areca_components, spec
@@ -36,7 +36,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     for i in range(8):
         audio.write(root / f"{i}.wav", tone(200 + 60 * i))
     write_manifest(root / "manifest.jsonl", [Utterance(id=str(i), audio=f"{i}.wav") for i in range(8)])
-    return Manifest.read(root / "manifest.jsonl")
+    return read_manifest(root / "manifest.jsonl")
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import torch
 
 from areca import audio
 from areca.errors import ArecaError, IncompatibleParts, InvalidCodes, InvalidManifest
+from areca.fitting.sampling import conform_and_encode, read_recording
 from areca.interfaces import Job, Vocoder
-from areca.manifest import Manifest, Utterance, write_manifest
+from areca.manifest import Column, FileManifest, Manifest, Utterance, read_manifest, write_manifest
 from areca.mel import log_mel
 from areca.specs import Spec, Stream, TokenizerSpec
 from areca.types import Audio, Codes, VoicePrompt
@@ -60,7 +62,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
             rows.append(Utterance(id=f"{i}{copy}", audio=f"s{i}.wav", speaker=copy, target_audio=f"t{i}.wav"))
     rows.append(Utterance(id="held", audio="s0.wav", target_audio="t0.wav", split="test", speaker="held"))
     write_manifest(root / "manifest.jsonl", rows)
-    return Manifest.read(root / "manifest.jsonl")
+    return read_manifest(root / "manifest.jsonl")
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +79,19 @@ def deduplicated(units: tuple[MfccKmeans, Spec]) -> tuple[Dedup, Spec]:
 
 
 def fit(config: UnitMelConfig, tokenizer: tuple[Any, Spec], data: Manifest, directory: Path, **job: Any) -> Path:
+    def table(need: str, column: Column, rows: Sequence[Utterance] | None) -> dict[str, Codes]:
+        """Encode recordings in the batches in which `unit-mel` once encoded them itself."""
+        assert need == "tokenizer" and rows is not None and isinstance(tokenizer[1], TokenizerSpec)
+        found: dict[str, Codes] = {}
+        for start in range(0, len(rows), 32):
+            batch = rows[start : start + 32]
+            sounds = [read_recording(data, (row, column)) for row in batch]
+            codes = conform_and_encode(tokenizer[0], tokenizer[1], sounds)
+            found |= {row.id: c for row, c in zip(batch, codes, strict=True)}
+        return found
+
     directory.mkdir(exist_ok=True)
-    given = Job(directory, 0, CPU, specs={"tokenizer": tokenizer[1]}, **job)
+    given = Job(directory, 0, CPU, specs={"tokenizer": tokenizer[1]}, table=table, **job)
     UnitMel.fit(config, {"tokenizer": tokenizer[0]}, data, given)
     shutil.rmtree(given.work)  # as core does
     return directory
@@ -139,7 +152,7 @@ def test_each_recording_is_learnt_once_and_never_a_test_row(data: Manifest) -> N
     assert [(row.id, column) for row, column in of_a] == [(f"{i}a", "audio") for i in range(12)]
     with pytest.raises(InvalidManifest, match="no audio of speaker 'held'\n  speakers: a, b"):
         recordings(UnitMelConfig(voice="held"), data)
-    alone = Manifest(tuple(dataclasses.replace(r, target_audio=None) for r in data.rows), data.root)
+    alone = FileManifest(tuple(dataclasses.replace(r, target_audio=None) for r in data.rows), data.root)
     with pytest.raises(InvalidManifest, match=r"voice=.*\n  speakers: a, b"):
         recordings(CONFIG, alone)
 

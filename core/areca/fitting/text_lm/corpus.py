@@ -55,7 +55,7 @@ def translations(data: Manifest) -> list[tuple[str, str, str]]:
     return list(dict.fromkeys(triples))
 
 
-def _rows(data: Manifest) -> tuple[Utterance, ...]:
+def _rows(data: Manifest) -> Sequence[Utterance]:
     return data.select(split="train").rows
 
 

@@ -18,18 +18,18 @@ class AsteriskConfig:
     """Options of `asterisk`.
 
     Raises:
-        ValueError: a language that there is not, or shares out of range.
+        ValueError: a language is unknown, or a share is out of range.
     """
 
     languages: tuple[str, ...] = LANGUAGES
-    """Languages to take: en, es, fr, it, ru. Where English is among them, it is the translated side of the others."""
+    """Languages of the rows: en, es, fr, it, ru. English, if included, is the translated side of the others."""
     test_share: float = 0.1
-    """Share of the prompts that belong to the test split, by a hash of their key: in all languages alike."""
+    """Share of the prompts that belong to the test split, by a hash of their key, which all languages share."""
     validation_share: float = 0.05
     """Share of the prompts that belong to the validation split, by the same hash."""
     archives: Path | None = None
-    """Folder that holds the Debian packages of the recordings (.deb), or what is in them; null:
-    ``$ARECA_ASTERISK_ARCHIVES``, or else they are downloaded by apt-get."""
+    """Folder of the recordings' Debian packages (.deb), or of their content; null: ``$ARECA_ASTERISK_ARCHIVES``, or
+    if that is not set, apt-get downloads them."""
     workers: int = runtime(2)
     """Recordings that are decoded at the same time."""
 
@@ -42,13 +42,15 @@ class AsteriskConfig:
                 raise ValueError(f"languages: there is no {language!r}{near}; there are {', '.join(LANGUAGES)}")
         shares = (self.test_share, self.validation_share)
         if min(shares) < 0 or sum(shares) >= 1:
-            raise ValueError(f"test_share and validation_share must be 0 or more and leave something, got {shares}")
+            raise ValueError(
+                f"test_share and validation_share must be 0 or more and leave rows to train on, got {shares}"
+            )
         if self.workers < 1:
             raise ValueError(f"workers must be at least 1, got {self.workers}")
 
 
 def spec(config: AsteriskConfig, needs: Mapping[str, Spec]) -> DatasetSpec:
-    """Say which languages there will be."""
+    """Return the languages and the sampling rate."""
     return DatasetSpec(languages=config.languages, sample_rate_hz=16_000)
 
 

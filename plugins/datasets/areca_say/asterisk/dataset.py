@@ -14,14 +14,14 @@ import torch
 from areca.audio import write
 from areca.fitting.unfinished import SEAL, build_once
 from areca.interfaces import Job
-from areca.manifest import Manifest, Utterance, write_manifest
+from areca.manifest import Manifest, Utterance, read_manifest, write_manifest
 from areca_say.asterisk import AsteriskConfig
 from areca_say.asterisk.recordings import VOICES, Recordings
 from areca_say.asterisk.transcripts import cleaned
 
 _TRANSLATION = "en"
 _BATCH = 32
-"""Recordings decoded by a thread at a time."""
+"""Recordings that a thread decodes at a time."""
 
 
 class Asterisk:
@@ -29,10 +29,10 @@ class Asterisk:
 
     @staticmethod
     def fit(config: AsteriskConfig, needs: Mapping[str, Any], data: Manifest | None, job: Job) -> None:
-        """Write ``manifest.jsonl`` and ``audio/``; recordings that an interrupted job decoded are kept.
+        """Write ``manifest.jsonl`` and ``audio/``; decoded recordings of an interrupted job are reused.
 
         Raises:
-            MissingDependency: the recordings or PyAV cannot be had.
+            MissingDependency: the recordings or PyAV are not available.
         """
         voices = {language: Recordings(VOICES[language], config.archives) for language in config.languages}
         texts = {language: _texts(language, voice) for language, voice in voices.items()}
@@ -61,8 +61,8 @@ class Asterisk:
     def load(
         config: AsteriskConfig, needs: Mapping[str, Any], files: Path, *, device: torch.device, dtype: torch.dtype
     ) -> Manifest:
-        """Read the manifest back."""
-        return Manifest.read(files / "manifest.jsonl")
+        """Read the manifest."""
+        return read_manifest(files / "manifest.jsonl")
 
 
 def _texts(language: str, recordings: Recordings) -> dict[str, str]:

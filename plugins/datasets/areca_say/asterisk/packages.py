@@ -1,4 +1,4 @@
-"""Debian packages of recordings: obtained and unpacked without root, each once."""
+"""Download and unpack Debian packages of recordings, without root, each once."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from areca.errors import MissingDependency
 from areca.options import file_hash
 
 ARCHIVES = "ARECA_ASTERISK_ARCHIVES"
-"""Environment variable: the folder to look in where none is configured."""
+"""Environment variable: the folder of the packages, unless an option names one."""
 SOUNDS = Path("usr/share/asterisk/sounds")
 _TIMEOUT_S = 300
 
 
 def unpacked(package: str, archives: Path | None) -> Path:
-    """Return the folder that a package's files (``usr/share/...``) are in.
+    """Return the folder of a package's files (``usr/share/...``); unpack the package first if necessary.
 
     Args:
-        package: name of the Debian package, as ``"asterisk-core-sounds-fr-g722"``.
-        archives: a folder that holds its ``.deb``, or the files of one or more packages already unpacked; None:
-            ``$ARECA_ASTERISK_ARCHIVES``, and without it the package is downloaded by ``apt-get``, which needs no root.
+        package: name of the Debian package, such as ``"asterisk-core-sounds-fr-g722"``.
+        archives: a folder with its ``.deb``, or with the files of packages that are already unpacked; None:
+            ``$ARECA_ASTERISK_ARCHIVES``, or if that is not set, ``apt-get`` downloads the package without root.
 
     Raises:
         MissingDependency: it cannot be had; the message says what to type.

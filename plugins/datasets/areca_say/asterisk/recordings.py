@@ -1,4 +1,4 @@
-"""One voice of the Asterisk recordings: its files by key, and what its transcripts say."""
+"""One voice of the Asterisk recordings: its files and its transcripts, by key."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Voice:
     Args:
         language: ISO 639-1 code.
         audio_package: Debian package of the recordings.
-        text_package: Debian package of the transcripts; None: it has none.
+        text_package: Debian package of the transcripts; None: there are none.
         folder: where its recordings are, under the packages' sounds.
         person: who speaks.
         license: of the recordings, as SPDX says it.
@@ -55,15 +55,15 @@ OTHER_VOICES: Mapping[str, Voice] = {
     "fr": Voice("fr", "asterisk-prompt-fr-armelle", None, "fr", "Armelle Desjardins", "LicenseRef-BSD-like"),
     "it": Voice("it", "asterisk-prompt-it-menardi-wav", None, "it_IT_f_Menardi", "Paola Dal Zot", "CC-BY-SA-3.0-IT"),
 }
-"""Other speakers, 8 kHz, without transcripts; the names of the files say what their numbers and dates are."""
+"""Other speakers, 8 kHz, without transcripts; file names identify the numbers and dates."""
 
 
 class Recordings:
     """The recordings of one voice.
 
     Args:
-        voice: which.
-        archives: where its packages are, see `areca_say.asterisk.packages.unpacked`.
+        voice: the voice.
+        archives: the folder of its packages, see `areca_say.asterisk.packages.unpacked`.
 
     Raises:
         MissingDependency: they cannot be had.
@@ -80,14 +80,14 @@ class Recordings:
         """Decode one recording: mono, 16 kHz.
 
         Raises:
-            InvalidAudio: there is none of that key, or it is damaged.
+            InvalidAudio: there is no recording of that key, or it is damaged.
         """
         if key not in self.files:
             raise InvalidAudio(f"{self.voice.folder}: no recording {key!r}")
         return conform(read(self.files[key]), SAMPLE_RATE_HZ, 1)
 
     def transcripts(self) -> dict[str, str]:
-        """Return the lines ``key: text`` of the transcripts as they are; of a key given twice, the first."""
+        """Return the lines ``key: text`` of the transcripts, unchanged; for a repeated key, the first."""
         if self.voice.text_package is None:
             return {}
         root = packages.unpacked(self.voice.text_package, self._archives)

@@ -1,4 +1,4 @@
-"""From a transcript as it was delivered to what the recording says."""
+"""Clean the published transcripts, so that they match the recordings."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _CORRECTIONS: Mapping[tuple[str, str], str] = {
     ("it", "digits/hundred"): "cento",
     ("it", "digits/thousands"): "mila",
 }
-"""What was heard where the transcript says something else."""
+"""The words of recordings whose transcript is wrong."""
 _ADDITIONS: Mapping[str, Mapping[str, str]] = {
     "es": {"digits/10": "diez", "digits/1F": "una", "digits/1M": "un", "digits/20-and": "veinti"},
     "fr": {"digits/et": "et"},
 }
-"""What was heard where the transcripts leave a recording out, or spell its name otherwise."""
+"""The words of recordings that the transcripts lack, or whose names they spell differently."""
 
 
 def cleaned(language: str, transcripts: Mapping[str, str]) -> dict[str, str]:
-    """Return the text of each recording that has a plain one.
+    """Return the text of each recording whose transcript is plain.
 
-    Signals (``[tone]``, ``<beep>``) are left out, and so are prompts with a remark or a sign inside of which one cannot
-    tell how it is spoken; remarks at the end, dots that mean "goes on" and quotation marks are cut off.
+    Signals (``[tone]``, ``<beep>``) are left out, and so are prompts with a remark or a sign in the middle whose
+    pronunciation is unclear. Remarks at the end, trailing dots and quotation marks are removed.
 
     Args:
         language: ISO 639-1 code.
