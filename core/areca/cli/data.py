@@ -84,7 +84,7 @@ def _put(part: Part, seed: int, folder: Path, *, copy: bool) -> Manifest:
 
 def _put_with_audio(manifest: Manifest, folder: Path, name: str, *, copy: bool) -> Manifest:
     from areca.artifacts.copying import MANIFEST, copy_manifest
-    from areca.files.writing import creating
+    from areca.files.writing import create_folder
     from areca.manifest import read_manifest
 
     if not copy:
@@ -92,7 +92,7 @@ def _put_with_audio(manifest: Manifest, folder: Path, name: str, *, copy: bool) 
             f"{folder}: not written: {name} leaves its audio where it is ({manifest.name}), so the folder would hold "
             f"only rows\n  to copy the audio too: areca data {name} ... -o {shlex.quote(str(folder))} --copy"
         )
-    with creating(folder) as draft, common.progress(f"copy {name}") as progress:
+    with create_folder(folder) as draft, common.progress(f"copy {name}") as progress:
         copy_manifest(manifest, draft, progress)
     return read_manifest(folder / MANIFEST, depth="path")
 
