@@ -13,12 +13,16 @@ import torch
 from bench.figures import Figure, in_turns, show
 from bench.nano import new_lm
 
+from areca.component import Kind
 from areca.generation.generate import generate
 from areca.lm.model import SpeechLM
 from areca.lm.vocabulary import Control
-from areca.run.options import Decoding
+from areca.registry.parts import choose
+from areca.registry.registry import Registry
+from areca.run.options import Limits
 
 FRAMES = 100
+GREEDY = choose(Registry.discover(), Kind.DECODING, "greedy", option="decoding").entry.target()()
 ROUNDS = 7
 
 
@@ -31,7 +35,7 @@ def prompts(lm: SpeechLM, count: int) -> list[list[int]]:
 def areca_rate(lm: SpeechLM, asked: list[list[int]]) -> float:
     """Return ids a second over all answers; an answer that ends early counts with the ids it has."""
     start_s = time.perf_counter()
-    answers = generate(lm, asked, ["audio"], Decoding(max_audio_frames=FRAMES))
+    answers = generate(lm, asked, ["audio"], GREEDY, Limits(max_audio_frames=FRAMES))
     return sum(len(answer.ids) for answer in answers) / (time.perf_counter() - start_s)
 
 

@@ -29,6 +29,8 @@ from areca.artifact import Artifact, seal
 from areca.cli.app import app
 from areca.errors import ArecaError
 from areca.lm.model import SpeechLM
+from areca.options import key_of
+from areca.registry.registry import Registry
 
 Attack = Callable[[Path], object]
 DEEP = "[" * 200_000
@@ -262,16 +264,23 @@ def attacks(mark: Path) -> Iterator[tuple[str, Attack]]:
         ("controls", {}),
         ("hash", 1),
         ("reads", []),
-        ("reads", {"role": "speech", "pattern": "flatten", "streams": []}),
-        ("reads", {"role": ["speech"], "pattern": "flatten", "streams": [{}]}),
+        ("reads", {"role": "speech", "pattern": None, "streams": []}),
+        ("reads", {"role": ["speech"], "pattern": None, "streams": [{}]}),
         ("reads.pattern", ["flatten"]),
         ("reads.pattern", "delay"),
+        ("reads.pattern", {"component": ["x"], "revision": 1, "options": {}}),
+        ("reads.pattern", {"component": "flatten", "revision": "1", "options": {}}),
+        ("reads.pattern", {"component": "flatten", "revision": [1], "options": {}}),
+        ("reads.pattern", {"component": "evil:evil/evil", "revision": 1, "options": {}}),
+        ("reads.pattern.options", {"name": "delay", "x" * 1000: DEEP}),
         ("reads.streams", [{"name": "unit", "size": 256, "frame_rate_hz": 1e300}]),
         ("reads.streams", [{"name": "unit", "size": 256, "frame_rate_hz": "fast"}]),
         ("reads.streams", [{"name": "unit", "size": "256", "frame_rate_hz": None}]),
         ("writes.role", "text"),
     ):
         yield f"{LAYOUT} {key}: {str(value)[:60]}", within(LAYOUT, key, value)
+        if key != "hash":
+            yield f"{LAYOUT} {key}: {str(value)[:60]}, signed", signed(within(LAYOUT, key, value))
     yield "text tokenizer of nothing", text(TOKENIZER, "{}")
     yield "text tokenizer with an added token beyond the text", beyond_the_text
     yield "text tokenizer cut", lambda folder: truncate(folder / TOKENIZER)
@@ -364,10 +373,19 @@ def beyond_the_text(folder: Path) -> None:
     digest = hashlib.sha256()
     for file in names:
         digest.update(f"{file.name}:{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
-    layout = json.loads((folder / LAYOUT).read_text()) | {"text_hash": digest.hexdigest()}
-    signed = {name: layout[name] for name in ("text_size", "text_hash", "streams")}
-    layout["hash"] = hashlib.sha256(json.dumps(signed, sort_keys=True).encode()).hexdigest()
-    (folder / LAYOUT).write_text(json.dumps(layout))
+    signed(changed(LAYOUT, text_hash=digest.hexdigest()))(folder)
+
+
+def signed(attack: Attack) -> Attack:
+    """Return the attack with the layout's hash made anew."""
+
+    def both(folder: Path) -> None:
+        attack(folder)
+        layout = json.loads((folder / LAYOUT).read_text())
+        layout.pop("hash", None)
+        (folder / LAYOUT).write_text(json.dumps({**layout, "hash": key_of(layout)}))
+
+    return both
 
 
 def reseal(folder: Path) -> None:
@@ -414,7 +432,7 @@ def run(folder: Path, sound: Path) -> str:
 def loaded(folder: Path) -> str:
     """Return what `SpeechLM.load` says."""
     try:
-        SpeechLM.load(folder / "lm")
+        SpeechLM.load(folder / "lm", Registry.discover())
     except ArecaError as e:
         return f"error: {e}"
     return "exit 0"

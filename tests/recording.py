@@ -14,7 +14,6 @@ import torch
 
 import areca
 from areca.audio import read
-from areca.run.options import Decoding
 from areca.system import System
 from areca.types import Audio
 
@@ -46,8 +45,8 @@ def record(system: System) -> dict[str, Any]:
     return {
         "units": {name: [stream.tolist() for stream in codes.streams] for name, codes in units.items()},
         "losses": {task: _losses(system, task, list(units.values())) for task in system.tasks},
-        "greedy": {task: _answers(system, task, heard, Decoding()) for task in ("asr", "ast", "asr+ast+s2st")},
-        "beam": {"ast": _answers(system, "ast", heard, Decoding(method="beam", beams=4))},
+        "greedy": {task: _answers(system, task, heard, "greedy") for task in ("asr", "ast", "asr+ast+s2st")},
+        "beam": {"ast": _answers(system, "ast", heard, {"name": "beam", "beams": 4})},
     }
 
 
@@ -61,7 +60,7 @@ def _losses(system: System, task: str, codes: list[Any]) -> list[float]:
     return found
 
 
-def _answers(system: System, task: str, heard: dict[str, Audio], decoding: Decoding) -> list[Any]:
+def _answers(system: System, task: str, heard: dict[str, Audio], decoding: Any) -> list[Any]:
     answers = system.answer(task, list(heard.values()), source="fr", target="en", decoding=decoding)
     return [[answer.texts, answer.codes and [stream.tolist() for stream in answer.codes.streams]] for answer in answers]
 

@@ -64,7 +64,20 @@ def test_core_never_imports_a_plugin() -> None:
 
 
 ROOMS = [
-    *("errors", "files", "component", "specs", "types", "options", "languages", "batching", "mel", "sound", "audio"),
+    *(
+        "errors",
+        "files",
+        "component",
+        "specs",
+        "patterns",
+        "types",
+        "options",
+        "languages",
+        "batching",
+        "mel",
+        "sound",
+        "audio",
+    ),
     *("rows", "tasks", "artifact", "manifest", "interfaces", "hub", "fitting", "registry", "scoring", "run"),
     *("artifacts", "lm", "generation", "training", "pipeline", "system", "evaluation", "testing", "cli"),
 ]

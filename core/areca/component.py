@@ -44,6 +44,8 @@ class Kind(enum.StrEnum):
     TASK = "task"
     DATASET = "dataset"
     JUDGE = "judge"
+    PATTERN = "pattern"
+    DECODING = "decoding"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from areca.component import COMPONENT_NAME, Kind
 from areca.errors import IncompatibleParts, quote
@@ -180,6 +180,48 @@ class JudgeSpec:
         return _hear(self.languages, self.sample_rate_hz)
 
 
+@runtime_checkable
+class Order(Protocol):
+    """Where the codes of each stream go in one sequence, for any number of frames.
+
+    A frame is one code of the slowest stream and ``per_frame[k]`` codes of stream k.
+    """
+
+    def sequence(self, per_frame: Sequence[int], frames: int) -> list[int]:
+        """Return the stream of each position in the sequence of `frames` frames; codes of a stream keep their order."""
+
+    def turn(self, per_frame: Sequence[int], frames: int) -> int:
+        """Return the first position at which the sequence of `frames` frames differs from every longer one.
+
+        There, the shorter sequence is over, or it has a code of stream k + 1 where longer ones have one of stream k.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class PatternSpec:
+    """How several streams become one sequence, and whether these streams must have one rate. Arithmetic, no torch."""
+
+    order: Order
+    one_rate: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.order, Order):
+            raise ValueError(f"order is {quote(self.order)}, expected an areca.specs.Order: sequence and turn")
+
+    def __str__(self) -> str:
+        return "streams of one rate" if self.one_rate else "streams of any rates, multiples of the slowest"
+
+
+@dataclass(frozen=True, slots=True)
+class DecodingSpec:
+    """Whether a decoding method draws at random, so that another seed gives another answer."""
+
+    random: bool = False
+
+    def __str__(self) -> str:
+        return "random, repeatable by seed" if self.random else "deterministic"
+
+
 Spec = Any
 """What a component says of itself: one of the classes above, or that of a kind that a plugin adds."""
 
@@ -231,5 +273,7 @@ KINDS = (
     _kind(Kind.TASK, TaskSpec, place="tasks: -"),
     _kind(Kind.DATASET, DatasetSpec, place="data:"),
     _kind(Kind.JUDGE, JudgeSpec),
+    _kind(Kind.PATTERN, PatternSpec, place="lm: pattern:"),
+    _kind(Kind.DECODING, DecodingSpec, place="evaluation: decoding:"),
 )
 """The kinds that areca itself knows, in the order in which they are listed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypedDict, Unpack, overload
@@ -22,10 +22,11 @@ from areca.generation.generate import Generated
 from areca.generation.requests import Request, Result, Sound, check_texts, input_kind, languages_of, read_sound
 from areca.interfaces import Tokenizer, Vocoder
 from areca.lm.model import SpeechLM
+from areca.lm.patterns import Pattern
 from areca.lm.spelling import warn_about_texts
 from areca.registry.parts import Part, resolve
+from areca.run.decoding import DEFAULT, Decoding, decoding_of
 from areca.run.devices import resolve_device
-from areca.run.options import Decoding
 from areca.sound.arrays import is_recording
 from areca.sound.hearing import trim_silence
 from areca.specs import TokenizerSpec
@@ -59,7 +60,7 @@ class System:
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device | str = "cpu") -> None:
         self.checkpoint, self.run_config = checkpoint, checkpoint.run
-        self.lm = SpeechLM.load(checkpoint.lm, device)
+        self.lm = SpeechLM.load(checkpoint.lm, checkpoint.run.registry, device)
         self.lm.model.eval()
         _check_streams(checkpoint, self.lm)
         self._loader = PartLoader(Store(), seed=self.run_config.seed, device=device, artifacts=checkpoint.parts)
@@ -177,7 +178,7 @@ class System:
         source: str | None = None,
         target: str | None = None,
         voice: Sound | None = None,
-        decoding: Decoding | None = None,
+        decoding: Decoding | Mapping[str, Any] | str | None = None,
         batch: int = 8,
         seed: int = 0,
         deliver: Callable[[Result], None] = lambda _: None,
@@ -190,7 +191,7 @@ class System:
             source: language of the input, as a code (``"fr"``) or an English name (``"French"``).
             target: language of the translation.
             voice: a few seconds of the voice to speak in, for vocoders that take a voice prompt.
-            decoding: how answers are chosen; None: greedily.
+            decoding: a decoding method, or ``{"name": "beam", "beams": 8, "max_text_ids": 100}``; None: `greedy`.
             batch: number of requests answered at once.
             seed: seed of sampling and of the vocoder.
             deliver: called with each answer as soon as its batch is done, so that a later failure does not lose it.
@@ -201,7 +202,10 @@ class System:
             InvalidAudio: a recording cannot be used; the message names it.
         """
         wanted = self.task(task)
-        instruction = Instruction(wanted, languages_of(wanted, source, target), decoding or Decoding())
+        if not isinstance(decoding, Decoding):
+            decoding = decoding_of(self.run_config.registry, decoding or DEFAULT)
+        method = self._loader.instance(decoding.method)
+        instruction = Instruction(wanted, languages_of(wanted, source, target), method, decoding.limits)
         texts = check_texts(items) if input_kind(wanted) == "text" else []
         warn_about_texts(self.lm.text_tokenizer, [wanted.header(instruction.languages), *texts])
         voice_prompt = self._voice(wanted, voice)
@@ -286,11 +290,17 @@ def load(path: str | Path | None = None, *, device: torch.device | str = "cpu", 
 def _check_streams(checkpoint: Checkpoint, lm: SpeechLM) -> None:
     """Refuse an LM whose vocabulary was not made for the streams of the run's tokenizers."""
     run = checkpoint.run
+    pattern = Pattern.of(run.pattern)
     for role, layout in ((run.lm.reads, lm.reads), (run.lm.writes, lm.writes)):
-        if (layout.role, layout.streams, layout.pattern) != (role, run.streams(role), run.lm.pattern):
+        if (layout.role, layout.streams) != (role, run.streams(role)):
             raise InvalidArtifact(
                 f"{checkpoint.directory}: its tokenizer {role!r} makes {' + '.join(map(str, run.streams(role)))}, "
                 f"the LM was made for {quote(' + '.join(map(str, layout.streams)))} of role {quote(layout.role)}"
+            )
+        if layout.pattern != pattern:
+            raise InvalidArtifact(
+                f"{checkpoint.directory}: its lm.pattern is {run.pattern.name!r} {dict(pattern.options) or ''}, the LM "
+                f"was trained with {quote(layout.pattern and layout.pattern.to_json())}"
             )
 
 

@@ -11,7 +11,6 @@ import areca
 from areca.artifacts.store import Store
 from areca.pipeline.pipeline import Pipeline
 from areca.run.config import parse_config
-from areca.run.options import Decoding
 from areca.system import System
 
 CLUSTERS = 16
@@ -72,7 +71,7 @@ def test_prompts_hold_what_it_reads_and_answers_what_it_writes(pipeline: Pipelin
 @pytest.mark.parametrize("task", ["s2st", "asr+ast+s2st"])
 def test_it_answers_in_the_sound_of_the_codec_that_it_writes(task: str, system: System, root: Path) -> None:
     sounds = [root / "corpus" / f"{i}-fr.wav" for i in range(2)]
-    short = Decoding(max_text_ids=16, max_audio_frames=40)
+    short = {"max_text_ids": 16, "max_audio_frames": 40}
     for result in system.run(task, sounds, source="French", target="English", decoding=short):
         assert result.codes is not None and result.audio is not None
         frames = {len(stream) for stream in result.codes.streams}

@@ -30,7 +30,7 @@ from areca.evaluation.inputs import open_inputs
 from areca.interfaces import Progress, no_progress
 from areca.pipeline.pipeline import Pipeline
 from areca.run.config import parse_config
-from areca.run.options import Decoding, InputConfig
+from areca.run.options import InputConfig
 from areca.system import System
 from areca.types import Audio
 
@@ -172,7 +172,7 @@ def test_text_in(system: System) -> None:
 
 def test_a_seed_says_what_is_sampled(system: System, french: list[Path]) -> None:
     def sampled(seed: int) -> str | None:
-        decoding = Decoding(method="sample", max_text_ids=40)
+        decoding = {"name": "sample", "max_text_ids": 40}
         return system.run("asr", french[0], source="fr", decoding=decoding, seed=seed).transcript  # type: ignore[no-any-return]
 
     assert sampled(1) == sampled(1) != sampled(2)
@@ -417,13 +417,18 @@ def test_run_decodes_as_it_is_told(system: System, checkpoint: Path, french: lis
         return text
 
     for given, how in (
-        ("beam", Decoding(method="beam")),
-        ("{method: beam, beams: 2, max_text_ids: 3}", Decoding(method="beam", beams=2, max_text_ids=3)),
-        ("{method: sample, max_text_ids: 3}", Decoding(method="sample", max_text_ids=3)),
+        ("beam", "beam"),
+        ("{name: beam, beams: 2, max_text_ids: 3}", {"name": "beam", "beams": 2, "max_text_ids": 3}),
+        ("{name: sample, max_text_ids: 3}", {"name": "sample", "max_text_ids": 3}),
     ):
         assert transcript("--decoding", given) == system.run("asr", french[0], source="fr", decoding=how).transcript
-    wrong = _run(checkpoint, french[0], "--decoding", "{beam: 2}")
-    assert wrong.exit_code == 1 and "decoding: no option is called 'beam'; did you mean 'beams'?" in wrong.stderr
+    wrong = _run(checkpoint, french[0], "--decoding", "{name: beam, beam: 2}")
+    assert wrong.exit_code == 1
+    assert "decoding, beam: no option is called 'beam'; did you mean 'beams'?" in wrong.stderr
+    old = _run(checkpoint, french[0], "--decoding", "{method: beam, beams: 2}")
+    assert old.exit_code == 1 and "decoding: no option is called 'method'; write {name: beam}" in old.stderr
+    unknown = _run(checkpoint, french[0], "--decoding", "beem")
+    assert unknown.exit_code == 1 and "no decoding is called 'beem'; did you mean 'beam'?" in unknown.stderr
 
 
 @pytest.mark.parametrize("how", ["-", pytest.param("file", marks=pytest.mark.slow), "fifo"])

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from areca import Component, Kind, hookimpl
+from areca import Component, Kind, hookimpl, runtime
+from areca.patterns import OrderOptions
 from areca.specs import (
     BackboneSpec,
     DatasetSpec,
+    DecodingSpec,
     JudgeSpec,
     KindSpec,
+    PatternSpec,
     Spec,
     Stream,
     TaskSpec,
@@ -53,6 +56,31 @@ class RestlessConfig:
         object.__setattr__(self, "gain", self.gain * 2)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flat(OrderOptions):
+    backwards: bool = runtime(False)
+    """Whether the streams of a frame come in reverse; not a matter of speed."""
+
+    def sequence(self, per_frame: Sequence[int], frames: int) -> list[int]:
+        frame = [k for k, n in enumerate(per_frame) for _ in range(n)]
+        return (frame[::-1] if self.backwards else frame) * frames
+
+    def turn(self, per_frame: Sequence[int], frames: int) -> int:
+        return sum(per_frame) * frames
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tired(Flat):
+    def sequence(self, per_frame: Sequence[int], frames: int) -> list[int]:
+        return Flat.sequence(self, per_frame, min(frames, 30))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Late(Flat):
+    def turn(self, per_frame: Sequence[int], frames: int) -> int:
+        return Flat.turn(self, per_frame, frames) + (frames > 10)
+
+
 def tokenizer_spec(config: Any, needs: Mapping[str, Spec]) -> TokenizerSpec:
     return TokenizerSpec(STREAMS, RATE_HZ)
 
@@ -83,6 +111,18 @@ def judge_spec(config: Any, needs: Mapping[str, Spec]) -> JudgeSpec:
 
 def dataset_spec(config: Any, needs: Mapping[str, Spec]) -> DatasetSpec:
     return DatasetSpec(("en", "fr"), RATE_HZ)
+
+
+def pattern_spec(config: Any, needs: Mapping[str, Spec]) -> PatternSpec:
+    return PatternSpec(config)
+
+
+def decoding_spec(config: Any, needs: Mapping[str, Spec]) -> DecodingSpec:
+    return DecodingSpec()
+
+
+def random_decoding_spec(config: Any, needs: Mapping[str, Spec]) -> DecodingSpec:
+    return DecodingSpec(random=True)
 
 
 def plain_spec(config: Any, needs: Mapping[str, Spec]) -> PlainSpec:
@@ -170,3 +210,14 @@ def areca_components() -> Iterable[Component]:
     yield _row(Kind.TASK, "prompt-needs-no-target", "Peeking")
     yield _row(Kind.TASK, "parse-inverts-target", "Mangling")
     yield _row(Kind.TASK, "chains", "Polite")
+
+    yield _row(Kind.PATTERN, "good", "Ordered", config=Flat)
+    yield _row(Kind.PATTERN, "every-code-once", "Ordered", config=Tired)
+    yield _row(Kind.PATTERN, "turn", "Ordered", config=Late)
+    yield _row(Kind.PATTERN, "layout", "Ordered", config=Flat, check={"backwards": True})
+
+    yield _row(Kind.DECODING, "good", "Likeliest")
+    yield _row(Kind.DECODING, "rules", "Unending")
+    yield _row(Kind.DECODING, "batch-equals-alone", "Polling")
+    yield _row(Kind.DECODING, "repeat-is-exact", "Whimsical")
+    yield _row(Kind.DECODING, "spec-matches", "Likeliest", spec="areca_wrong:random_decoding_spec")

@@ -13,8 +13,11 @@ from areca_wrong import RATE_HZ, STREAMS
 
 from areca.audio import write
 from areca.errors import ArecaError, InvalidConfig, MissingWeights
+from areca.generation.answers import Cursor, Rules
+from areca.generation.decoding import Growing, step_by_step
 from areca.interfaces import Backbone, Job
 from areca.manifest import FileManifest, Manifest, Utterance, read_manifest, write_manifest
+from areca.patterns import OrderOptions
 from areca.tasks import AudioSegment, Field, Segment, Task, TextSegment, Values
 from areca.types import Audio, Codes, VoicePrompt, require_audio, require_codes
 
@@ -401,3 +404,39 @@ class _PoliteTask(Task):
 
 class Polite(Transcribe):
     made = _PoliteTask
+
+
+class Ordered(OrderOptions):
+    """The options are the order: see `areca_wrong`."""
+
+
+class Likeliest(_Loaded):
+    """Picks the likeliest id, or the next one."""
+
+    def search(self, rules: Rules, prompts: Sequence[Sequence[int]], generator: torch.Generator) -> list[Cursor]:
+        return step_by_step(rules, prompts, self.pick, generator)
+
+    def pick(self, logits: torch.Tensor, growing: Sequence[Growing]) -> list[int]:
+        place = min(self.place(len(growing)), logits.shape[1] - 1)
+        return logits.argsort(-1, descending=True)[:, place].tolist()
+
+    def place(self, count: int) -> int:
+        return 0
+
+
+class Unending(Likeliest):
+    def search(self, rules: Rules, prompts: Sequence[Sequence[int]], generator: torch.Generator) -> list[Cursor]:
+        cursors = super().search(rules, prompts, generator)
+        for cursor in cursors:
+            cursor.ids.pop()
+        return cursors
+
+
+class Polling(Likeliest):
+    def place(self, count: int) -> int:
+        return count - 1
+
+
+class Whimsical(Likeliest):
+    def place(self, count: int) -> int:
+        return torch.initial_seed() if torch.initial_seed() < 10 else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -20,12 +21,13 @@ import yaml
 
 from areca.artifact import Artifact, copy_artifact
 from areca.component import Kind
-from areca.errors import BrokenPlugin, InvalidArtifact, InvalidConfig, UnknownComponent, quote
+from areca.errors import ArecaError, BrokenPlugin, InvalidArtifact, InvalidConfig, UnknownComponent, quote
 from areca.files.reading import read_json, read_regular
 from areca.files.references import check_no_references
 from areca.files.writing import create_folder, write_json, write_text
 from areca.files.yaml_text import LONGEST_YAML, parse_yaml
 from areca.options import content_hash, key_of
+from areca.registry.entry import LOCAL
 from areca.registry.parts import Part
 from areca.run.config import RunConfig, parse_config
 from areca.run.explicit import explicit_config
@@ -34,6 +36,8 @@ CONFIG = "config.yaml"
 LM = "lm"
 PARTS = "parts"
 PROVENANCE = "provenance.json"
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,79}")
+"""A distribution's name or version: what may follow ``pip install``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +134,7 @@ def open_checkpoint(directory: Path, *, plugins: tuple[str, ...] = ()) -> Checkp
         needed = {k: v for k, v in source.items() if k not in ("data", "evaluation")}
         run = parse_config(needed, root=directory.resolve(), plugins=plugins, trusted=False)
     except (UnknownComponent, BrokenPlugin) as e:
-        raise type(e)(f"{directory}: {e}{_own_plugins(source)}") from e
+        raise type(e)(f"{directory}: {e}{_to_install(directory)}{_own_plugins(source)}") from e
     provenance = _read_provenance(directory, run)
     _check_revisions(directory, run, provenance)
     _check_paths(directory, run, provenance)
@@ -279,6 +283,30 @@ def _origin(part: Part, artifact: Artifact | None) -> dict[str, Any]:
         "weights": artifact.fingerprint if artifact else None,
         "contents": _contents(part),
     }
+
+
+def _to_install(directory: Path) -> str:
+    """Return a line that names the distributions that a checkpoint was made with and that are not installed."""
+    try:
+        parts = read_json(directory / PROVENANCE)["parts"]
+        made = {(part["distribution"], part["version"]) for part in parts.values()}
+    except (ArecaError, FileNotFoundError, KeyError, TypeError, AttributeError):
+        return ""
+    named = [f"{name}=={version}" for name, version in sorted(made, key=str) if _is_missing(name, version)]
+    return f"\n  it was made with {', '.join(named)}: pip install {' '.join(named)}" if named else ""
+
+
+def _is_missing(distribution: object, version: object) -> bool:
+    """Whether these name a distribution that is not installed; a checkpoint may name anything."""
+    if not (isinstance(distribution, str) and isinstance(version, str)) or distribution == LOCAL:
+        return False
+    if not (_WORD.fullmatch(distribution) and _WORD.fullmatch(version)):
+        return False
+    try:
+        metadata.distribution(distribution)
+    except metadata.PackageNotFoundError:
+        return True
+    return False
 
 
 def _own_plugins(source: Mapping[str, Any]) -> str:

@@ -35,7 +35,7 @@ PACE_LINES = 6
 Name = Annotated[str, typer.Argument(help="a component's name, or distribution:plugin/name", show_default=False)]
 HowDecoded = Annotated[
     str | None,
-    typer.Option("--decoding", help="decoding method: greedy, sample, beam, or '{method: beam, beams: 8}'"),
+    typer.Option("--decoding", help="decoding method: greedy, sample, beam, or '{name: beam, beams: 8}'"),
 ]
 
 
@@ -119,11 +119,9 @@ def health(entry: Entry) -> str:
     return f"missing {', '.join(missing)}: {entry.install_command(missing)}" if missing else "ok"
 
 
-def decoding(text: str | None) -> Mapping[str, Any] | None:
-    """Return the decoding options given on the command line: the name of a method, or a mapping in YAML."""
-    if text is None:
-        return None
-    return read_mapping(text, "decoding") if text.lstrip().startswith("{") else {"method": text}
+def decoding(text: str | None) -> Mapping[str, Any] | str | None:
+    """Return the decoding that the command line gives: a method's name, or a mapping in YAML."""
+    return read_mapping(text, "decoding") if text is not None and text.lstrip().startswith("{") else text
 
 
 def as_yaml(value: Any) -> str:

@@ -15,12 +15,17 @@ def config(name: common.Name, kind: common.OfKind = None) -> None:
     entry = common.find(common.registry(), name, kind)
     component = entry.component
     lines = [f"name: {name}", *_needs(component), *_options(component)]
-    if entry.kind.place:
-        key, _, first = entry.kind.place.partition(" ")
-        print(key)
-        print(f"{first:<2}" + textwrap.indent("\n".join(lines), "  ")[2:])
-    else:
-        print("\n".join(lines))
+    print(_placed(entry.kind.place or "", "\n".join(lines)))
+
+
+def _placed(place: str, text: str) -> str:
+    """Return `text` below the keys of `place`, as ``"lm: pattern:"`` or, in a list, ``"tasks: -"``."""
+    for key in reversed(place.split()):
+        if key == "-":
+            text = "- " + textwrap.indent(text, "  ")[2:]
+        else:
+            text = f"{key}\n{text}" if text.startswith("- ") else f"{key}\n{textwrap.indent(text, '  ')}"
+    return text
 
 
 def _needs(component: Component) -> Iterator[str]:

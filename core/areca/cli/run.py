@@ -13,8 +13,7 @@ from areca.cli.common import quiet
 from areca.cli.delivery import Delivery
 from areca.errors import InvalidConfig
 from areca.files.writing import probe
-from areca.options import build
-from areca.run.options import Decoding
+from areca.run.decoding import decoding_of
 
 STDIN = "/dev/stdin"
 """The recording that ``-`` means."""
@@ -58,7 +57,7 @@ def run(
     quiet()
     from areca.system import load
 
-    how = build(Decoding, common.decoding(decoding) or {}, "decoding")
+    how = None if decoding is None else decoding_of(common.registry(), common.decoding(decoding))
     checkpoint, recordings = _split(inputs or [])
     _check(recordings, text or [], output)
     system = load(checkpoint, device=device, plugins=common.plugins())

@@ -21,7 +21,8 @@ from areca.interfaces import Progress, no_progress
 from areca.languages import known_code, language_code
 from areca.manifest import Manifest, Utterance
 from areca.options import file_hash
-from areca.run.options import Decoding, EvaluationConfig
+from areca.run.decoding import Decoding
+from areca.run.options import EvaluationConfig
 from areca.tasks import Task
 
 
@@ -152,6 +153,7 @@ def answer_rows(
     journal: Journal[Answer],
     directory: Path,
     config: EvaluationConfig,
+    decoding: Decoding,
     progress: Progress = no_progress,
 ) -> None:
     """Answer the rows that are not in the journal; speech is written to ``audio/<task>/<id>.flac`` in `directory`.
@@ -164,6 +166,7 @@ def answer_rows(
         journal: finished answers; new ones are added after each batch.
         directory: the evaluation's folder.
         config: options of the evaluation.
+        decoding: how the system answers.
         progress: receives the number of finished rows after each batch.
 
     Raises:
@@ -186,11 +189,9 @@ def answer_rows(
                 batch = group[start : start + config.batch]
                 items = [_read_input(manifest, row, field) for row in batch]
                 if not warm:  # the first answer is discarded, so that no recorded time includes the warm-up
-                    system.answer(name, items[:1], source=source, target=target, decoding=config.decoding, batch=1)
+                    system.answer(name, items[:1], source=source, target=target, decoding=decoding, batch=1)
                     warm = True
-                results = system.answer(
-                    name, items, source=source, target=target, decoding=config.decoding, batch=len(items)
-                )
+                results = system.answer(name, items, source=source, target=target, decoding=decoding, batch=len(items))
                 journal.add([_save(directory, name, row, r) for row, r in zip(batch, results, strict=True)])
                 done += len(batch)
                 progress(done, len(rows), name)

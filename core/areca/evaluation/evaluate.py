@@ -7,7 +7,6 @@ is not done again, unless a disk damaged it; the results follow from them.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ from areca.evaluation.judging import Clip, OpenJudge, hear, heard_journal
 from areca.evaluation.results import Scoring, language_of, spoken_fields, truth_of, write_results
 from areca.interfaces import Stage, silent
 from areca.manifest import Manifest, Utterance
+from areca.run.decoding import Decoding
 from areca.run.options import EvaluationConfig
 from areca.scoring.normalize import find_normaliser
 from areca.tasks import Field, Task
@@ -42,6 +42,7 @@ def evaluate(
     directory: Path,
     *,
     identity: str,
+    decoding: Decoding,
     stage: Stage = silent,
 ) -> Path:
     """Evaluate; what the folder holds already is not done again.
@@ -49,10 +50,11 @@ def evaluate(
     Args:
         system: what is evaluated.
         manifest: questions and references.
-        config: which of them, and how they are read. Its `judges` are not looked at.
+        config: which of them, and how they are read. Its `judges` and `decoding` are not read.
         judges: open, each under a label of its own.
         directory: where everything goes.
         identity: what tells this system from all others, as `areca.artifacts.checkpoint.Checkpoint.identity`.
+        decoding: how the system answers.
         stage: shows progress.
 
     Returns:
@@ -70,7 +72,7 @@ def evaluate(
     said = {
         "system": identity,
         "data": manifest.key,
-        "decoding": dataclasses.asdict(config.decoding),
+        "decoding": decoding.identity(),
         "batch": config.batch,
     }
     with claim_folder(directory, said, {judge.label: json.loads(judge.signature) for judge in judges}):
@@ -78,7 +80,7 @@ def evaluate(
         discard_damaged(answers, directory)
         for part in plan:
             with stage(f"answer {part.name}") as progress:
-                answer_rows(system, manifest, part.name, part.rows, answers, directory, config, progress)
+                answer_rows(system, manifest, part.name, part.rows, answers, directory, config, decoding, progress)
         heard = heard_journal(directory / HEARD)
         clips = [clip for part in plan for clip in _clips(part, manifest, answers, directory)]
         for judge in judges:

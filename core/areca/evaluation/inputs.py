@@ -22,6 +22,7 @@ from areca.pipeline.pipeline import Pipeline
 from areca.registry.parts import Part, resolve
 from areca.registry.registry import Registry
 from areca.run.config import RunConfig, read_config
+from areca.run.decoding import Decoding, decoding_of
 from areca.run.options import EvaluationConfig
 from areca.system import System, load
 
@@ -37,6 +38,7 @@ class Inputs:
         system: the loaded checkpoint.
         manifest: the data, with inputs and references.
         config: the options.
+        decoding: how the system answers.
         registry: registry that contains the judges.
         identity: identity of the checkpoint.
     """
@@ -45,13 +47,23 @@ class Inputs:
     system: System
     manifest: Manifest
     config: EvaluationConfig
+    decoding: Decoding
     registry: Registry
     identity: str
 
     def evaluate(self, directory: Path, *, device: str, stage: Stage) -> Path:
         """Open the judges and evaluate into `directory`; arguments and errors are those of `evaluate`."""
         judges = [open_judge(self.registry, judge, device) for judge in self.config.judges]
-        return evaluate(self.system, self.manifest, self.config, judges, directory, identity=self.identity, stage=stage)
+        return evaluate(
+            self.system,
+            self.manifest,
+            self.config,
+            judges,
+            directory,
+            identity=self.identity,
+            decoding=self.decoding,
+            stage=stage,
+        )
 
 
 def resolve_evaluation(run: RunConfig, options: Mapping[str, Any] = MappingProxyType({})) -> EvaluationConfig:
@@ -64,7 +76,12 @@ def resolve_evaluation(run: RunConfig, options: Mapping[str, Any] = MappingProxy
     config = build(EvaluationConfig, {**run.evaluation, **options}, "evaluation")
     for judge in config.judges:
         judge_part(run.registry, judge).entry.target()
+    _decoding(run.registry, config).method.entry.target()
     return config
+
+
+def _decoding(registry: Registry, config: EvaluationConfig) -> Decoding:
+    return decoding_of(registry, config.decoding, "evaluation.decoding")
 
 
 def open_inputs(
@@ -109,7 +126,8 @@ def open_inputs(
         )
     trained = system.run_config
     registry = trained.registry if run is None else run.registry
-    return Inputs(trained.name, system, manifest, config, registry, system.checkpoint.identity)
+    decoding = _decoding(registry, config)
+    return Inputs(trained.name, system, manifest, config, decoding, registry, system.checkpoint.identity)
 
 
 def _open_pipeline(path: Path | None, plugins: Sequence[str], device: str, stage: Stage) -> Pipeline | None:

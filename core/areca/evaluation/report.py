@@ -17,7 +17,7 @@ from areca.evaluation.listening import Example, Line, Player, listening_page
 from areca.evaluation.results import COMPUTE, OUTPUT, SPEECH, TRUTH, ResultRow, read_results
 from areca.files.writing import write_text
 from areca.languages import language_name
-from areca.run.options import Decoding
+from areca.run.options import Limits
 from areca.scoring.bleu_tokenizers import UNSEGMENTED
 from areca.scoring.metrics import Estimate, Metric, metrics, ratio, tokenizer_in
 from areca.scoring.normalize import find_normaliser
@@ -222,9 +222,11 @@ def _decoded(directory: Path) -> tuple[str, ...]:
     said = (read_identity(directory) or {}).get("decoding")
     if said is None:
         return ()
-    usual = dataclasses.asdict(Decoding())
-    told = {name: value for name, value in said.items() if name == "method" or value != usual.get(name)}
-    return ("Answers decoded with " + ", ".join(f"`{name}: {value}`" for name, value in told.items()) + ".",)
+    component, limits = said["component"], dataclasses.asdict(Limits())
+    options = {**said["config"], **{k: v for k, v in said["limits"].items() if v != limits.get(k)}}
+    shown = "".join(f", `{name}: {value}`" for name, value in options.items())
+    name = component.rpartition("/")[2]
+    return (f"Answers decoded with `{name}`{shown} ({component.partition(':')[2]}, revision {said['revision']}).",)
 
 
 def examples(rows: Sequence[ResultRow]) -> list[Example]:

@@ -1,1 +1,1 @@
-"""Answers of a language model, id by id, under the rules of what a task produces."""
+"""Generation: answers of a language model, under the rules of what a task produces."""

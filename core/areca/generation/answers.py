@@ -1,29 +1,15 @@
-"""The rules of an answer: its segments come in order, each holds ids of its kind alone, and each ends."""
+"""The rules of an answer: its segments come in order, each holds only ids of its kind, and each ends."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from areca.errors import InvalidConfig
+from areca.errors import InvalidCodes, InvalidConfig
 from areca.lm.model import SpeechLM
-from areca.lm.patterns import Grammar
+from areca.lm.patterns import Allowed, Grammar
 from areca.lm.vocabulary import Control
 from areca.tasks import AudioSegment, Segment, SegmentKind, TextSegment
-
-
-class Choice(NamedTuple):
-    """What may come next: ids ``[start, stop)``, and the control `end` (-1: it may not)."""
-
-    start: int
-    stop: int
-    end: int
-
-    @property
-    def forced(self) -> bool:
-        """Whether `end` is all that there is."""
-        return self.start == self.stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +17,8 @@ class Rules:
     """What every answer to one kind of request obeys.
 
     Args:
-        lm: whose ids they are.
-        kinds: the segments wanted, in order; at least one.
+        lm: the LM that answers; ids are those of its vocabulary.
+        kinds: the kinds of the answer's segments, in order; at least one.
         max_text_ids: ids after which a text segment is ended; at least 1.
         audio: grammar of an audio segment, with its limit.
 
@@ -55,26 +41,32 @@ class Cursor:
 
     Args:
         rules: what it obeys.
+
+    Attributes:
+        allowed: which ids may come next.
+        ids: all ids so far, with controls.
+        bodies: the ids of each segment that has ended, without controls.
+        cut: for each of these, whether its limit ended it.
     """
 
-    __slots__ = ("_begun", "_body", "_state", "bodies", "choice", "cut", "ids", "rules")
+    __slots__ = ("_begun", "_body", "_state", "allowed", "bodies", "cut", "ids", "rules")
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
-        self.ids: list[int] = []  # with controls
-        self.bodies: list[list[int]] = []  # of the segments that have ended, without controls
+        self.ids: list[int] = []
+        self.bodies: list[list[int]] = []
         self.cut: list[bool] = []
         self._body: list[int] = []
         self._state = rules.audio.start
         self._begun = False  # whether the audio segment that is next has begun
-        self.choice = self._next()
+        self.allowed = self._next()
 
     def copy(self) -> Cursor:
         """Return another cursor at the same place."""
         twin = Cursor(self.rules)
         twin.ids, twin.bodies, twin.cut = [*self.ids], [*self.bodies], [*self.cut]
         twin._body, twin._state, twin._begun = [*self._body], self._state, self._begun
-        twin.choice = self.choice
+        twin.allowed = self.allowed
         return twin
 
     @property
@@ -83,18 +75,29 @@ class Cursor:
         return len(self.bodies) == len(self.rules.kinds)
 
     def push(self, i: int) -> None:
-        """Take the next id, one that `choice` allows."""
+        """Append the next id.
+
+        Raises:
+            InvalidCodes: `i` is not allowed here.
+        """
+        if self.done or self.allowed.column(i) is None:
+            raise InvalidCodes(f"id {i} after {len(self.ids)} ids of an answer: expected one of {self.allowed}")
         self.ids.append(i)
-        if i != self.choice.end:
+        if i != self.allowed.end:
             self._body.append(i)
             if self._begun:
                 self._state = self.rules.audio.advance(self._state, i)
-            self.choice = self._next()
+            self.allowed = self._next()
         elif self.rules.kinds[len(self.bodies)] == "audio" and not self._begun:
             self._begun = True
-            self.choice = self._next()
+            self.allowed = self._next()
         else:
             self._close()
+
+    def push_forced(self) -> None:
+        """Append the ids that have no alternative."""
+        while not self.done and self.allowed.is_forced:
+            self.push(self.allowed.end)
 
     def _close(self) -> None:
         self.cut.append(self.rules.audio.cut(self._state) if self._begun else self._full())
@@ -103,19 +106,18 @@ class Cursor:
             self.ids.append(self.rules.lm.vocabulary.control(Control.END_SEQUENCE))
         else:
             self._body, self._state, self._begun = [], self.rules.audio.start, False
-            self.choice = self._next()
+            self.allowed = self._next()
 
     def _full(self) -> bool:
         return len(self._body) >= self.rules.max_text_ids
 
-    def _next(self) -> Choice:
+    def _next(self) -> Allowed:
         vocabulary = self.rules.lm.vocabulary
         if self.rules.kinds[len(self.bodies)] == "text":
-            return Choice(0, 0 if self._full() else vocabulary.text_size, vocabulary.control(Control.END_SEGMENT))
+            return Allowed(0, 0 if self._full() else vocabulary.text_size, vocabulary.control(Control.END_SEGMENT))
         if not self._begun:
-            return Choice(0, 0, vocabulary.control(Control.BEGIN_AUDIO))
-        start, stop, may_end = self.rules.audio.allowed(self._state)
-        return Choice(start, stop, vocabulary.control(Control.END_AUDIO) if may_end else -1)
+            return Allowed(0, 0, vocabulary.control(Control.BEGIN_AUDIO))
+        return self.rules.audio.allowed(self._state)
 
     def segments(self) -> tuple[Segment, ...]:
         """Return the segments that have ended."""

@@ -1,4 +1,4 @@
-"""Questions answered at once: their prompts, the room that each answer has in the LM's context, the answers."""
+"""Requests answered at once: their prompts, how long each answer may be in the LM's context, and the answers."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 
 from areca.errors import InvalidAudio
+from areca.generation.decoding import DecodingMethod
 from areca.generation.generate import Generated, generate
 from areca.generation.requests import Request
 from areca.lm.model import SpeechLM
-from areca.run.options import Decoding
+from areca.run.options import Limits
 from areca.tasks import Task
 from areca.types import Codes
 
@@ -25,12 +26,13 @@ class Instruction:
 
     task: Task
     languages: Mapping[str, str | Codes]
-    decoding: Decoding
+    method: DecodingMethod
+    limits: Limits
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Questions, the prompt of each, and how many ids each segment of its answer may have."""
+    """Requests, the prompt of each, and how many ids each segment of its answer may have."""
 
     requests: Sequence[Request]
     prompts: Sequence[list[int]]
@@ -51,14 +53,14 @@ class Batch:
         )
 
     def answers(self, lm: SpeechLM, instruction: Instruction, seed: int) -> list[Generated]:
-        """Answer together what has the same limits, so that no answer is cut for the sake of another."""
+        """Answer together the requests that have the same limits, so that no answer is cut because of another."""
         answers: dict[int, Generated] = {}
         for room in sorted(set(self.rooms)):
             here = [i for i, other in enumerate(self.rooms) if other == room]
             some = [self.prompts[i] for i in here]
             generator = torch.Generator().manual_seed(seed + here[0])
-            decoding = _within(instruction.decoding, room, sum(lm.writes.per_frame))
-            found = generate(lm, some, instruction.task.answer_kinds, decoding, generator=generator)
+            limits = _within(instruction.limits, room, sum(lm.writes.per_frame))
+            found = generate(lm, some, instruction.task.answer_kinds, instruction.method, limits, generator=generator)
             answers |= zip(here, found, strict=True)
         return [answers[i] for i in range(len(self.prompts))]
 
@@ -77,9 +79,9 @@ def _room(request: Request, length: int, segments: int, context: int) -> int:
     )
 
 
-def _within(decoding: Decoding, room: int, per_frame: int) -> Decoding:
+def _within(limits: Limits, room: int, per_frame: int) -> Limits:
     return replace(
-        decoding,
-        max_text_ids=min(decoding.max_text_ids, room),
-        max_audio_frames=min(decoding.max_audio_frames, max(1, room // per_frame)),
+        limits,
+        max_text_ids=min(limits.max_text_ids, room),
+        max_audio_frames=min(limits.max_audio_frames, max(1, room // per_frame)),
     )

@@ -1,4 +1,4 @@
-"""What a `areca.system.System` is asked and what it answers; requests are checked before any work."""
+"""Requests to an `areca.system.System` and its results; requests are checked before any work."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Result:
     """An answer.
 
     Args:
-        name: what it answers: the path of the recording, or the text.
+        name: the request's name: the path of the recording, or the text.
         task: the task's name.
         texts: the texts of the answer by field, as ``"source.text"``.
         audio: the speech of the answer, if it has any.
         codes: the codes of that speech.
         cut: whether a segment was ended by its limit and not by the model.
-        seconds: time to compute it; of answers made together, each its share.
-        trimmed_s: seconds of silence that were cut off before and behind the recording.
+        seconds: time to compute it; answers that were computed together share it equally.
+        trimmed_s: seconds of silence that were removed before and after the recording.
     """
 
     name: str
@@ -46,24 +46,24 @@ class Result:
 
     @property
     def transcript(self) -> str | None:
-        """What was said, in the source language."""
+        """The words that were spoken, in the source language."""
         return self.texts.get("source.text")
 
     @property
     def translation(self) -> str | None:
-        """What was said, in the target language."""
+        """Their translation, in the target language."""
         return self.texts.get("target.text")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An input made ready.
+    """An input, ready to be asked.
 
     Args:
         name: for messages.
         value: the text, or the codes of the recording.
         seconds: length of the recording; None: a text.
-        trimmed_s: seconds of silence that were cut off before and behind it.
+        trimmed_s: seconds of silence that were removed before and after it.
     """
 
     name: str
@@ -73,16 +73,16 @@ class Request:
 
 
 def read_sound(item: Sound, shortest_s: float = 0.0, name: str = "audio") -> Audio:
-    """Return a recording in which there is something to hear.
+    """Return a recording that is not silent.
 
     Args:
-        item: a path (a pipe's, too), an `Audio`, or ``(array, rate)``.
+        item: a path (also of a pipe), an `Audio`, or ``(array, rate)``.
         shortest_s: seconds that it must last.
         name: what messages call an array.
 
     Raises:
-        InvalidAudio: it cannot be used, is silent, shorter than that, or longer than `areca.audio.LONGEST_S`; the
-            message names it.
+        InvalidAudio: it cannot be used, is silent, shorter than `shortest_s`, or longer than `areca.audio.LONGEST_S`;
+            the message names it.
     """
     return require_audible(_read(item, name), shortest_s)
 
@@ -113,7 +113,7 @@ def check_texts(texts: Sequence[Sound]) -> list[str]:
     """Return texts.
 
     Raises:
-        InvalidConfig: one is empty, or no text.
+        InvalidConfig: one is empty, or is not a text.
     """
     for text in texts:
         if not isinstance(text, str) or not text.strip():
@@ -130,7 +130,7 @@ def languages_of(task: Task, source: str | None, target: str | None) -> dict[str
     given = {"source": source, "target": target}
     found: dict[str, str | Codes] = {}
     for side in task.languages:
-        # A task of one language has but one to be told, whichever side its training data had it on.
+        # A task of one language takes the language that is given, on whichever side its training data had it.
         language = given[side] or (next(filter(None, given.values()), None) if len(task.languages) == 1 else None)
         if language is None:
             raise InvalidConfig(f"task {task.tag}: which {side} language? give {side}='French' (--{side} French)")

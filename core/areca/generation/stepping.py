@@ -13,12 +13,12 @@ from transformers.cache_utils import DynamicLayer
 
 
 class _RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
-    """A layer of the cache that leaves room behind its end, so that a step copies its own column and no other."""
+    """A layer of the cache that keeps free space after its end, so that a step only copies its own column."""
 
     _room: tuple[Tensor, Tensor] | None = None
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Append ``[B, H, n, D]`` to keys and values and return them whole."""
+        """Append ``[B, H, n, D]`` to keys and values; return all of them."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         start = self.get_seq_length()
@@ -47,12 +47,12 @@ def _grown(states: Any, length: int) -> Tensor:
 
 
 class Stepper:
-    """Last hidden states of a batch of sequences that grow together; a sequence that is done can be left out.
+    """Last hidden states of a batch of sequences that grow together; a finished sequence can be dropped.
 
     Args:
         model: a transformers causal LM, in evaluation mode.
         prompts: ids of each sequence; they may differ in length.
-        pad: an id to fill up with, never attended to.
+        pad: an id that fills shorter prompts; it is never attended to.
     """
 
     def __init__(self, model: Any, prompts: Sequence[Sequence[int]], pad: int) -> None:
@@ -82,7 +82,7 @@ class Stepper:
         self._lengths = self._lengths + 1
 
     def select(self, kept: Sequence[int]) -> None:
-        """Go on with these sequences alone, in this order; one may be taken several times."""
+        """Keep only these sequences, in this order; one may be taken several times."""
         index = torch.tensor(kept, device=self._device)
         self._cache.batch_select_indices(index)
         self.hidden, self._mask, self._lengths = self.hidden[index], self._mask[index], self._lengths[index]
@@ -100,7 +100,7 @@ class Stepper:
 
 def _roomy_cache(config: Any) -> Any:
     cache: Any = DynamicCache(config=config)
-    # Only layers of full attention: those with a window, or with a state, have rules of their own.
+    # Only layers of full attention: layers with a window or a state have their own rules.
     roomy: Any = _RoomyLayer
     cache.layers = [roomy() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache

@@ -15,17 +15,18 @@ from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
 
 from areca.errors import InvalidArtifact, InvalidConfig, quote
-from areca.files.reading import read_json
-from areca.files.writing import write_json
 from areca.hub.loading import load_pretrained
 from areca.interfaces import Backbone
 from areca.lm.adapters import add_adapters, merge_adapters
 from areca.lm.export import write_tokenizer
 from areca.lm.heads import Head
-from areca.lm.patterns import CodeLayout
+from areca.lm.layout import read_layout, write_layout
+from areca.lm.patterns import CodeLayout, Pattern
 from areca.lm.rows import Init, extend_rows, row_parameters, train_only_new_rows, unfreeze_new_rows
 from areca.lm.text import TextTokenizer
 from areca.lm.vocabulary import Control, Vocabulary
+from areca.registry.parts import Part
+from areca.registry.registry import Registry
 from areca.specs import Stream
 from areca.tasks import Segment, Task, TextSegment, Values
 
@@ -77,7 +78,7 @@ class SpeechLM:
         *,
         reads: str = "speech",
         writes: str = "speech",
-        pattern: str = "flatten",
+        pattern: Part | None = None,
         init: Init = "zero",
         train: Train = "all",
         seed: int = 0,
@@ -89,14 +90,16 @@ class SpeechLM:
             roles: the streams of each tokenizer, by role in the run.
             reads: role of the audio in prompts.
             writes: role of the audio in answers.
-            pattern: order of several streams in one sequence, see `areca.run.orders`.
+            pattern: a component of the kind ``pattern``: the order of several streams in one sequence; None: each role
+                has one stream.
             init: initial value of the new rows, see `areca.lm.rows.extend_rows`.
             train: ``all`` parameters, only the new rows of the ``embeddings``, or ``lora`` adapters and the new rows.
             seed: seed of the new rows and adapters.
 
         Raises:
-            InvalidConfig: a role or the pattern does not exist.
-            IncompatibleParts: the pattern cannot combine the streams, or the head of the model is not supported.
+            InvalidConfig: a role does not exist.
+            IncompatibleParts: the pattern cannot combine the streams, several streams have no pattern, or the head of
+                the model is not supported.
             MissingDependency: `train` is ``lora`` and peft is not installed.
         """
         if unknown := {reads, writes} - set(roles):
@@ -107,7 +110,8 @@ class SpeechLM:
         text, model = TextTokenizer.of(backbone.tokenizer), backbone.model
         text_size = max(int(model.get_input_embeddings().weight.shape[0]), text.size)
         vocabulary = Vocabulary.make(text_size, text.hash, roles)
-        layouts = {role: CodeLayout(vocabulary, role, roles[role], pattern) for role in (reads, writes)}
+        chosen = None if pattern is None else Pattern.of(pattern)
+        layouts = {role: CodeLayout(vocabulary, role, roles[role], chosen) for role in (reads, writes)}
         Head.of(model).check(model)
         first = extend_rows(model, vocabulary.size, init=init, seed=seed)
         freeze_untrained(model, first, train, seed)
@@ -227,22 +231,23 @@ class SpeechLM:
             self.model.save_pretrained(directory, state_dict=merge_adapters(self.model))
         write_tokenizer(self.text_tokenizer, self.vocabulary, directory)
         self.text_tokenizer.write(directory / _TEXT_TOKENIZER)
-        layout = {"reads": self.reads.to_json(), "writes": self.writes.to_json(), **self.vocabulary.to_json()}
-        write_json(directory / _LAYOUT, layout)
+        write_layout(directory / _LAYOUT, self.vocabulary, self.reads, self.writes)
 
     @classmethod
-    def load(cls, directory: Path, device: torch.device | str = "cpu") -> SpeechLM:
+    def load(cls, directory: Path, registry: Registry, device: torch.device | str = "cpu") -> SpeechLM:
         """Load an LM that `save` wrote, in the dtype in which it was saved.
 
         Args:
             directory: the folder.
+            registry: where the stream pattern is looked up.
             device: device of the model.
 
         Raises:
-            InvalidArtifact: a file is missing or damaged, or the text tokenizer or the model does not match the layout.
+            InvalidArtifact: a file is missing or damaged, the text tokenizer or the model does not match the layout, or
+                the pattern has a revision that orders codes differently.
+            UnknownComponent: the stream pattern is not installed.
         """
-        layout = _read_layout(directory / _LAYOUT)
-        vocabulary = Vocabulary.from_json(layout)
+        vocabulary, reads, writes = read_layout(directory / _LAYOUT, registry)
         text = TextTokenizer.read(directory / _TEXT_TOKENIZER)
         if text.hash != vocabulary.text_hash:
             raise InvalidArtifact(
@@ -254,7 +259,6 @@ class SpeechLM:
                 f"{directory}: the text tokenizer has ids up to {text.size - 1}, but the text ids of the vocabulary "
                 f"end at {vocabulary.text_size - 1}"
             )
-        reads, writes = (CodeLayout.from_json(vocabulary, layout.get(name)) for name in ("reads", "writes"))
         model = load_pretrained(AutoModelForCausalLM, directory, own=True, error=InvalidArtifact)
         model.to(torch.device(device))
         rows = int(model.get_input_embeddings().weight.shape[0])
@@ -298,10 +302,3 @@ def _hide_progress_bars() -> Iterator[None]:
     finally:
         if shown:
             enable_progress_bar()  # type: ignore[no-untyped-call]
-
-
-def _read_layout(path: Path) -> dict[str, Any]:
-    try:
-        return read_json(path)
-    except FileNotFoundError:
-        raise InvalidArtifact(f"{path}: no such file") from None

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import enum
-import hashlib
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -112,12 +110,6 @@ class Vocabulary:
             raise InvalidConfig(f"no stream {quote(stream)}{suggest(stream, self._spans)}\n  streams: {known}")
         return self._spans[stream]
 
-    @cached_property
-    def hash(self) -> str:
-        """sha256 of the whole layout, including the hash of the text tokenizer, as hex."""
-        layout = {"text_size": self.text_size, "text_hash": self.text_hash, "streams": self.streams}
-        return hashlib.sha256(json.dumps(layout, sort_keys=True).encode()).hexdigest()
-
     def to_json(self) -> dict[str, Any]:
         """Return the vocabulary as JSON values, for `from_json`."""
         return {
@@ -125,7 +117,6 @@ class Vocabulary:
             "text_hash": self.text_hash,
             "controls": {control.name.lower(): self.control(control) for control in Control},
             "streams": [list(stream) for stream in self.streams],
-            "hash": self.hash,
         }
 
     @classmethod
@@ -133,17 +124,14 @@ class Vocabulary:
         """Build a vocabulary from the values of `to_json`.
 
         Raises:
-            InvalidArtifact: a value is missing, or the layout does not match the stored hash.
+            InvalidArtifact: a value is missing or wrong, or the controls are in another order.
         """
         try:
             streams = tuple((str(name), int(size)) for name, size in values["streams"])
             vocabulary = cls(int(values["text_size"]), str(values["text_hash"]), streams)
-            stored = values["hash"]
         except (KeyError, TypeError, ValueError) as e:
             reason = f"{type(e).__name__}: {quote(str(e))}"
-            raise InvalidArtifact(f"vocabulary: expected text_size, text_hash, streams and hash; {reason}") from e
-        if stored != vocabulary.hash or values.get("controls") != vocabulary.to_json()["controls"]:
-            raise InvalidArtifact(
-                f"vocabulary: expected the stored hash {quote(stored)}, but the layout has the hash {vocabulary.hash}"
-            )
+            raise InvalidArtifact(f"vocabulary: expected text_size, text_hash and streams; {reason}") from e
+        if values.get("controls") != (expected := vocabulary.to_json()["controls"]):
+            raise InvalidArtifact(f"vocabulary: expected controls {expected}, got {quote(values.get('controls'))}")
         return vocabulary

@@ -109,7 +109,7 @@ def _build(run: RunConfig, training: TrainingConfig, device: torch.device) -> tu
     model.train()
     if training.checkpoint_activations:
         model.gradient_checkpointing_enable()
-    unused: Any = None  # the loss needs neither text nor audio formats
+    unused: Any = None  # the loss needs neither text nor code layouts
     lm = SpeechLM(model, unused, vocabulary, unused, unused, run.lm.train)
     groups, rate = lm.parameter_groups(training.weight_decay), training.learning_rate
     if training.optimizer == "adamw":

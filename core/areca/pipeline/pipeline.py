@@ -237,6 +237,7 @@ class Pipeline:
             backbone=loader.instance(self.run.backbone),
             streams=self.run.lm_streams,
             lm=self.run.lm,
+            pattern=self.run.pattern,
             training=self.run.training,
             tasks=[mix.name for mix in self.run.tasks],
             train=Split(self._split("train"), [self.rows_of(mix, "train") for mix in self.run.tasks]),
@@ -294,7 +295,7 @@ class Pipeline:
             "data": self.data_key,
             "backbone": self._key(run.backbone),
             "tokenizers": {role: self._key(run.tokenizers[role]) for role in (run.lm.reads, run.lm.writes)},
-            "lm": canonical(run.lm),
+            "lm": canonical(run.lm) | {"pattern": run.pattern.identity()},
             "tasks": [[[part.identity() for part in mix.parts], mix.weight] for mix in run.tasks],
             "training": canonical(self.run.training),
         }

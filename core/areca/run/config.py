@@ -13,10 +13,11 @@ from areca.component import Kind
 from areca.errors import IncompatibleParts, InvalidConfig, quote, shorten, suggest
 from areca.files.yaml_text import read_yaml
 from areca.options import build
-from areca.registry.parts import Part, resolve
+from areca.patterns import codes_per_frame
+from areca.registry.parts import Part, choose, resolve
 from areca.registry.registry import Registry
+from areca.run.decoding import decoding_of
 from areca.run.options import EvaluationConfig, InputConfig, LMConfig, TrainingConfig
-from areca.run.orders import codes_per_frame
 from areca.specs import ROLE, Stream, TaskSpec, TokenizerSpec, VocoderSpec, check_chain
 
 _TAKEN = ("backbone", "vocoder")
@@ -74,6 +75,7 @@ class RunConfig:
         data_root: folder that the manifest's relative paths start from; None: the manifest's own.
         plugins: files or modules that were loaded for it, its own and those named beside it.
         tokenizers: parts by role.
+        pattern: how several streams become one sequence: the component that `lm.pattern` names.
         training: how the LM is trained.
         evaluation: option values, built when they are used: they may need a package that a checkpoint's user lacks.
     """
@@ -90,6 +92,7 @@ class RunConfig:
     vocoder: Part | None
     tasks: tuple[TaskMix, ...]
     lm: LMConfig
+    pattern: Part
     training: TrainingConfig
     evaluation: Mapping[str, Any]
     input: InputConfig
@@ -97,7 +100,7 @@ class RunConfig:
     @property
     def parts(self) -> dict[str, Part]:
         """Every part that a checkpoint holds, by role, what is needed first."""
-        roots = [*self.tokenizers.values(), self.backbone, *([self.vocoder] if self.vocoder else [])]
+        roots = [*self.tokenizers.values(), self.backbone, *([self.vocoder] if self.vocoder else []), self.pattern]
         return {part.role: part for root in roots for part in root.walk()}
 
     @property
@@ -122,7 +125,8 @@ def read_config(path: Path, overrides: Sequence[str] = (), *, plugins: Sequence[
         InvalidConfig, UnknownComponent, IncompatibleParts: what is wrong, and what to type.
     """
     run = parse_config(read_yaml(path, overrides), root=path.resolve().parent, plugins=plugins)
-    build(EvaluationConfig, run.evaluation, "evaluation")  # a misspelt option is reported before any work
+    # A misspelt option is reported before any work.
+    decoding_of(run.registry, build(EvaluationConfig, run.evaluation, "evaluation").decoding, "evaluation.decoding")
     return run
 
 
@@ -149,6 +153,7 @@ def parse_config(
     part = partial(resolve, registry, roles=tokenizers, root=root, seed=layout.seed)
     data, data_root = _data(registry, layout.data, root)
     vocoder = None if layout.vocoder is None else part(Kind.VOCODER, layout.vocoder, role="vocoder")
+    lm = build(LMConfig, layout.lm or {}, "lm")
     run = RunConfig(
         name=layout.name,
         seed=layout.seed,
@@ -161,7 +166,8 @@ def parse_config(
         backbone=part(Kind.BACKBONE, layout.backbone, role="backbone"),
         vocoder=vocoder,
         tasks=_tasks(registry, layout.tasks),
-        lm=build(LMConfig, layout.lm or {}, "lm"),
+        lm=lm,
+        pattern=choose(registry, Kind.PATTERN, lm.pattern, option="lm.pattern", root=root, seed=layout.seed),
         input=build(InputConfig, layout.input or {}, "input"),
         training=build(TrainingConfig, layout.training or {}, "training"),
         evaluation=_mapping("evaluation", layout.evaluation),
@@ -246,9 +252,9 @@ def check_compatible(run: RunConfig) -> None:
             )
     for role, streams in run.lm_streams.items():
         try:
-            codes_per_frame(streams, run.lm.pattern)
+            codes_per_frame(streams, run.pattern.spec)
         except IncompatibleParts as e:
-            raise IncompatibleParts(f"lm.pattern, tokenizer {role!r}: {e}") from e
+            raise IncompatibleParts(f"lm.pattern {run.pattern.name!r}, tokenizer {role!r}: {e}") from e
     _check_vocoder(run)
     for mix in run.tasks:
         try:

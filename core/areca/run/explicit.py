@@ -38,7 +38,9 @@ def explicit_config(run: RunConfig) -> dict[str, Any]:
         source["data"] = _expand_part(run.registry, run.data, source["data"], pinned=False)
     mixture = zip(run.tasks, source["tasks"], strict=True)
     source["tasks"] = [_qualify_task(run.registry, mix, value) for mix, value in mixture]
-    return source | {"lm": dataclasses.asdict(run.lm), "input": dataclasses.asdict(run.input)}
+    chosen = run.lm.pattern if isinstance(run.lm.pattern, Mapping) else {"name": run.lm.pattern}
+    lm = dataclasses.asdict(run.lm) | {"pattern": _expand_part(run.registry, run.pattern, chosen)}
+    return source | {"lm": lm, "input": dataclasses.asdict(run.input)}
 
 
 def _qualify_task(registry: Registry, mix: TaskMix, written: Any) -> Any:

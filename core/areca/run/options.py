@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from areca.component import added, runtime
-from areca.errors import InvalidConfig
 from areca.scoring.bleu_tokenizers import BleuTokenize, check_bleu_tokenizer
 from areca.scoring.normalize import find_normaliser
 
@@ -19,12 +18,12 @@ class LMConfig:
     """role of the tokenizer whose codes the LM reads"""
     writes: str = "speech"
     """role of the tokenizer whose codes the LM writes"""
-    pattern: Literal["flatten", "coarse-first", "delay"] = "flatten"
-    """how several streams become one sequence"""
+    pattern: Any = "flatten"
+    """how several streams become one sequence: a pattern, or ``{name: my-pattern, stride: 2}``"""
     init: Literal["zero", "normal", "mean"] = "zero"
     """where the new rows of the embedding start; the paper's is zero"""
     train: Literal["all", "embeddings", "lora"] = "all"
-    """what is trained: everything, the new rows alone, or low-rank adapters and the new rows"""
+    """what is trained: everything, only the new rows, or low-rank adapters and the new rows"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,31 +105,24 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Decoding:
-    """How answers are chosen."""
+class Limits:
+    """How long a segment of an answer may be, whatever the decoding method.
 
-    method: Literal["greedy", "sample", "beam"] = "greedy"
-    """the likeliest id at each step, one drawn at random, or the likeliest answer of several kept side by side"""
-    temperature: float = 1.0
-    """sample: what logits are divided by"""
-    top_k: int = 0
-    """sample: only among this many likeliest ids; 0: all"""
-    top_p: float = 1.0
-    """sample: only among the likeliest ids that together have this probability (arXiv 1904.09751)"""
-    beams: int = 4
-    """beam: answers kept side by side"""
-    length_penalty: float = 1.0
-    """beam: power of the length that an answer's log-probability is divided by"""
+    Raises:
+        ValueError: a limit below 1.
+    """
+
     max_text_ids: int = 256
     """ids after which a text segment is ended"""
     max_audio_frames: int = 1024
-    """frames after which an audio segment is ended; a frame is a code of the slowest stream"""
+    """frames after which an audio segment is ended; a frame is one code of the slowest stream"""
 
     def __post_init__(self) -> None:
-        if self.temperature <= 0 or not 0 < self.top_p <= 1 or self.top_k < 0 or self.beams < 1:
-            raise InvalidConfig(f"expected temperature > 0, 0 < top_p <= 1, top_k >= 0 and beams >= 1, got {self}")
         if self.max_text_ids < 1 or self.max_audio_frames < 1:
-            raise InvalidConfig(f"expected limits of at least 1, got {self}")
+            raise ValueError(
+                f"max_text_ids and max_audio_frames must be at least 1, got {self.max_text_ids} and "
+                f"{self.max_audio_frames}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,8 +151,8 @@ class EvaluationConfig:
     """How answers and references are read: ``basic``, or ``spoken-values`` for numbers, dates and times."""
     bleu_tokenize: BleuTokenize = "auto"
     """What BLEU takes for words: ``auto`` is ``char`` for languages written without spaces, ``13a`` for others."""
-    decoding: Decoding = field(default_factory=Decoding)
-    """How answers are chosen: ``{method: beam, beams: 8}``."""
+    decoding: Any = "greedy"
+    """How answers are decoded: a method, or ``{name: beam, beams: 8, max_text_ids: 100}``."""
     batch: int = 8
     """Questions answered at once."""
     seed: int = 0

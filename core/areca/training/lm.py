@@ -19,6 +19,7 @@ from areca.interfaces import Backbone, Stage, silent
 from areca.lm.model import SpeechLM
 from areca.manifest import Manifest
 from areca.options import canonical
+from areca.registry.parts import Part
 from areca.run.options import LMConfig, TrainingConfig
 from areca.specs import Stream
 from areca.training.examples import Examples, TaskRows, write_examples
@@ -49,6 +50,7 @@ class LMJob:
         backbone: the text LM; it is changed in place.
         streams: what the LM reads or writes, by role.
         lm: how text LM and streams are joined.
+        pattern: how several streams become one sequence.
         training: how it is trained.
         tasks: names of the mixture's tasks.
         train: what it learns from: every task has rows.
@@ -62,6 +64,7 @@ class LMJob:
     backbone: Backbone
     streams: Mapping[str, tuple[Stream, ...]]
     lm: LMConfig
+    pattern: Part
     training: TrainingConfig
     tasks: Sequence[str]
     train: Split
@@ -80,7 +83,7 @@ def train_lm(job: LMJob, directory: Path) -> None:
     """
     work = directory / WORK
     work.mkdir(exist_ok=True)
-    lm = SpeechLM.extend(job.backbone, job.streams, seed=job.seed, **canonical(job.lm))
+    lm = SpeechLM.extend(job.backbone, job.streams, seed=job.seed, **(canonical(job.lm) | {"pattern": job.pattern}))
     tasks = [task for task in job.train.tasks if task is not None]
     examples = _examples(job, work / "train.arrow", lm, "train", job.train.rows, tasks)
     with job.stage(f"train {job.name}") as progress:

@@ -82,7 +82,8 @@ def test_its_config_says_every_option(checkpoint: Path, root: Path) -> None:
     speech = {"name": "mfcc-kmeans", "clusters": 16, "coefficients": 13, "sample_frames": 200_000}
     assert config["tokenizers"] == {"speech": speech}
     assert config["backbone"]["tied"] is True
-    assert config["lm"] == {"reads": "speech", "writes": "speech", "pattern": "flatten", "init": "zero", "train": "all"}
+    roles = {"reads": "speech", "writes": "speech"}
+    assert config["lm"] == {**roles, "pattern": {"name": "flatten"}, "init": "zero", "train": "all"}
     assert config["tasks"] == RUN["tasks"]
     again = parse_config(config, root=root)
     assert {role: part.identity() for role, part in again.parts.items()} == {

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from areca.specs import KINDS
 
-@pytest.mark.parametrize("kind", ["tokenizer", "vocoder", "backbone", "task", "dataset", "judge"])
+
+@pytest.mark.parametrize("kind", [str(kind.name) for kind in KINDS])
 def test_new_makes_a_package_that_passes_everything(world: Any, kind: str) -> None:
     done = world.areca("new", kind, "my-thing", "-o", "thing")
     assert done.returncode == 0, done.stderr

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests import parts
 
 from areca.audio import read, write
 from areca.errors import ArecaWarning, InvalidArtifact, InvalidConfig, InvalidManifest, StorageError
@@ -29,7 +30,8 @@ from areca.evaluation.results import ResultRow, read_results
 from areca.generation.requests import Result, Sound
 from areca.manifest import FileManifest, Manifest, Utterance, read_manifest, write_manifest
 from areca.options import build, file_hash
-from areca.run.options import Decoding, EvaluationConfig
+from areca.run.decoding import Decoding, decoding_of
+from areca.run.options import EvaluationConfig
 from areca.specs import JudgeSpec
 from areca.tasks import Field, Task, chain
 from areca.types import Audio
@@ -82,7 +84,7 @@ class ToneSystem:
 
     def __init__(self, fail_after: int | None = None, pause_s: float = 0.0) -> None:
         self.answered: list[tuple[str, int]] = []
-        self.decoded: set[Decoding] = set()
+        self.decoded: list[Decoding] = []
         self.fail_after, self.pause_s = fail_after, pause_s
 
     def task(self, name: str) -> Task:
@@ -99,7 +101,7 @@ class ToneSystem:
         batch: int,
     ) -> list[Result]:
         assert source == "fr" and len(items) <= batch
-        self.decoded.add(decoding)
+        self.decoded.append(decoding)
         time.sleep(self.pause_s)
         if self.fail_after is not None and len(self.answered) >= self.fail_after:
             raise RuntimeError("the power went out")
@@ -114,6 +116,9 @@ class ToneSystem:
         outputs = {field.path for field in TASKS[task].outputs}
         audio = tone(meant, 2) if "target.audio" in outputs else None
         return Result("", task, {k: v for k, v in texts.items() if k in outputs}, audio, None, False, 0.05)
+
+
+GREEDY = decoding_of(parts.REGISTRY, "greedy")
 
 
 def open_tone_judge() -> OpenJudge:
@@ -152,7 +157,8 @@ def run(
 ) -> tuple[list[ResultRow], ToneSystem, OpenJudge]:
     system, judge = system or ToneSystem(), open_tone_judge()
     config = build(EvaluationConfig, {"normaliser": "spoken-values", "batch": 3, **options}, "evaluation")
-    path = evaluate(system, manifest, config, [judge], directory, identity="tones 1")
+    decoding = decoding_of(parts.REGISTRY, config.decoding)
+    path = evaluate(system, manifest, config, [judge], directory, identity="tones 1", decoding=decoding)
     return read_results(path), system, judge
 
 
@@ -237,7 +243,7 @@ def test_a_chain_is_scored_by_each_output(manifest: Manifest, tmp_path: Path) ->
 def test_without_a_judge_of_the_language_speech_has_times_alone(manifest: Manifest, tmp_path: Path) -> None:
     config = EvaluationConfig(tasks=("s2st",))
     deaf = OpenJudge("deaf", ToneJudge(), JudgeSpec(("ru",), RATE), "{}")
-    rows = read_results(evaluate(ToneSystem(), manifest, config, [deaf], tmp_path, identity="x"))
+    rows = read_results(evaluate(ToneSystem(), manifest, config, [deaf], tmp_path, identity="x", decoding=GREEDY))
     assert {r.metric for r in rows} == {"compute_s", "speech_s"}
 
 
@@ -388,19 +394,25 @@ def test_another_task_or_limit_adds_to_what_is_there(manifest: Manifest, tmp_pat
 def test_a_folder_holds_one_system_and_one_manifest(manifest: Manifest, tmp_path: Path) -> None:
     run(manifest, tmp_path, tasks=["asr"])
     with pytest.raises(InvalidArtifact, match="another system"):
-        evaluate(ToneSystem(), manifest, EvaluationConfig(batch=3), [], tmp_path, identity="tones 2")
+        evaluate(ToneSystem(), manifest, EvaluationConfig(batch=3), [], tmp_path, identity="tones 2", decoding=GREEDY)
     half = manifest.select(source="human")
     with pytest.raises(InvalidArtifact, match="another data and batch"):
-        evaluate(ToneSystem(), half, EvaluationConfig(batch=4), [], tmp_path, identity="tones 1")
+        evaluate(ToneSystem(), half, EvaluationConfig(batch=4), [], tmp_path, identity="tones 1", decoding=GREEDY)
     with pytest.raises(InvalidArtifact, match="another decoding"):
-        run(manifest, tmp_path, tasks=["asr"], decoding={"method": "beam"})
+        run(manifest, tmp_path, tasks=["asr"], decoding="beam")
 
 
 def test_the_system_is_told_how_to_decode(manifest: Manifest, tmp_path: Path) -> None:
-    _, system, _ = run(manifest, tmp_path, tasks=["asr"], decoding={"method": "beam", "beams": 2})
-    assert system.decoded == {Decoding(method="beam", beams=2)}
-    assert json.loads((tmp_path / "evaluation.json").read_text())["decoding"]["beams"] == 2
-    assert "- Answers decoded with `method: beam`, `beams: 2`.\n" in write_report(tmp_path)[0].markdown()
+    _, system, _ = run(manifest, tmp_path, tasks=["asr"], decoding={"name": "beam", "beams": 2, "max_text_ids": 9})
+    assert {(d.method.name, d.method.config.beams, d.limits.max_text_ids) for d in system.decoded} == {("beam", 2, 9)}
+    assert json.loads((tmp_path / "evaluation.json").read_text())["decoding"] == {
+        "component": "decoding:areca:decoding/beam",
+        "revision": 1,
+        "config": {"beams": 2, "length_penalty": 1.0},
+        "limits": {"max_text_ids": 9, "max_audio_frames": 1024},
+    }
+    note = "`beam`, `beams: 2`, `length_penalty: 1.0`, `max_text_ids: 9` (areca:decoding/beam, revision 1)"
+    assert f"- Answers decoded with {note}.\n" in write_report(tmp_path)[0].markdown()
 
 
 def test_a_language_that_cannot_be_read_is_refused_before_any_work(manifest: Manifest, tmp_path: Path) -> None:

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from typing import Any
 
 import pytest
 import torch
+from tests import parts
 
-from areca.errors import InvalidConfig
+from areca.errors import InvalidCodes, InvalidConfig
+from areca.generation.answers import Cursor, Rules
+from areca.generation.decoding import step_by_step
 from areca.generation.generate import Generated, generate
 from areca.lm.model import SpeechLM
 from areca.lm.vocabulary import Control
-from areca.run.options import Decoding
+from areca.run.options import Limits
 from areca.specs import Stream
 from areca.tasks import AudioSegment, Field, SegmentKind, Task, TextSegment, chain
 from areca.testing.tiny import tiny_backbone
@@ -20,13 +24,14 @@ STREAMS = (Stream("units", 20, 25.0),)
 ASR = Task("ASR", (Field("source.audio"),), (Field("source.text"),))
 S2ST = Task("S2ST", (Field("source.audio"),), (Field("target.audio"),), ("source", "target"))
 MIXED = chain([ASR, S2ST, Task("AST", (Field("source.audio"),), (Field("target.text"),), ("source", "target"))])
-SHORT = Decoding(max_text_ids=7, max_audio_frames=9)
+SHORT = Limits(max_text_ids=7, max_audio_frames=9)
 
 
 def extend(
-    family: str = "llama", streams: tuple[Stream, ...] = STREAMS, pattern: str = "flatten", **options: Any
+    family: str = "llama", streams: tuple[Stream, ...] = STREAMS, pattern: str | None = None, **options: Any
 ) -> SpeechLM:
-    lm = SpeechLM.extend(tiny_backbone(family, **options), {"speech": streams}, init="normal", pattern=pattern)
+    chosen = None if pattern is None else parts.pattern(pattern)
+    lm = SpeechLM.extend(tiny_backbone(family, **options), {"speech": streams}, init="normal", pattern=chosen)
     with torch.no_grad():  # random weights say the same thing over and over: let them say more
         lm.model.get_output_embeddings().weight.mul_(8)
     return lm
@@ -38,7 +43,7 @@ def prompts(lm: SpeechLM, *frames: int, task: Task = MIXED) -> list[list[int]]:
     return [lm.prompt_ids(task, {"source.audio": audio, **sides}) for audio in audios]
 
 
-def check_rules(lm: SpeechLM, kinds: tuple[SegmentKind, ...], found: Generated, limits: Decoding) -> None:
+def check_rules(lm: SpeechLM, kinds: tuple[SegmentKind, ...], found: Generated, limits: Limits) -> None:
     """Read the ids with rules written apart from those that generation follows."""
     control, ids, v = lm.vocabulary.control, list(found.ids), lm.vocabulary
     for kind, segment, cut in zip(kinds, found.segments, found.cut, strict=True):
@@ -59,13 +64,14 @@ def check_rules(lm: SpeechLM, kinds: tuple[SegmentKind, ...], found: Generated, 
     assert ids == [control(Control.END_SEQUENCE)]
 
 
-@pytest.mark.parametrize("method", ["greedy", "sample", "beam"])
+@pytest.mark.parametrize("method", ["greedy", {"name": "sample", "temperature": 2.0}, "beam"])
 @pytest.mark.parametrize("kinds", [*itertools.product(["text", "audio"], repeat=2), ("audio",), ("text",)])
 def test_segments_come_in_order_hold_their_kind_and_end(method: Any, kinds: tuple[SegmentKind, ...]) -> None:
     lm = extend()
-    how = Decoding(method=method, max_text_ids=5, max_audio_frames=6, temperature=2.0)
-    for found in generate(lm, prompts(lm, 4, 9), kinds, how):
-        check_rules(lm, kinds, found, how)
+    how = parts.method(method) if isinstance(method, str) else parts.method(**method)
+    limits = Limits(max_text_ids=5, max_audio_frames=6)
+    for found in generate(lm, prompts(lm, 4, 9), kinds, how, limits):
+        check_rules(lm, kinds, found, limits)
 
 
 @pytest.mark.parametrize(
@@ -76,11 +82,10 @@ def test_patterns_of_several_streams_are_kept(pattern: str, rates: tuple[float, 
     lm = extend(streams=streams, pattern=pattern)
     task = Task("X", (), (Field("target.audio"),), ())
     for seed in range(8):
-        how = Decoding(method="sample", max_audio_frames=1 + seed, temperature=3.0)
-        (found,) = generate(
-            lm, [lm.prompt_ids(task, {})], task.answer_kinds, how, generator=torch.Generator().manual_seed(seed)
-        )
-        check_rules(lm, ("audio",), found, how)
+        how, limits = parts.method("sample", temperature=3.0), Limits(max_audio_frames=1 + seed)
+        generator = torch.Generator().manual_seed(seed)
+        (found,) = generate(lm, [lm.prompt_ids(task, {})], task.answer_kinds, how, limits, generator=generator)
+        check_rules(lm, ("audio",), found, limits)
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen3", "gemma", "gemma2", "cohere", "gpt_neox", "gpt2"])
@@ -88,10 +93,10 @@ def test_batched_with_padding_is_one_by_one(family: str) -> None:
     lm = extend(family, **({"sliding_window": 8} if family == "gemma2" else {}))
     given = prompts(lm, 3, 14, 8, 1)
     for method in ("greedy", "sample"):
-        how = Decoding(method=method, max_text_ids=7, max_audio_frames=9)  # type: ignore[arg-type]
-        together = generate(lm, given, MIXED.answer_kinds, how, generator=torch.Generator().manual_seed(5))
+        how, kinds = parts.method(method), MIXED.answer_kinds
+        together = generate(lm, given, kinds, how, SHORT, generator=torch.Generator().manual_seed(5))
         source = torch.Generator().manual_seed(5)
-        alone = [generate(lm, [p], MIXED.answer_kinds, how, generator=source)[0] for p in given]
+        alone = [generate(lm, [p], kinds, how, SHORT, generator=source)[0] for p in given]
         assert [x.ids for x in together] == [x.ids for x in alone]
 
 
@@ -117,7 +122,7 @@ def test_the_cache_gives_what_full_passes_give(family: str, options: dict[str, A
     while not body or body[-1] != c(Control.END_AUDIO):
         allowed = [*v.span("speech/0")] if len(body) < SHORT.max_audio_frames else []
         body.append(likeliest(ids + body, allowed + [c(Control.END_AUDIO)] * bool(body)))
-    (found,) = generate(lm, [prompt], ("text", "audio"), SHORT)
+    (found,) = generate(lm, [prompt], ("text", "audio"), parts.method(), SHORT)
     assert [*prompt, *found.ids] == [*ids, *body, c(Control.END_SEQUENCE)]
 
 
@@ -138,8 +143,8 @@ def test_beam_search_finds_what_trying_everything_finds() -> None:
                 row = logits[len(prompt) + k - 1][allowed].log_softmax(-1)
                 total += float(row[allowed.index(answer[k])])
             scores[(*answer, c(Control.END_SEQUENCE))] = total
-    how = Decoding(method="beam", beams=200, length_penalty=0.0, max_audio_frames=3)
-    (found,) = generate(lm, [prompt], ("audio",), how)
+    how = parts.method("beam", beams=200, length_penalty=0.0)
+    (found,) = generate(lm, [prompt], ("audio",), how, Limits(max_audio_frames=3))
     assert scores[found.ids] == pytest.approx(max(scores.values()), abs=1e-4)
 
 
@@ -165,16 +170,16 @@ def test_beam_search_with_few_beams_keeps_the_likeliest(seed: int, penalty: floa
         done += [(score / (length + 1) ** penalty, ids) for score, ids in ended]  # END_SEQUENCE counts
         best = max((score for score, _ in done), default=-float("inf"))
         live = [(s, ids) for s, ids in grown if ids[-1] != c(Control.END_AUDIO) and s / length**penalty > best]
-    how = Decoding(method="beam", beams=3, length_penalty=penalty, max_audio_frames=5)
-    (found,) = generate(lm, [prompt], ("audio",), how)
+    how = parts.method("beam", beams=3, length_penalty=penalty)
+    (found,) = generate(lm, [prompt], ("audio",), how, Limits(max_audio_frames=5))
     assert list(found.ids) == [*max(done)[1], c(Control.END_SEQUENCE)]
 
 
 def test_one_beam_is_greedy() -> None:
     lm = extend()
     given = prompts(lm, 5, 11)
-    greedy = generate(lm, given, MIXED.answer_kinds, SHORT)
-    one = generate(lm, given, MIXED.answer_kinds, Decoding(method="beam", beams=1, max_text_ids=7, max_audio_frames=9))
+    greedy = generate(lm, given, MIXED.answer_kinds, parts.method(), SHORT)
+    one = generate(lm, given, MIXED.answer_kinds, parts.method("beam", beams=1), SHORT)
     assert [x.ids for x in one] == [x.ids for x in greedy]
 
 
@@ -187,8 +192,8 @@ def test_sampling_follows_the_distribution() -> None:
         logits = lm.model(input_ids=ids).logits[0, -1, span.start : span.stop]
 
     def draw(**how: Any) -> torch.Tensor:
-        options = Decoding(method="sample", max_audio_frames=1, **how)
-        found = generate(lm, [prompt] * 2000, ("audio",), options, generator=torch.Generator().manual_seed(0))
+        sample, limits, generator = parts.method("sample", **how), Limits(max_audio_frames=1), torch.Generator()
+        found = generate(lm, [prompt] * 2000, ("audio",), sample, limits, generator=generator.manual_seed(0))
         return torch.tensor([x.ids[1] - span.start for x in found]).bincount(minlength=4) / 2000
 
     for temperature in (1.0, 3.0):
@@ -205,10 +210,10 @@ def test_sampling_follows_the_distribution() -> None:
 
 def test_sampling_repeats_by_its_generator_and_leaves_the_global_state_alone() -> None:
     lm = extend()
-    how = Decoding(method="sample", max_text_ids=7, max_audio_frames=9)
+    how = parts.method("sample")
     state = torch.get_rng_state()
     generators = [torch.Generator().manual_seed(seed) for seed in (1, 1, 2)]
-    runs = [[x.ids for x in generate(lm, prompts(lm, 5, 5), ("text",), how, generator=g)] for g in generators]
+    runs = [[x.ids for x in generate(lm, prompts(lm, 5, 5), ("text",), how, SHORT, generator=g)] for g in generators]
     assert runs[0] == runs[1] != runs[2]
     assert runs[0][0] != runs[0][1]  # one seed a prompt, not one for all
     assert torch.equal(torch.get_rng_state(), state)
@@ -216,21 +221,68 @@ def test_sampling_repeats_by_its_generator_and_leaves_the_global_state_alone() -
 
 def test_a_model_in_training_is_run_without_dropout_and_given_back_in_training() -> None:
     lm = extend(attention_dropout=0.9)
-    expected = [x.ids for x in generate(lm, prompts(lm, 5), MIXED.answer_kinds, SHORT)]
+    expected = [x.ids for x in generate(lm, prompts(lm, 5), MIXED.answer_kinds, parts.method(), SHORT)]
     lm.model.train()
-    assert [x.ids for x in generate(lm, prompts(lm, 5), MIXED.answer_kinds, SHORT)] == expected
+    assert [x.ids for x in generate(lm, prompts(lm, 5), MIXED.answer_kinds, parts.method(), SHORT)] == expected
     assert lm.model.training
-
-
-@pytest.mark.parametrize("option", ["temperature", "top_p", "beams", "max_text_ids", "max_audio_frames"])
-def test_options_out_of_range_are_refused(option: str) -> None:
-    for how in ({option: 0}, {"top_p": 1.1}, {"top_k": -1}):
-        with pytest.raises(InvalidConfig, match=next(iter(how))):
-            Decoding(**how)  # type: ignore[arg-type]
 
 
 def test_nothing_to_answer_is_refused() -> None:
     lm = extend()
     for given, kinds in (([], ("text",)), ([[]], ("text",)), ([[1]], ())):
         with pytest.raises(InvalidConfig, match="expected"):
-            generate(lm, given, kinds)
+            generate(lm, given, kinds, parts.method())
+
+
+class Careless:
+    """Answers as it is told, right or wrong."""
+
+    def __init__(self, answers: Any) -> None:
+        self.answers = answers
+
+    def search(self, rules: Rules, prompts: Any, generator: torch.Generator) -> Any:
+        return self.answers(rules, prompts)
+
+
+def test_a_method_that_does_not_answer_every_prompt_is_refused() -> None:
+    lm = extend()
+    for answers in (lambda r, p: [], lambda r, p: [Cursor(r)], lambda r, p: [None], lambda r, p: [_other(r)]):
+        with pytest.raises(InvalidConfig, match=r"Careless.search returned .*: expected 1 finished"):
+            generate(lm, prompts(lm, 3), ("text",), Careless(answers), SHORT)
+
+
+def _other(rules: Rules) -> Cursor:
+    cursor = Cursor(dataclasses.replace(rules, max_text_ids=100))
+    cursor.push(cursor.allowed.end)
+    return cursor
+
+
+def test_a_cursor_takes_only_what_is_allowed() -> None:
+    lm = extend()
+    cursor = Cursor(Rules(lm, ("text", "audio"), 2, lm.writes.grammar(3)))
+    control, unit = lm.vocabulary.control, lm.vocabulary.span("speech/0").start
+    with pytest.raises(InvalidCodes, match=f"id {unit} after 0 ids of an answer"):
+        cursor.push(unit)
+    assert (cursor.allowed.id(5), cursor.allowed.column(5), cursor.allowed.column(unit)) == (5, 5, None)
+    last = lm.vocabulary.text_size
+    assert (cursor.allowed.id(last), cursor.allowed.column(cursor.allowed.end)) == (control(Control.END_SEGMENT), last)
+    for i in (5, 6):
+        cursor.push(i)
+    assert cursor.allowed.is_forced
+    cursor.push_forced()
+    assert cursor.ids == [5, 6, control(Control.END_SEGMENT), control(Control.BEGIN_AUDIO)]
+    with pytest.raises(InvalidCodes, match="id 5 after 4 ids"):
+        cursor.push(5)
+
+
+@pytest.mark.parametrize("columns", [[], [10**6], [-1]])
+def test_columns_that_are_not_there_are_refused(columns: list[int]) -> None:
+    lm = extend()
+    with pytest.raises(InvalidConfig, match=r"a decoding method picked .*: expected 1 columns, each in \[0, 301\)"):
+        generate(
+            lm,
+            prompts(lm, 3),
+            ("text",),
+            Careless(lambda r, p: step_by_step(r, p, lambda logits, growing: columns, torch.Generator())),
+            SHORT,
+        )

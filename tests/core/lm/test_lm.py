@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests import parts
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,6 +17,7 @@ from areca.interfaces import Backbone
 from areca.lm.model import Encoded, SpeechLM
 from areca.lm.rows import row_parameters
 from areca.lm.vocabulary import Control
+from areca.options import key_of
 from areca.specs import Stream
 from areca.tasks import Field, Task, chain
 from areca.testing.tiny import tiny_backbone
@@ -34,6 +36,7 @@ FAMILIES: list[tuple[str, dict[str, Any]]] = [
 ]
 every_family = pytest.mark.parametrize("family, options", FAMILIES, ids=[family for family, _ in FAMILIES])
 STREAMS = (Stream("units", 20, 25.0),)
+CODEC = (Stream("rvq-0", 7, 25.0), Stream("rvq-1", 7, 25.0))
 TEXT = torch.tensor([[5, 90, 33, 7, 250, 12, 61]])
 ASR = Task("ASR", (Field("source.audio"),), (Field("source.text"),))
 S2ST = Task("S2ST", (Field("source.audio"),), (Field("target.audio"),), ("source", "target"))
@@ -212,8 +215,8 @@ def test_user_text_never_becomes_a_control(text: str) -> None:
 
 
 def test_an_lm_reads_one_role_and_writes_another() -> None:
-    roles = {"speech": STREAMS, "codec": (Stream("rvq-0", 7, 25.0), Stream("rvq-1", 7, 25.0))}
-    lm = SpeechLM.extend(tiny_backbone(), roles, reads="speech", writes="codec", pattern="delay")
+    roles = {"speech": STREAMS, "codec": CODEC}
+    lm = SpeechLM.extend(tiny_backbone(), roles, reads="speech", writes="codec", pattern=parts.pattern("delay"))
     written = Codes((torch.arange(4), torch.arange(4)))
     e = lm.encode(S2ST, values(3), {**values(3), "target.audio": written})
     body = e.ids[e.prompt_length + 1 : -2].tolist()
@@ -226,13 +229,13 @@ def test_an_lm_reads_one_role_and_writes_another() -> None:
     "how, error, message",
     [
         ({"reads": "codec"}, InvalidConfig, "unknown role \\['codec'\\], expected one of \\['speech'\\]"),
-        ({"pattern": "delayed"}, InvalidConfig, "did you mean 'delay'"),
+        ({"writes": "codec"}, IncompatibleParts, "2 streams need a pattern"),
     ],
 )
 def test_wrong_choices_are_named_before_the_model_is_changed(how: Any, error: Any, message: str) -> None:
     backbone = tiny_backbone()
     with pytest.raises(error, match=message):
-        SpeechLM.extend(backbone, {"speech": STREAMS}, **how)
+        SpeechLM.extend(backbone, {"speech": STREAMS, **({"codec": CODEC} if "writes" in how else {})}, **how)
     assert len(backbone.model.get_input_embeddings().weight) == 300
 
 
@@ -254,7 +257,7 @@ def test_an_unsupported_head_is_rejected() -> None:
 def test_save_and_load_are_bit_equal(family: str, options: dict[str, Any], tmp_path: Path) -> None:
     lm = extend(family, options)
     lm.save(tmp_path)
-    again = SpeechLM.load(tmp_path)
+    again = SpeechLM.load(tmp_path, parts.REGISTRY)
     ids = lm.encode(BOTH, values()).ids[None]
     with torch.no_grad():
         assert torch.equal(again.model(input_ids=ids).logits, lm.model(input_ids=ids).logits)
@@ -268,7 +271,7 @@ def test_save_and_load_are_bit_equal(family: str, options: dict[str, Any], tmp_p
 def test_save_and_load_keep_bfloat16(tmp_path: Path) -> None:
     lm = extend(options={"dtype": torch.bfloat16}, init="mean")
     lm.save(tmp_path)
-    again = SpeechLM.load(tmp_path)
+    again = SpeechLM.load(tmp_path, parts.REGISTRY)
     assert again.model.dtype == torch.bfloat16
     with torch.no_grad():
         assert torch.equal(again.model(input_ids=TEXT).logits, lm.model(input_ids=TEXT).logits)
@@ -285,7 +288,7 @@ def test_adapters_change_nothing_at_first_and_are_merged_when_saved(tmp_path: Pa
         lm.loss(e.ids[None], e.target[None])[0].backward()
         steps.step()
     lm.save(tmp_path)
-    again = SpeechLM.load(tmp_path)
+    again = SpeechLM.load(tmp_path, parts.REGISTRY)
     assert not any("lora" in name for name, _ in again.model.named_parameters())
     with torch.no_grad():
         found, expected = (x.model(input_ids=e.ids[None]).logits for x in (again, lm))
@@ -308,26 +311,31 @@ def test_another_text_tokenizer_is_refused_and_both_are_named(tmp_path: Path) ->
     path = tmp_path / "text_tokenizer" / "tokenizer_config.json"
     path.write_text(path.read_text() + "\n")
     with pytest.raises(InvalidArtifact, match=lm.text_tokenizer.hash) as caught:
-        SpeechLM.load(tmp_path)
+        SpeechLM.load(tmp_path, parts.REGISTRY)
     from areca.lm.text import TextTokenizer
 
     assert TextTokenizer.read(tmp_path / "text_tokenizer").hash in str(caught.value)
+
+
+def _hashed(layout: dict[str, Any]) -> str:
+    layout = {k: v for k, v in layout.items() if k != "hash"}
+    return json.dumps({**layout, "hash": key_of(layout)})
 
 
 def test_an_incomplete_directory_is_rejected(tmp_path: Path) -> None:
     lm = extend()
     lm.save(tmp_path)
     layout = json.loads((tmp_path / "vocabulary.json").read_text())
-    (tmp_path / "vocabulary.json").write_text(json.dumps({k: v for k, v in layout.items() if k != "writes"}))
+    (tmp_path / "vocabulary.json").write_text(_hashed({k: v for k, v in layout.items() if k != "writes"}))
     with pytest.raises(InvalidArtifact, match="role, pattern and streams"):
-        SpeechLM.load(tmp_path)
+        SpeechLM.load(tmp_path, parts.REGISTRY)
     longer = lm.vocabulary.extend("codec", STREAMS).to_json()
-    (tmp_path / "vocabulary.json").write_text(json.dumps(layout | longer))
+    (tmp_path / "vocabulary.json").write_text(_hashed(layout | longer))
     with pytest.raises(InvalidArtifact, match="345 ids, but the model 325 rows"):
-        SpeechLM.load(tmp_path)
+        SpeechLM.load(tmp_path, parts.REGISTRY)
     (tmp_path / "vocabulary.json").unlink()
     with pytest.raises(InvalidArtifact, match=r"vocabulary\.json"):
-        SpeechLM.load(tmp_path)
+        SpeechLM.load(tmp_path, parts.REGISTRY)
 
 
 _STRANGER = """

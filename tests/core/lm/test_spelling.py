@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests import parts
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
@@ -27,6 +28,7 @@ from areca.lm.text import TextTokenizer
 from areca.manifest import FileManifest, Utterance, read_manifest, write_manifest
 from areca.pipeline.pipeline import Pipeline
 from areca.run.config import parse_config
+from areca.run.decoding import decoding_of
 from areca.run.options import EvaluationConfig
 from areca.specs import Stream
 from areca.system import NANO, System
@@ -237,7 +239,7 @@ def test_an_evaluation_warns_once_a_task(system: System, tmp_path: Path) -> None
     with pytest.warns(TextLost) as caught:
         answer_rows(
             system, manifest, "mt", manifest.rows, open_answer_journal(tmp_path / "a.jsonl"), tmp_path,
-            EvaluationConfig(batch=1),
+            EvaluationConfig(batch=1), decoding_of(parts.REGISTRY, "greedy"),
         )  # fmt: skip
     assert len(caught) == 1
 

@@ -41,22 +41,9 @@ def test_later_roles_are_appended_whatever_their_name() -> None:
         longer.extend("speech", SPEECH)
 
 
-def test_json_round_trip_and_what_the_hash_covers() -> None:
-    v = Vocabulary.make(7, "h", {"speech": SPEECH})
+def test_json_round_trip() -> None:
+    v = Vocabulary.make(7, "h", {"speech": SPEECH, "codec": CODEC})
     assert Vocabulary.from_json(v.to_json()) == v
-    others = [Vocabulary.make(8, "h", {"speech": SPEECH}), Vocabulary.make(7, "i", {"speech": SPEECH})]
-    others += [Vocabulary.make(7, "h", {"other": SPEECH}), v.extend("codec", CODEC)]
-    assert len({v.hash, *(o.hash for o in others)}) == 5
-
-
-@pytest.mark.parametrize("key, value", [("text_size", 8), ("text_hash", "i"), ("streams", [["speech/0", 21]])])
-def test_a_changed_layout_is_refused_by_both_hashes(key: str, value: object) -> None:
-    v = Vocabulary.make(7, "h", {"speech": SPEECH})
-    changed = v.to_json() | {key: value}
-    with pytest.raises(InvalidArtifact, match=v.hash) as caught:
-        Vocabulary.from_json(changed)
-    found = Vocabulary(changed["text_size"], changed["text_hash"], tuple((n, s) for n, s in changed["streams"])).hash
-    assert found in str(caught.value)
 
 
 def test_a_layout_with_other_controls_is_refused() -> None:

@@ -33,7 +33,7 @@ def parse(**changes: Any) -> Any:
 def test_run_is_made_of_parts() -> None:
     run = parse()
     assert (run.name, run.seed, run.lm.reads, run.lm.writes) == ("little", 0, "speech", "speech")
-    assert list(run.parts) == ["speech", "backbone"]
+    assert list(run.parts) == ["speech", "backbone", "lm.pattern"]
     assert isinstance(run.data, Part) and run.data.name == "say"
     assert [(mix.name, mix.weight) for mix in run.tasks] == [("asr", 1.0), ("ast", 2.0), ("asr+ast", 1.0)]
     assert [str(s) for s in run.streams("speech")] == ["unit[32] at 25 Hz"]
@@ -48,7 +48,7 @@ def test_the_lm_reads_one_tokenizer_and_writes_another() -> None:
 def test_tokenizer_may_need_another_role_and_every_part_is_listed_after_its_needs() -> None:
     tokenizers = {"units": {"name": "mfcc-kmeans"}, "speech": {"name": "dedup", "tokenizer": "units"}}
     run = parse(tokenizer=None, tokenizers=tokenizers, vocoder={"name": "unit-mel", "tokenizer": "speech"})
-    assert list(run.parts) == ["units", "speech", "backbone", "vocoder"]
+    assert list(run.parts) == ["units", "speech", "backbone", "vocoder", "lm.pattern"]
     assert run.tokenizers["speech"].needs["tokenizer"] is run.tokenizers["units"]
 
 
@@ -140,9 +140,9 @@ def areca_components():
         (
             37.5,
             "flatten",
-            "lm.pattern, tokenizer 'speech': expected rates that are multiples of the slowest",
+            "lm.pattern 'flatten', tokenizer 'speech': expected rates that are multiples of the slowest",
         ),
-        (50.0, "delay", "lm.pattern, tokenizer 'speech': pattern 'delay' wants streams of one rate"),
+        (50.0, "delay", "lm.pattern 'delay', tokenizer 'speech': the pattern needs streams of one rate"),
         (50.0, "coarse-first", None),
     ],
 )
@@ -166,12 +166,32 @@ def test_options_of_training_and_evaluation_are_checked_with_the_rest(tmp_path: 
         ("training.stepz=5", "training: no option is called 'stepz'; did you mean 'steps'"),
         ("training.steps=0", "training: steps must be at least 1, got 0"),
         ("evaluation.limt=3", "evaluation: no option is called 'limt'; did you mean 'limit'"),
-        ("evaluation.decoding.beam=3", "evaluation: decoding: no option is called 'beam'; did you mean 'beams'"),
-        ("evaluation.decoding.beams=x", "evaluation: decoding: option 'beams' is 'x', expected int"),
-        ("evaluation.decoding=beam", "evaluation: decoding: expected {option: value}, got 'beam'"),
+        ("evaluation.decoding.beam=3", "evaluation.decoding, greedy: no option is called 'beam'"),
+        ("evaluation.decoding={name: beam, beams: x}", "decoding 'beam': option 'beams' is 'x', expected int"),
+        (
+            "evaluation.decoding={name: beam, max_text_id: 3}",
+            "evaluation.decoding, beam: no option is called 'max_text_id'; did you mean 'max_text_ids'",
+        ),
+        (
+            "evaluation.decoding={max_text_ids: 0}",
+            "evaluation.decoding: max_text_ids and max_audio_frames must be at least 1",
+        ),
+        (
+            "evaluation.decoding={method: beam}",
+            "evaluation.decoding: no option is called 'method'; write {name: beam}",
+        ),
+        (
+            "evaluation.decoding=[beam]",
+            "evaluation.decoding: expected a method, or {name: method, option: value}, got ['beam']",
+        ),
+        (
+            "evaluation.decoding={name: beam, beam: 3}",
+            "evaluation.decoding, beam: no option is called 'beam'; did you mean 'beams'",
+        ),
         ("evaluation.normaliser=basik", "evaluation: no normaliser is called 'basik'; did you mean 'basic'"),
         ("evaluation.bleu_tokenize=moses", "evaluation: option 'bleu_tokenize' is 'moses', expected Literal"),
-        ("evaluation.decoding.beams=0", "evaluation: decoding: expected temperature > 0"),
+        ("evaluation.decoding={name: beam, beams: 0}", "decoding 'beam': beams must be at least 1, got 0"),
+        ("lm.pattern={name: delay, stride: 2}", "pattern 'delay': no option is called 'stride'"),
     ):
         with pytest.raises(InvalidConfig) as raised:
             read_config(path, [override])

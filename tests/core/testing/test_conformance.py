@@ -60,6 +60,16 @@ MESSAGES = {
     ("task", "prompt_needs_no_target"): "I want to see the answer",
     ("task", "parse_inverts_target"): "parsing the target gave",
     ("task", "chains"): "different prompt",
+    (
+        "pattern",
+        "every_code_once",
+    ): r"31 frames of \[1\] codes: .* holds {0: 30} codes by stream, expected {0: 31}",
+    ("pattern", "turn"): r"11 and 12 frames of \[1\] codes: the sequences first differ at 11, turn says 12",
+    ("pattern", "layout"): "read back from a checkpoint, the pattern gives another order",
+    ("decoding", "rules"): r"behind the last segment come \[\], expected the end",
+    ("decoding", "batch_equals_alone"): r"the answers to the prompts \[0.* differ",
+    ("decoding", "repeat_is_exact"): "the same generator state gave other answers",
+    ("decoding", "spec_matches"): "the spec says random; 8 seeds gave 1 different answers",
 }
 """What the kit says of the wrong component, by its kind and by the check that it fails."""
 
@@ -99,6 +109,8 @@ def test_wrong_component_fails_exactly_its_check(directory: Path, kind: str, che
         ("vocoder", "good", 11),
         ("vocoder", "good-voice", 12),
         ("task", "good", 11),
+        ("pattern", "good", 10),
+        ("decoding", "good", 11),
     ],
 )
 def test_good_component_passes(directory: Path, kind: str, name: str, passed: int) -> None:

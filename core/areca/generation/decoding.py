@@ -1,0 +1,154 @@
+"""What authors of decoding methods use: how a method is called, and a loop that only needs the choice of an id.
+
+A decoding method is a component of the kind `areca.component.Kind.DECODING`. Most only pick the next id of each
+sequence, which is a few lines with `step_by_step`::
+
+    class MinP:
+        def __init__(self, config):
+            self.config = config
+
+        def search(self, rules, prompts, generator):
+            return step_by_step(rules, prompts, self.pick, generator)
+
+        def pick(self, logits, growing):
+            probabilities = logits.float().cpu().softmax(-1)
+            floor = self.config.min_p * probabilities.max(-1, keepdim=True).values
+            rows = probabilities.where(probabilities >= floor, 0.0)
+            return [draw(row, one.generator) for row, one in zip(rows, growing, strict=True)]
+
+A method that keeps several answers side by side, as beam search, uses `areca.generation.stepping.Stepper`,
+`areca.generation.answers.Cursor` and `allowed_logits` itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from areca.errors import InvalidConfig
+from areca.generation.answers import Cursor, Rules
+from areca.generation.stepping import Stepper
+from areca.lm.heads import Head
+from areca.lm.patterns import Allowed
+from areca.lm.vocabulary import Control
+
+
+@runtime_checkable
+class DecodingMethod(Protocol):
+    """Answers prompts under the rules of what a task produces."""
+
+    def search(self, rules: Rules, prompts: Sequence[Sequence[int]], generator: torch.Generator) -> list[Cursor]:
+        """Return a finished answer to each prompt: the one that the prompt would get alone.
+
+        Args:
+            rules: what answers obey; each is grown by ``Cursor(rules).push``.
+            prompts: ids that come before; they may differ in length.
+            generator: the only source of randomness; see `generators_for`.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Growing:
+    """A sequence whose next id is to be picked.
+
+    Args:
+        cursor: the answer so far: ``cursor.ids``, and ``cursor.allowed``, which maps columns to ids and back.
+        generator: on the CPU; only for this sequence, so that no other sequence changes what it draws.
+    """
+
+    cursor: Cursor
+    generator: torch.Generator
+
+
+Pick = Callable[[Tensor, Sequence[Growing]], Sequence[int]]
+"""Given the logits of the allowed ids ``[B, V]`` and B sequences that are allowed the same, returns B columns."""
+
+
+def step_by_step(
+    rules: Rules, prompts: Sequence[Sequence[int]], pick: Pick, generator: torch.Generator
+) -> list[Cursor]:
+    """Grow an answer to each prompt, all at once, an id at a time; ids without an alternative are not asked for.
+
+    Args:
+        rules: what answers obey.
+        prompts: ids that come before.
+        pick: chooses among the allowed ids; see `Pick`.
+        generator: where each sequence's own generator gets its seed.
+
+    Raises:
+        InvalidConfig: `pick` returned something else than a column for each row.
+    """
+    growing = [Growing(Cursor(rules), own) for own in generators_for(generator, len(prompts))]
+    for one in growing:
+        one.cursor.push_forced()  # goes into the prompt's own pass
+    given = [[*prompt, *one.cursor.ids] for prompt, one in zip(prompts, growing, strict=True)]
+    stepper = Stepper(rules.lm.model, given, rules.lm.vocabulary.control(Control.PAD))
+    live, head = growing, rules.lm.head
+    while True:
+        ids = _choose(head, stepper.hidden, live, pick)
+        for one, chosen in zip(live, ids, strict=True):
+            one.cursor.push(chosen)
+        kept = [row for row, one in enumerate(live) if not one.cursor.done]
+        if not kept:
+            return [one.cursor for one in growing]
+        if len(kept) < len(live):
+            stepper.select(kept)
+            live, ids = [live[row] for row in kept], [ids[row] for row in kept]
+        stepper.step(ids)
+
+
+def generators_for(generator: torch.Generator, count: int) -> list[torch.Generator]:
+    """Return a generator for each of `count` sequences, seeded in order from `generator`; on the CPU."""
+    seeds = torch.randint(2**62, (count,), generator=generator, device=generator.device).tolist()
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+def allowed_logits(head: Head, hidden: Tensor, allowed: Allowed) -> Tensor:
+    """Return the logits of the ids that are allowed, where there are several.
+
+    Args:
+        head: the LM's output head; it is only computed at the allowed rows.
+        hidden: float ``[B, H]``.
+        allowed: the same for all rows.
+
+    Returns:
+        ``[B, stop - start]`` in the order of the ids, and one more column for `end` where the segment may end.
+    """
+    logits = head.logits(hidden, range(allowed.start, allowed.stop))
+    if allowed.end < 0:
+        return logits
+    return torch.cat([logits, head.logits(hidden, range(allowed.end, allowed.end + 1))], dim=-1)
+
+
+def draw(probabilities: Tensor, generator: torch.Generator) -> int:
+    """Return a column drawn from probabilities ``[V]``, which need not sum to 1."""
+    return int(torch.multinomial(probabilities, 1, generator=generator))
+
+
+def _choose(head: Head, hidden: Tensor, live: Sequence[Growing], pick: Pick) -> list[int]:
+    allowed = [one.cursor.allowed for one in live]
+    if len(set(allowed)) == 1:  # the usual case: no rows to gather
+        return _choose_alike(head, hidden, live, pick)
+    ids = [0] * len(live)
+    for alike in dict.fromkeys(allowed):
+        rows = [row for row, other in enumerate(allowed) if other == alike]
+        for row, i in zip(rows, _choose_alike(head, hidden[rows], [live[r] for r in rows], pick), strict=True):
+            ids[row] = i
+    return ids
+
+
+def _choose_alike(head: Head, hidden: Tensor, live: Sequence[Growing], pick: Pick) -> list[int]:
+    allowed = live[0].cursor.allowed
+    if allowed.is_forced:
+        return [allowed.end] * len(live)
+    logits = allowed_logits(head, hidden, allowed)
+    columns = list(pick(logits, live))
+    if len(columns) != len(live) or not all(0 <= column < logits.shape[1] for column in columns):
+        raise InvalidConfig(
+            f"a decoding method picked {columns[:8]}: expected {len(live)} columns, each in [0, {logits.shape[1]})"
+        )
+    return [allowed.id(column) for column in columns]

@@ -1,0 +1,62 @@
+"""What authors of stream patterns use, and the arithmetic of rates. No torch.
+
+A pattern is a component of the kind `areca.component.Kind.PATTERN`. Its spec holds an `areca.specs.Order`, a rule for
+any number of frames. The smallest pattern is one dataclass that is the options and the order at the same time::
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Backwards(OrderOptions):
+        def sequence(self, per_frame, frames):
+            return [k for k in reversed(range(len(per_frame))) for _ in range(per_frame[k] * frames)]
+        ...
+
+    def spec(config, needs):
+        return PatternSpec(config)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any, Self
+
+from areca.errors import IncompatibleParts
+from areca.specs import PatternSpec, Stream
+
+
+class OrderOptions:
+    """Base of options that are an `areca.specs.Order` themselves; the class is the component's target, too."""
+
+    __slots__ = ()
+
+    @classmethod
+    def load(cls, config: Self, needs: Mapping[str, Any], files: Any, *, device: Any, dtype: Any) -> Self:
+        """Return the order, which is `config` itself."""
+        return config
+
+
+def codes_per_frame(streams: Sequence[Stream], pattern: PatternSpec | None = None) -> tuple[int, ...]:
+    """Return how many codes of each stream one frame holds; the slowest stream has one.
+
+    Streams of variable rate only go together with streams of variable rate, and are taken to run code by code.
+
+    Args:
+        streams: of one tokenizer.
+        pattern: how they become one sequence; None: there is one stream.
+
+    Raises:
+        IncompatibleParts: rates that are not multiples of the slowest, a mixture of variable and constant rates,
+            rates that differ where the pattern needs one rate, or several streams without a pattern.
+    """
+    found = ", ".join(map(str, streams))
+    if pattern is None and len(streams) > 1:
+        raise IncompatibleParts(f"{len(streams)} streams need a pattern, as lm: {{pattern: flatten}}; got {found}")
+    rates = [stream.frame_rate_hz for stream in streams]
+    constant = [Fraction(rate).limit_denominator(1000) for rate in rates if rate is not None]
+    if not rates or len(constant) not in (0, len(rates)):
+        raise IncompatibleParts(f"expected streams that all have a rate or all vary in it, got {found or 'none'}")
+    ratios = [rate / min(constant) for rate in constant] or [Fraction(1)] * len(rates)
+    if any(ratio.denominator != 1 for ratio in ratios):
+        raise IncompatibleParts(f"expected rates that are multiples of the slowest, got {found}")
+    if pattern is not None and pattern.one_rate and max(ratios) != 1:
+        raise IncompatibleParts(f"the pattern needs streams of one rate, got {found}; choose another lm.pattern")
+    return tuple(int(ratio) for ratio in ratios)

@@ -1,0 +1,96 @@
+"""Beam search: the likeliest answer among several that grow side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from areca.generation.answers import Cursor, Rules
+from areca.generation.decoding import allowed_logits
+from areca.generation.stepping import Stepper
+from areca.lm.heads import Head
+from areca.lm.vocabulary import Control
+from areca_decoding import BeamConfig
+
+
+class _Beam(NamedTuple):
+    score: float
+    row: int
+    """where in the batch its past is"""
+    cursor: Cursor
+
+
+class _Candidate(NamedTuple):
+    score: float
+    row: int
+    id: int
+
+
+class Beam:
+    """The target of `beam`, and its instance.
+
+    An id's probability is that among the allowed ids, so an id without an alternative costs nothing. An answer's score
+    is its log-probability over a power of its length (Wu et al. 2016, arXiv 1609.08144, section 7, without its
+    constant). An answer is given up when its score at its present length is no better than that of a finished one.
+    """
+
+    def __init__(self, config: BeamConfig) -> None:
+        self._config = config
+
+    @classmethod
+    def load(
+        cls,
+        config: BeamConfig,
+        needs: Mapping[str, Any],
+        files: Path | None,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> Beam:
+        """Return the method."""
+        return cls(config)
+
+    def search(self, rules: Rules, prompts: Sequence[Sequence[int]], generator: torch.Generator) -> list[Cursor]:
+        """Answer prompts one after another; see `areca.generation.decoding.DecodingMethod`."""
+        return [self._likeliest(rules, prompt) for prompt in prompts]
+
+    def _likeliest(self, rules: Rules, prompt: Sequence[int]) -> Cursor:
+        """Return the likeliest answer found."""
+        head = rules.lm.head
+        stepper = Stepper(rules.lm.model, [prompt], rules.lm.vocabulary.control(Control.PAD))
+        live, best = [_Beam(0.0, 0, Cursor(rules))], _Beam(-float("inf"), 0, Cursor(rules))
+        while live:
+            grown = [_grow(live, candidate) for candidate in _candidates(head, stepper, live, self._config.beams)]
+            worth = [beam.score / len(beam.cursor.ids) ** self._config.length_penalty for beam in grown]
+            for beam, score in zip(grown, worth, strict=True):
+                if beam.cursor.done and score > best.score:
+                    best = _Beam(score, beam.row, beam.cursor)
+            live = [b for b, score in zip(grown, worth, strict=True) if not b.cursor.done and score > best.score]
+            if live:
+                stepper.select([beam.row for beam in live])
+                stepper.step([beam.cursor.ids[-1] for beam in live])
+                live = [beam._replace(row=row) for row, beam in enumerate(live)]
+        return best.cursor
+
+
+def _candidates(head: Head, stepper: Stepper, live: list[_Beam], beams: int) -> list[_Candidate]:
+    found = []
+    for row, beam in enumerate(live):
+        allowed = beam.cursor.allowed
+        if allowed.is_forced:
+            found.append(_Candidate(beam.score, row, allowed.end))
+            continue
+        logits = allowed_logits(head, stepper.hidden[row : row + 1], allowed)[0].float()
+        top = logits.log_softmax(-1).topk(min(beams, len(logits)))
+        pairs = zip(top.values.tolist(), top.indices.tolist(), strict=True)
+        found += [_Candidate(beam.score + score, row, allowed.id(column)) for score, column in pairs]
+    return sorted(found, key=lambda candidate: -candidate.score)[:beams]
+
+
+def _grow(live: list[_Beam], candidate: _Candidate) -> _Beam:
+    cursor = live[candidate.row].cursor.copy()
+    cursor.push(candidate.id)
+    return _Beam(candidate.score, candidate.row, cursor)

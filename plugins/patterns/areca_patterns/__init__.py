@@ -1,0 +1,100 @@
+"""Stream patterns: how the codes of several streams become one sequence.
+
+None of them needs padding codes: `delay` leaves out its ragged edges. Everything is arithmetic and light, so the
+classes below are options, order and target at the same time (`areca.patterns.OrderOptions`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from areca import Component, Kind, hookimpl
+from areca.patterns import OrderOptions
+from areca.specs import PatternSpec, Spec
+
+ARECA_PLUGIN_API = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flatten(OrderOptions):
+    """Frame by frame, the streams of each frame one after another. No options."""
+
+    def sequence(self, per_frame: Sequence[int], frames: int) -> list[int]:
+        """Return the stream of each position; see `areca.specs.Order`."""
+        return [k for k, n in enumerate(per_frame) for _ in range(n)] * frames
+
+    def turn(self, per_frame: Sequence[int], frames: int) -> int:
+        """Return the end of the sequence; see `areca.specs.Order`."""
+        return sum(per_frame) * frames
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoarseFirst(OrderOptions):
+    """All of the first stream, then all of the second, and so on (AudioLM, arXiv 2209.03143, section 3). No options."""
+
+    def sequence(self, per_frame: Sequence[int], frames: int) -> list[int]:
+        """Return the stream of each position; see `areca.specs.Order`."""
+        return [k for k, n in enumerate(per_frame) for _ in range(n * frames)]
+
+    def turn(self, per_frame: Sequence[int], frames: int) -> int:
+        """Return the end of the first stream; see `areca.specs.Order`."""
+        return per_frame[0] * frames
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delay(OrderOptions):
+    """Frame by frame, stream k late by k frames (MusicGen, arXiv 2306.05284, section 2.2). No options."""
+
+    def sequence(self, per_frame: Sequence[int], frames: int) -> list[int]:
+        """Return the stream of each position; see `areca.specs.Order`."""
+        count = len(per_frame)
+        return [k for step in range(frames + count - 1) for k in range(count) if 0 <= step - k < frames]
+
+    def turn(self, per_frame: Sequence[int], frames: int) -> int:
+        """Return where the first stream would go on; see `areca.specs.Order`."""
+        return sum(min(step + 1, len(per_frame)) for step in range(frames))
+
+
+def spec(config: Flatten | CoarseFirst, needs: Mapping[str, Spec]) -> PatternSpec:
+    """Return the order: it takes streams whose rates are multiples of the slowest."""
+    return PatternSpec(config)
+
+
+def delay_spec(config: Delay, needs: Mapping[str, Spec]) -> PatternSpec:
+    """Return the order: it takes streams of one rate."""
+    return PatternSpec(config, one_rate=True)
+
+
+@hookimpl
+def areca_components() -> Iterable[Component]:
+    """Declare `flatten`, `coarse-first` and `delay`."""
+    yield Component(
+        kind=Kind.PATTERN,
+        name="flatten",
+        config=Flatten,
+        spec="areca_patterns:spec",
+        target="areca_patterns:Flatten",
+        summary="frame by frame, the streams of each frame one after another",
+        license="Apache-2.0",
+    )
+    yield Component(
+        kind=Kind.PATTERN,
+        name="coarse-first",
+        config=CoarseFirst,
+        spec="areca_patterns:spec",
+        target="areca_patterns:CoarseFirst",
+        summary="all of the first stream, then all of the second, and so on (AudioLM)",
+        license="Apache-2.0",
+        paper="https://arxiv.org/abs/2209.03143",
+    )
+    yield Component(
+        kind=Kind.PATTERN,
+        name="delay",
+        config=Delay,
+        spec="areca_patterns:delay_spec",
+        target="areca_patterns:Delay",
+        summary="frame by frame, each stream one frame later than the one before it (MusicGen)",
+        license="Apache-2.0",
+        paper="https://arxiv.org/abs/2306.05284",
+    )

@@ -1,0 +1,56 @@
+"""``vocabulary.json``: written and read, and refused where it was changed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests import parts
+
+from areca.errors import InvalidArtifact
+from areca.lm.layout import read_layout, write_layout
+from areca.lm.patterns import CodeLayout, Pattern
+from areca.lm.vocabulary import Vocabulary
+from areca.options import key_of
+from areca.specs import Stream
+
+STREAMS = (Stream("a", 4, 25.0), Stream("b", 5, 25.0))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    vocabulary = Vocabulary.make(10, "h", {"speech": STREAMS})
+    layout = CodeLayout(vocabulary, "speech", STREAMS, Pattern.of(parts.pattern("delay")))
+    write_layout(tmp_path / "vocabulary.json", vocabulary, layout, layout)
+    return tmp_path / "vocabulary.json"
+
+
+def test_what_is_written_is_read(path: Path) -> None:
+    vocabulary, reads, writes = read_layout(path, parts.REGISTRY)
+    assert vocabulary == Vocabulary.make(10, "h", {"speech": STREAMS})
+    assert reads == writes and reads.order(2) == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("text_hash",), "i"),
+        (("streams",), [["speech/0", 4], ["speech/1", 6]]),
+        (("reads", "pattern", "component"), "areca:patterns/flatten"),
+        (("writes", "pattern", "revision"), 2),
+        (("writes", "pattern", "options"), {"stride": 2}),
+        (("hash",), "0" * 64),
+    ],
+)
+def test_the_hash_covers_all_of_it(path: Path, keys: tuple[str, ...], value: Any) -> None:
+    values = json.loads(path.read_text())
+    inner = values
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = value
+    path.write_text(json.dumps(values))
+    found = key_of({k: v for k, v in values.items() if k != "hash"})
+    with pytest.raises(InvalidArtifact, match=f"vocabulary.json: stored hash '{values['hash']}', .* has {found}"):
+        read_layout(path, parts.REGISTRY)

@@ -1,0 +1,26 @@
+"""Installed patterns and decoding methods, by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from areca.component import Kind
+from areca.generation.decoding import DecodingMethod
+from areca.registry.parts import Part, choose
+from areca.registry.registry import Registry
+
+REGISTRY = Registry.discover()
+
+
+def pattern(name: str = "flatten", **options: Any) -> Part:
+    return choose(REGISTRY, Kind.PATTERN, {**options, "name": name}, option="lm.pattern")
+
+
+def method(name: str = "greedy", **options: Any) -> DecodingMethod:
+    part = choose(REGISTRY, Kind.DECODING, {**options, "name": name}, option="decoding")
+    loaded: DecodingMethod = part.entry.target().load(
+        part.config, {}, None, device=torch.device("cpu"), dtype=torch.float32
+    )
+    return loaded
