@@ -64,21 +64,8 @@ def test_core_never_imports_a_plugin() -> None:
 
 
 ROOMS = [
-    *(
-        "errors",
-        "files",
-        "component",
-        "specs",
-        "patterns",
-        "types",
-        "options",
-        "languages",
-        "batching",
-        "mel",
-        "sound",
-        "audio",
-    ),
-    *("rows", "tasks", "artifact", "manifest", "interfaces", "hub", "fitting", "registry", "scoring", "run"),
+    *("errors", "files", "component", "specs", "patterns", "types", "options", "languages", "batching", "mel", "sound"),
+    *("audio", "rows", "tasks", "artifact", "manifest", "interfaces", "hub", "fitting", "registry", "scoring", "run"),
     *("artifacts", "lm", "generation", "training", "pipeline", "system", "evaluation", "testing", "cli"),
 ]
 """What lies at the top of ``areca/``, modules and rooms: each imports only what stands before it, and itself."""
