@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from areca.component import Kind
-from areca.errors import InvalidConfig, clipped, quote, suggest
+from areca.errors import InvalidConfig, quote, shorten, suggest
 from areca.options import build, canonical
 from areca.registry.parts import Part, choose
 from areca.registry.registry import Registry
@@ -59,7 +59,7 @@ def decoding_of(registry: Registry, value: Any, option: str = "decoding", *, roo
 def _check_names(registry: Registry, name: Any, value: Mapping[str, Any], option: str) -> None:
     """Refuse options that neither the method nor the limits have."""
     if "method" in value:
-        raise InvalidConfig(f"{option}: no option is called 'method'; write {{name: {clipped(value['method'], 40)}}}")
+        raise InvalidConfig(f"{option}: no option is called 'method'; write {{name: {shorten(value['method'], 40)}}}")
     if not isinstance(name, str):
         return  # which `choose` refuses
     component = registry.find(Kind.DECODING, name).component
