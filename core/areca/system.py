@@ -44,7 +44,7 @@ class AnswerOptions(TypedDict, total=False):
     source: str | None
     target: str | None
     voice: Sound | None
-    decoding: Decoding | None
+    decoding: Decoding | Mapping[str, Any] | str | None
     batch: int
     seed: int
     deliver: Callable[[Result], None]
