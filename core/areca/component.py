@@ -46,6 +46,8 @@ class Kind(enum.StrEnum):
     JUDGE = "judge"
     PATTERN = "pattern"
     DECODING = "decoding"
+    OPTIMIZER = "optimizer"
+    SCHEDULE = "schedule"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -220,3 +220,30 @@ class Judge(Protocol):
         Raises:
             InvalidAudio: no audio, or audio of another rate.
         """
+
+
+@runtime_checkable
+class Optimizer(Protocol):
+    """Builds an optimizer for an LM's training."""
+
+    def build(self, groups: list[dict[str, Any]], learning_rate: float) -> torch.optim.Optimizer:
+        """Return an optimizer over `groups`.
+
+        Args:
+            groups: ``{"params": [parameters], "weight_decay": float}``; a parameter is in one of them. The optimizer's
+                own groups must hold the same parameters. Matrices and vectors may share a group.
+            learning_rate: the highest. Each group of the optimizer has it as ``lr``; core sets ``lr`` before each step.
+        """
+
+
+@runtime_checkable
+class Schedule(Protocol):
+    """Sets the learning rate of each step after the warm-up."""
+
+    def factor(self, step: int, steps: int) -> float:
+        """Return the factor on the highest learning rate, in [0, 1]; the same for the same arguments.
+
+        Args:
+            step: the number of a step, from 0 to `steps`, counted from the end of the warm-up.
+            steps: number of steps after the warm-up; may be 0.
+        """

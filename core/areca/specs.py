@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -222,6 +222,50 @@ class DecodingSpec:
         return "random, repeatable by seed" if self.random else "deterministic"
 
 
+@dataclass(frozen=True, slots=True)
+class OptimizerSpec:
+    """The memory of an optimizer.
+
+    Args:
+        state_elements: given a parameter's shape, returns how many float32 values the optimizer keeps for it from step
+            to step; scalars are not counted, and values of another size count by their bytes. Plain arithmetic, without
+            torch: the memory of ``areca train --dry-run`` follows from it.
+    """
+
+    state_elements: Callable[[tuple[int, ...]], int]
+
+    def __post_init__(self) -> None:
+        if not callable(self.state_elements):
+            raise ValueError(
+                f"state_elements is {quote(self.state_elements)}, expected a function of a parameter's shape, as "
+                "lambda shape: 2 * math.prod(shape)"
+            )
+        for shape in ((4,), (4, 3)):
+            count = self.state_elements(shape)
+            if not isinstance(count, int) or count < 0:
+                raise ValueError(f"state_elements({shape}) is {quote(count)}, expected a whole number, 0 or more")
+
+    def __str__(self) -> str:
+        side = 1024
+        return f"keeps {self.state_elements((side, side)) / side**2:.3g} values for each element of a matrix"
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleSpec:
+    """The factor on the learning rate at the last step; None where it depends on the number of steps."""
+
+    last: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.last is not None and not (isinstance(self.last, (int, float)) and 0 <= self.last <= 1):
+            raise ValueError(f"last is {quote(self.last)}, expected a number in [0, 1], or None")
+
+    def __str__(self) -> str:
+        if self.last is None:
+            return "the last learning rate depends on the number of steps"
+        return f"the last learning rate is {self.last:g} x the highest"
+
+
 Spec = Any
 """What a component says of itself: one of the classes above, or that of a kind that a plugin adds."""
 
@@ -275,5 +319,7 @@ KINDS = (
     _kind(Kind.JUDGE, JudgeSpec),
     _kind(Kind.PATTERN, PatternSpec, place="lm: pattern:"),
     _kind(Kind.DECODING, DecodingSpec, place="evaluation: decoding:"),
+    _kind(Kind.OPTIMIZER, OptimizerSpec, place="training: optimizer:"),
+    _kind(Kind.SCHEDULE, ScheduleSpec, place="training: schedule:"),
 )
 """The kinds that areca itself knows, in the order in which they are listed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,9 @@ from areca.specs import (
     DecodingSpec,
     JudgeSpec,
     KindSpec,
+    OptimizerSpec,
     PatternSpec,
+    ScheduleSpec,
     Spec,
     Stream,
     TaskSpec,
@@ -125,6 +128,22 @@ def random_decoding_spec(config: Any, needs: Mapping[str, Spec]) -> DecodingSpec
     return DecodingSpec(random=True)
 
 
+def optimizer_spec(config: Any, needs: Mapping[str, Spec]) -> OptimizerSpec:
+    return OptimizerSpec(math.prod)
+
+
+def forgetful_optimizer_spec(config: Any, needs: Mapping[str, Spec]) -> OptimizerSpec:
+    return OptimizerSpec(len)
+
+
+def schedule_spec(config: Any, needs: Mapping[str, Spec]) -> ScheduleSpec:
+    return ScheduleSpec(last=0.0)
+
+
+def other_schedule_spec(config: Any, needs: Mapping[str, Spec]) -> ScheduleSpec:
+    return ScheduleSpec(last=0.5)
+
+
 def plain_spec(config: Any, needs: Mapping[str, Spec]) -> PlainSpec:
     return PlainSpec()
 
@@ -221,3 +240,16 @@ def areca_components() -> Iterable[Component]:
     yield _row(Kind.DECODING, "batch-equals-alone", "Polling")
     yield _row(Kind.DECODING, "repeat-is-exact", "Whimsical")
     yield _row(Kind.DECODING, "spec-matches", "Likeliest", spec="areca_wrong:random_decoding_spec")
+    yield _row(Kind.OPTIMIZER, "good", "Descent")
+    yield _row(Kind.OPTIMIZER, "groups", "OwnRate")
+    yield _row(Kind.OPTIMIZER, "lowers-loss", "Ascent")
+    yield _row(Kind.OPTIMIZER, "learning-rate", "Hasty")
+    yield _row(Kind.OPTIMIZER, "weight-decay", "Undecayed")
+    yield _row(Kind.OPTIMIZER, "state-elements", "Descent", spec="areca_wrong:forgetful_optimizer_spec")
+    yield _row(Kind.OPTIMIZER, "resumes-exactly", "Amnesic")
+    yield _row(Kind.OPTIMIZER, "randomness", "Noisy")
+
+    yield _row(Kind.SCHEDULE, "good", "Falling")
+    yield _row(Kind.SCHEDULE, "factor", "Overshooting")
+    yield _row(Kind.SCHEDULE, "repeat-is-exact", "Winding")
+    yield _row(Kind.SCHEDULE, "spec-matches", "Falling", spec="areca_wrong:other_schedule_spec")

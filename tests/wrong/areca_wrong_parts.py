@@ -440,3 +440,86 @@ class Polling(Likeliest):
 class Whimsical(Likeliest):
     def place(self, count: int) -> int:
         return torch.initial_seed() if torch.initial_seed() < 10 else 0
+
+
+class Descent(_Loaded):
+    """Gradient descent with momentum."""
+
+    rate = 1.0
+    decays = True
+    made: type[torch.optim.SGD] = torch.optim.SGD
+
+    def build(self, groups: list[dict[str, Any]], learning_rate: float) -> torch.optim.Optimizer:
+        if not self.decays:
+            groups = [{"params": group["params"]} for group in groups]
+        return self.made(groups, lr=learning_rate * self.rate, momentum=0.5)
+
+
+class OwnRate(Descent):
+    rate = 0.5
+
+
+class _AscentSGD(torch.optim.SGD):
+    def step(self, closure: Any = None) -> None:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad.neg_()
+        super().step(closure)
+
+
+class Ascent(Descent):
+    made = _AscentSGD
+
+
+class _HastySGD(torch.optim.SGD):
+    def step(self, closure: Any = None) -> None:
+        for group in self.param_groups:
+            group["lr"] = group["lr"] or 0.01
+        super().step(closure)
+
+
+class Hasty(Descent):
+    made = _HastySGD
+
+
+class Undecayed(Descent):
+    decays = False
+
+
+class _AmnesicSGD(torch.optim.SGD):
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"state": {}}
+
+
+class Amnesic(Descent):
+    made = _AmnesicSGD
+
+
+class _NoisySGD(torch.optim.SGD):
+    def step(self, closure: Any = None) -> None:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad += torch.initial_seed() % 10 / 10  # 0.1 or 0.2 in the check that looks for it
+        super().step(closure)
+
+
+class Noisy(Descent):
+    made = _NoisySGD
+
+
+class Falling(_Loaded):
+    """A line down to 0."""
+
+    def factor(self, step: int, steps: int) -> float:
+        self.calls += 1
+        return (steps - step) / max(1, steps)
+
+
+class Overshooting(Falling):
+    def factor(self, step: int, steps: int) -> float:
+        return 2 * super().factor(step, steps)
+
+
+class Winding(Falling):
+    def factor(self, step: int, steps: int) -> float:
+        return super().factor(step, steps) / (1 + self.calls)

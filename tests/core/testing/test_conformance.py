@@ -70,6 +70,16 @@ MESSAGES = {
     ("decoding", "batch_equals_alone"): r"the answers to the prompts \[0.* differ",
     ("decoding", "repeat_is_exact"): "the same generator state gave other answers",
     ("decoding", "spec_matches"): "the spec says random; 8 seeds gave 1 different answers",
+    ("optimizer", "groups"): r"learning rate 0.05 was given, the groups have lr \[0.025, 0.025\]",
+    ("optimizer", "lowers_loss"): r"40 steps took the loss from \S+ to \S+",
+    ("optimizer", "learning_rate"): r"with the learning rate 0 the parameters of the shapes \[\(6, 4\).* moved",
+    ("optimizer", "weight_decay"): "a group with weight_decay 0.5 was trained as one with 0",
+    ("optimizer", "state_elements"): r"for shape \(6, 4\) the spec says 2 values, the optimizer keeps 24",
+    ("optimizer", "resumes_exactly"): "resumed from the state_dict ended with other weights",
+    ("optimizer", "randomness"): "the same steps gave other weights",
+    ("schedule", "factor"): r"factor\(0, 1\) is 2.0, expected a number in \[0, 1\]",
+    ("schedule", "repeat_is_exact"): r"\(step, steps, factor\) was \(0, 1, \S+\), then \(0, 1,",
+    ("schedule", "spec_matches"): r"factor\(1, 1\) is 0.0, the spec says 0.5",
 }
 """What the kit says of the wrong component, by its kind and by the check that it fails."""
 
@@ -111,6 +121,8 @@ def test_wrong_component_fails_exactly_its_check(directory: Path, kind: str, che
         ("task", "good", 11),
         ("pattern", "good", 10),
         ("decoding", "good", 11),
+        ("optimizer", "good", 14),
+        ("schedule", "good", 10),
     ],
 )
 def test_good_component_passes(directory: Path, kind: str, name: str, passed: int) -> None:
