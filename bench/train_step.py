@@ -18,11 +18,17 @@ import torch
 from bench.figures import Figure, in_turns, peak_mb, show
 from bench.nano import CONFIG, WEIGHTS, examples, new_lm
 
+from areca.testing.tiny import load_choice
 from areca.training.batches import Batches, Mixture
 from areca.training.examples import Examples, collate
 from areca.training.train import train
 
 STEPS = 15
+CHOSEN: dict[str, Any] = {
+    "tasks": [str(number) for number in range(len(WEIGHTS))],
+    "optimizer": load_choice("optimizer", CONFIG.optimizer),
+    "schedule": load_choice("schedule", CONFIG.schedule),
+}
 WARM = 3
 ROUNDS = 7
 
@@ -46,7 +52,7 @@ def areca_s(found: Examples, directory: Path) -> float:
             raise _Enough
 
     try:
-        train(new_lm(), found, WEIGHTS, CONFIG, seed=0, directory=directory, progress=note)
+        train(new_lm(), found, WEIGHTS, CONFIG, **CHOSEN, seed=0, directory=directory, progress=note)
     except _Enough:
         return marks[-1] - marks[WARM - 1]
     raise AssertionError("training ended early")

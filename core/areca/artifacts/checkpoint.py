@@ -33,6 +33,8 @@ from areca.run.config import RunConfig, parse_config
 from areca.run.explicit import explicit_config
 
 CONFIG = "config.yaml"
+CURVES = "curves.jsonl"
+"""The training curve, as the LM's training wrote it: see `areca.training.curves`."""
 LM = "lm"
 PARTS = "parts"
 PROVENANCE = "provenance.json"
@@ -97,6 +99,8 @@ def write_checkpoint(
     text = yaml.safe_dump(explicit_config(run), sort_keys=False, allow_unicode=True)
     write_text(directory / CONFIG, text)
     shutil.copytree(lm.directory / LM, directory / LM)
+    if (lm.directory / CURVES).is_file():
+        shutil.copy(lm.directory / CURVES, directory / CURVES)
     for role, artifact in fitted.items():
         copy_artifact(artifact, directory / PARTS / role)
     provenance = {

@@ -25,7 +25,7 @@ def print_budget(run: RunConfig, training: TrainingConfig, device: torch.device 
     print()
     common.print_table(("parameters", "count", "of"), _parameters(run, cost))
     print()
-    common.print_table(("memory", "bytes", "of"), _memory(training, cost))
+    common.print_table(("memory", "bytes", "of"), _memory(run, cost))
     print()
     common.print_table(("compute", "FLOPs", "of"), _compute(training, cost))
     print("\n" + _time(run, training, cost, device))
@@ -46,8 +46,13 @@ def _parameters(run: RunConfig, cost: Budget) -> list[tuple[str, str, str]]:
     ]
 
 
-def _memory(training: TrainingConfig, cost: Budget) -> list[tuple[str, str, str]]:
-    kinds = {"weights": "float32", "gradients": "float32", "optimizer": training.optimizer, "total": ""}
+def _memory(run: RunConfig, cost: Budget) -> list[tuple[str, str, str]]:
+    kinds = {
+        "weights": "float32",
+        "gradients": "float32",
+        "optimizer": run.training_parts["optimizer"].name,
+        "total": "",
+    }
     return [(kind, common.quantity(getattr(cost.memory, kind), "B"), of) for kind, of in kinds.items()]
 
 

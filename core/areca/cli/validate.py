@@ -23,7 +23,7 @@ def validate(
     Only the first rows of a manifest are read. No recording is opened.
     """
     run = read_config(path, overrides or (), plugins=common.plugins())
-    parts = dict(run.parts)
+    parts = {**run.parts, **run.training_parts}
     if isinstance(run.data, Part):
         parts["data"] = run.data
     tasks = [(mix.name, part) for mix in run.tasks for part in mix.parts]

@@ -13,6 +13,7 @@ from areca.artifacts.loader import PartLoader
 from areca.artifacts.store import Store
 from areca.component import Kind
 from areca.errors import InvalidConfig, quote
+from areca.evaluation.curves import copy_curves
 from areca.evaluation.evaluate import evaluate
 from areca.evaluation.judging import judge_part, open_judge
 from areca.interfaces import Stage
@@ -54,7 +55,7 @@ class Inputs:
     def evaluate(self, directory: Path, *, device: str, stage: Stage) -> Path:
         """Open the judges and evaluate into `directory`; arguments and errors are those of `evaluate`."""
         judges = [open_judge(self.registry, judge, device) for judge in self.config.judges]
-        return evaluate(
+        made = evaluate(
             self.system,
             self.manifest,
             self.config,
@@ -64,6 +65,8 @@ class Inputs:
             decoding=self.decoding,
             stage=stage,
         )
+        copy_curves(self.system.checkpoint.directory, directory)
+        return made
 
 
 def resolve_evaluation(run: RunConfig, options: Mapping[str, Any] = MappingProxyType({})) -> EvaluationConfig:

@@ -58,7 +58,12 @@ class Example:
 
 
 def listening_page(
-    title: str, tables: Sequence[TableCells], examples: Sequence[Example], directory: Path, intro: str = ""
+    title: str,
+    tables: Sequence[TableCells],
+    examples: Sequence[Example],
+    directory: Path,
+    intro: str = "",
+    figures: Sequence[tuple[str, str]] = (),
 ) -> str:
     """Return the page as HTML. It is self-contained except for large recordings.
 
@@ -68,9 +73,11 @@ def listening_page(
         examples: recordings; a file that is missing or outside `directory` is left out.
         directory: folder of the page, the base of relative paths.
         intro: paragraph below the title.
+        figures: drawings, shown after the tables, each a title and HTML.
     """
     body = [f"<h1>{escape(title)}</h1>", f"<p>{escape(intro)}</p>" if intro else ""]
     body += [_table(*cells) for cells in tables]
+    body += [f"<h2>{escape(name)}</h2>\n{figure}" for name, figure in figures if figure]
     if examples:
         body += [f'<h2>Recordings</h2>\n<p class="hint">{_counts(examples)}{_KEYS}</p>']
     body += [_example(example, directory) for example in examples]

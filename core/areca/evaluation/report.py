@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from areca.errors import InvalidArtifact
+from areca.evaluation.curves import curve_figure, read_curves
 from areca.evaluation.evaluate import EXAMPLES, question_path
 from areca.evaluation.folder import RESULTS, read_identity
 from areca.evaluation.listening import Example, Line, Player, listening_page
@@ -213,7 +214,9 @@ def write_report(directory: Path) -> list[Table]:
     rows = read_results(directory / RESULTS)
     made = tables(rows, *_decoded(directory))
     write_text(directory / "report.md", "\n".join(t.markdown() for t in made))
-    page = listening_page("Evaluation", [(t.title, t.header, t.rows, t.notes) for t in made], examples(rows), directory)
+    figures = [("Training", curve_figure(read_curves(directory)))]
+    cells = [(t.title, t.header, t.rows, t.notes) for t in made]
+    page = listening_page("Evaluation", cells, examples(rows), directory, figures=figures)
     write_text(directory / "index.html", page)
     return made
 

@@ -198,13 +198,27 @@ class SpeechLM:
         Returns:
             the summed loss, a float32 scalar, and the number of target positions.
         """
+        logits, targets = self._predict(ids, target, attention_mask, position_ids)
+        return F.cross_entropy(logits, targets, reduction="sum"), len(targets)
+
+    def target_losses(self, ids: Tensor, target: Tensor, *, position_ids: Tensor | None = None) -> Tensor:
+        """Return the cross entropy of each target, in the order of ``target.flatten()``: float32 ``[targets]``.
+
+        Arguments are those of `loss`; the gradients of the sum are those of `loss`, bit for bit.
+        """
+        logits, targets = self._predict(ids, target, None, position_ids)
+        return F.cross_entropy(logits, targets, reduction="none")
+
+    def _predict(
+        self, ids: Tensor, target: Tensor, attention_mask: Tensor | None, position_ids: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the logits at the targets, float32 ``[targets, rows]``, and the targets' ids."""
         states = self.model.base_model(
             input_ids=ids, attention_mask=attention_mask, position_ids=position_ids, use_cache=False
         ).last_hidden_state
         positions = target.flatten().nonzero()[:, 0]
         before = states.flatten(0, 1).index_select(0, positions - 1)
-        logits = self.head.logits(before).float()
-        return F.cross_entropy(logits, ids.flatten()[positions], reduction="sum"), len(positions)
+        return self.head.logits(before).float(), ids.flatten()[positions]
 
     def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Return the parameter groups for an optimizer: matrices with weight decay, other parameters without.

@@ -6,9 +6,8 @@ docs/plugins.md. The model is built on torch's meta device, where a tensor has a
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM
@@ -20,8 +19,7 @@ from areca.lm.vocabulary import Vocabulary
 from areca.registry.parts import Part
 from areca.run.config import RunConfig
 from areca.run.options import TrainingConfig
-
-Optimizer = Literal["adafactor", "adamw"]
+from areca.specs import OptimizerSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +95,7 @@ def budget(run: RunConfig, training: TrainingConfig) -> Budget:
         matrix_flops=matrix_flops(model),
         attention_flops=attention_flops(config, length),
         length=length,
-        memory=_memory(model, trained, training.optimizer),
+        memory=_memory(model, trained, run.training_parts["optimizer"].spec),
     )
 
 
@@ -153,19 +151,12 @@ def attention_flops(config: Any, length: int) -> int:
     return int(12 * text.num_hidden_layers * text.num_attention_heads * width * length)
 
 
-def state_bytes(shape: torch.Size, optimizer: Optimizer) -> int:
-    """Return the bytes that an optimizer keeps for one parameter in float32.
-
-    Adafactor (Shazeer & Stern 2018, section 4) keeps a mean for each row and column of a matrix and for each element
-    of a vector, and no momentum; AdamW two values an element.
-    """
-    if optimizer == "adamw":
-        return 2 * math.prod(shape) * torch.float32.itemsize
-    kept = math.prod(shape) if len(shape) < 2 else math.prod(shape[:-1]) + math.prod((*shape[:-2], shape[-1]))
-    return kept * torch.float32.itemsize
+def state_bytes(shape: torch.Size, optimizer: OptimizerSpec) -> int:
+    """Return the bytes that an optimizer keeps for one parameter."""
+    return optimizer.state_elements(tuple(shape)) * torch.float32.itemsize
 
 
-def _memory(model: Any, trained: list[Any], optimizer: Optimizer) -> Memory:
+def _memory(model: Any, trained: list[Any], optimizer: OptimizerSpec) -> Memory:
     return Memory(
         weights=_count(model) * torch.float32.itemsize,
         gradients=sum(p.numel() for p in trained) * torch.float32.itemsize,

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers.optimization import Adafactor
 
+from areca.artifacts.loader import PartLoader
+from areca.artifacts.store import Store
 from areca.errors import ArecaError
 from areca.lm.model import SpeechLM
 from areca.pipeline.budget import Budget, extended_on_meta
@@ -111,10 +112,8 @@ def _build(run: RunConfig, training: TrainingConfig, device: torch.device) -> tu
         model.gradient_checkpointing_enable()
     unused: Any = None  # the loss needs neither text nor code layouts
     lm = SpeechLM(model, unused, vocabulary, unused, unused, run.lm.train)
-    groups, rate = lm.parameter_groups(training.weight_decay), training.learning_rate
-    if training.optimizer == "adamw":
-        return lm, torch.optim.AdamW(groups, lr=rate)
-    return lm, Adafactor(groups, lr=rate, scale_parameter=False, relative_step=False)  # type: ignore[no-untyped-call]
+    chosen = PartLoader(Store(), seed=run.seed, device=device).instance(run.training_parts["optimizer"])
+    return lm, chosen.build(lm.parameter_groups(training.weight_decay), training.learning_rate)
 
 
 def _pass(lm: Any, training: TrainingConfig, rows: int, length: int) -> None:

@@ -18,15 +18,21 @@ from areca.artifacts.loader import PartLoader
 from areca.artifacts.store import Store
 from areca.artifacts.tokens import TokenTable, tokenize
 from areca.errors import BrokenPlugin, InvalidArtifact, InvalidConfig, InvalidManifest, quote, suggest
+from areca.files.names import sanitize_folder_name
 from areca.interfaces import Stage, silent
 from areca.manifest import Column, Manifest, read_manifest
 from areca.options import canonical, key_of
 from areca.registry.parts import Part
 from areca.run.config import RunConfig, TaskMix, read_config
 from areca.run.devices import resolve_device
+from areca.run.trackers import require_trackers
 from areca.tasks import Field, Task, chain
 from areca.training.examples import TaskRows
 from areca.training.lm import SUMMARY, LMJob, Split, train_lm
+from areca.training.observers import Observers, plugin_callbacks, tracker_callbacks
+
+LOGS = "logs"
+"""Folder of the store for what trackers and callbacks write, a folder a training."""
 
 
 def locate(path: Path, *, plugins: tuple[str, ...] = ()) -> Path:
@@ -185,8 +191,13 @@ class Pipeline:
         return {(self._key(self.run.tokenizers[role]), column) for role, column in self._spoken()}
 
     def lm(self) -> Artifact:
-        """Train the LM; a run that was killed resumes from its last state."""
+        """Train the LM; a run that was killed resumes from its last state.
+
+        Raises:
+            MissingDependency: the package of a tracker is not installed.
+        """
         self.data()
+        self._require_trackers()
         return self.store.make(
             self._lm_inputs(),
             lambda directory: train_lm(self._lm_job(), directory),
@@ -201,8 +212,17 @@ class Pipeline:
         named = zip(summary["tasks"], losses, strict=False)
         return {row["task"]: loss for row, loss in named if loss is not None}
 
+    def _require_trackers(self) -> None:
+        if not (self.store.root / key_of(self._lm_inputs())).is_dir():
+            require_trackers(self.run.training.report_to)
+
     def checkpoint(self) -> Artifact:
-        """Return the checkpoint; build it, and whatever it needs, if it is missing."""
+        """Return the checkpoint; build it, and whatever it needs, if it is missing.
+
+        Raises:
+            MissingDependency: the package of a tracker is not installed.
+        """
+        self._require_trackers()
         fitted = self.fit()
         lm = self.lm()
         held = {role: fitted[role] for role in held_parts(self.run)}
@@ -239,13 +259,23 @@ class Pipeline:
             lm=self.run.lm,
             pattern=self.run.pattern,
             training=self.run.training,
+            optimizer=loader.instance(self.run.training_parts["optimizer"]),
+            schedule=loader.instance(self.run.training_parts["schedule"]),
             tasks=[mix.name for mix in self.run.tasks],
             train=Split(self._split("train"), [self.rows_of(mix, "train") for mix in self.run.tasks]),
             validation=self._validation(),
             seed=self.run.seed,
             device=self.device,
             stage=self.stage,
+            observers=self._observers(),
         )
+
+    def _observers(self) -> list[Observers]:
+        """Return the run's trackers and the callbacks of its plugins, which may write to a folder of the store."""
+        logs = self.store.root / LOGS / sanitize_folder_name(f"{self.run.name}-{key_of(self._lm_inputs())[:12]}")
+        found = plugin_callbacks(self.run.registry, self.run.name, logs)
+        found += tracker_callbacks(self.run.training.report_to, logs)
+        return [Observers(found)] if found else []
 
     def _validation(self) -> Split | None:
         try:
@@ -297,7 +327,8 @@ class Pipeline:
             "tokenizers": {role: self._key(run.tokenizers[role]) for role in (run.lm.reads, run.lm.writes)},
             "lm": canonical(run.lm) | {"pattern": run.pattern.identity()},
             "tasks": [[[part.identity() for part in mix.parts], mix.weight] for mix in run.tasks],
-            "training": canonical(self.run.training),
+            "training": canonical(run.training)
+            | {name: part.inputs(self.data_key, run.seed) for name, part in run.training_parts.items()},
         }
 
     def _checkpoint_inputs(self) -> dict[str, Any]:

@@ -157,10 +157,23 @@ class Registry:
             self._manager.unregister(name=str(provider))
             raise
 
-    def _call_hook(self, plugin: ModuleType, hook: str) -> Iterator[Any]:
+    def each(self, hook: str, **arguments: Any) -> Iterator[tuple[str, Any]]:
+        """Yield the results of a hook that returns iterables, each with the name of its plugin; sorted by plugin.
+
+        Raises:
+            BrokenPlugin: a plugin's hook fails.
+        """
+        for name, plugin in sorted(self._manager.list_name_plugin()):
+            try:
+                found = list(self._call_hook(plugin, hook, **arguments))
+            except Exception as e:  # a plugin's own code: anything can happen
+                raise BrokenPlugin(f"plugin {name}: its hook {hook} failed: {what_happened(e)}") from e
+            yield from ((name, item) for item in found)
+
+    def _call_hook(self, plugin: object, hook: str, **arguments: Any) -> Iterator[Any]:
         """Call a hook of one plugin and yield the items of the iterables it returns, which may be endless."""
         others = [p for p in self._manager.get_plugins() if p is not plugin]
-        return (item for group in self._manager.subset_hook_caller(hook, others)() for item in group)
+        return (item for group in self._manager.subset_hook_caller(hook, others)(**arguments) for item in group)
 
     def _collect_entries(self, plugin: ModuleType, provider: Provider) -> list[Entry]:
         found: dict[tuple[str, str], Entry] = {}

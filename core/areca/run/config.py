@@ -1,4 +1,4 @@
-"""A run as its YAML describes it: parts resolved, options checked, parts that do not fit refused. No torch."""
+"""A run's YAML: resolve its parts, check its options, and refuse incompatible parts. No torch."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from areca.run.options import EvaluationConfig, InputConfig, LMConfig, TrainingC
 from areca.specs import ROLE, Stream, TaskSpec, TokenizerSpec, VocoderSpec, check_chain
 
 _TAKEN = ("backbone", "vocoder")
-"""Roles of other parts."""
+"""Roles that tokenizers cannot have: other parts have them."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskMix:
-    """A task, or a chain of tasks answered in one pass, and its share of the training examples."""
+    """A task, or a chain of tasks answered in one pass, with its share of the training examples."""
 
     parts: tuple[Part, ...]
     weight: float
 
     @property
     def name(self) -> str:
-        """The component's name, or those of a chain joined by ``+``."""
+        """The component's name; the names of a chain are joined by ``+``."""
         return "+".join(p.name for p in self.parts)
 
 
@@ -59,7 +59,7 @@ class _Layout:
 
 @dataclass(frozen=True, slots=True)
 class _ManifestLayout:
-    """The keys of ``data:`` where it is a manifest of the user's own."""
+    """The keys of ``data:`` where it is the user's own manifest."""
 
     manifest: str
     root: str | None = None
@@ -67,17 +67,19 @@ class _ManifestLayout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
-    """A run: what it is made of, and how it is trained.
+    """A run: its parts and its options.
 
     Args:
-        source: the YAML's content with overrides applied, as plain values; enough to make this again.
-        data: a dataset part, or the path of a manifest, or None.
-        data_root: folder that the manifest's relative paths start from; None: the manifest's own.
-        plugins: files or modules that were loaded for it, its own and those named beside it.
+        source: the YAML's content with overrides applied, as plain values; it is enough to parse the run again.
+        data: a dataset part, the path of a manifest, or None.
+        data_root: folder that the manifest's relative paths start from; None: the manifest's folder.
+        plugins: files or modules that were loaded for the run: those it names, and those that the caller named.
         tokenizers: parts by role.
         pattern: how several streams become one sequence: the component that `lm.pattern` names.
-        training: how the LM is trained.
-        evaluation: option values, built when they are used: they may need a package that a checkpoint's user lacks.
+        training: options of the LM's training.
+        training_parts: the components that ``training:`` names, by option: ``optimizer`` and ``schedule``. Empty in a
+            checkpoint, whose training is over.
+        evaluation: option values. They are built when they are used: they may need a package that is not installed.
     """
 
     name: str
@@ -94,18 +96,19 @@ class RunConfig:
     lm: LMConfig
     pattern: Part
     training: TrainingConfig
+    training_parts: Mapping[str, Part]
     evaluation: Mapping[str, Any]
     input: InputConfig
 
     @property
     def parts(self) -> dict[str, Part]:
-        """Every part that a checkpoint holds, by role, what is needed first."""
+        """Every part that a checkpoint holds, by role; a part comes after its needs."""
         roots = [*self.tokenizers.values(), self.backbone, *([self.vocoder] if self.vocoder else []), self.pattern]
         return {part.role: part for root in roots for part in root.walk()}
 
     @property
     def lm_streams(self) -> dict[str, tuple[Stream, ...]]:
-        """The streams that the LM reads or writes, by the role of their tokenizer."""
+        """The streams that the LM reads or writes, by their tokenizer's role."""
         return {role: self.streams(role) for role in dict.fromkeys((self.lm.reads, self.lm.writes))}
 
     def streams(self, role: str) -> tuple[Stream, ...]:
@@ -117,12 +120,12 @@ def read_config(path: Path, overrides: Sequence[str] = (), *, plugins: Sequence[
     """Read a run's YAML.
 
     Args:
-        path: the file; paths in it start from its folder.
-        overrides: ``key=value`` pairs that override the file, dotted for inner keys, as ``training.steps=100``.
-        plugins: files or modules to load before the ones that the file names.
+        path: the file; relative paths in it start from its folder.
+        overrides: ``key=value`` pairs that override the file; inner keys are dotted, as ``training.steps=100``.
+        plugins: files or modules to load before those that the file names.
 
     Raises:
-        InvalidConfig, UnknownComponent, IncompatibleParts: what is wrong, and what to type.
+        InvalidConfig, UnknownComponent, IncompatibleParts: the message says what is wrong and what to type.
     """
     run = parse_config(read_yaml(path, overrides), root=path.resolve().parent, plugins=plugins)
     # A misspelt option is reported before any work.
@@ -133,25 +136,26 @@ def read_config(path: Path, overrides: Sequence[str] = (), *, plugins: Sequence[
 def parse_config(
     source: Mapping[str, Any], *, root: Path, plugins: Sequence[str] = (), trusted: bool = True
 ) -> RunConfig:
-    """Make a run of what its YAML says.
+    """Resolve the parts and check the options of a run.
 
     Args:
         source: the YAML's content.
         root: folder that relative paths start from.
         plugins: files or modules to load first; where `source` is not trusted, from the working directory.
-        trusted: whether the plugins that `source` names may run, and take names from others (``override:``). A
-            checkpoint is data: its own never do.
+        trusted: whether the plugins that `source` names may run and may override names (``override:``). False for a
+            checkpoint, which is data: its plugins never run, and ``training_parts`` is empty.
 
     Raises:
-        InvalidConfig, UnknownComponent, IncompatibleParts: what is wrong, and what to type.
+        InvalidConfig, UnknownComponent, IncompatibleParts: the message says what is wrong and what to type.
     """
     layout = build(_Layout, source, "run")
     own, override = (layout.plugins, layout.override) if trusted else ((), ())
-    # What the caller names is meant from the working directory: a checkpoint's folder may hold a module of that name.
+    # The caller's names start from the working directory: a checkpoint's folder may hold a module of the same name.
     registry = Registry.discover((*plugins, *own), root=root if trusted else Path.cwd(), override=override)
     tokenizers = _tokenizers(registry, layout, root)
     part = partial(resolve, registry, roles=tokenizers, root=root, seed=layout.seed)
     data, data_root = _data(registry, layout.data, root)
+    training = build(TrainingConfig, layout.training or {}, "training")
     vocoder = None if layout.vocoder is None else part(Kind.VOCODER, layout.vocoder, role="vocoder")
     lm = build(LMConfig, layout.lm or {}, "lm")
     run = RunConfig(
@@ -169,11 +173,20 @@ def parse_config(
         lm=lm,
         pattern=choose(registry, Kind.PATTERN, lm.pattern, option="lm.pattern", root=root, seed=layout.seed),
         input=build(InputConfig, layout.input or {}, "input"),
-        training=build(TrainingConfig, layout.training or {}, "training"),
+        training=training,
+        training_parts=_training_parts(registry, training, root, layout.seed) if trusted else {},
         evaluation=_mapping("evaluation", layout.evaluation),
     )
     check_compatible(run)
     return run
+
+
+def _training_parts(registry: Registry, training: TrainingConfig, root: Path, seed: int) -> dict[str, Part]:
+    named = {Kind.OPTIMIZER: training.optimizer, Kind.SCHEDULE: training.schedule}
+    return {
+        str(kind): choose(registry, kind, value, option=f"training.{kind}", root=root, seed=seed)
+        for kind, value in named.items()
+    }
 
 
 def _mapping(where: str, values: Any) -> Mapping[str, Any]:
@@ -200,7 +213,7 @@ def _tokenizers(registry: Registry, layout: _Layout, root: Path) -> dict[str, Pa
 
 
 def _data(registry: Registry, value: Any, root: Path) -> tuple[Part | Path | None, Path | None]:
-    """Return what ``data:`` says, and the root of its paths where it gives one."""
+    """Return the dataset or the manifest's path that ``data:`` names, and the root of its paths, if there is one."""
     if value is None:
         return None, None
     if isinstance(value, str):
@@ -238,11 +251,12 @@ def _task(registry: Registry, value: Any) -> TaskMix:
 
 
 def check_compatible(run: RunConfig) -> None:
-    """Refuse parts that do not fit each other, by their specs alone.
+    """Refuse parts that are not compatible, by their specs.
 
     Raises:
-        IncompatibleParts: a role that no tokenizer has, streams that the pattern cannot join, a vocoder that speaks
-            other streams than the LM writes, a chain of which a task reads what is not there yet.
+        IncompatibleParts: no tokenizer has a role that the LM reads or writes; the pattern cannot join the streams;
+            the vocoder does not speak the streams that the LM writes; or a task of a chain reads a field that neither
+            the prompt nor an earlier task provides.
     """
     for what, role in (("lm.reads", run.lm.reads), ("lm.writes", run.lm.writes)):
         if role not in run.tokenizers:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from areca.component import added, runtime
+from areca.run.trackers import check_trackers
 from areca.scoring.bleu_tokenizers import BleuTokenize, check_bleu_tokenizer
 from areca.scoring.normalize import find_normaliser
 
@@ -45,51 +46,68 @@ class InputConfig:
 
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
-    """How the LM is trained: AudioPaLM's optimizer and rate (section 4.2); what it does not document is chosen.
+    """How the LM is trained. The defaults are AudioPaLM's where section 4.2 of its paper documents them.
 
-    Dropout (the paper's is 0.1) is an option of the backbone, whose architecture says where it goes.
+    Dropout (0.1 in the paper) is an option of the backbone.
+
+    Raises:
+        ValueError: an option out of range, or options that contradict each other.
+        InvalidConfig: no tracker has that name.
     """
 
     steps: int = 10_000
-    """optimizer steps"""
+    """Optimizer steps."""
     batch_tokens: int = 4096
-    """padded tokens a batch, at most; examples of similar length go together"""
-    optimizer: Literal["adafactor", "adamw"] = "adafactor"
-    """the paper's is Adafactor, without relative steps or parameter scaling"""
+    """Largest number of padded tokens in a batch; examples of similar length share a batch."""
+    optimizer: Any = "adafactor"
+    """Component that updates the weights: a name, or ``{name: adamw, betas: [0.9, 0.95]}``."""
     learning_rate: float = 5e-5
-    """at its highest"""
-    schedule: Literal["constant", "cosine", "linear"] = "constant"
-    """of the learning rate after the warm-up: constant, or down to 0 at the last step"""
+    """Highest learning rate."""
+    schedule: Any = "constant"
+    """Component that sets the learning rate after the warm-up: a name, or ``{name: cosine, last: 0.1}``."""
     warmup_steps: int = 0
-    """steps in which the learning rate rises from 0"""
+    """Steps in which the learning rate rises from 0 to its highest."""
     weight_decay: float = 0.0
-    """decoupled; biases and norms are left out"""
+    """Weight decay of matrices; biases and norms have none. Most optimizers decouple it from the gradient."""
     clip_norm: float = 1.0
-    """bound on the norm of the gradient; 0: none. Zero rows make the first gradients huge"""
+    """Largest norm of the gradient; 0: no limit. Rows that start at zero make the first gradients huge."""
     packing_tokens: int = 0
-    """length of the rows that several examples are packed into; 0: one example a row, padded"""
+    """Length of the rows that several examples are packed into; 0: one example a row, padded."""
     pool_examples: int = 4096
-    """examples that are sorted by length together: more waste less padding, fewer mix lengths and tasks better"""
+    """Examples that are sorted by length together. A large pool wastes less padding; a small one mixes better."""
     longest_tokens: int = 1024
-    """examples of more tokens are left out"""
+    """Examples with more tokens are left out."""
     precision: Literal["float32", "bfloat16"] = added("float32")
-    """of products of matrices: with bfloat16, weights, their gradients and the optimizer's state stay in float32"""
+    """Precision of matrix products. With bfloat16, weights, gradients and optimizer state stay in float32."""
     micro_batch_tokens: int = runtime(0)
-    """padded tokens that are computed at once, to save memory; a batch's gradient is the sum of its parts, so only
-    rounding and the draws of dropout are others. 0: the batch"""
+    """Padded tokens that are computed at once, to save memory; 0: the whole batch. A batch's gradient is the sum over
+    its parts: only rounding and the random numbers of dropout change."""
     checkpoint_activations: bool = runtime(False)
-    """keep each layer's input alone and compute the rest again going backward: far less memory, a third more time"""
+    """Keep only each layer's input and recompute the rest in the backward pass: far less memory, a third more time."""
     save_every_steps: int = runtime(500)
-    """steps between two states from which a killed run resumes; the last two are kept, and Ctrl-C saves one, too"""
+    """Steps between saved states, from which a killed run resumes. The last two are kept; Ctrl-C saves one, too."""
     log_every_steps: int = runtime(50)
-    """steps that the loss shown is the mean of"""
+    """Steps between log rows; the loss of a row is the mean over the targets of these steps."""
+    validate_every_steps: int = runtime(0)
+    """Steps between two measurements of the validation loss during training; 0: only at the end."""
+    report_to: tuple[str, ...] = runtime(())
+    """Trackers that receive the log rows, as ``[tensorboard, wandb]``."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_tokens", "pool_examples", "longest_tokens", "save_every_steps", "log_every_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.warmup_steps < 0 or self.validate_every_steps < 0:
+            raise ValueError(
+                f"expected warmup_steps >= 0 and validate_every_steps >= 0, got {self.warmup_steps} and "
+                f"{self.validate_every_steps}"
+            )
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
+        self._check_lengths()
+        check_trackers(self.report_to)
+
+    def _check_lengths(self) -> None:
         room = self.packing_tokens or self.batch_tokens
         if self.longest_tokens > room:
             name = "packing_tokens" if self.packing_tokens else "batch_tokens"
@@ -100,7 +118,7 @@ class TrainingConfig:
 
     @property
     def tokens_at_once(self) -> int:
-        """Padded tokens that are computed at once, at most."""
+        """Largest number of padded tokens that are computed at once."""
         return self.micro_batch_tokens or self.batch_tokens
 
 

@@ -9,7 +9,11 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
+from areca.artifacts.loader import PartLoader
+from areca.artifacts.store import Store
 from areca.interfaces import Backbone
+from areca.registry.parts import choose
+from areca.registry.registry import Registry
 
 _LINES = ("one two three four five", "un deux trois quatre cinq", "[ASR French] [AST French English] [MT Spanish]")
 _SIZES = {
@@ -60,3 +64,8 @@ def tiny_backbone(
         torch.manual_seed(seed)
         model = AutoModelForCausalLM.from_config(config, dtype=dtype)  # type: ignore[no-untyped-call]
     return Backbone(model.eval(), tiny_tokenizer())
+
+
+def load_choice(kind: str, value: Any, plugins: Iterable[str] = ()) -> Any:
+    """Return the loaded component that an option names, as ``load_choice("optimizer", "adamw")``."""
+    return PartLoader(Store()).instance(choose(Registry.discover(plugins), kind, value, option=kind))

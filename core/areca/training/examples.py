@@ -1,4 +1,4 @@
-"""Training examples as ids in one memory-mapped Arrow file: each is encoded once, however often it is read."""
+"""Training examples as ids in one memory-mapped Arrow file: each example is encoded once."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ _BLOCK = 4096
 
 
 Tables = Mapping[str, Mapping[str, Codes]]
-"""By column (``"audio"``, ``"target_audio"``): the codes of each row."""
+"""The codes of each row, by column (``"audio"``, ``"target_audio"``)."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskRows:
-    """A task and where its audio comes from.
+    """A task and the codes of its audio.
 
     Args:
-        name: what the run calls it.
-        task: what is asked.
+        name: the task's name in the run.
+        task: the task.
         weight: its share of the training examples.
-        read: the codes of its inputs, of the role that the LM reads.
-        written: the codes of its outputs, of the role that it writes.
+        read: the codes of its inputs, from the role that the LM reads.
+        written: the codes of its outputs, from the role that the LM writes.
     """
 
     name: str
@@ -57,7 +57,7 @@ class TaskRows:
         """Return the ids of `row`.
 
         Raises:
-            InvalidCodes: its codes do not fit the LM; the message names the row.
+            InvalidCodes: the row's codes are not those of the LM's streams; the message names the row.
         """
         try:
             return lm.encode(self.task, _values(row, self.read), _values(row, self.written))
@@ -71,11 +71,12 @@ def _values(row: Utterance, tables: Tables) -> dict[str, str | Codes]:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """What a task's examples lack.
+    """Counts of rows that a task loses, in whole or in part.
 
     Args:
-        too_long: rows that are left out as too long.
-        text_lost: rows of whose text the LM's text tokenizer cannot spell everything; they are kept without it.
+        too_long: rows that are left out because they are too long.
+        text_lost: rows whose text the LM's text tokenizer cannot spell completely. They are kept, without the letters
+            that it cannot spell.
     """
 
     too_long: int
@@ -86,11 +87,12 @@ class Examples:
     """The examples of every task, one task after the other.
 
     Args:
-        path: the Arrow file that `write_examples` made.
-        tasks: number of tasks it was made for.
+        path: an Arrow file that `write_examples` wrote.
+        tasks: number of its tasks.
 
     Attributes:
-        lengths: int64 ``[N]``, ids of each example.
+        lengths: int64 ``[N]``, number of ids of each example.
+        tasks: int64 ``[N]``, the number of each example's task.
         sizes: number of examples of each task.
     """
 
@@ -98,13 +100,14 @@ class Examples:
         self._table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         self._ids, self._prompts = self._table["ids"], self._table["prompt_length"].to_numpy()
         self.lengths: NDArray[np.int64] = pa.compute.list_value_length(self._ids).to_numpy().astype(np.int64)
-        self.sizes = tuple(np.bincount(self._table["task"].to_numpy(), minlength=tasks).tolist())
+        self.tasks: NDArray[np.int64] = self._table["task"].to_numpy().astype(np.int64)
+        self.sizes = tuple(np.bincount(self.tasks, minlength=tasks).tolist())
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
-        """Return ids, int64 ``[N]``, and how many of them are the prompt."""
+        """Return the ids, int64 ``[N]``, and the number of ids that are the prompt."""
         return torch.from_numpy(self._ids[i].values.to_numpy().astype(np.int64)), int(self._prompts[i])
 
 
@@ -118,25 +121,25 @@ def write_examples(
     progress: Progress = no_progress,
     check_text: bool = True,
 ) -> list[LeftOut]:
-    """Encode each row for each task whose fields it has; the file appears whole or not at all.
+    """Encode each row for each task whose fields it has. The file is written atomically.
 
     Args:
         path: the file to write.
         lm: encodes tasks as ids.
         manifest: the rows.
-        tasks: in the order in which examples lie in the file.
-        longest: examples of more ids are left out.
-        progress: told how many examples of all tasks are done.
-        check_text: whether rows whose text the LM's text tokenizer cannot spell are counted, with a warning a task.
+        tasks: the tasks, in the order of their examples in the file.
+        longest: examples with more ids are left out.
+        progress: receives the number of encoded examples of all tasks.
+        check_text: whether to count rows whose text the LM's text tokenizer cannot spell, and to warn once a task.
 
     Returns:
-        For each task, what its examples lack.
+        For each task, the counts of rows that it loses.
 
     Raises:
         InvalidManifest: no row has the fields that a task needs.
-        InvalidConfig: a row's language is unknown to a task that names it; the message names file and row.
-        InvalidCodes: a row's codes do not fit the LM; the message names the row.
-        IncompatibleParts: the text tokenizer cannot spell a task's header, or takes it for another's.
+        InvalidConfig: a task cannot name a row's language; the message names the file and the row.
+        InvalidCodes: a row's codes are not those of the LM's streams; the message names the row.
+        IncompatibleParts: the text tokenizer cannot spell a task's header, or gives two headers the same ids.
     """
     left_out = []
     rows_of = [_rows_for(manifest, task) for task in tasks]
@@ -179,7 +182,7 @@ def _rows_for(manifest: Manifest, task: TaskRows) -> list[Utterance]:
 
 def _headers(manifest: Manifest, task: TaskRows, rows: Sequence[Utterance]) -> dict[str, str]:
     """Return the headers of a task's prompts, each with the task's name."""
-    # Not refused on reading: only prompts need a language's name, and tokenizers are fitted to speech of any.
+    # Reading a manifest refuses no language: only prompts need its name, and tokenizers are fitted to any speech.
     found, languages = {}, set[str]()
     for row in rows:
         values = values_of(row, {})
@@ -189,27 +192,28 @@ def _headers(manifest: Manifest, task: TaskRows, rows: Sequence[Utterance]) -> d
             raise InvalidConfig(f"{manifest.name}: row {row.id!r}, task {task.name}: {e}") from e
         languages |= {str(values[f"{side}.language"]) for side in task.task.languages}
     for language in sorted(languages):
-        language_code(language)  # warns of one that is a country's
+        language_code(language)  # warns of a code that is better known as a country's
     return found
 
 
 def collate(examples: Examples, rows: Sequence[NDArray[np.int64]], pad: int) -> dict[str, torch.Tensor]:
-    """Lay examples side by side, padded on the right.
+    """Lay examples out as a batch, padded on the right.
 
     Args:
-        examples: where they are.
-        rows: of each row of the batch, the numbers of the examples that it holds.
+        examples: the examples to choose from.
+        rows: for each row of the batch, the numbers of its examples.
         pad: id of the padding.
 
     Returns:
-        ``ids`` int64 ``[B, N]``; ``target`` bool ``[B, N]``, what the loss counts; and where a row holds several
-        examples ``position_ids`` int64 ``[B, N]``, the place in the example.
+        ``ids`` int64 ``[B, N]``; ``target`` bool ``[B, N]``, the positions that the loss counts; ``task`` int64
+        ``[B, N]``, the number of each position's task; and, where a row holds several examples, ``position_ids`` int64
+        ``[B, N]``, the position within the example.
     """
     length = max(int(examples.lengths[row].sum()) for row in rows)
     shape = (len(rows), length)
     ids = torch.full(shape, pad, dtype=torch.int64)
     target = torch.zeros(shape, dtype=torch.bool)
-    positions = torch.zeros(shape, dtype=torch.int64)
+    task, positions = torch.zeros(2, *shape, dtype=torch.int64)
     for b, row in enumerate(rows):
         start = 0
         for i in row.tolist():
@@ -217,7 +221,8 @@ def collate(examples: Examples, rows: Sequence[NDArray[np.int64]], pad: int) -> 
             stop = start + len(x)
             ids[b, start:stop] = x
             target[b, start + prompt_length : stop] = True
+            task[b, start:stop] = int(examples.tasks[i])
             positions[b, start:stop] = torch.arange(len(x))
             start = stop
-    batch = {"ids": ids, "target": target}
+    batch = {"ids": ids, "target": target, "task": task}
     return batch | {"position_ids": positions} if any(len(row) > 1 for row in rows) else batch

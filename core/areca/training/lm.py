@@ -1,7 +1,8 @@
-"""Build a run's LM from its backbone, train it, and measure its loss on data that it did not see."""
+"""Build a run's LM from its backbone, train it, and measure its loss on data that it has not seen."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -9,19 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import TrainerCallback
 
 from areca.artifact import WORK
-from areca.artifacts.checkpoint import LM
+from areca.artifacts.checkpoint import CURVES, LM
 from areca.errors import InvalidManifest
 from areca.files.writing import write_json
 from areca.fitting.unfinished import is_intact, seal_files, seal_path
-from areca.interfaces import Backbone, Stage, silent
+from areca.interfaces import Backbone, Optimizer, Schedule, Stage, silent
 from areca.lm.model import SpeechLM
 from areca.manifest import Manifest
 from areca.options import canonical
 from areca.registry.parts import Part
 from areca.run.options import LMConfig, TrainingConfig
 from areca.specs import Stream
+from areca.training.curves import write_curves
 from areca.training.examples import Examples, TaskRows, write_examples
 from areca.training.train import mean_loss, train
 
@@ -34,7 +37,7 @@ class Split:
 
     Args:
         rows: its rows.
-        tasks: each task of the mixture with the codes of these rows; None where they lack what the task needs.
+        tasks: each task of the mixture with the codes of these rows; None where the rows lack the task's fields.
     """
 
     rows: Manifest
@@ -43,21 +46,24 @@ class Split:
 
 @dataclass(frozen=True)
 class LMJob:
-    """All that training an LM takes, as values.
+    """Everything that the training of an LM takes, as values.
 
     Args:
-        name: of the run, for progress.
+        name: the run's name, for progress.
         backbone: the text LM; it is changed in place.
-        streams: what the LM reads or writes, by role.
-        lm: how text LM and streams are joined.
+        streams: the streams that the LM reads or writes, by role.
+        lm: how the text LM and the streams are joined.
         pattern: how several streams become one sequence.
-        training: how it is trained.
+        training: options of the training.
+        optimizer: builds the optimizer.
+        schedule: sets the learning rate after the warm-up.
         tasks: names of the mixture's tasks.
-        train: what it learns from: every task has rows.
-        validation: what its loss is measured on; None: there is no such split.
-        seed: of new parameters, of the order of the examples and of dropout.
+        train: the training split; every task has rows.
+        validation: the split on which the loss is measured; None: there is no such split.
+        seed: seeds new parameters, the order of the examples, and dropout.
         device: where to compute.
         stage: shows progress.
+        observers: receive the events of transformers' Trainer; they do not change the training.
     """
 
     name: str
@@ -66,36 +72,47 @@ class LMJob:
     lm: LMConfig
     pattern: Part
     training: TrainingConfig
+    optimizer: Optimizer
+    schedule: Schedule
     tasks: Sequence[str]
     train: Split
     validation: Split | None
     seed: int = 0
     device: torch.device | str = "cpu"
     stage: Stage = silent
+    observers: Sequence[TrainerCallback] = ()
 
 
 def train_lm(job: LMJob, directory: Path) -> None:
-    """Train an LM into `directory`: ``lm/`` and ``training.json``; resumes from what a killed run left.
+    """Train an LM into `directory`: ``lm/``, ``training.json`` and ``curves.jsonl``.
+
+    What a killed training left in `directory` is resumed.
 
     Raises:
         InvalidManifest: no row has the fields that a task needs.
-        ArecaError: as `areca.training.train.train`.
+        ArecaError: see `areca.training.train.train`.
     """
     work = directory / WORK
     work.mkdir(exist_ok=True)
     lm = SpeechLM.extend(job.backbone, job.streams, seed=job.seed, **(canonical(job.lm) | {"pattern": job.pattern}))
     tasks = [task for task in job.train.tasks if task is not None]
     examples = _examples(job, work / "train.arrow", lm, "train", job.train.rows, tasks)
+    quiet = dataclasses.replace(job, stage=silent)  # its progress would be shown within that of the training
     with job.stage(f"train {job.name}") as progress:
-        train(
+        curve = train(
             lm,
             examples,
             tuple(task.weight for task in tasks),
             job.training,
+            tasks=[task.name for task in tasks],
+            optimizer=job.optimizer,
+            schedule=job.schedule,
             seed=job.seed,
             directory=work,
             device=job.device,
             progress=progress,
+            validate=lambda: _by_task(job, _validation(quiet, lm, work)),
+            observers=job.observers,
         )
     lm.save(directory / LM)
     left_out = json.loads((work / "train.json").read_text(encoding="utf-8"))
@@ -103,7 +120,14 @@ def train_lm(job: LMJob, directory: Path) -> None:
         {"task": task.name, "weight": task.weight, "examples": size, **left}
         for task, size, left in zip(tasks, examples.sizes, left_out, strict=True)
     ]
-    write_json(directory / SUMMARY, {"tasks": rows, "validation_loss": _validation(job, lm, work)})
+    losses = _validation(job, lm, work)
+    write_json(directory / SUMMARY, {"tasks": rows, "validation_loss": losses})
+    curve.add_validation(job.training.steps, _by_task(job, losses))
+    write_curves(directory / CURVES, curve.rows)
+
+
+def _by_task(job: LMJob, losses: Sequence[float | None]) -> dict[str, float]:
+    return {name: loss for name, loss in zip(job.tasks, losses, strict=True) if loss is not None}
 
 
 def _examples(job: LMJob, path: Path, lm: SpeechLM, split: str, rows: Manifest, tasks: Sequence[TaskRows]) -> Examples:
@@ -120,7 +144,7 @@ def _examples(job: LMJob, path: Path, lm: SpeechLM, split: str, rows: Manifest, 
 
 
 def _validation(job: LMJob, lm: SpeechLM, work: Path) -> list[Any]:
-    """Return each task's mean loss on the validation split; None for a task that it has no row for."""
+    """Return each task's mean loss on the validation split; None for a task without rows there."""
     if job.validation is None:
         return [None] * len(job.tasks)
     losses: list[float | None] = []

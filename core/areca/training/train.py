@@ -1,11 +1,11 @@
-"""Training the LM: its options, one call that trains, and the loss on examples that it did not see."""
+"""Train an LM, and measure its loss on examples that it has not seen."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +14,12 @@ import torch
 import transformers
 
 from areca.batching import bucket
-from areca.interfaces import Progress, no_progress
+from areca.interfaces import Optimizer, Progress, Schedule, no_progress
 from areca.lm.vocabulary import Control
 from areca.run.devices import require_single_process
 from areca.run.options import TrainingConfig
 from areca.training.batches import Batches, Mixture
+from areca.training.curves import Curve
 from areca.training.examples import Examples, collate
 from areca.training.trainer import SpeechTrainer
 
@@ -32,27 +33,40 @@ def train(
     weights: tuple[float, ...],
     config: TrainingConfig,
     *,
+    tasks: Sequence[str],
+    optimizer: Optimizer,
+    schedule: Schedule,
     seed: int,
     directory: Path,
     device: torch.device | str = "cpu",
     progress: Progress = no_progress,
-) -> None:
+    validate: Callable[[], Mapping[str, float]] = dict,
+    observers: Sequence[transformers.TrainerCallback] = (),
+) -> Curve:
     """Train `lm` in place, resuming from the last state in `directory` if there is one.
 
-    A run that is killed and started again ends with the weights of one that was not.
+    A training that is killed and resumed ends with the same weights as an undisturbed one.
 
     Args:
-        lm: as it was before any training; the state's weights replace its own.
-        examples: what to learn from.
+        lm: the LM before any training; a saved state replaces its weights.
+        examples: the training examples.
         weights: the share of each task.
         config: options.
-        seed: of the order of the examples and of dropout.
-        directory: where states are kept; read only from runs made here.
+        tasks: the name of each task, for the curve.
+        optimizer: builds the optimizer.
+        schedule: sets the learning rate after the warm-up.
+        seed: seeds the order of the examples and dropout.
+        directory: where states are saved. Only states that were saved on this machine should be here.
         device: where to compute.
-        progress: told the step, the loss and the tokens a second.
+        progress: receives the step, the loss and the tokens a second.
+        validate: measures the validation loss by task, for ``validate_every_steps``.
+        observers: receive the Trainer's events.
+
+    Returns:
+        The training curve.
 
     Raises:
-        ArecaError: the loss is no number any more.
+        ArecaError: the loss is not a number any more, or an observer failed.
         Interrupted: Ctrl-C or SIGTERM came; the state is saved.
         InvalidConfig: this is one of several processes.
     """
@@ -65,16 +79,28 @@ def train(
         config.pool_examples,
         config.packing_tokens,
     )
+    curve = Curve(tasks, device)
     use_cache = lm.model.config.use_cache
     with _global_randomness_kept():
         trainer = SpeechTrainer(
-            lm, examples, order, _arguments(config, seed, directory, device), progress, config.tokens_at_once
+            lm,
+            examples,
+            order,
+            _arguments(config, seed, directory, device),
+            optimizer=optimizer,
+            schedule=schedule,
+            curve=curve,
+            progress=progress,
+            tokens_at_once=config.tokens_at_once,
+            validate=validate,
+            observers=observers,
         )
-        trainer.go_on()
+        trainer.resume()
     lm.model.config.use_cache = use_cache
     if config.checkpoint_activations:
         lm.model.activation_checkpointing_disable()
     lm.model.eval()
+    return curve
 
 
 def _arguments(
@@ -83,9 +109,7 @@ def _arguments(
     return transformers.TrainingArguments(
         output_dir=str(directory),
         max_steps=config.steps,
-        optim={"adafactor": "adafactor", "adamw": "adamw_torch"}[config.optimizer],
         learning_rate=config.learning_rate,
-        lr_scheduler_type={"constant": "constant_with_warmup"}.get(config.schedule, config.schedule),
         warmup_steps=config.warmup_steps,
         weight_decay=config.weight_decay,
         max_grad_norm=config.clip_norm,
@@ -96,15 +120,17 @@ def _arguments(
         save_steps=config.save_every_steps,
         logging_steps=config.log_every_steps,
         logging_nan_inf_filter=False,
+        eval_strategy="steps" if config.validate_every_steps else "no",
+        eval_steps=config.validate_every_steps or None,
         ignore_data_skip=True,  # the order of the data starts at any step by itself
         disable_tqdm=True,
-        report_to="none",
+        report_to="none",  # trackers are among the observers
     )
 
 
 @contextlib.contextmanager
 def _global_randomness_kept() -> Iterator[None]:
-    # Dropout and the Trainer know no generators: they seed and use the global ones.
+    # Dropout and the Trainer take no generators: they seed and use the global ones.
     before = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng():

@@ -1,10 +1,10 @@
-"""Transformers' Trainer with its own order of data, loss at the targets, and states to resume from."""
+"""The Trainer of transformers with areca's order of data, loss at the targets, and states to resume from."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +15,35 @@ import transformers
 from areca.errors import ArecaError
 from areca.fitting.interrupt import PendingSignal, defer_signals
 from areca.fitting.unfinished import creating_state, newest_state
-from areca.interfaces import Progress
+from areca.interfaces import Optimizer, Progress, Schedule, no_progress
 from areca.lm.vocabulary import Control
 from areca.training.batches import Batches
+from areca.training.curves import Curve
 from areca.training.examples import Examples, collate
 
 if TYPE_CHECKING:
     from areca.lm.model import SpeechLM
 
+_CURVE = "curve.json"
+"""The training curve in a state's folder."""
+
 
 class SpeechTrainer(transformers.Trainer):
-    """The Trainer of transformers, told what the data is, what the loss is, and how a state is kept."""
+    """The Trainer of transformers with areca's order of data, loss, optimizer, schedule and states.
+
+    Args:
+        lm: is trained in place.
+        examples: the training examples.
+        order: which examples make which batch.
+        args: the Trainer's own arguments.
+        optimizer: builds the optimizer.
+        schedule: sets the learning rate after ``args.warmup_steps``.
+        curve: receives the losses.
+        progress: receives the step, the loss and the tokens a second.
+        tokens_at_once: padded tokens that are computed at once.
+        validate: measures the validation loss by task; called every ``args.eval_steps``.
+        observers: receive the Trainer's events.
+    """
 
     def __init__(
         self,
@@ -33,14 +51,23 @@ class SpeechTrainer(transformers.Trainer):
         examples: Examples,
         order: Batches,
         args: transformers.TrainingArguments,
-        progress: Progress,
+        *,
+        optimizer: Optimizer,
+        schedule: Schedule,
+        curve: Curve,
+        progress: Progress = no_progress,
         tokens_at_once: int,
+        validate: Callable[[], Mapping[str, float]] = dict,
+        observers: Sequence[transformers.TrainerCallback] = (),
     ) -> None:
         self._lm, self._examples, self._order = lm, examples, order
+        self._optimizer, self._schedule = optimizer, schedule
+        self._curve, self._validate = curve, validate
         self._tokens_at_once = tokens_at_once
         self._directory = self._draft = Path(args.output_dir or ".")
-        self._shown = _Shown(progress)
-        super().__init__(model=lm.model, args=args, callbacks=[self._shown])
+        self._shown = _Shown(progress, curve)
+        # The Trainer wants a dataset to measure on; `evaluate` below has its own.
+        super().__init__(model=lm.model, args=args, eval_dataset=(), callbacks=[self._shown, *observers])
         self.remove_callback(transformers.PrinterCallback)
 
     def get_train_dataloader(self) -> Any:
@@ -52,7 +79,7 @@ class SpeechTrainer(transformers.Trainer):
         pad = self._lm.vocabulary.control(Control.PAD)
         for rows in self._order.rows(self.state.global_step):
             batch = collate(self._examples, rows, pad)
-            self._shown.tokens += int(sum(self._examples.lengths[row].sum() for row in rows))
+            self._curve.tokens += int(sum(self._examples.lengths[row].sum() for row in rows))
             yield batch
 
     def training_step(
@@ -75,31 +102,72 @@ class SpeechTrainer(transformers.Trainer):
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
         """Return the share of `inputs` in the mean loss of their batch, which has `num_items_in_batch` targets."""
-        assert num_items_in_batch is not None, "training_step has counted"
-        # Accelerate casts within the forward of the model that it wraps, which the loss does not call.
+        assert num_items_in_batch is not None, "training_step counts them"
+        # Accelerate casts within the forward of the model that it wraps; the loss does not call that.
         with self.accelerator.autocast():
-            total, _ = self._lm.loss(inputs["ids"], inputs["target"], position_ids=inputs.get("position_ids"))
-        return total / num_items_in_batch
+            losses = self._lm.target_losses(inputs["ids"], inputs["target"], position_ids=inputs.get("position_ids"))
+        self._curve.add(losses.detach(), inputs["task"][inputs["target"]])
+        return losses.sum() / num_items_in_batch
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """Return the optimizer over what the LM trains; new rows alone take no decay of the old."""
-        kind, options = self.get_optimizer_cls_and_kwargs(self.args, self._lm.model)
-        self.optimizer = kind(self._lm.parameter_groups(self.args.weight_decay), **options)
+        """Return the optimizer over the parameters that the LM trains; see `SpeechLM.parameter_groups`."""
+        self.optimizer = self._optimizer.build(
+            self._lm.parameter_groups(self.args.weight_decay), self.args.learning_rate
+        )
         return self.optimizer
 
-    def go_on(self) -> None:
-        """Train to the last step from the newest intact state, or from the start.
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> torch.optim.lr_scheduler.LRScheduler:
+        """Return a linear warm-up from 0, followed by the schedule."""
+        warm_up = int(self.args.warmup_steps)
+
+        def factor(step: int) -> float:
+            if step < warm_up:
+                return step / warm_up
+            return self._schedule.factor(step - warm_up, num_training_steps - warm_up)
+
+        scheduled = optimizer or self.optimizer
+        assert scheduled is not None, "the Trainer creates the optimizer first"
+        self.lr_scheduler = scheduler = torch.optim.lr_scheduler.LambdaLR(scheduled, factor)
+        return scheduler
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Close a row of the curve, and pass it to the callbacks with the tokens a second."""
+        if "loss" in logs:
+            measured = {name: logs.get(name) for name in ("learning_rate", "grad_norm")}
+            row = self._curve.close(self.state.global_step, measured)
+            logs = logs | {"loss": row["loss"], "tokens_per_s": self._shown.speed()}
+            logs |= _flat("loss", row["loss_by_task"])
+        super().log(logs, start_time)
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Measure the validation loss, except at the last step, which is measured when the training is over."""
+        if self.state.global_step >= self.state.max_steps:
+            return {}
+        self._lm.model.eval()
+        losses = self._validate()
+        self._lm.model.train()
+        self._curve.add_validation(self.state.global_step, losses)
+        metrics = _flat("eval_loss", losses)
+        self.log(dict(metrics))
+        return metrics
+
+    def resume(self) -> None:
+        """Train to the last step, from the newest intact state or from the start.
 
         Raises:
             Interrupted: Ctrl-C or SIGTERM came; the state after that step is saved.
         """
         step, state = newest_state(self._directory) or (0, None)
+        if state is not None:
+            self._curve.load(state / _CURVE)
         with defer_signals() as self._shown.pending:
             if state is None:
                 self.train()
             elif step < self.args.max_steps:
                 self.train(resume_from_checkpoint=str(state))
-            else:  # the Trainer would take one step more
+            else:  # the Trainer would make one more step
                 self._load_from_checkpoint(str(state))
             if self._shown.pending:
                 self._shown.pending.stop(f"saved at step {max(step, self.state.global_step)}")
@@ -118,6 +186,7 @@ class SpeechTrainer(transformers.Trainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         with creating_state(self._directory, self.state.global_step) as self._draft:
             super()._save_checkpoint(model, trial)
+            self._curve.save(self._draft / _CURVE)
             made = self._draft / f"checkpoint-{self.state.global_step}"
             for path in made.iterdir():
                 path.rename(self._draft / path.name)
@@ -125,7 +194,7 @@ class SpeechTrainer(transformers.Trainer):
 
 
 class _Loader:
-    """What the Trainer iterates over; it asks for no length."""
+    """The iterable that the Trainer reads batches from; it has no length."""
 
     def __init__(self, trainer: SpeechTrainer) -> None:
         self._trainer = trainer
@@ -134,18 +203,26 @@ class _Loader:
         return self._trainer.batches()
 
 
-class _Shown(transformers.TrainerCallback):
-    """Reports the progress, and stops where the loss is not a number or a signal came."""
+def _flat(prefix: str, losses: Mapping[str, float]) -> dict[str, float]:
+    """Return losses by task under names that every tracker takes: some refuse a ``+``."""
+    return {f"{prefix}_{task.replace('+', '.')}": loss for task, loss in losses.items()}
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+
+class _Shown(transformers.TrainerCallback):
+    """Report the progress; stop when the loss is not a number or a signal came."""
+
+    def __init__(self, progress: Progress, curve: Curve) -> None:
+        self._progress, self._curve = progress, curve
         self._loss = ""
-        self.tokens = 0
         self.pending = PendingSignal()
-        self._start_s = 0.0
+        self._start_s, self._start_tokens = 0.0, 0
+
+    def speed(self) -> float:
+        """Return the tokens a second since the training began or resumed."""
+        return (self._curve.tokens - self._start_tokens) / max(time.monotonic() - self._start_s, 1e-9)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._start_s, self.tokens = time.monotonic(), 0
+        self._start_s, self._start_tokens = time.monotonic(), self._curve.tokens
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
         loss = (logs or {}).get("loss")
@@ -159,7 +236,6 @@ class _Shown(transformers.TrainerCallback):
         self._loss = f"loss {loss:.3f}, "
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        speed = self.tokens / max(time.monotonic() - self._start_s, 1e-9)
-        self._progress(state.global_step, state.max_steps, f"{self._loss}{speed:,.0f} tokens/s")
+        self._progress(state.global_step, state.max_steps, f"{self._loss}{self.speed():,.0f} tokens/s")
         if self.pending:
             control.should_save = control.should_training_stop = True

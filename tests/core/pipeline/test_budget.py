@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from areca.options import build
 from areca.pipeline.budget import architecture_of, attention_flops, budget, state_bytes
 from areca.run.config import RunConfig, parse_config, read_config
 from areca.run.options import TrainingConfig
+from areca.testing.tiny import load_choice
 from areca_hf import HFConfig
 from areca_hf.architecture import check_architecture
 from areca_hf.model import HFBackbone
@@ -133,24 +133,22 @@ def test_palm_8b_costs_what_its_paper_says() -> None:
     assert cost.flops == pytest.approx(expected, rel=0.002)
     assert cost.memory.weights == cost.memory.gradients == 4 * cost.parameters
     assert cost.memory.optimizer < 0.002 * cost.memory.weights  # Adafactor keeps rows and columns
-    adamw = budget(run, dataclasses.replace(run.training, optimizer="adamw"))
+    adamw = budget(read_config(ROOT / "recipes" / "audiopalm.yaml", ["training.optimizer=adamw"]), run.training)
     assert adamw.memory.total == 16 * cost.parameters
 
 
 @pytest.mark.parametrize("optimizer", ["adafactor", "adamw"])
-def test_the_optimizer_keeps_what_is_estimated(optimizer: Any, tmp_path: Path) -> None:
-    name = {"adafactor": "adafactor", "adamw": "adamw_torch"}[optimizer]
-    arguments = transformers.TrainingArguments(output_dir=str(tmp_path), optim=name, use_cpu=True)
+def test_the_optimizer_keeps_what_is_estimated(optimizer: str) -> None:
+    spec = parsed(PALM, training={"optimizer": optimizer, "longest_tokens": 64}).training_parts["optimizer"].spec
     shapes = [torch.Size(shape) for shape in ((30, 20), (7,), (3, 4, 5))]
     parameters = [torch.nn.Parameter(torch.ones(shape)) for shape in shapes]
-    kind, values = transformers.Trainer.get_optimizer_cls_and_kwargs(arguments, torch.nn.Linear(1, 1))
-    made = kind(parameters, **values)
+    made = load_choice("optimizer", optimizer).build([{"params": parameters, "weight_decay": 0.0}], 1e-3)
     for parameter in parameters:
         parameter.grad = torch.ones_like(parameter)
     made.step()
     for parameter, shape in zip(parameters, shapes, strict=True):
         kept = [v for v in made.state[parameter].values() if isinstance(v, torch.Tensor) and v.ndim]
-        assert sum(v.numel() * v.element_size() for v in kept) == state_bytes(shape, optimizer)
+        assert sum(v.numel() * v.element_size() for v in kept) == state_bytes(shape, spec)
 
 
 def test_attention_over_heads_that_do_not_fill_the_width() -> None:

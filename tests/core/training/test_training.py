@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 import os
@@ -18,6 +19,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from areca.artifacts.checkpoint import CURVES
 from areca.errors import ArecaError, InvalidConfig
 from areca.lm.model import SpeechLM
 from areca.manifest import FileManifest, Utterance
@@ -25,7 +27,8 @@ from areca.options import build, canonical
 from areca.run.options import TrainingConfig
 from areca.specs import Stream
 from areca.tasks import Field, Task
-from areca.testing.tiny import tiny_backbone
+from areca.testing.tiny import load_choice, tiny_backbone
+from areca.training.curves import write_curves
 from areca.training.examples import Examples, TaskRows, collate, write_examples
 from areca.training.train import mean_loss, train
 from areca.types import Codes
@@ -72,14 +75,29 @@ def weights_hash(lm: SpeechLM) -> str:
     return digest.hexdigest()
 
 
-def trained(directory: Path, *, shown: Any = None, lm: SpeechLM | None = None, **options: Any) -> SpeechLM:
+def trained(
+    directory: Path,
+    *,
+    shown: Any = None,
+    lm: SpeechLM | None = None,
+    watch: dict[str, Any] | None = None,
+    **options: Any,
+) -> SpeechLM:
     lm = lm or tiny_lm()
     directory.mkdir(parents=True, exist_ok=True)
     examples = tiny_examples(lm, directory / "examples.arrow")
     config = build(TrainingConfig, SMALL | options, "training")
-    progress = {} if shown is None else {"progress": shown}
-    train(lm, examples, (2.0, 1.0), config, seed=0, directory=directory / "work", **progress)
+    more = (watch or {}) | ({} if shown is None else {"progress": shown})
+    chosen = {kind: choice(kind, str(getattr(config, kind))) for kind in ("optimizer", "schedule")}
+    work = directory / "work"
+    curve = train(lm, examples, (2.0, 1.0), config, tasks=("asr", "tts"), seed=0, directory=work, **(chosen | more))
+    write_curves(directory / CURVES, curve.rows)
     return lm
+
+
+@functools.cache
+def choice(kind: str, name: str) -> Any:
+    return load_choice(kind, name)
 
 
 def test_defaults_are_the_papers() -> None:
@@ -106,7 +124,8 @@ def test_options_that_change_no_weights_are_in_no_key() -> None:
         ({"stepz": 5}, "did you mean 'steps'"),
         ({"steps": 0}, "steps must be at least 1"),
         ({"learning_rate": 0.0}, "learning_rate must be positive"),
-        ({"optimizer": "sgd"}, "optimizer"),
+        ({"warmup_steps": -1}, "expected warmup_steps >= 0"),
+        ({"report_to": ["tensorbord"]}, "no tracker is called 'tensorbord'; did you mean 'tensorboard'"),
         ({"longest_tokens": 600, "batch_tokens": 512}, "must not exceed batch_tokens"),
         ({"longest_tokens": 300, "packing_tokens": 256}, "must not exceed packing_tokens"),
         ({"longest_tokens": 300, "micro_batch_tokens": 256}, "at least a row of 300"),
