@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
-from transformers.integrations import get_reporting_integration_callbacks
+from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 
 from areca.errors import ArecaError, BrokenPlugin, MissingDependency, quote
 from areca.registry.importing import what_happened
