@@ -31,8 +31,8 @@ MUON = "tests/core/training/muon.py"
 RUN: dict[str, Any] = {
     "name": "tiny",
     "data": "corpus/manifest.jsonl",
-    "tokenizer": {"name": "mfcc-kmeans", "clusters": 8, "iterations": 2},
-    "backbone": {"name": "decoder", "layers": 1, "width": 16, "feed_forward": 24, "heads": 2},
+    "tokenizer": {"name": "mfcc-kmeans", "clusters": 8},
+    "backbone": {"name": "decoder", "layers": 1, "width": 16, "feed_forward": 24, "heads": 2, "kv_heads": 2},
     "tasks": ["asr", "tts"],
     "training": {"steps": 3, "batch_tokens": 1024, "longest_tokens": 400, "log_every_steps": 1},
 }
