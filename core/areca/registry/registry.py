@@ -167,7 +167,7 @@ class Registry:
             try:
                 found = list(self._call_hook(plugin, hook, **arguments))
             except Exception as e:  # a plugin's own code: anything can happen
-                raise BrokenPlugin(f"plugin {name}: its hook {hook} failed: {what_happened(e)}") from e
+                raise BrokenPlugin(f"plugin {name}: its hook {hook} failed: {format_error(e)}") from e
             yield from ((name, item) for item in found)
 
     def _call_hook(self, plugin: object, hook: str, **arguments: Any) -> Iterator[Any]:

@@ -14,7 +14,7 @@ from transformers import TrainerCallback
 from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 
 from areca.errors import ArecaError, BrokenPlugin, MissingDependency, quote
-from areca.registry.importing import what_happened
+from areca.registry.importing import format_error
 from areca.registry.registry import Registry
 from areca.run.trackers import require_trackers
 
@@ -41,7 +41,7 @@ class Observers(TrainerCallback):
                 getattr(callback, event)(args, state, copy.copy(control), **values)
             except Exception as e:  # somebody else's code: anything can happen
                 name = f"{type(callback).__name__}.{event}"
-                raise ArecaError(f"{owner}: its training callback {name} failed: {what_happened(e)}") from e
+                raise ArecaError(f"{owner}: its training callback {name} failed: {format_error(e)}") from e
 
 
 def plugin_callbacks(registry: Registry, run: str, directory: Path) -> list[tuple[str, TrainerCallback]]:
