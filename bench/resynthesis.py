@@ -32,10 +32,12 @@ from areca.component import Kind
 from areca.manifest import Manifest, Utterance
 from areca.registry.parts import Part, resolve
 from areca.registry.registry import Registry
-from areca.scoring.metrics import Estimate, ratio, word_errors
-from areca.scoring.normalize import NORMALISERS
 from areca.specs import TokenizerSpec
+from areca.statistics import Estimate, ratio
 from areca.types import Audio
+from areca_metrics import NoConfig
+from areca_metrics.error_rates import word_errors
+from areca_metrics.normalisers import Basic
 from areca_say import SayConfig
 from areca_say.synthetic import sentence, speak
 
@@ -105,7 +107,7 @@ def _same_length(a: Audio, b: Audio) -> tuple[Any, Any]:
 def _read(text: str) -> str:
     """Normalise an answer or a reference: digits as words, no punctuation."""
     spelt = re.sub(r"\d+", lambda m: f" {num2words(int(m[0])).replace('-', ' ')} ", text.replace("-", " "))
-    return NORMALISERS["basic"](spelt, "en")
+    return Basic(NoConfig()).normalise(spelt, "en")
 
 
 def _table(rows: Sequence[Row]) -> str:

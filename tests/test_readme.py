@@ -16,7 +16,7 @@ import typer
 import areca.interfaces
 from areca import audio
 from areca.cli.app import app
-from areca.interfaces import Decoder, Featured, Judge, Tokenizer, Vocoder
+from areca.interfaces import Decoder, Featured, Judge, Metric, Normaliser, Tokenizer, Vocoder
 from areca.manifest import Utterance, read_manifest
 from areca.specs import KINDS
 from areca.tasks import Task
@@ -25,7 +25,7 @@ from tests import ROOT
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PLUGINS = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
 DATA = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
-PROTOCOLS = (Tokenizer, Featured, Decoder, Vocoder, Judge)
+PROTOCOLS = (Tokenizer, Featured, Decoder, Vocoder, Judge, Metric, Normaliser)
 
 
 def test_the_commands_that_run_the_shipped_model(

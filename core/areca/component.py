@@ -44,6 +44,8 @@ class Kind(enum.StrEnum):
     TASK = "task"
     DATASET = "dataset"
     JUDGE = "judge"
+    METRIC = "metric"
+    NORMALISER = "normaliser"
     PATTERN = "pattern"
     DECODING = "decoding"
     OPTIMIZER = "optimizer"

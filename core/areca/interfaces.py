@@ -33,7 +33,7 @@ from areca.errors import ArecaError
 from areca.rows.columns import Utterance
 from areca.rows.protocol import Column
 from areca.specs import Spec
-from areca.types import Audio, Codes, VoicePrompt
+from areca.types import Audio, Codes, Example, VoicePrompt
 
 
 class Progress(Protocol):
@@ -246,4 +246,45 @@ class Schedule(Protocol):
         Args:
             step: the number of a step, from 0 to `steps`, counted from the end of the warm-up.
             steps: number of steps after the warm-up; may be 0.
+        """
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """Scores answers. What it counts of single examples is added up over a corpus, and scored.
+
+    An instance may have more methods::
+
+        item_score(counts: Sequence[float]) -> float
+        interval(counts: Sequence[Sequence[float]]) -> tuple[float, float]
+        p_value(differences: Sequence[float], observed: float) -> float
+        details(language: str | None) -> str
+
+    `item_score` scores the counts of one example, where that is not what `score` does. `interval` returns the bounds
+    of the 95 % interval of examples that are independent of each other; without it core draws a bootstrap interval.
+    `p_value` returns the p-value of a difference of two systems, given the differences of their bootstrap samples;
+    without it core uses `areca.statistics.two_sided_p`. `details` is added to the signature: what else decides how an
+    answer in that language is scored. Counts are added up only where signatures are equal.
+    """
+
+    def count(self, examples: Sequence[Example]) -> Sequence[Sequence[float]]:
+        """Return a row of finite counts for each example; all rows have the same length.
+
+        Texts are normalised and audio has the rate of the spec. What the spec's `inputs` does not name is empty.
+        Load large weights here, when first called: a report loads the metric only to call `score`.
+        """
+
+    def score(self, sums: Sequence[float]) -> float:
+        """Return the score of counts that were added up, of one example or of many."""
+
+
+@runtime_checkable
+class Normaliser(Protocol):
+    """Brings texts that say the same into one form, before they are compared."""
+
+    def normalise(self, text: str, language: str) -> str:
+        """Return `text` in `language` (ISO 639-1; ``""``: not known) as a text metric compares it.
+
+        Raises:
+            InvalidConfig: a language that the spec does not name.
         """

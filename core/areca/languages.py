@@ -55,6 +55,11 @@ _MISTAKEN = re.compile(r"ae|ba|bo|br|ch|co|cr|dz|ee|ie|in|kg|kr|kw|la|sa|se|si|t
 _LONGEST_NAME = 80
 _EXPECTED = "expected a code like 'fr' or a name like 'French'"
 
+UNSEGMENTED = frozenset(
+    {"zh", "yue", "wuu", "nan", "hak", "gan", "hsn", "lzh", "ja", "th", "lo", "my", "km", "bo", "dz"}
+)
+"""Languages that are written without spaces between words, by ISO 639 code."""
+
 
 def language_code(language: str) -> str:
     """Return the shortest ISO 639 code of a language.

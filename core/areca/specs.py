@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from areca.component import COMPONENT_NAME, Kind
 from areca.errors import IncompatibleParts, quote
@@ -180,6 +180,65 @@ class JudgeSpec:
         return _hear(self.languages, self.sample_rate_hz)
 
 
+INPUTS = ("answer", "reference", "question", "voice")
+"""What a metric may read of an `areca.types.Example`."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSpec:
+    """What a metric reads, and how its score is shown.
+
+    Args:
+        reads: ``"text"``: written answers, and each judge's transcript of spoken ones; ``"audio"``: the recordings.
+        header: of its column in a report, such as ``"WER %"``.
+        higher_is_better: whether a higher score means a better answer.
+        scale: factor on the score where it is shown: 100 for a share in percent.
+        inputs: those of `INPUTS` that it reads; an example that lacks one is left out.
+        languages: of the answers that it scores (ISO 639-1); empty: any.
+        sample_rate_hz: rate of the mono audio that it gets; None for text.
+        normalised: whether the normaliser is applied to the texts first; False: they are given as written.
+    """
+
+    reads: Literal["text", "audio"]
+    header: str
+    higher_is_better: bool = True
+    scale: float = 1.0
+    inputs: tuple[str, ...] = ("answer", "reference")
+    languages: tuple[str, ...] = ()
+    sample_rate_hz: int | None = None
+    normalised: bool = True
+
+    def __post_init__(self) -> None:
+        if self.reads not in ("text", "audio"):
+            raise ValueError(f"reads is {quote(self.reads)}, expected 'text' or 'audio'")
+        if not isinstance(self.header, str) or not self.header.strip():
+            raise ValueError(f"header is {quote(self.header)}, expected the title of a column, such as 'WER %'")
+        _check_texts(inputs=self.inputs, languages=self.languages)
+        if unknown := sorted(set(self.inputs) - set(INPUTS)):
+            raise ValueError(f"inputs has {', '.join(unknown)}; expected some of {', '.join(INPUTS)}")
+        if (self.sample_rate_hz is None) == (self.reads == "audio"):
+            raise ValueError(f"sample_rate_hz is {self.sample_rate_hz}: a metric needs one exactly if it reads audio")
+        if self.sample_rate_hz is not None:
+            _check_counts(sample_rate_hz=self.sample_rate_hz)
+
+    def __str__(self) -> str:
+        rate = "" if self.sample_rate_hz is None else f" at {self.sample_rate_hz} Hz"
+        return f"{self.reads}{rate}, {', '.join(self.languages) or 'any language'}: {', '.join(self.inputs)}"
+
+
+@dataclass(frozen=True, slots=True)
+class NormaliserSpec:
+    """The languages whose texts a normaliser reads (ISO 639-1; empty: any)."""
+
+    languages: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_texts(languages=self.languages)
+
+    def __str__(self) -> str:
+        return ", ".join(self.languages) or "any language"
+
+
 @runtime_checkable
 class Order(Protocol):
     """Where the codes of each stream go in one sequence, for any number of frames.
@@ -317,6 +376,8 @@ KINDS = (
     _kind(Kind.TASK, TaskSpec, place="tasks: -"),
     _kind(Kind.DATASET, DatasetSpec, place="data:"),
     _kind(Kind.JUDGE, JudgeSpec),
+    _kind(Kind.METRIC, MetricSpec),
+    _kind(Kind.NORMALISER, NormaliserSpec),
     _kind(Kind.PATTERN, PatternSpec, place="lm: pattern:"),
     _kind(Kind.DECODING, DecodingSpec, place="evaluation: decoding:"),
     _kind(Kind.OPTIMIZER, OptimizerSpec, place="training: optimizer:"),

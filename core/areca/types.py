@@ -169,3 +169,30 @@ class VoicePrompt:
 
     audio: Audio
     speaker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """Something written or spoken: its text, its recording, or both; None for what there is not."""
+
+    text: str | None = None
+    audio: Audio | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """An answer, and all that a metric may compare it with.
+
+    Args:
+        answer: what the system wrote or said; for a spoken answer, `text` is a judge's transcript.
+        reference: what it should have written or said.
+        question: what the system was given.
+        voice: the voice that the system was asked to speak in.
+        language: of answer and reference (ISO 639-1), if known.
+    """
+
+    answer: Passage
+    reference: Passage = Passage()
+    question: Passage = Passage()
+    voice: Passage = Passage()
+    language: str | None = None

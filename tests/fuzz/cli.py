@@ -86,7 +86,8 @@ _WORDS = {
     "batch": ("1", "8", "0", "x"),
     "device": ("cpu", "cuda", "cuda:99", "meta", "x"),
     "judge": ("whisper:.", "{name: whisper}", "{name: [}", "x"),  # not pocketsphinx: its grammar takes 10 s to read
-    "normaliser": ("basic", "spoken-values", "x"),
+    "metric": ("wer", "{name: bleu, tokenize: char}", "{name: bleu, tokenise: char}", "{name: [}", "x"),
+    "normaliser": ("basic", "spoken-values", "whisper", "x"),
     "split": ("test", "train", "x"),
     "language": ("fr", "xx"),
     "limit": ("1", "0", "x"),

@@ -15,6 +15,8 @@ from areca.specs import (
     DecodingSpec,
     JudgeSpec,
     KindSpec,
+    MetricSpec,
+    NormaliserSpec,
     OptimizerSpec,
     PatternSpec,
     ScheduleSpec,
@@ -116,6 +118,18 @@ def dataset_spec(config: Any, needs: Mapping[str, Spec]) -> DatasetSpec:
     return DatasetSpec(("en", "fr"), RATE_HZ)
 
 
+def metric_spec(config: Any, needs: Mapping[str, Spec]) -> MetricSpec:
+    return MetricSpec("text", "match")
+
+
+def inverted_metric_spec(config: Any, needs: Mapping[str, Spec]) -> MetricSpec:
+    return MetricSpec("text", "match", higher_is_better=False)
+
+
+def normaliser_spec(config: Any, needs: Mapping[str, Spec]) -> NormaliserSpec:
+    return NormaliserSpec(("en",))
+
+
 def pattern_spec(config: Any, needs: Mapping[str, Spec]) -> PatternSpec:
     return PatternSpec(config)
 
@@ -184,6 +198,20 @@ def areca_components() -> Iterable[Component]:
     yield _row(Kind.JUDGE, "batch-equals-alone", "Comparing")
     yield _row(Kind.JUDGE, "repeat-is-exact", "Moody")
     yield _row(Kind.JUDGE, "refuses-wrong-audio", "HearsAnything")
+
+    yield _row(Kind.METRIC, "good", "Match")
+    yield _row(Kind.METRIC, "counts", "Unequal")
+    yield _row(Kind.METRIC, "batch-equals-alone", "Ranking")
+    yield _row(Kind.METRIC, "repeat-is-exact", "Wavering")
+    yield _row(Kind.METRIC, "score", "Infinite")
+    yield _row(Kind.METRIC, "direction", "Match", spec="areca_wrong:inverted_metric_spec")
+    yield _row(Kind.METRIC, "empty-texts", "Dividing")
+
+    yield _row(Kind.NORMALISER, "good", "Lower")
+    yield _row(Kind.NORMALISER, "texts", "Splitting")
+    yield _row(Kind.NORMALISER, "empty-text", "Chatty")
+    yield _row(Kind.NORMALISER, "repeat-is-exact", "Drifting")
+    yield _row(Kind.NORMALISER, "refuses-other-languages", "Polyglot")
 
     resumable = frozenset({"fit", "resume"})
     yield _row(Kind.DATASET, "good", "Dataset", tags=resumable)

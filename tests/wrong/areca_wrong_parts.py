@@ -19,7 +19,7 @@ from areca.interfaces import Backbone, Job
 from areca.manifest import FileManifest, Manifest, Utterance, read_manifest, write_manifest
 from areca.patterns import OrderOptions
 from areca.tasks import AudioSegment, Field, Segment, Task, TextSegment, Values
-from areca.types import Audio, Codes, VoicePrompt, require_audio, require_codes
+from areca.types import Audio, Codes, Example, VoicePrompt, require_audio, require_codes
 
 HOP = RATE_HZ // 25
 FIT_STEPS = 4
@@ -74,6 +74,75 @@ class Moody(Judge):
 
 class HearsAnything(Judge):
     def check(self, audios: list[Audio]) -> None:
+        pass
+
+
+class Match(_Loaded):
+    """Counts answers that are their references, and the letters of references."""
+
+    def count(self, examples: Sequence[Example]) -> list[list[float]]:
+        return [[float(e.answer.text == e.reference.text), 1.0, float(len(e.reference.text or ""))] for e in examples]
+
+    def score(self, sums: Sequence[float]) -> float:
+        return sums[0] / sums[1]
+
+
+class Unequal(Match):
+    def count(self, examples: Sequence[Example]) -> list[list[float]]:
+        return [[*row, *[0.0] * (int(row[2]) % 2)] for row in super().count(examples)]
+
+
+class Ranking(Match):
+    def count(self, examples: Sequence[Example]) -> list[list[float]]:
+        return [[*row, float(i)] for i, row in enumerate(super().count(examples))]
+
+
+class Wavering(Match):
+    def count(self, examples: Sequence[Example]) -> list[list[float]]:
+        mood = torch.initial_seed() if torch.initial_seed() < 10 else 0
+        return [[*row, float(mood)] for row in super().count(examples)]
+
+
+class Infinite(Match):
+    def item_score(self, counts: Sequence[float]) -> float:
+        return float("inf")
+
+
+class Dividing(Match):
+    def score(self, sums: Sequence[float]) -> float:
+        return sums[0] if sums[2] else float("nan")
+
+
+class Lower(_Loaded):
+    """Reads English."""
+
+    def normalise(self, text: str, language: str) -> str:
+        self.check(language)
+        return text.lower().strip()
+
+    def check(self, language: str) -> None:
+        if language != "en":
+            raise InvalidConfig(f"expected 'en', got {language!r}")
+
+
+class Splitting(Lower):
+    def normalise(self, text: str, language: str) -> Any:
+        return super().normalise(text, language) if text.isascii() else text.split()
+
+
+class Chatty(Lower):
+    def normalise(self, text: str, language: str) -> str:
+        return super().normalise(text, language) or "nothing"
+
+
+class Drifting(Lower):
+    def normalise(self, text: str, language: str) -> str:
+        self.calls += bool(text.strip())
+        return super().normalise(text, language) + "." * (self.calls if text.strip() else 0)
+
+
+class Polyglot(Lower):
+    def check(self, language: str) -> None:
         pass
 
 

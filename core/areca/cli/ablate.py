@@ -104,7 +104,7 @@ def _evaluate(pipeline: Pipeline, directory: Path, device: str) -> None:
 
     opened = open_inputs(pipeline, None, {}, plugins=common.plugins(), device=device, stage=common.progress)
     opened.evaluate(directory, device=device, stage=common.progress)
-    write_report(directory)
+    write_report(directory, opened.registry)
 
 
 def _compare(cells: list[Cell], directory: Path) -> Table:
@@ -117,6 +117,6 @@ def _compare(cells: list[Cell], directory: Path) -> Table:
     for cell in cells:
         if (path := _folder(directory, cell) / RESULTS).is_file():
             results.setdefault(cell.label, {})[cell.seed] = read_results(path)
-    table = comparison(results)
+    table = comparison(results, cells[0].run.registry)
     write_text(directory / TABLE, table.markdown())
     return table

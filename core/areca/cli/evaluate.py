@@ -42,10 +42,12 @@ def evaluate(
     limit: Annotated[
         int | None, typer.Option(help="maximum number of rows for each source and language", min=1)
     ] = None,
-    normaliser: Annotated[str | None, typer.Option(help="how texts are normalised: basic, spoken-values")] = None,
-    bleu_tokenize: Annotated[
-        str | None,
-        typer.Option(help="how BLEU splits words: auto (by language), 13a, intl, char, zh, ja-mecab, ko-mecab"),
+    metric: Annotated[
+        list[str] | None,
+        typer.Option("--metric", "-m", help="wer, bleu, '{name: bleu, tokenize: char}' (default: those of the YAML)"),
+    ] = None,
+    normaliser: Annotated[
+        str | None, typer.Option(help="applied to texts before they are compared: basic, spoken-values, whisper")
     ] = None,
     decoding: common.HowDecoded = None,
     batch: Annotated[int | None, typer.Option(help="number of requests answered at once", min=1)] = None,
@@ -69,8 +71,8 @@ def evaluate(
         "sources": source,
         "languages": language,
         "limit": limit,
+        "metrics": metric,
         "normaliser": normaliser,
-        "bleu_tokenize": bleu_tokenize,
         "decoding": common.decoding(decoding),
         "batch": batch,
     }
@@ -98,7 +100,7 @@ def _split(inputs: list[str]) -> tuple[Path | None, Path | None]:
 
 
 def _show(directory: Path, opened: Inputs) -> None:
-    from areca.cli.report import report
+    from areca.cli.report import print_report
 
     print(f"{opened.name} on split {opened.config.split!r} of {opened.manifest.name}\n")
-    report(directory)
+    print_report(directory, opened.registry)

@@ -98,16 +98,16 @@ def _row(row: Any, result: Any) -> tuple[str, ...]:
 def _write(folder: Path, manifest: Any, results: Sequence[Any], rows: Sequence[tuple[str, ...]], source: str) -> Path:
     from areca.audio import write
     from areca.evaluation.listening import Example, Line, Player, listening_page
-    from areca.scoring.normalize import find_normaliser
+    from areca.evaluation.scoring import open_normaliser
 
-    reads = find_normaliser("spoken-values")
+    normalise = open_normaliser(Registry.discover(), "spoken-values")
     examples = []
     for number, (row, result) in enumerate(zip(manifest.rows, results, strict=True), start=1):
         heard, spoken = f"{number}-french.wav", f"{number}-english.wav"
         write(folder / heard, manifest.audio(row))
         write(folder / spoken, result.audio)
         translation = result.translation
-        good = None if translation is None else reads(translation, "en") == reads(row.target_text, "en")
+        good = None if translation is None else normalise(translation, "en") == normalise(row.target_text, "en")
         said = () if translation is None else (Line(translation),)
         players = (Player("French", Path(heard), (Line(row.text),)), Player("English", Path(spoken), said))
         examples.append(Example(f"{number}. {row.target_text}", players, good))

@@ -1,8 +1,9 @@
-"""Run a system over a manifest, let judges hear what it says, and write one row per example and metric.
+"""Run a system over a manifest, let judges hear its speech, and write one row for each example and metric.
 
-An evaluation's folder holds ``evaluation.json`` (what it is of), ``answers.jsonl`` and ``audio/`` (what the system
-answered), ``heard.jsonl`` (what the judges heard) and ``results.jsonl``. The first four only grow, and what is in them
-is not done again, unless a disk damaged it; the results follow from them.
+An evaluation's folder holds ``evaluation.json`` (what was evaluated), ``answers.jsonl`` and ``audio/`` (the system's
+answers), ``heard.jsonl`` (the judges' transcripts), ``counted.jsonl`` (what metrics counted of recordings) and
+``results.jsonl``. All but the last only grow, and nothing in them is computed twice unless a disk damages it. The
+results follow from them.
 """
 
 from __future__ import annotations
@@ -17,65 +18,64 @@ from pathlib import Path
 from areca.audio import read, write
 from areca.errors import InvalidConfig
 from areca.evaluation.answering import Answer, System, answer_rows, discard_damaged, open_answer_journal, select_rows
-from areca.evaluation.folder import ANSWERS, HEARD, RESULTS, claim_folder, file_name, record_results
+from areca.evaluation.examples import RowMaker, Scorers, counted_journal
+from areca.evaluation.folder import ANSWERS, COUNTED, HEARD, RESULTS, claim_folder, file_name, record_results
 from areca.evaluation.journal import Journal
-from areca.evaluation.judging import Clip, OpenJudge, hear, heard_journal
-from areca.evaluation.results import Scoring, language_of, spoken_fields, truth_of, write_results
+from areca.evaluation.judging import Clip, hear, heard_journal
+from areca.evaluation.results import language_of, spoken_fields, truth_of, write_results
 from areca.interfaces import Stage, silent
 from areca.manifest import Manifest, Utterance
 from areca.run.decoding import Decoding
 from areca.run.options import EvaluationConfig
-from areca.scoring.normalize import find_normaliser
 from areca.tasks import Field, Task
 from areca.types import Audio
 
 EXAMPLES = 4
-"""Recordings of each task, source and language that are kept for listening."""
-"""Given what is being done, a context that shows how far it is."""
+"""Questions of each task, source and language whose recordings are copied for the listening page."""
 
 
 def evaluate(
     system: System,
     manifest: Manifest,
     config: EvaluationConfig,
-    judges: Sequence[OpenJudge],
+    scorers: Scorers,
     directory: Path,
     *,
     identity: str,
     decoding: Decoding,
     stage: Stage = silent,
 ) -> Path:
-    """Evaluate; what the folder holds already is not done again.
+    """Evaluate a system. Work that the folder already holds is reused.
 
     Args:
-        system: what is evaluated.
+        system: the system to evaluate.
         manifest: questions and references.
-        config: which of them, and how they are read. Its `judges` and `decoding` are not read.
-        judges: open, each under a label of its own.
-        directory: where everything goes.
-        identity: what tells this system from all others, as `areca.artifacts.checkpoint.Checkpoint.identity`.
+        config: which of them, and how they are answered. Its metrics, normaliser and judges are those of `scorers`.
+        scorers: metrics, normaliser and judges, loaded.
+        directory: the evaluation's folder.
+        identity: tells this system from all others, as `areca.artifacts.checkpoint.Checkpoint.identity` does.
         decoding: how the system answers.
         stage: shows progress.
 
     Returns:
-        The path of ``results.jsonl``, written whole or not at all.
+        The path of ``results.jsonl``, which is written atomically.
 
     Raises:
         InvalidArtifact: the folder holds an evaluation of something else, or a damaged one.
         StorageError: another process evaluates into the folder, or the disk refuses.
-        InvalidConfig, InvalidManifest: there is nothing to evaluate.
+        InvalidConfig, InvalidManifest: there is nothing to evaluate, or the normaliser does not read a language.
+        BrokenPlugin: a metric returns something other than finite counts and scores.
     """
-    normaliser = find_normaliser(config.normaliser)
     plan = _plan(system, manifest, config)
-    for language in sorted({language_of(u, f) or "" for part in plan for u in part.rows for f in part.task.outputs}):
-        normaliser("", language)  # refuses a language that it cannot read, before any work
-    said = {
+    for part in plan:
+        scorers.require(part.task, part.rows)
+    settings = {
         "system": identity,
         "data": manifest.key,
         "decoding": decoding.identity(),
         "batch": config.batch,
     }
-    with claim_folder(directory, said, {judge.label: json.loads(judge.signature) for judge in judges}):
+    with claim_folder(directory, settings, {judge.label: json.loads(judge.signature) for judge in scorers.judges}):
         answers = open_answer_journal(directory / ANSWERS)
         discard_damaged(answers, directory)
         for part in plan:
@@ -83,21 +83,23 @@ def evaluate(
                 answer_rows(system, manifest, part.name, part.rows, answers, directory, config, decoding, progress)
         heard = heard_journal(directory / HEARD)
         clips = [clip for part in plan for clip in _clips(part, manifest, answers, directory)]
-        for judge in judges:
+        for judge in scorers.judges:
             with stage(f"judge {judge.name}") as progress:
                 hear(judge, clips, heard, config.batch, progress)
         _keep_questions(manifest, plan, directory)
-        score = Scoring(normaliser, judges, answers, heard, config.bleu_tokenize)
-        write_results(
-            directory / RESULTS, (r for part in plan for row in part.rows for r in score(part.task, part.name, row))
-        )
+        counted = counted_journal(directory / COUNTED)
+        maker = RowMaker(scorers, manifest, directory, answers, heard, counted, config.batch)
+        for part in plan if maker.reads_audio else ():
+            with stage(f"score {part.name}") as progress:
+                maker.score_recordings(part.task, part.name, part.rows, progress)
+        write_results(directory / RESULTS, (r for part in plan for r in maker.rows(part.task, part.name, part.rows)))
         record_results(directory)
     return directory / RESULTS
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A task and the rows that it is asked about."""
+    """A task, and the rows it is evaluated on."""
 
     name: str
     task: Task
@@ -109,7 +111,7 @@ def _plan(system: System, manifest: Manifest, config: EvaluationConfig) -> list[
     names = [name.replace(",", "+").replace(" ", "") for name in config.tasks or system.tasks]
     plan = [_Part(name, task, _answerable(task, rows)) for name in names for task in [system.task(name)]]
     lacking = [part.name for part in plan if not part.rows]
-    if len(lacking) == len(plan) or (lacking and config.tasks):  # of all tasks, those are meant that can be asked
+    if len(lacking) == len(plan) or (lacking and config.tasks):  # "all tasks" means those that rows can be found for
         raise InvalidConfig(f"no row of split {config.split!r} has what {', '.join(lacking)} need")
     return plan
 
@@ -133,12 +135,12 @@ def _true_audio(manifest: Manifest, row: Utterance, field: Field) -> Audio:
 
 
 def question_path(row_id: str) -> str:
-    """Return where the recording that a row asks about is kept for listening, if it is, from the results' folder."""
+    """Return the path, from the results' folder, to which the recording of a row's question may be copied."""
     return f"audio/question/{file_name(row_id, '.flac')}"
 
 
 def _keep_questions(manifest: Manifest, plan: Sequence[_Part], directory: Path) -> None:
-    """Copy some recordings beside the answers, so that the folder can be listened to wherever it goes."""
+    """Copy the recordings of some questions beside the answers, so that the page plays wherever the folder goes."""
     kept: Counter[tuple[str, str | None, str | None]] = Counter()
     for part in plan:
         for row in part.rows if spoken_fields(part.task) else ():

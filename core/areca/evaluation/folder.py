@@ -14,7 +14,8 @@ from areca.files.names import shorten_file_name
 from areca.files.writing import hold_lock, wrap_storage_errors, write_json
 from areca.options import file_hash, key_of
 
-IDENTITY, RESULTS, ANSWERS, HEARD = "evaluation.json", "results.jsonl", "answers.jsonl", "heard.jsonl"
+IDENTITY, RESULTS = "evaluation.json", "results.jsonl"
+ANSWERS, HEARD, COUNTED = "answers.jsonl", "heard.jsonl", "counted.jsonl"
 LOCK = ".lock"
 """Lock file of the process that evaluates into a folder; the empty file remains."""
 _SHA, _RESULTS = "sha256", "results_sha256"

@@ -15,7 +15,9 @@ from areca.component import Kind
 from areca.errors import InvalidConfig, quote
 from areca.evaluation.curves import copy_curves
 from areca.evaluation.evaluate import evaluate
+from areca.evaluation.examples import Scorers
 from areca.evaluation.judging import judge_part, open_judge
+from areca.evaluation.scoring import open_metrics, open_normaliser
 from areca.interfaces import Stage
 from areca.manifest import Manifest, read_manifest
 from areca.options import build
@@ -25,6 +27,7 @@ from areca.registry.registry import Registry
 from areca.run.config import RunConfig, read_config
 from areca.run.decoding import Decoding, decoding_of
 from areca.run.options import EvaluationConfig
+from areca.run.scoring import metric_parts, normaliser_part
 from areca.system import System, load
 
 _RECIPE = (".yaml", ".yml")
@@ -40,7 +43,7 @@ class Inputs:
         manifest: the data, with inputs and references.
         config: the options.
         decoding: how the system answers.
-        registry: registry that contains the judges.
+        registry: registry that contains metrics, normaliser and judges.
         identity: identity of the checkpoint.
     """
 
@@ -53,13 +56,17 @@ class Inputs:
     identity: str
 
     def evaluate(self, directory: Path, *, device: str, stage: Stage) -> Path:
-        """Open the judges and evaluate into `directory`; arguments and errors are those of `evaluate`."""
-        judges = [open_judge(self.registry, judge, device) for judge in self.config.judges]
+        """Load metrics, normaliser and judges, and evaluate into `directory`; arguments and errors as of `evaluate`."""
+        scorers = Scorers(
+            open_metrics(self.registry, self.config.metrics, device),
+            open_normaliser(self.registry, self.config.normaliser),
+            [open_judge(self.registry, wanted, device) for wanted in self.config.judges],
+        )
         made = evaluate(
             self.system,
             self.manifest,
             self.config,
-            judges,
+            scorers,
             directory,
             identity=self.identity,
             decoding=self.decoding,
@@ -70,16 +77,22 @@ class Inputs:
 
 
 def resolve_evaluation(run: RunConfig, options: Mapping[str, Any] = MappingProxyType({})) -> EvaluationConfig:
-    """Return the evaluation options of a run, overridden by `options`, and check that their judges are available.
+    """Return a run's options of evaluation, overridden by `options`; the components that they name are looked up.
 
     Raises:
-        InvalidConfig: an option is unknown or invalid.
-        UnknownComponent, MissingDependency: a judge is unknown, or its dependency is not installed.
+        InvalidConfig, UnknownComponent, MissingDependency: a wrong option, or a judge, metric or normaliser that is not
+            available.
     """
-    config = build(EvaluationConfig, {**run.evaluation, **options}, "evaluation")
-    for judge in config.judges:
-        judge_part(run.registry, judge).entry.target()
-    _decoding(run.registry, config).method.entry.target()
+    return _evaluation(run.registry, {**run.evaluation, **options})
+
+
+def _evaluation(registry: Registry, options: Mapping[str, Any]) -> EvaluationConfig:
+    config = build(EvaluationConfig, options, "evaluation")
+    metric_parts(registry, config.metrics)
+    normaliser_part(registry, config.normaliser)
+    for wanted in config.judges:
+        judge_part(registry, wanted).entry.target()
+    _decoding(registry, config).method.entry.target()
     return config
 
 
@@ -122,7 +135,7 @@ def open_inputs(
         system = load(checkpoint, device=device, plugins=plugins)
     if run is None or config is None:
         own_options, manifest = _checkpoint_inputs(system, data, stage)
-        config = build(EvaluationConfig, {**own_options, **options}, "evaluation")
+        config = _evaluation(system.run_config.registry, {**own_options, **options})
     else:
         manifest = (
             pipeline.data() if pipeline and data is None else _load_data(run.data, run.seed, stage, run.data_root)

@@ -1,4 +1,4 @@
-"""Judges in use: chosen by name, asked about many recordings, never twice about the same."""
+"""Judges in use: chosen by name, and asked about each recording once."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from areca.types import Audio
 
 @dataclass(frozen=True, slots=True)
 class OpenJudge:
-    """A judge, ready.
+    """A judge, loaded.
 
     Args:
         name: the component's.
         instance: the recogniser.
         spec: the languages and the audio that it takes.
-        signature: component, library versions and every option that can change what it hears, as JSON.
+        signature: component, library versions and every option that can change its transcripts, as JSON.
     """
 
     name: str
@@ -50,7 +50,7 @@ class OpenJudge:
         return language is not None and (not self.spec.languages or language in self.spec.languages)
 
     def transcribe(self, audios: Sequence[Audio], language: str) -> list[str]:
-        """Return what each audio (of any rate and channel count) says."""
+        """Return the transcript of each audio, whatever its rate and channel count."""
         return self.instance.transcribe([conform(a, self.spec.sample_rate_hz, 1) for a in audios], language)
 
 
@@ -58,13 +58,13 @@ def open_judge(registry: Registry, wanted: str | Mapping[str, Any], device: torc
     """Open a judge.
 
     Args:
-        registry: the components there are.
+        registry: the components to choose from.
         wanted: ``"pocketsphinx"``; ``"whisper:DIR"``, where what follows the colon is the value of the judge's first
             option; or ``{name: whisper, path: DIR, initial_prompt: ...}``, also as YAML text.
         device: where to compute.
 
     Raises:
-        UnknownComponent, MissingDependency, InvalidConfig: it cannot be had; the message says what to type.
+        UnknownComponent, MissingDependency, InvalidConfig: it is not available; the message says what to type.
     """
     part = judge_part(registry, wanted)
     target = part.entry.target()
@@ -100,12 +100,12 @@ def _signature(part: Part) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What a judge heard.
+    """A judge's transcript of a recording.
 
     Args:
-        judge: its label.
-        clip: which recording.
-        text: what it says.
+        judge: label of the judge.
+        clip: name of the recording.
+        text: the transcript.
     """
 
     judge: str
@@ -118,8 +118,8 @@ class Clip:
     """A recording to be judged.
 
     Args:
-        name: tells it from all others.
-        language: that is spoken in it.
+        name: unique.
+        language: spoken in it (ISO 639-1).
         load: decodes it.
     """
 
@@ -129,14 +129,14 @@ class Clip:
 
 
 def heard_journal(path: Path) -> Journal[Heard]:
-    """Open the log of what judges heard, by judge and clip."""
+    """Open the log of transcripts, by judge and clip."""
     return Journal(path, Heard, dataclasses.asdict, lambda row: (row.judge, row.clip))
 
 
 def hear(
     judge: OpenJudge, clips: Sequence[Clip], journal: Journal[Heard], batch: int, progress: Progress = no_progress
 ) -> None:
-    """Let a judge transcribe the clips that are not in the journal yet; clips in languages it lacks are left out."""
+    """Let a judge transcribe the clips that are not in the journal. Clips in languages that it lacks are left out."""
     wanted = {clip.name: clip for clip in clips if judge.knows(clip.language)}
     left = [clip for name, clip in wanted.items() if (judge.label, name) not in journal]
     by_language = {clip.language: [c for c in left if c.language == clip.language] for clip in left}

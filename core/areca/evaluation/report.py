@@ -3,38 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-from areca.errors import InvalidArtifact
+from areca.evaluation.columns import Column, by_metric, columns_of, is_scored_alike, notes_on, show
 from areca.evaluation.curves import curve_figure, read_curves
 from areca.evaluation.evaluate import EXAMPLES, question_path
 from areca.evaluation.folder import RESULTS, read_identity
 from areca.evaluation.listening import Example, Line, Player, listening_page
-from areca.evaluation.results import COMPUTE, OUTPUT, SPEECH, TRUTH, ResultRow, read_results
+from areca.evaluation.results import COMPUTE, EXACT, OUTPUT, SPEECH, TRUTH, ResultRow, read_results
 from areca.files.writing import write_text
-from areca.languages import language_name
+from areca.languages import UNSEGMENTED, language_name
+from areca.registry.registry import Registry
 from areca.run.options import Limits
-from areca.scoring.bleu_tokenizers import UNSEGMENTED
-from areca.scoring.metrics import Estimate, Metric, metrics, ratio, tokenizer_in
-from areca.scoring.normalize import find_normaliser
+from areca.statistics import RESAMPLES, ratio
 
 ALL = "all"
-COLUMNS = MappingProxyType({"exact": "exact %", "wer": "WER %", "cer": "CER %", "bleu": "BLEU", "chrf": "chrF"})
-"""Metric -> the header of its column."""
-SCORES = ("task", "output", "judge", "source", "language", "n", *COLUMNS.values())
+SCORES = ("task", "output", "judge", "source", "language", "n")
+"""Columns before those of the metrics."""
 CEILING = ("ceiling %", "of ceiling %")
 SPEED = ("task", "source", "language", "n", "compute s / s of speech", "mean s of speech")
-SHARES = ("exact", "wer", "cer")
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table: its title, the names of its columns, its cells, and what must be known to read it."""
+    """A table: title, column names, cells, and notes for its reader."""
 
     title: str
     header: tuple[str, ...]
@@ -52,14 +47,15 @@ def _line(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def show(estimate: Estimate, scale: float = 1.0) -> str:
-    """Return an estimate as ``"87.5 [83.9, 90.4]"``."""
-    return f"{scale * estimate.value:.1f} [{scale * estimate.low:.1f}, {scale * estimate.high:.1f}]"
+def tables(rows: Sequence[ResultRow], *notes: str, registry: Registry | None = None) -> list[Table]:
+    """Return the table of scores and, where there is speech, the table of speed.
 
-
-def tables(rows: Sequence[ResultRow], *notes: str) -> list[Table]:
-    """Return the table of scores, with `notes` of one's own, and, where there is speech, that of speed."""
-    scores = _scores(rows)
+    Args:
+        rows: results.
+        notes: shown below the scores, before the table's own notes.
+        registry: where the metrics are found; None: among the installed plugins.
+    """
+    scores = _scores(rows, columns_of(rows, registry or Registry.discover()))
     made = [dataclasses.replace(scores, notes=(*notes, *scores.notes))]
     if any(row.metric == COMPUTE for row in rows):
         made.append(_speed(rows))
@@ -67,7 +63,7 @@ def tables(rows: Sequence[ResultRow], *notes: str) -> list[Table]:
 
 
 def _cells(rows: Iterable[ResultRow], key: Callable[[ResultRow], tuple[Any, ...]]) -> dict[Any, list[ResultRow]]:
-    """Group rows by key, source and language, the languages of one source also together."""
+    """Group rows by key, source and language; the languages of one source are also grouped together."""
     groups: dict[Any, list[ResultRow]] = {}
     for row in rows:
         groups.setdefault((*key(row), row.source or "", row.language or ""), []).append(row)
@@ -83,69 +79,23 @@ def _cells(rows: Iterable[ResultRow], key: Callable[[ResultRow], tuple[Any, ...]
     return cells
 
 
-def _scores(rows: Sequence[ResultRow]) -> Table:
-    of_output = [row for row in rows if row.of == OUTPUT and row.metric in COLUMNS]
+def _scores(rows: Sequence[ResultRow], columns: Mapping[str, Column]) -> Table:
+    of_output = [row for row in rows if row.of == OUTPUT and row.metric in columns]
     truths = {(row.task, row.field, row.judge, row.id): row.value for row in rows if _is_exact_truth(row)}
     cells = _cells(of_output, lambda row: (row.task, row.field, row.judge or ""))
     judged = bool(truths)
     lines: list[tuple[str, ...]] = []
     for key, group in cells.items():
         of_metric = by_metric(group)
-        scores = (corpus(of_metric.get(name, ())) for name in COLUMNS)
-        ceiling = _ceiling(of_metric.get("exact", ()), truths) if judged else ()
+        scores = (column.cell(of_metric.get(label, ())) for label, column in columns.items())
+        ceiling = _ceiling(of_metric.get(EXACT, ()), truths) if judged else ()
         lines.append((*map(str, key), str(max(map(len, of_metric.values()))), *scores, *ceiling))
-    return Table("Scores", SCORES + CEILING * judged, lines, _notes(rows, judged))
-
-
-def by_metric(rows: Iterable[ResultRow]) -> dict[str, list[ResultRow]]:
-    """Return `rows` by the name of their metric."""
-    groups: dict[str, list[ResultRow]] = {}
-    for row in rows:
-        groups.setdefault(row.metric, []).append(row)
-    return groups
-
-
-def metric_of(rows: Sequence[ResultRow]) -> Metric | None:
-    """Return the metric under which `rows`, all of one name, were scored; None where they are of several, or none."""
-    kinds = {(row.metric, tokenizer_in(row.signature)) for row in rows}
-    if len(kinds) != 1:
-        return None
-    [(name, tokenizer)] = kinds
-    return metrics(tokenizer).get(name)
-
-
-def corpus(rows: Sequence[ResultRow]) -> str:
-    """Return the score of answers together, of one metric; nothing where they were not scored in one way."""
-    metric = metric_of(rows)
-    if metric is None:
-        return ""
-    pairs = [(read_as(row, row.hypothesis), read_as(row, row.reference)) for row in rows]
-    return show(metric.corpus(pairs), 100.0 if metric.name in SHARES else 1.0)
+    header = (*SCORES, *(column.header for column in columns.values()), *CEILING * judged)
+    return Table("Scores", header, lines, _notes(rows, columns, list(cells.values()), judged))
 
 
 def _is_exact_truth(row: ResultRow) -> bool:
-    return row.of == TRUTH and row.metric == "exact"
-
-
-def read_as(row: ResultRow, text: str) -> str:
-    """Return `text` as the normaliser of `row` reads it.
-
-    Raises:
-        InvalidArtifact: `row` was read by another version of the normaliser.
-    """
-    return _read(row.normaliser, text, row.text_language or "")
-
-
-@functools.lru_cache(maxsize=200_000)
-def _read(signature: str, text: str, language: str) -> str:
-    name, _, version = signature.partition("/")
-    normaliser = find_normaliser(name)
-    if str(normaliser.version) != version:
-        raise InvalidArtifact(
-            f"results read by {signature}, this areca has {normaliser.signature}: give the `areca evaluate` that "
-            "made them again (nothing is answered twice)"
-        )
-    return normaliser(text, language)
+    return row.of == TRUTH and row.metric == EXACT
 
 
 def _ceiling(group: Sequence[ResultRow], truths: dict[Any, float]) -> tuple[str, str]:
@@ -159,15 +109,28 @@ def _ceiling(group: Sequence[ResultRow], truths: dict[Any, float]) -> tuple[str,
     return f"{100 * share:.1f}", show(ratio([row.value for row in group], of_truth), 100.0)
 
 
-def _notes(rows: Sequence[ResultRow], judged: bool) -> tuple[str, ...]:
-    scored = [row for row in rows if row.metric not in (COMPUTE, SPEECH)]
-    notes = ["In brackets: 95 % intervals, of Wilson for exact matches, by bootstrap for the others."]
-    notes += [
-        f"Answer and reference are both read by `{name}`." for name in dict.fromkeys(r.normaliser for r in scored)
+def _notes(
+    rows: Sequence[ResultRow], columns: Mapping[str, Column], cells: Sequence[Sequence[ResultRow]], judged: bool
+) -> tuple[str, ...]:
+    scored = [row for row in rows if row.metric in columns]
+    notes = [
+        f"In brackets: 95 % intervals, by bootstrap ({RESAMPLES:,} samples), or as a metric's signature says "
+        "(`interval:...`)."
     ]
+    normalisers = dict.fromkeys(row.normaliser for row in scored if row.normaliser)
+    notes += [f"Answers and references are normalised by `{name}`." for name in normalisers]
     if judged:
         notes.append("Ceiling: exact matches of the same judge on the true recordings of the same examples.")
-    return (*notes, *_of_scripts(scored), *_signatures(scored))
+    notes += [*notes_on(columns), *_left_empty(columns, cells), *_of_scripts(scored), *_silent(rows, columns)]
+    signatures = dict.fromkeys(row.signature for row in scored)
+    return (*notes, "Signatures: " + ", ".join(f"`{signature}`" for signature in signatures) + ".")
+
+
+def _left_empty(columns: Mapping[str, Column], cells: Sequence[Sequence[ResultRow]]) -> Iterable[str]:
+    groups = [by_metric(cell) for cell in cells]
+    for label, column in columns.items():
+        if any(not is_scored_alike(group[label]) for group in groups if label in group):
+            yield f"{column.header} is empty where answers were scored in different ways: see the signatures."
 
 
 def _of_scripts(rows: Sequence[ResultRow]) -> Iterable[str]:
@@ -175,18 +138,15 @@ def _of_scripts(rows: Sequence[ResultRow]) -> Iterable[str]:
     if unsegmented:
         yield (
             f"{', '.join(f'{language_name(code)} ({code})' for code in unsegmented)}: written without spaces between "
-            "words, so CER is the figure to read; WER takes what is between two spaces for a word: a sentence, often."
+            "words, so read CER; WER takes what is between two spaces for a word, which is often a sentence."
         )
-    if len({tokenizer_in(row.signature) for row in rows if row.metric == "bleu"}) > 1:
-        yield "BLEU is left empty where languages come together whose words are told apart differently: see each."
 
 
-def _signatures(rows: Sequence[ResultRow]) -> Iterable[str]:
-    stated = dict.fromkeys((row.metric, row.signature) for row in rows if row.metric in COLUMNS)
-    used = [metrics(tokenizer_in(signature))[name].signature for name, signature in stated]
-    yield "Signatures: " + ", ".join(f"`{signature}`" for signature in dict.fromkeys(used)) + "."
-    if others := [signature for _, signature in stated if signature not in used]:
-        yield "Single examples were scored under: " + ", ".join(f"`{signature}`" for signature in others) + "."
+def _silent(rows: Sequence[ResultRow], columns: Mapping[str, Column]) -> Iterable[str]:
+    silent = sum(row.metric == COMPUTE and row.audio is None for row in rows)
+    of_audio = [c.header for c in columns.values() if c.metric and c.metric.spec.reads == "audio"]
+    if silent and of_audio:
+        yield f"{silent} answers have no recording: {', '.join(of_audio)} leave them out."
 
 
 def _speed(rows: Sequence[ResultRow]) -> Table:
@@ -199,20 +159,24 @@ def _speed(rows: Sequence[ResultRow]) -> Table:
         found = ratio(compute_s, speech_s)
         pace = f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
         lines.append((task, source, language, str(len(group)), pace, f"{sum(speech_s) / len(group):.2f}"))
-    return Table("Speed", SPEED, lines, ("Wall clock of warm answers, reading of files left out; in batches.",))
+    return Table("Speed", SPEED, lines, ("Wall clock of warm answers in batches, without the reading of files.",))
 
 
-def write_report(directory: Path) -> list[Table]:
+def write_report(directory: Path, registry: Registry | None = None) -> list[Table]:
     """Write ``report.md`` and ``index.html`` beside the results in `directory`.
+
+    Args:
+        directory: the evaluation's folder.
+        registry: where the metrics are found; None: among the installed plugins.
 
     Returns:
         The tables that are in both.
 
     Raises:
-        InvalidArtifact: there are no results, or they were read by another version of the normaliser.
+        InvalidArtifact: there are no results, or they are damaged.
     """
     rows = read_results(directory / RESULTS)
-    made = tables(rows, *_decoded(directory))
+    made = tables(rows, *_decoded(directory), registry=registry)
     write_text(directory / "report.md", "\n".join(t.markdown() for t in made))
     figures = [("Training", curve_figure(read_curves(directory)))]
     cells = [(t.title, t.header, t.rows, t.notes) for t in made]
@@ -222,36 +186,43 @@ def write_report(directory: Path) -> list[Table]:
 
 
 def _decoded(directory: Path) -> tuple[str, ...]:
-    said = (read_identity(directory) or {}).get("decoding")
-    if said is None:
+    decoding = (read_identity(directory) or {}).get("decoding")
+    if decoding is None:
         return ()
-    component, limits = said["component"], dataclasses.asdict(Limits())
-    options = {**said["config"], **{k: v for k, v in said["limits"].items() if v != limits.get(k)}}
+    component, limits = decoding["component"], dataclasses.asdict(Limits())
+    options = {**decoding["config"], **{k: v for k, v in decoding["limits"].items() if v != limits.get(k)}}
     shown = "".join(f", `{name}: {value}`" for name, value in options.items())
     name = component.rpartition("/")[2]
-    return (f"Answers decoded with `{name}`{shown} ({component.partition(':')[2]}, revision {said['revision']}).",)
+    return (f"Answers decoded with `{name}`{shown} ({component.partition(':')[2]}, revision {decoding['revision']}).",)
 
 
 def examples(rows: Sequence[ResultRow]) -> list[Example]:
-    """Return the first judged answers of each task, source and language, each once with what every judge heard."""
-    by_answer: dict[str, list[ResultRow]] = {}
+    """Return the first spoken answers of each task, source and language, each with what every judge heard."""
+    by_answer: dict[str, dict[str | None, ResultRow]] = {}
     for row in rows:
-        if row.audio and row.metric == "exact":
-            by_answer.setdefault(row.audio, []).append(row)
+        if row.audio and row.component:
+            heard = by_answer.setdefault(row.audio, {})
+            if row.judge not in heard or row.metric == EXACT:
+                heard[row.judge] = row
     taken: dict[Any, int] = {}
     found = []
-    for audio, heard in by_answer.items():
-        group = (heard[0].task, heard[0].source, heard[0].language)
+    for audio, of_judge in by_answer.items():
+        first = next(iter(of_judge.values()))
+        group = (first.task, first.source, first.language)
         taken[group] = taken.get(group, 0) + 1
         if taken[group] <= EXAMPLES:
-            found.append(_example(audio, heard))
+            found.append(_example(audio, first, [row for row in of_judge.values() if row.judge is not None]))
     return found
 
 
-def _example(audio: str, heard: Sequence[ResultRow]) -> Example:
-    first = heard[0]
-    lines = [Line(f"{row.judge} heard: {row.hypothesis}", row.value == 1.0) for row in heard]
+def _example(audio: str, first: ResultRow, heard: Sequence[ResultRow]) -> Example:
+    lines = [Line(f"{row.judge} heard: {row.hypothesis}", _is_right(row)) for row in heard]
     wanted = Line(f"wanted: {first.reference}")
     players = (Player("question", Path(question_path(first.id)), ()), Player("answer", Path(audio), (wanted, *lines)))
     title = f"{first.task}, {first.source}, {first.language}: {first.id}"
-    return Example(title, players, all(row.value == 1.0 for row in heard))
+    marks = [mark for row in heard if (mark := _is_right(row)) is not None]
+    return Example(title, players, all(marks) if marks else None)
+
+
+def _is_right(row: ResultRow) -> bool | None:
+    return row.value == 1.0 if row.metric == EXACT else None

@@ -18,6 +18,7 @@ from areca.registry.parts import Part, choose, resolve
 from areca.registry.registry import Registry
 from areca.run.decoding import decoding_of
 from areca.run.options import EvaluationConfig, InputConfig, LMConfig, TrainingConfig
+from areca.run.scoring import check_scoring
 from areca.specs import ROLE, Stream, TaskSpec, TokenizerSpec, VocoderSpec, check_chain
 
 _TAKEN = ("backbone", "vocoder")
@@ -130,6 +131,7 @@ def read_config(path: Path, overrides: Sequence[str] = (), *, plugins: Sequence[
     run = parse_config(read_yaml(path, overrides), root=path.resolve().parent, plugins=plugins)
     # A misspelt option is reported before any work.
     decoding_of(run.registry, build(EvaluationConfig, run.evaluation, "evaluation").decoding, "evaluation.decoding")
+    check_scoring(run.registry, run.evaluation)
     return run
 
 

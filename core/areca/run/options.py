@@ -7,8 +7,6 @@ from typing import Any, Literal
 
 from areca.component import added, runtime
 from areca.run.trackers import check_trackers
-from areca.scoring.bleu_tokenizers import BleuTokenize, check_bleu_tokenizer
-from areca.scoring.normalize import find_normaliser
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +143,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationConfig:
-    """What is evaluated, and how it is read.
+    """What is evaluated, and how it is scored.
 
     Raises:
         ValueError: an option out of range.
-        InvalidConfig: no normaliser has that name.
-        MissingDependency: the tokenizer of BLEU is not installed.
     """
 
     tasks: tuple[str, ...] = ()
@@ -165,10 +161,11 @@ class EvaluationConfig:
     """Rows of each source and language, at most; the same ones for every task that they serve."""
     judges: tuple[Any, ...] = ()
     """Judges of spoken answers: a name, ``name:value`` with the value of its first option, or ``{name: ...}``."""
-    normaliser: str = "basic"
-    """How answers and references are read: ``basic``, or ``spoken-values`` for numbers, dates and times."""
-    bleu_tokenize: BleuTokenize = "auto"
-    """What BLEU takes for words: ``auto`` is ``char`` for languages written without spaces, ``13a`` for others."""
+    metrics: tuple[Any, ...] = ("exact", "wer", "cer", "bleu", "chrf")
+    """Metrics, in the order of the report's columns: a name, or ``{name: bleu, tokenize: char}``."""
+    normaliser: Any = "basic"
+    """Brings answers and references into one form before metrics compare them: ``basic`` for open text, ``whisper``, or
+    ``spoken-values`` for numbers, dates and times."""
     decoding: Any = "greedy"
     """How answers are decoded: a method, or ``{name: beam, beams: 8, max_text_ids: 100}``."""
     batch: int = 8
@@ -179,5 +176,5 @@ class EvaluationConfig:
     def __post_init__(self) -> None:
         if self.batch < 1 or (self.limit is not None and self.limit < 1):
             raise ValueError(f"batch and limit must be at least 1, got {self.batch} and {self.limit}")
-        find_normaliser(self.normaliser)
-        check_bleu_tokenizer(self.bleu_tokenize)
+        if not self.metrics:
+            raise ValueError("metrics is empty: name at least one, such as exact")

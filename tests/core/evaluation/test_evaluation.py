@@ -22,14 +22,17 @@ from areca.audio import read, write
 from areca.errors import ArecaWarning, InvalidArtifact, InvalidConfig, InvalidManifest, StorageError
 from areca.evaluation.answering import open_answer_journal, select_rows
 from areca.evaluation.evaluate import evaluate, question_path
+from areca.evaluation.examples import Scorers
 from areca.evaluation.folder import read_identity
 from areca.evaluation.journal import Journal
 from areca.evaluation.judging import OpenJudge
 from areca.evaluation.report import write_report
 from areca.evaluation.results import ResultRow, read_results
+from areca.evaluation.scoring import open_metrics, open_normaliser
 from areca.generation.requests import Result, Sound
 from areca.manifest import FileManifest, Manifest, Utterance, read_manifest, write_manifest
 from areca.options import build, file_hash
+from areca.registry.registry import Registry
 from areca.run.decoding import Decoding, decoding_of
 from areca.run.options import EvaluationConfig
 from areca.specs import JudgeSpec
@@ -125,6 +128,11 @@ def open_tone_judge() -> OpenJudge:
     return OpenJudge("tones", ToneJudge(), JudgeSpec(("en",), RATE), json.dumps({"judge": "tones"}))
 
 
+def scorers(config: EvaluationConfig, *judges: OpenJudge, registry: Registry | None = None) -> Scorers:
+    registry = registry or Registry.discover()
+    return Scorers(open_metrics(registry, config.metrics), open_normaliser(registry, config.normaliser), judges)
+
+
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     """Eight values by two sources, and one untranslated row."""
@@ -158,7 +166,8 @@ def run(
     system, judge = system or ToneSystem(), open_tone_judge()
     config = build(EvaluationConfig, {"normaliser": "spoken-values", "batch": 3, **options}, "evaluation")
     decoding = decoding_of(parts.REGISTRY, config.decoding)
-    path = evaluate(system, manifest, config, [judge], directory, identity="tones 1", decoding=decoding)
+    of = scorers(config, judge)
+    path = evaluate(system, manifest, config, of, directory, identity="tones 1", decoding=decoding)
     return read_results(path), system, judge
 
 
@@ -243,7 +252,9 @@ def test_a_chain_is_scored_by_each_output(manifest: Manifest, tmp_path: Path) ->
 def test_without_a_judge_of_the_language_speech_has_times_alone(manifest: Manifest, tmp_path: Path) -> None:
     config = EvaluationConfig(tasks=("s2st",))
     deaf = OpenJudge("deaf", ToneJudge(), JudgeSpec(("ru",), RATE), "{}")
-    rows = read_results(evaluate(ToneSystem(), manifest, config, [deaf], tmp_path, identity="x", decoding=GREEDY))
+    rows = read_results(
+        evaluate(ToneSystem(), manifest, config, scorers(config, deaf), tmp_path, identity="x", decoding=GREEDY)
+    )
     assert {r.metric for r in rows} == {"compute_s", "speech_s"}
 
 
@@ -393,11 +404,12 @@ def test_another_task_or_limit_adds_to_what_is_there(manifest: Manifest, tmp_pat
 
 def test_a_folder_holds_one_system_and_one_manifest(manifest: Manifest, tmp_path: Path) -> None:
     run(manifest, tmp_path, tasks=["asr"])
+    three, four = EvaluationConfig(batch=3), EvaluationConfig(batch=4)
     with pytest.raises(InvalidArtifact, match="another system"):
-        evaluate(ToneSystem(), manifest, EvaluationConfig(batch=3), [], tmp_path, identity="tones 2", decoding=GREEDY)
+        evaluate(ToneSystem(), manifest, three, scorers(three), tmp_path, identity="tones 2", decoding=GREEDY)
     half = manifest.select(source="human")
     with pytest.raises(InvalidArtifact, match="another data and batch"):
-        evaluate(ToneSystem(), half, EvaluationConfig(batch=4), [], tmp_path, identity="tones 1", decoding=GREEDY)
+        evaluate(ToneSystem(), half, four, scorers(four), tmp_path, identity="tones 1", decoding=GREEDY)
     with pytest.raises(InvalidArtifact, match="another decoding"):
         run(manifest, tmp_path, tasks=["asr"], decoding="beam")
 

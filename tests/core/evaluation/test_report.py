@@ -8,21 +8,25 @@ import itertools
 import json
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from tests import ROOT
+from tests.scoring import METRICS, scored
 
 from areca.audio import write
 from areca.errors import InvalidArtifact
+from areca.evaluation.comparison import comparison
 from areca.evaluation.evaluate import question_path
 from areca.evaluation.folder import RESULTS
 from areca.evaluation.listening import INLINE_BYTES, Example, Line, Player, listening_page
 from areca.evaluation.report import CEILING, SCORES, SPEED, tables, write_report
 from areca.evaluation.results import ResultRow, write_results
-from areca.scoring.metrics import metrics, wilson
+from areca.statistics import wilson
 from areca.types import Audio
 
-METRICS = ("exact", "wer", "cer", "bleu", "chrf")
+HEADERS = ("exact %", "WER %", "CER %", "BLEU", "chrF")
 
 
 def rows_of(
@@ -34,7 +38,6 @@ def rows_of(
     language: str = "fr",
     judge: str | None = "ear",
     text_language: str = "en",
-    words: str = "13a",
 ) -> list[ResultRow]:
     """The rows of one example of ``s2st``, its ceiling and its times; of ``ast`` where there is no judge."""
     answer, truth = ("two p m" if right else "five"), ("2 pm" if heard else "nine")
@@ -49,22 +52,18 @@ def rows_of(
         "audio": f"audio/s2st/{source}-{language}-{number}.flac" if judge else None,
     }
 
-    def row(of: str, metric: str, value: float, hypothesis: str, reference: str = "2:00 p.m.") -> ResultRow:
-        return ResultRow(
-            **common | ({"audio": None} if of == "truth" else {}),  # type: ignore[arg-type]
-            of=of,
-            metric=metric,
-            value=value,
-            hypothesis=hypothesis,
-            reference=reference,
-            normaliser="spoken-values/2",
-            signature=metrics(words)[metric].signature if metric in METRICS else "wall clock",
-        )
+    def row(of: str, metric: str, hypothesis: str) -> ResultRow:
+        other = common | {"of": of} | ({"audio": None} if of == "truth" else {})
+        return scored(METRICS[metric], hypothesis, "2:00 p.m.", normaliser="spoken-values", **other)
 
-    rows = [row("output", metric, float(right), answer) for metric in METRICS]
+    def time(metric: str, value: float) -> ResultRow:
+        nothing = {"counts": (), "hypothesis": "", "reference": "", "normaliser": "", "component": {}}
+        return ResultRow(**common | nothing, of="output", metric=metric, value=value, signature="wall clock")  # type: ignore[arg-type]
+
+    rows = [row("output", metric, answer) for metric in METRICS]
     if judge:
-        rows += [row("truth", metric, float(heard), truth) for metric in METRICS]
-        rows += [row("output", "compute_s", 0.5, "", ""), row("output", "speech_s", 2.0, "", "")]
+        rows += [row("truth", metric, truth) for metric in METRICS]
+        rows += [time("compute_s", 0.5), time("speech_s", 2.0)]
     return rows
 
 
@@ -100,7 +99,7 @@ def test_scores_are_by_source_and_language_and_together() -> None:
 def test_the_ceiling_is_that_of_the_same_examples() -> None:
     rows = [r for n in range(10) for r in rows_of(n, right=n < 6, heard=n < 8)]
     table = tables(rows)[0]
-    assert table.header == SCORES + CEILING
+    assert table.header == (*SCORES, *HEADERS, *CEILING)
     cell = dict(zip(table.header, table.rows[0], strict=True))
     assert cell["ceiling %"] == "80.0"
     assert cell["of ceiling %"].startswith("75.0 [")
@@ -109,7 +108,7 @@ def test_the_ceiling_is_that_of_the_same_examples() -> None:
 
 def test_text_alone_has_neither_ceiling_nor_speed() -> None:
     made = tables([r for n in range(3) for r in rows_of(n, right=True, judge=None)])
-    assert len(made) == 1 and made[0].header == SCORES
+    assert len(made) == 1 and made[0].header == (*SCORES, *HEADERS)
     assert made[0].rows[0][:6] == ("ast", "target.text", "", "human", "fr", "3")
 
 
@@ -119,46 +118,108 @@ def test_speed_is_the_ratio_of_the_sums() -> None:
     assert table.rows == [("s2st", "human", "fr", "4", "0.250 [0.250, 0.250]", "2.00")]
 
 
-def test_notes_name_the_reader_and_every_signature() -> None:
+def test_notes_name_the_normaliser_every_signature_and_which_way_is_better() -> None:
     notes = "\n".join(tables(rows_of(1, right=True))[0].notes)
-    assert "`spoken-values/2`" in notes
-    assert all(f"`{metric.signature}`" in notes for metric in metrics().values())
-    assert "compute_s" not in notes and "Single examples" not in notes
+    assert "normalised by `spoken-values/2`" in notes
+    assert all(f"`{metric.signature('en')}`" in notes for metric in METRICS.values())
+    assert "compute_s" not in notes and "wall clock" not in notes
+    assert "Higher is better: exact %, BLEU, chrF." in notes and "Lower is better: WER %, CER %." in notes
 
 
-def test_notes_say_where_examples_were_scored_by_another_version() -> None:
-    rows = [dataclasses.replace(r, signature=r.signature.replace("jiwer:", "jiwer:0.")) for r in rows_of(1, right=True)]
-    notes = tables(rows)[0].notes
-    assert any("Single examples were scored under: `wer|" in note and "jiwer:0." in note for note in notes)
-    assert any(metrics()["wer"].signature in note for note in notes)
+def test_answers_scored_by_another_version_are_never_pooled() -> None:
+    rows = rows_of(1, right=True)
+    older = [dataclasses.replace(r, id="2", signature=r.signature.replace("jiwer:", "jiwer:0.")) for r in rows]
+    table = tables(rows + older)[0]
+    [cell] = cells(rows + older).values()
+    assert (cell["WER %"], cell["n"]) == ("", "2") and cell["exact %"] != ""
+    assert any("WER % is empty where answers were scored in different ways" in note for note in table.notes)
 
 
-def test_columns_are_matched_by_name_whatever_order_metrics_come_in() -> None:
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"component": {"name": "lab:lab/snr"}}, "no metric is called 'lab:lab/snr'"),
+        ({"signature": "chrf/0|x"}, "scored by chrf/0, installed is chrf/1: repeat the `areca evaluate` that scored"),
+        ({"component": {"name": "bleu", "tokenise": "char"}}, "no option is called 'tokenise'"),
+    ],
+)
+def test_without_its_metric_a_column_is_the_mean_of_the_examples(change: dict[str, object], why: str) -> None:
+    rows = [r for n in range(4) for r in rows_of(n, right=n < 3, judge=None)]
+    chrf = [r for r in rows if r.metric == "chrf"]
+    strange = [dataclasses.replace(r, metric="snr", value=n, **change) for n, r in enumerate(chrf)]  # type: ignore[arg-type]
+    table = tables(rows + strange)[0]
+    assert table.header == (*SCORES, *HEADERS, "snr (mean)")
+    assert table.rows[0][-1] == "1.5"
+    [note] = [note for note in table.notes if note.startswith("`snr`: the mean of the examples' scores")]
+    assert why in note and note.endswith("areca -p ./PLUGIN.py report DIR")
+
+
+def test_columns_are_those_of_the_results_in_their_order() -> None:
     rows = [r for n in range(4) for r in rows_of(n, right=n < 3, judge=None)]
     wanted = cells(rows)
+    assert tables(rows[::-1])[0].header == (*SCORES, *HEADERS[::-1])
     assert cells(rows[::-1]) == wanted
     [without] = cells([r for r in rows if r.metric != "wer"]).values()
     [cell] = wanted.values()
-    assert without == cell | {"WER %": ""}
-    [stranger] = cells([*rows, *(dataclasses.replace(r, metric="comet") for r in rows if r.metric == "bleu")]).values()
-    assert stranger == cell
+    assert without == {header: value for header, value in cell.items() if header != "WER %"}
 
 
-def zh_rows(words: str) -> list[ResultRow]:
-    rows = [r for n in range(3) for r in rows_of(n, right=True, judge=None)]
-    texts = {"hypothesis": "今天天气非常好我们去公园吧", "reference": "今天天气非常好我们回家里吧"}
-    chinese = rows_of(1, right=False, judge=None, language="zh", text_language="zh", words=words)
-    return rows + [dataclasses.replace(r, **texts, normaliser="basic/1") for r in chinese]
+def zh_rows() -> list[ResultRow]:
+    texts = ("今天天气非常好我们去公园吧", "今天天气非常好我们回家里吧")
+    common = {"task": "ast", "field": "target.text"}
+    rows = [
+        scored(metric, "a b c d", "a b c d", id=str(n), text_language="en", **common)
+        for n in range(3)
+        for metric in METRICS.values()
+    ]
+    return rows + [scored(metric, *texts, text_language="zh", **common) for metric in METRICS.values()]
 
 
 def test_languages_without_spaces_have_their_own_words_and_no_pooled_bleu() -> None:
-    found = {key[4]: cell for key, cell in cells(zh_rows("char")).items()}
+    found = {key[4]: cell for key, cell in cells(zh_rows()).items()}
     assert float(found["zh"]["BLEU"].split()[0]) > 40  # 3 of 13 characters are wrong
     assert found["all"]["BLEU"] == "" and found["all"]["CER %"] != ""
-    notes = "\n".join(tables(zh_rows("char"))[0].notes)
-    assert "Chinese (zh): written without spaces" in notes and "CER is the figure to read" in notes
-    assert "BLEU is left empty" in notes and "tok:char" in notes and "tok:13a" in notes
-    assert "CER is the figure" not in "\n".join(tables(rows_of(1, right=True))[0].notes)
+    notes = "\n".join(tables(zh_rows())[0].notes)
+    assert "Chinese (zh): written without spaces" in notes and "so read CER" in notes
+    assert "BLEU is empty" in notes and "tok:char" in notes and "tok:13a" in notes
+    assert "so read CER" not in "\n".join(tables(rows_of(1, right=True))[0].notes)
+
+
+@pytest.mark.parametrize("which", ["rows", "study_rows"])
+def test_figures_are_those_of_before_metrics_were_components(which: str) -> None:
+    """The file holds what the report, and the study's table, said when the five metrics were part of core."""
+    before = json.loads((ROOT / "tests" / "data" / "scores" / "before.json").read_text(encoding="utf-8"))
+    answers = before["answers"]
+    first = fixture_rows(answers)
+    second = fixture_rows([a | {"hypothesis": text} for a, text in zip(answers, before["second"], strict=True)])
+    if which == "rows":
+        table, header, places = tables(first)[0], before["header"], slice(None)
+        values = {f"{r.id}|{r.judge or ''}|{r.of}|{r.metric}": r.value for r in first}
+        expected = {f"{key}|{name}": v for key, row in before["values"] for name, v in zip(METRICS, row, strict=True)}
+        assert values == expected
+    else:
+        table = comparison({"one": {0: first, 1: second}, "other": {0: second}})
+        header, places = before["study_header"], slice(-1)  # the study's table had no chrF
+    assert list(table.header[places]) == header
+    found = [[cell.partition(", p = ")[0].partition(", n.s.")[0] for cell in row[places]] for row in table.rows]
+    assert found == before[which]
+
+
+def fixture_rows(answers: list[dict[str, Any]]) -> list[ResultRow]:
+    rows = []
+    for answer in answers:
+        spoken = answer["judge"] is not None
+        common = {
+            "id": answer["id"],
+            "task": "s2st" if spoken else "asr",
+            "field": "target.audio" if spoken else "source.text",
+            "text_language": answer["language"],
+            **{name: answer[name] for name in ("language", "source", "judge")},
+        }
+        for of, text in (("output", answer["hypothesis"]), ("truth", answer["truth"])):
+            if text is not None:
+                rows += [scored(metric, text, answer["reference"], of=of, **common) for metric in METRICS.values()]
+    return rows
 
 
 def test_markdown_has_as_many_cells_in_every_line() -> None:
@@ -219,11 +280,10 @@ def test_large_recordings_stay_files_and_text_is_escaped(tmp_path: Path) -> None
     assert "not decodable, length unknown" in page.text
 
 
-def test_results_read_by_another_version_are_refused(tmp_path: Path) -> None:
-    text = "\n".join(line for line in _lines(rows_of(1, right=True))).replace("spoken-values/2", "spoken-values/0")
-    (tmp_path / RESULTS).write_text(text)
-    with pytest.raises(InvalidArtifact, match="results read by spoken-values/0, this areca has spoken-values/2"):
-        write_report(tmp_path)
+def test_results_need_no_normaliser_and_state_the_one_they_had(tmp_path: Path) -> None:
+    rows = [dataclasses.replace(row, normaliser="gone/3") for row in rows_of(1, right=True, judge=None)]
+    write_results(tmp_path / RESULTS, rows)
+    assert any("normalised by `gone/3`" in note for note in write_report(tmp_path)[0].notes)
 
 
 @pytest.mark.parametrize(
@@ -234,6 +294,9 @@ def test_results_read_by_another_version_are_refused(tmp_path: Path) -> None:
         ({"value": True}, "value: expected float, got True"),
         ({"id": None}, "id: expected str, got None"),
         ({"judge": ["x"]}, r"judge: expected str \| None, got \['x'\]"),
+        ({"counts": ["1"]}, r"counts: expected numbers, got \['1'\]"),
+        ({"counts": 1}, "'int' object is not iterable"),
+        ({"component": "bleu"}, r"component: expected Mapping\[str, Any\], got 'bleu'"),
         ({"audio": "../../secret.wav"}, "audio: expected a path below audio/, got '../../secret.wav'"),
         ({"audio": "/secret.wav"}, "audio: expected a path below audio/"),
         ({"audio": "audio/../../secret.wav"}, "audio: expected a path below audio/"),
@@ -258,10 +321,3 @@ def test_no_results(tmp_path: Path) -> None:
     (tmp_path / RESULTS).write_text('{"id": "x"}\n')
     with pytest.raises(InvalidArtifact, match=r"results\.jsonl:1: not a result"):
         write_report(tmp_path)
-
-
-def _lines(rows: list[ResultRow]) -> list[str]:
-    import json
-    from dataclasses import asdict
-
-    return [json.dumps(asdict(row)) for row in rows]

@@ -188,12 +188,15 @@ def test_options_of_training_and_evaluation_are_checked_with_the_rest(tmp_path: 
             "evaluation.decoding={name: beam, beam: 3}",
             "evaluation.decoding, beam: no option is called 'beam'; did you mean 'beams'",
         ),
-        ("evaluation.normaliser=basik", "evaluation: no normaliser is called 'basik'; did you mean 'basic'"),
-        ("evaluation.bleu_tokenize=moses", "evaluation: option 'bleu_tokenize' is 'moses', expected Literal"),
+        ("evaluation.normaliser=basik", "no normaliser is called 'basik'; did you mean 'basic'"),
+        ("evaluation.metrics=[wer, blue]", "no metric is called 'blue'; did you mean 'bleu'"),
+        ("evaluation.metrics=[{name: bleu, tokenize: moses}]", "metric 'bleu': option 'tokenize' is 'moses', expected"),
+        ("evaluation.metrics=[wer, wer]", "evaluation.metrics: 'wer' is named twice with the same options"),
+        ("evaluation.metrics=[]", "evaluation: metrics is empty: name at least one, such as exact"),
         ("evaluation.decoding={name: beam, beams: 0}", "decoding 'beam': beams must be at least 1, got 0"),
         ("lm.pattern={name: delay, stride: 2}", "pattern 'delay': no option is called 'stride'"),
     ):
-        with pytest.raises(InvalidConfig) as raised:
+        with pytest.raises((InvalidConfig, UnknownComponent)) as raised:
             read_config(path, [override])
         assert message in str(raised.value)
 
@@ -267,3 +270,8 @@ def test_the_same_line_in_a_checkpoint_runs_nothing(research: Path) -> None:
 def test_a_users_own_plugin_that_fails_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BrokenPlugin, match=r"plugin '\./none\.py' cannot be used: FileNotFoundError"):
         parse_config(RUN | {"plugins": ["./none.py"]}, root=tmp_path)
+
+
+def test_a_checkpoint_opens_without_the_metrics_of_its_evaluation(tmp_path: Path) -> None:
+    named = {"metrics": ["gone"], "normaliser": "gone"}
+    assert parse_config(RUN | {"evaluation": named}, root=tmp_path, trusted=False).evaluation == named

@@ -13,9 +13,9 @@ from areca.audio import conform
 from areca.errors import InvalidAudio, InvalidConfig, MissingDependency
 from areca.evaluation.judging import Clip, hear, heard_journal, open_judge
 from areca.registry.registry import Registry
-from areca.scoring.normalize import find_normaliser
 from areca.types import Audio
 from areca_judges.grammar import RULES
+from areca_metrics.spoken_values import read_values as read
 from areca_say.values import Value, everything
 from areca_say.wording import text
 
@@ -24,7 +24,6 @@ from areca_judges import PocketsphinxConfig, WhisperConfig
 from areca_judges.sphinx import Pocketsphinx
 
 RATE = 16_000
-read = find_normaliser("spoken-values")
 SPOKEN = ("number", (7777,)), ("number", (282,)), ("time", (16, 15))
 
 

@@ -1,4 +1,4 @@
-"""Reading numbers, dates and times: "2:35 pm", "two thirty-five p.m." and "14:35" are one answer in one wording."""
+"""Numbers, dates and times in one wording: "2:35 pm", "two thirty-five p.m." and "14:35" are the same answer."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from areca.errors import InvalidConfig
-from areca.scoring.spoken_figures import COLON, ORDINAL, spread
-from areca.scoring.spoken_lexicon import DAYS, LANGUAGES, LARGEST_NUMBER, Lexicon, lexicon, say
+from areca_metrics.spoken_figures import COLON, ORDINAL, spread
+from areca_metrics.spoken_lexicon import DAYS, LANGUAGES, LARGEST_NUMBER, Lexicon, lexicon, say
 
 _LONGEST = 12
-"""Words in a number, at most ("nine thousand nine hundred ninety nine" has six; a hesitant writer doubles them)."""
+"""Most words in a number: "nine thousand nine hundred ninety nine" has six, and a hesitant writer doubles them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +21,15 @@ class _Item:
 
 
 Match = tuple[str, int]
-"""Canonical words, and how many items they stand for."""
+"""Canonical words, and the number of items that they replace."""
 
 
 def read_values(text: str, language: str) -> str:
-    """Return `text` in lowercase words without accents, punctuation or fillers, its values in one wording.
+    """Return `text` in lowercase words without accents, punctuation or fillers, with each value in one wording.
 
-    Numbers up to 9,999 are worded by num2words, fractions digit by digit; dates as month, day, year; times by the
-    language's usual clock. A time of the 12-hour clock without a half of the day ("two thirty five") stays apart from
-    both halves.
+    num2words words numbers up to 9,999. Fractions are worded digit by digit, dates as month, day, year, and times by
+    the language's usual clock. A time of the 12-hour clock without a half of the day ("two thirty five") differs from
+    the times of both halves.
 
     Raises:
         InvalidConfig: a language without a lexicon.
@@ -118,7 +118,7 @@ def _year(items: Sequence[_Item], i: int) -> tuple[int, int]:
 
 
 def _two_digits(items: Sequence[_Item], i: int, largest: int) -> tuple[int, int]:
-    """Read "thirty five", or "oh five" and "zero five"; return the value and how many items it takes."""
+    """Read "thirty five", "oh five" or "zero five"; return the value and the number of items read."""
     first = _take(items, i, ("number", "zero"), largest)
     if first is None or first >= 10:
         return (first or 0), int(first is not None)

@@ -1,4 +1,4 @@
-"""Figures as people write them (1 234, 3.5, 7th, 14:35, -2, 5 %) as digits, words and marks apart, by language."""
+"""Split figures as people write them (1 234, 3.5, 7th, 14:35, -2, 5 %) into digits, words and marks, by language."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ import functools
 import re
 from collections.abc import Callable
 
-from areca.scoring.spoken_lexicon import LANGUAGES, fold
+from areca_metrics.spoken_lexicon import LANGUAGES, fold
 
 COLON = "\ue000"
-"""Stands between the hours and the minutes of a time; other colons are dropped."""
+"""Separates the hours and the minutes of a time; other colons are removed."""
 ORDINAL = "º"
 """Ends the digits of an ordinal."""
 _SPACES = " \u00a0\u2007\u2008\u2009\u202f"
 _APOSTROPHES = "'’ʼ"
 _UNITS = "€$£¥₹₩₽°"
-"""Signs that stay: "5 €" is another answer than "5"."""
+"""Signs that stay: "5 €" and "5" are different answers."""
 _NARROW = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
 """Full-width forms of ASCII."""
 _Rule = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
 
 
 def spread(text: str, code: str) -> list[str]:
-    """Return the words of `text` in lower case without accents or punctuation, its figures brought into one writing.
+    """Return the words of `text` in lower case without accents or punctuation, with figures in one form.
 
     Args:
-        text: any.
+        text: any text.
         code: one of `LANGUAGES`: "1.234" is a fraction in English and a thousand in German.
     """
-    # Folding makes a plain space of those inside a number, a digit of "²" and two numbers of "½": figures come first.
+    # Thousands come first, because folding turns every kind of space into a plain one.
     text = _thousands(code).sub(lambda found: re.sub(r"\D", "", found[0]), text.translate(_NARROW))
     text = fold(text)
     for pattern, replacement in _rules(code):
@@ -66,7 +66,7 @@ def _rules(code: str) -> tuple[_Rule, ...]:
 
 
 def _fractions(decimal: str) -> tuple[str, ...]:
-    """Return patterns of a whole number and its fraction. Dates (7.3.1984, and 7.3. in German) are none."""
+    """Return patterns of a whole number and its fraction. They do not match dates (7.3.1984, or 7.3. in German)."""
     own = rf"(?<![\w.,:])(\d*){re.escape(decimal)}(\d+)(?![.,]?\d)"
     return (own,) if decimal == "." else (own, r"(?<![\w.,:])(\d+)\.(\d+)(?![.,\d])")
 

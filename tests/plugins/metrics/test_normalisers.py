@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import datetime
+import importlib.metadata
+import random
 
 import pytest
+from tests.scoring import METRICS, NORMALISERS, REGISTRY, example
+from whisper_normalizer.basic import BasicTextNormalizer
+from whisper_normalizer.english import EnglishTextNormalizer
 
-from areca.errors import InvalidConfig
-from areca.scoring.normalize import NORMALISERS, find_normaliser
-from areca.scoring.spoken_lexicon import LANGUAGES, say
+from areca.errors import InvalidConfig, UnknownComponent
+from areca.evaluation.scoring import open_normaliser
+from areca_metrics import SPOKEN_LANGUAGES, NoConfig
+from areca_metrics.normalisers import Whisper
+from areca_metrics.spoken_lexicon import LANGUAGES, say
+from areca_metrics.spoken_values import read_values as read
 from areca_say.values import Value, everything
 from areca_say.wording import text
 
-read = find_normaliser("spoken-values")
 HOURS = {"fr": "{h} h {m:02d}", "de": "{h}.{m:02d} Uhr", "it": "alle {h}:{m:02d}"}
 MONTHS = {
     "es": "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",
@@ -145,19 +152,66 @@ def test_spoken_values_refuses_other_languages() -> None:
 
 
 def test_basic_keeps_accents_and_digits_and_drops_punctuation() -> None:
-    basic = find_normaliser("basic")
+    basic = NORMALISERS["basic"]
     assert basic("«L’été», dit-il: 7 %", "fr") == "l'été dit il 7"
     assert basic("  It's 'fine' -- OK? ", "en") == "it's fine ok"
     assert basic("Ｆｕｌｌ ｗｉｄｔｈ", "en") == "full width"
 
 
 def test_normalisers_are_named_and_versioned() -> None:
-    assert {name: n.signature for name, n in NORMALISERS.items()} == {
+    signatures = {name: normalise.signature for name, normalise in NORMALISERS.items()}
+    version = importlib.metadata.version("whisper-normalizer")
+    assert signatures == {
         "basic": "basic/1",
         "spoken-values": "spoken-values/2",
+        "whisper": f"whisper/1|whisper_normalizer:{version}",
     }
-    with pytest.raises(InvalidConfig, match="did you mean 'spoken-values'"):
-        find_normaliser("spoken-value")
+    with pytest.raises(UnknownComponent, match="no normaliser is called 'spoken-value'; did you mean 'spoken-values'"):
+        open_normaliser(REGISTRY, "spoken-value")
+
+
+def test_the_spec_names_the_languages_of_the_lexicon() -> None:
+    assert tuple(LANGUAGES) == SPOKEN_LANGUAGES
+    with pytest.raises(InvalidConfig, match="reads en, es, fr, de, it, not 'ru'; use the normaliser 'basic'"):
+        NORMALISERS["spoken-values"].require(["en", "ru"])
+    NORMALISERS["basic"].require(["ru", None])
+
+
+def sentences() -> list[str]:
+    """Two hundred sentences that touch the rules of Whisper's normaliser: numbers, money, spelling, contractions."""
+    rng = random.Random(0)
+    subjects = ("Mr. Brown", "she", "The neighbours", "[noise] they", "Dr. O'Neill", "it", "we (all of us)", "José")
+    verbs = ("won't pay", "paid", "it's colour", "could've analysed", "gonna get", "didn't see", "y'all organised", "—")
+    amounts = (
+        "twenty one",
+        "$20 million",
+        "one oh one",
+        "3.5%",
+        "two and a half",
+        "1,234",
+        "the 42nd",
+        "£5.20",
+        "1960s",
+    )
+    ends = (".", "!", " uh, OK?", " <tag> today", " №7", " … “quoted”", " naïve café", "\u202f%", " 你好", " ½")
+    return [" ".join(rng.choice(words) for words in (subjects, verbs, amounts)) + rng.choice(ends) for _ in range(200)]
+
+
+def test_whisper_is_the_library() -> None:
+    english, basic = EnglishTextNormalizer(), BasicTextNormalizer()
+    texts = sentences()
+    assert len(set(texts)) > 150
+    mine = Whisper(NoConfig())
+    assert [mine.normalise(text, "en") for text in texts] == [english(text) for text in texts]
+    for language in ("fr", "zh", ""):
+        assert [mine.normalise(text, language) for text in texts] == [basic(text) for text in texts]
+    assert sum(english(text) != basic(text) for text in texts) > 100
+
+
+def test_white_space_at_an_end_is_no_other_answer() -> None:
+    """Whisper's basic normaliser leaves a space where punctuation was."""
+    [right] = METRICS["exact"].count([example(NORMALISERS["whisper"]("oui !", "fr"), "oui", "fr")])
+    assert right == (1.0, 1.0)
 
 
 ONE_VALUE = {

@@ -1,0 +1,194 @@
+"""Metrics and a normaliser in use: chosen by name, checked, and named in signatures."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+from areca.artifacts.loader import PartLoader
+from areca.artifacts.store import Store
+from areca.errors import BrokenPlugin, InvalidConfig, quote
+from areca.interfaces import Metric
+from areca.registry.entry import LOCAL
+from areca.registry.parts import Part
+from areca.registry.registry import Registry
+from areca.run.scoring import as_mapping, metric_parts, normaliser_part
+from areca.specs import MetricSpec, NormaliserSpec
+from areca.statistics import RESAMPLES, SEED, Counts, Estimate, bootstrap, paired_p
+from areca.types import Example
+
+_OURS = "areca"
+"""The distribution whose components are named without it in signatures."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenMetric:
+    """A metric, loaded.
+
+    Args:
+        label: its name in the results; two metrics of one evaluation have unlike labels.
+        component: what ``evaluation.metrics`` says to get it, as a mapping with a name that only it has.
+        instance: the component.
+        spec: what it reads, and how its score is shown.
+        stated: component, revision, options and library versions: the first part of its signature.
+    """
+
+    label: str
+    component: Mapping[str, Any]
+    instance: Metric
+    spec: MetricSpec
+    stated: str
+
+    def scores_language(self, language: str | None) -> bool:
+        """Return whether it scores answers in `language` (ISO 639-1)."""
+        return not self.spec.languages or language in self.spec.languages
+
+    def signature(self, language: str | None) -> str:
+        """Return what decides how an answer in `language` is scored. Counts of unlike signatures are not added up."""
+        drawn = [] if self._optional("interval") else [f"bs:{RESAMPLES}", f"seed:{SEED}"]
+        details = self._optional("details")
+        return "|".join([self.stated, *drawn, *([str(details(language))] if details else [])])
+
+    def count(self, examples: Sequence[Example]) -> list[tuple[float, ...]]:
+        """Return the counts of each example.
+
+        Raises:
+            BrokenPlugin: the metric does not return a row of finite numbers for each example.
+        """
+        rows = [tuple(map(float, row)) for row in self.instance.count(examples)]
+        if len(rows) != len(examples) or any(not row or not all(map(math.isfinite, row)) for row in rows):
+            raise BrokenPlugin(
+                f"metric {self.label!r}: expected a row of finite counts for each of {len(examples)} examples, "
+                f"got {quote(rows)}"
+            )
+        return rows
+
+    def item(self, counts: Sequence[float]) -> float:
+        """Return the score of one example.
+
+        Raises:
+            BrokenPlugin: it is not a finite number.
+        """
+        value = float((self._optional("item_score") or self.instance.score)(counts))
+        if not math.isfinite(value):
+            raise BrokenPlugin(f"metric {self.label!r}: the score of {quote(tuple(counts))} is {value}, not finite")
+        return value
+
+    def corpus(self, counts: Counts, questions: Sequence[Any] | None = None) -> Estimate:
+        """Return the score of many examples together, with its 95 % interval.
+
+        Args:
+            counts: of each example.
+            questions: what each answers; answers to one question are drawn together for the interval. None: each
+                answers its own.
+
+        Raises:
+            InvalidConfig: there are no examples.
+        """
+        repeated = questions is not None and len(set(questions)) < len(counts)
+        interval = self._optional("interval")
+        if repeated or interval is None or not counts:
+            return bootstrap(counts, self.instance.score, groups=questions)
+        low, high = interval(counts)
+        return Estimate(
+            self.instance.score([sum(column) for column in zip(*counts, strict=True)]), low, high, len(counts)
+        )
+
+    def paired_p(self, baseline: Counts, counts: Counts) -> float:
+        """Return the p-value of the difference of two systems' scores on the same items, one row of counts each."""
+        return paired_p(baseline, counts, self.instance.score, p_value=self._optional("p_value"))
+
+    def _optional(self, method: str) -> Any:
+        return getattr(self.instance, method, None)
+
+
+class OpenNormaliser:
+    """A normaliser, loaded. Each text is normalised once.
+
+    Args:
+        part: the component.
+        instance: it, loaded.
+    """
+
+    def __init__(self, part: Part, instance: Any) -> None:
+        assert isinstance(part.spec, NormaliserSpec)
+        self.name, self.signature, self._languages = part.name, stated(part), part.spec.languages
+        self._normalise = functools.lru_cache(maxsize=200_000)(instance.normalise)
+
+    def __call__(self, text: str, language: str | None) -> str:
+        """Return `text` as metrics compare it."""
+        return str(self._normalise(text, language or ""))
+
+    def require(self, languages: Iterable[str | None]) -> None:
+        """Check that it reads `languages` (ISO 639-1).
+
+        Raises:
+            InvalidConfig: one that its spec does not name.
+        """
+        for language in sorted({language or "" for language in languages}):
+            if self._languages and language not in self._languages:
+                raise InvalidConfig(
+                    f"normaliser {self.name!r} reads {', '.join(self._languages)}, not {language!r}; use the "
+                    "normaliser 'basic'"
+                )
+
+
+def open_metrics(registry: Registry, wanted: Sequence[Any], device: str = "cpu") -> list[OpenMetric]:
+    """Load metrics; `wanted` and errors as of `areca.run.scoring.metric_parts`."""
+    parts, loader = metric_parts(registry, wanted), PartLoader(Store(), device=device)
+    names = [part.name for part in parts]
+    return [
+        _open(part, loader, _label(part) if names.count(part.name) > 1 else part.name, as_mapping(value, "metric"))
+        for part, value in zip(parts, wanted, strict=True)
+    ]
+
+
+def open_normaliser(registry: Registry, wanted: Any) -> OpenNormaliser:
+    """Load a normaliser; `wanted` and errors as of `areca.run.scoring.normaliser_part`."""
+    part = normaliser_part(registry, wanted)
+    return OpenNormaliser(part, PartLoader(Store()).instance(part))
+
+
+def _open(part: Part, loader: PartLoader, label: str, options: Mapping[str, Any]) -> OpenMetric:
+    assert isinstance(part.spec, MetricSpec)
+    name = part.name if part.entry.provider.distribution == _OURS else part.entry.qualified
+    return OpenMetric(label, {**options, "name": name}, loader.instance(part), part.spec, stated(part))
+
+
+def _label(part: Part) -> str:
+    return f"{part.name}@{hashlib.sha256(stated(part).encode()).hexdigest()[:8]}"
+
+
+def stated(part: Part) -> str:
+    """Return what a signature says of a component: ``name/revision``, options and the versions of what it requires.
+
+    The name is qualified unless the component comes with areca. One from a file of the user's own is named by a hash
+    of its code too.
+    """
+    component, provider = part.entry.component, part.entry.provider
+    name = part.name if provider.distribution == _OURS else part.entry.qualified
+    identity = part.identity()
+    code = f"@{identity['code'][:8]}" if provider.distribution == LOCAL else ""
+    options = [f"{key}:{_plain(value)}" for key, value in sorted(identity["config"].items())]
+    needs = [f"{need}:{stated(made)}" for need, made in sorted(part.needs.items())]
+    return "|".join([f"{name}/{component.revision}{code}", *options, *needs, *_versions(component.requires)])
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def _versions(modules: Sequence[str]) -> list[str]:
+    found = _distributions() if modules else {}
+    return [f"{module}:{metadata.version(name)}" for module in modules for name in found.get(module, ())[:1]]
+
+
+@functools.cache
+def _distributions() -> Mapping[str, Sequence[str]]:
+    return metadata.packages_distributions()  # reads the metadata of all that is installed: half a second

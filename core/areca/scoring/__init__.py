@@ -1,1 +1,0 @@
-"""How an answer is compared with its reference: normalisers of text, metrics."""
