@@ -1,0 +1,147 @@
+"""What a lab adds to areca: a metric, a normaliser, an optimizer, a stream pattern, and a kind of its own.
+
+This half imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from areca import Component, Kind, hookimpl
+from areca.specs import KindSpec, MetricSpec, NormaliserSpec, OptimizerSpec, PatternSpec, Spec
+from areca_acme_lab.chunks import Chunks
+
+ARECA_PLUGIN_API = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoOptions:
+    """A component without options."""
+
+
+def length_ratio_spec(config: NoOptions, needs: Mapping[str, Spec]) -> MetricSpec:
+    """Compare recordings of any rate."""
+    return MetricSpec(reads="audio", higher_is_better=False)
+
+
+def no_fillers_spec(config: NoOptions, needs: Mapping[str, Spec]) -> NormaliserSpec:
+    """Read English, French, Spanish and German."""
+    return NormaliserSpec(("de", "en", "es", "fr"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MuonConfig:
+    """Options of `muon`."""
+
+    momentum: float = 0.95
+    """Of the updates of matrices."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"expected momentum in [0, 1), got {self.momentum}")
+
+
+def muon_spec(config: MuonConfig, needs: Mapping[str, Spec]) -> OptimizerSpec:
+    """Keep one value for each element of a matrix, two for each element of a vector."""
+    return OptimizerSpec(lambda shape: prod(shape) * (1 if len(shape) == 2 else 2))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunksConfig:
+    """Options of `chunks`."""
+
+    frames: int = 4
+    """Frames in a chunk."""
+
+    def __post_init__(self) -> None:
+        if self.frames < 1:
+            raise ValueError(f"frames must be at least 1, got {self.frames}")
+
+
+def chunks_spec(config: ChunksConfig, needs: Mapping[str, Spec]) -> PatternSpec:
+    """Order the codes of a chunk stream by stream."""
+    return PatternSpec(Chunks(config.frames))
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSpec:
+    """The spec of a component of the kind ``probe``: the unit of the number that it measures."""
+
+    unit: str
+
+    def __str__(self) -> str:
+        return f"measured in {self.unit}"
+
+
+def entropy_spec(config: NoOptions, needs: Mapping[str, Spec]) -> ProbeSpec:
+    """Measure in bits."""
+    return ProbeSpec("bits a code")
+
+
+@hookimpl
+def areca_kinds() -> Iterable[KindSpec]:
+    """Add the kind `probe`: a number that describes the codes of a tokenizer."""
+    yield KindSpec(name="probe", spec=ProbeSpec, checks="areca_acme_lab.checks")
+
+
+@hookimpl
+def areca_components() -> Iterable[Component]:
+    """Declare the lab's components."""
+    yield _component(
+        Kind.METRIC,
+        "length-ratio",
+        NoOptions,
+        spec="length_ratio_spec",
+        target="metric:LengthRatio",
+        summary="seconds of the answers over seconds of the references",
+    )
+    yield _component(
+        Kind.NORMALISER,
+        "no-fillers",
+        NoOptions,
+        spec="no_fillers_spec",
+        target="normaliser:NoFillers",
+        summary="lowercase words without punctuation and without um, euh, eh, aehm",
+    )
+    yield _component(
+        Kind.OPTIMIZER,
+        "muon",
+        MuonConfig,
+        spec="muon_spec",
+        target="optimizer:MuonBuilder",
+        summary="Muon for matrices, AdamW for vectors",
+        requires=("torch",),
+        paper="https://kellerjordan.github.io/posts/muon/",
+    )
+    yield _component(
+        Kind.PATTERN,
+        "chunks",
+        ChunksConfig,
+        spec="chunks_spec",
+        target="chunks:ChunksTarget",
+        summary="some frames of the first stream, the same frames of the second, and so on",
+    )
+    yield _component(
+        "probe",
+        "unit-entropy",
+        NoOptions,
+        spec="entropy_spec",
+        target="probes:UnitEntropy",
+        summary="entropy of how often each code of the first stream is used",
+        requires=("torch",),
+    )
+
+
+def _component(kind: str, name: str, config: type[Any], *, spec: str, target: str, **fields: Any) -> Component:
+    return Component(
+        kind=kind,
+        name=name,
+        config=config,
+        spec=f"areca_acme_lab:{spec}",
+        target=f"areca_acme_lab.{target}",
+        license="Apache-2.0",
+        **fields,
+    )

@@ -1,0 +1,29 @@
+"""The stream pattern `chunks`: coarse codes first, within some frames. Arithmetic only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """Within each chunk of frames, all codes of the first stream, then all of the second, and so on.
+
+    Args:
+        frames: in a chunk; the last chunk may be shorter.
+    """
+
+    frames: int
+
+    def sequence(self, per_frame: Sequence[int], frames: int) -> list[int]:
+        """Return the stream of each position, for `frames` frames of ``per_frame[k]`` codes of stream k."""
+        starts = range(0, frames, self.frames)
+        lengths = [min(self.frames, frames - start) for start in starts]
+        return [k for length in lengths for k, n in enumerate(per_frame) for _ in range(n * length)]
+
+    def turn(self, per_frame: Sequence[int], frame: int) -> int:
+        """Return the first position that distinguishes `frame` frames from more."""
+        done = (frame - 1) // self.frames * self.frames
+        left = frame - done
+        return sum(per_frame) * done + (sum(per_frame) if left == self.frames else per_frame[0]) * left

@@ -1,0 +1,26 @@
+"""The normaliser `no-fillers`."""
+
+from __future__ import annotations
+
+import re
+
+_FILLERS = {
+    "de": {"äh", "ähm", "hm"},
+    "en": {"um", "uh", "er", "hm"},
+    "es": {"eh", "em", "este"},
+    "fr": {"euh", "ben", "hm"},
+}
+
+
+class NoFillers:
+    """The target of the component `no-fillers`, and its instance."""
+
+    @classmethod
+    def load(cls, config, needs, files, *, device, dtype):
+        """Return the normaliser, which has no state."""
+        return cls()
+
+    def normalise(self, text: str, language: str) -> str:
+        """Return the lowercase words of `text` without punctuation and fillers, joined by single spaces."""
+        words = re.findall(r"[^\W_]+(?:'[^\W_]+)*", text.casefold())
+        return " ".join(word for word in words if word not in _FILLERS.get(language, ()))
