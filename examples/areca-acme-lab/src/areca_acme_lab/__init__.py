@@ -12,6 +12,7 @@ from typing import Any
 
 from areca import Component, Kind, hookimpl
 from areca.specs import KindSpec, MetricSpec, NormaliserSpec, OptimizerSpec, PatternSpec, Spec
+
 from areca_acme_lab.chunks import Chunks
 
 ARECA_PLUGIN_API = 1
@@ -23,8 +24,8 @@ class NoOptions:
 
 
 def length_ratio_spec(config: NoOptions, needs: Mapping[str, Spec]) -> MetricSpec:
-    """Compare recordings of any rate."""
-    return MetricSpec(reads="audio", higher_is_better=False)
+    """Read recordings of 16 kHz."""
+    return MetricSpec("audio", "length ratio", sample_rate_hz=16_000)
 
 
 def no_fillers_spec(config: NoOptions, needs: Mapping[str, Spec]) -> NormaliserSpec:
@@ -49,21 +50,9 @@ def muon_spec(config: MuonConfig, needs: Mapping[str, Spec]) -> OptimizerSpec:
     return OptimizerSpec(lambda shape: prod(shape) * (1 if len(shape) == 2 else 2))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunksConfig:
-    """Options of `chunks`."""
-
-    frames: int = 4
-    """Frames in a chunk."""
-
-    def __post_init__(self) -> None:
-        if self.frames < 1:
-            raise ValueError(f"frames must be at least 1, got {self.frames}")
-
-
-def chunks_spec(config: ChunksConfig, needs: Mapping[str, Spec]) -> PatternSpec:
+def chunks_spec(config: Chunks, needs: Mapping[str, Spec]) -> PatternSpec:
     """Order the codes of a chunk stream by stream."""
-    return PatternSpec(Chunks(config.frames))
+    return PatternSpec(config)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +108,9 @@ def areca_components() -> Iterable[Component]:
     yield _component(
         Kind.PATTERN,
         "chunks",
-        ChunksConfig,
+        Chunks,
         spec="chunks_spec",
-        target="chunks:ChunksTarget",
+        target="chunks:Chunks",
         summary="some frames of the first stream, the same frames of the second, and so on",
     )
     yield _component(

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from areca.patterns import OrderOptions
 
-@dataclass(frozen=True, slots=True)
-class Chunks:
-    """Within each chunk of frames, all codes of the first stream, then all of the second, and so on.
 
-    Args:
-        frames: in a chunk; the last chunk may be shorter.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunks(OrderOptions):
+    """Within each chunk of frames, all codes of the first stream, then all of the second, and so on."""
 
-    frames: int
+    frames: int = 4
+    """Frames in a chunk; the last chunk may be shorter."""
+
+    def __post_init__(self) -> None:
+        if self.frames < 1:
+            raise ValueError(f"frames must be at least 1, got {self.frames}")
 
     def sequence(self, per_frame: Sequence[int], frames: int) -> list[int]:
         """Return the stream of each position, for `frames` frames of ``per_frame[k]`` codes of stream k."""
@@ -22,8 +25,8 @@ class Chunks:
         lengths = [min(self.frames, frames - start) for start in starts]
         return [k for length in lengths for k, n in enumerate(per_frame) for _ in range(n * length)]
 
-    def turn(self, per_frame: Sequence[int], frame: int) -> int:
-        """Return the first position that distinguishes `frame` frames from more."""
-        done = (frame - 1) // self.frames * self.frames
-        left = frame - done
+    def turn(self, per_frame: Sequence[int], frames: int) -> int:
+        """Return the first position at which the sequence of `frames` frames differs from every longer one."""
+        done = (frames - 1) // self.frames * self.frames
+        left = frames - done
         return sum(per_frame) * done + (sum(per_frame) if left == self.frames else per_frame[0]) * left

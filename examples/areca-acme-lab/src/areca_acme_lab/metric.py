@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from areca.types import Example
+from areca.types import Audio, Example
 
 
 class LengthRatio:
@@ -19,13 +19,13 @@ class LengthRatio:
 
     def count(self, examples: Sequence[Example]) -> list[tuple[float, float]]:
         """Return seconds of the answer and of the reference, for each example."""
-        return [(_seconds(e.answer), _seconds(e.reference)) for e in examples]
+        return [(_seconds(e.answer.audio), _seconds(e.reference.audio)) for e in examples]
 
     def score(self, sums: Sequence[float]) -> float:
         """Return the ratio of the sums."""
         answer_s, reference_s = sums
-        return answer_s / reference_s
+        return answer_s / reference_s if reference_s else 0.0
 
 
-def _seconds(side: Any) -> float:
-    return 0.0 if side is None or side.audio is None else side.audio.seconds
+def _seconds(audio: Audio | None) -> float:
+    return 0.0 if audio is None else audio.seconds

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import Any
 
 _FILLERS = {
     "de": {"äh", "ähm", "hm"},
@@ -16,7 +18,7 @@ class NoFillers:
     """The target of the component `no-fillers`, and its instance."""
 
     @classmethod
-    def load(cls, config, needs, files, *, device, dtype):
+    def load(cls, config: Any, needs: Any, files: Path | None, *, device: Any, dtype: Any) -> NoFillers:
         """Return the normaliser, which has no state."""
         return cls()
 

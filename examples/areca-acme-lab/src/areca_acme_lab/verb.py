@@ -14,9 +14,8 @@ def probe(
     checkpoint: Annotated[Path | None, typer.Option(help="folder (default: the shipped checkpoint)")] = None,
 ) -> None:
     """Measure the codes that a checkpoint's tokenizer makes of recordings."""
-    import torch
-
     import areca
+    import torch
     from areca.audio import conform, read
     from areca.registry.parts import choose
 
