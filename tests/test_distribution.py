@@ -2,64 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
-import sys
-import sysconfig
-import venv
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import ROOT
+from tests.environment import Environment, build_wheel
 
 EXAMPLE = ROOT / "examples" / "areca-acme-tokenizer"
 NAME = "areca-acme-tokenizer"
 
 
-def _build(source: Path, to: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*command, "--wheel-dir", str(to), str(source)], check=True, capture_output=True)
-    [wheel] = to.glob("*.whl")
-    return wheel
-
-
-class Environment:
-    """A virtual environment that sees what this one has, and has distributions of its own."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        venv.create(directory / "venv", with_pip=False)
-        self.python = directory / "venv" / "bin" / "python"
-        site = next((directory / "venv").glob("lib/python*/site-packages"))
-        packages = sysconfig.get_path("purelib")
-        (site / "outer.pth").write_text(f"import site; site.addsitedir({packages!r})\n")
-
-    def pip(self, *arguments: str) -> None:
-        command = [sys.executable, "-m", "pip", "--quiet", "--python", str(self.python), *arguments]
-        subprocess.run(command, check=True, capture_output=True)
-
-    def install(self, wheel: Path) -> None:
-        self.pip("install", "--no-index", "--no-deps", str(wheel))
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        env = os.environ | {"ARECA_HOME": str(self.directory / "home"), "OMP_NUM_THREADS": "1"}
-        command = [str(self.python), "-m", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, env=env, cwd=self.directory, check=False)
-
-    def names(self) -> dict[str, str]:
-        """Return what ``areca list`` shows: qualified name -> health."""
-        done = self.run("areca", "list", "--json")
-        assert done.returncode == 0, done.stderr
-        return {row["qualified"]: row["health"] for row in json.loads(done.stdout)["components"]}
-
-
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _build(EXAMPLE, tmp_path_factory.mktemp("wheel"))
+    return build_wheel(EXAMPLE, tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +66,7 @@ def test_two_distributions_with_one_name_are_ambiguous_and_the_names_offered_res
         text = path.read_text().replace("areca_acme_tokenizer", "areca_apex_tokenizer")
         path.write_text(text.replace(NAME, "areca-apex-tokenizer").replace("acme =", "apex ="))
     (tmp_path / "wheel").mkdir()
-    environment.install(_build(tmp_path / "apex", tmp_path / "wheel"))
+    environment.install(build_wheel(tmp_path / "apex", tmp_path / "wheel"))
     refused = environment.run("areca", "show", "acme-mulaw")
     assert refused.returncode == 1
     assert refused.stderr.startswith("error: 2 plugins provide tokenizer 'acme-mulaw'; write one of\n")

@@ -1,0 +1,54 @@
+"""A virtual environment in which a third party's distribution is installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+
+def build_wheel(source: Path, to: Path) -> Path:
+    """Build the wheel of the distribution in `source` into the empty folder `to`."""
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*command, "--wheel-dir", str(to), str(source)], check=True, capture_output=True)
+    [wheel] = to.glob("*.whl")
+    return wheel
+
+
+class Environment:
+    """A virtual environment that sees the packages of this one, and has its own distributions."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        venv.create(directory / "venv", with_pip=False)
+        self.python = directory / "venv" / "bin" / "python"
+        site = next((directory / "venv").glob("lib/python*/site-packages"))
+        packages = sysconfig.get_path("purelib")
+        (site / "outer.pth").write_text(f"import site; site.addsitedir({packages!r})\n")
+
+    def pip(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "pip", "--quiet", "--python", str(self.python), *arguments]
+        subprocess.run(command, check=True, capture_output=True)
+
+    def install(self, wheel: Path) -> None:
+        self.pip("install", "--no-index", "--no-deps", str(wheel))
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a module of this environment in its folder."""
+        env = os.environ | {"ARECA_HOME": str(self.directory / "home"), "OMP_NUM_THREADS": "1"}
+        command = [str(self.python), "-m", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, env=env, cwd=self.directory, check=False)
+
+    def areca(self, *arguments: str) -> str:
+        """Run ``areca``, which has to succeed, and return what it prints."""
+        done = self.run("areca", *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def names(self) -> dict[str, str]:
+        """Return what ``areca list`` shows: qualified name -> health."""
+        return {row["qualified"]: row["health"] for row in json.loads(self.areca("list", "--json"))["components"]}
