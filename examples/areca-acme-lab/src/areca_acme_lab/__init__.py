@@ -29,8 +29,8 @@ def length_ratio_spec(config: NoOptions, needs: Mapping[str, Spec]) -> MetricSpe
 
 
 def no_fillers_spec(config: NoOptions, needs: Mapping[str, Spec]) -> NormaliserSpec:
-    """Read English, French, Spanish and German."""
-    return NormaliserSpec(("de", "en", "es", "fr"))
+    """Read any language."""
+    return NormaliserSpec()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,7 @@ def areca_components() -> Iterable[Component]:
         NoOptions,
         spec="no_fillers_spec",
         target="normaliser:NoFillers",
-        summary="lowercase words without punctuation and without um, euh, eh, aehm",
+        summary="lowercase words without punctuation and without fillers such as um and euh",
     )
     yield _component(
         Kind.OPTIMIZER,
