@@ -72,7 +72,7 @@ def test_antiphase_is_heard_as_its_louder_channel(nano: System, tmp_path: Path) 
     write_corpus(tmp_path)
     mono = audio.read(tmp_path / "0-fr.wav")
     anti = Audio(torch.cat([mono.samples, -mono.samples]), mono.sample_rate_hz, "anti")
-    with pytest.warns(ArecaWarning, match="anti: its 2 channels cancel each other"):
+    with pytest.warns(ArecaWarning, match="anti: the 2 channels cancel each other"):
         answer = nano.run("asr", anti, source="French").transcript
     assert answer == nano.run("asr", mono, source="French").transcript
 

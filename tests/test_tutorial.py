@@ -10,7 +10,7 @@ import pytest
 from tests import ROOT
 
 PAGE = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
-FILES = dict(re.findall(r"```python\n# (\S+)\n(.*?)```", PAGE, flags=re.DOTALL))
+FILES = dict(re.findall(r"```python\n# ((?:my|tests/)\S+)\n(.*?)```", PAGE, flags=re.DOTALL))
 RUN = re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL)[0]
 
 

@@ -303,7 +303,7 @@ def test_nothing_is_written_over_what_appears_while_rows_are_read(root: Path, mo
 def test_nothing_is_written_into_an_artifact(root: Path) -> None:
     path = lines(root, {"id": "1", "audio": "a.wav"})
     seal(root, "0123abcd", {"dataset": "x"}, "dataset x")
-    with pytest.raises(InvalidConfig, match=r"is an artifact, .* remove artifact\.json from the copy"):
+    with pytest.raises(InvalidConfig, match=r"is an artifact and cannot be changed; copy the folder elsewhere"):
         data(str(path), output=str(root / "good.jsonl"), skip_bad=True)
     shutil.copy(path, root / "own.jsonl")
     with pytest.raises(

@@ -122,7 +122,7 @@ def test_tasks_are_those_it_was_trained_for(system: System) -> None:
 def test_what_answers_most_is_asked_where_no_task_is_named(system: System, checkpoint: Path) -> None:
     assert system.fullest_task("audio") == "asr+ast+s2st"
     assert system.fullest_task("text") in ("mt", "tts")
-    with pytest.raises(InvalidConfig, match="no task of this checkpoint reads video alone; name one of asr, s2st"):
+    with pytest.raises(InvalidConfig, match="no task of this checkpoint reads only video; name one of asr, s2st"):
         system.fullest_task("video")
 
 
@@ -325,7 +325,7 @@ def test_the_length_it_names_is_a_length_it_takes(system: System) -> None:
 
 def test_without_a_shipped_checkpoint_the_message_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("areca.system.NANO", tmp_path / "none")
-    with pytest.raises(ArecaError, match=r"ships no checkpoint .*: name one, or make it with `make nano`"):
+    with pytest.raises(ArecaError, match=r"ships no checkpoint .*: name a checkpoint, or make one with `make nano`"):
         areca.load()
 
 

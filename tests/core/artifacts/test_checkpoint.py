@@ -64,7 +64,9 @@ def test_it_holds_what_it_needs_and_no_state_of_the_trainer(checkpoint: Path) ->
     files = {path.relative_to(checkpoint).as_posix() for path in checkpoint.rglob("*") if path.is_file()}
     assert {"config.yaml", "provenance.json", "artifact.json", "lm/model.safetensors", "lm/vocabulary.json"} <= files
     assert {"parts/speech/artifact.json", "parts/speech/codebook.safetensors"} <= files
-    unpickled = [name for name in files if Path(name).suffix not in (".json", ".safetensors", ".yaml", ".jinja")]
+    unpickled = [
+        name for name in files if Path(name).suffix not in (".json", ".jsonl", ".safetensors", ".yaml", ".jinja")
+    ]
     assert unpickled == []
 
 

@@ -15,7 +15,6 @@ import pytest
 import yaml
 
 from areca.cli import app, common
-from areca.component import Kind
 from areca.options import list_options
 from areca.registry.registry import Registry
 from areca.run.config import parse_config
@@ -156,9 +155,9 @@ def test_config_prints_yaml_that_gives_the_defaults(entry: Any, capsys: pytest.C
     config(component.name, component.kind)
     printed = capsys.readouterr().out
     values = yaml.safe_load(printed)
-    place = {Kind.TASK: "tasks", Kind.DATASET: "data", Kind.JUDGE: None}.get(component.kind, str(component.kind))
-    part = values if place is None else values[place]
-    part = part[0] if component.kind is Kind.TASK else part
+    part = values
+    for key in (entry.kind.place or "").split():  # as "lm: pattern:" or "tasks: -"
+        part = part[0] if key == "-" else part[key.rstrip(":")]
     assert part.pop("name") == component.name
     defaults = {o.name: o.default for o in list_options(component.config)}
     assert part == {name: list(v) if isinstance(v, tuple) else v for name, v in defaults.items()}

@@ -91,7 +91,7 @@ def test_where_nothing_speaks_it_says_what_is_needed(
     said = capsys.readouterr()
     assert (exit.value.code, said.out) == (1, "")
     first, human, synthetic = said.err.splitlines()[-3:]
-    assert first == "error: no French speech to translate can be had:"
+    assert first == "error: no French speech to translate is available:"
     assert human.startswith("  human: ") and f"{ARCHIVES}=DIR" in human
     assert synthetic == "  synthetic: synthetic speech needs espeak-ng: pip install 'areca[synthetic]'"
     assert not (tmp_path / "quickstart").exists()

@@ -29,7 +29,7 @@ from areca.testing.tiny import tiny_backbone
 from areca.training.examples import TaskRows, write_examples
 from areca.types import Audio, Codes
 from areca_unitmel import UnitMelConfig
-from areca_unitmel.corpus import prepared
+from areca_unitmel.corpus import read_clips
 
 Told = list[tuple[int, int, str]]
 
@@ -65,20 +65,18 @@ def test_frames_to_cluster_are_those_wanted_where_the_corpus_has_them(corpus: Ma
     assert told == [(100, 100, "frames to cluster")]
 
 
-class Units:
-    def encode(self, audios: list[Audio]) -> list[Codes]:
-        return [Codes((torch.zeros(a.samples.shape[1] // 640, dtype=torch.int64),)) for a in audios]
-
-
 @pytest.mark.parametrize(
-    ("speech_s", "last"), [(9e9, (24, 24, "recordings encoded")), (5.0, (5, 5, "seconds of speech encoded"))]
+    ("speech_s", "last"), [(9e9, (24, 24, "recordings chosen")), (5.0, (5, 5, "seconds of speech chosen"))]
 )
 def test_seconds_of_a_voice_are_at_most_those_of_the_corpus(
     corpus: Manifest, tmp_path: Path, speech_s: float, last: tuple[int, int, str]
 ) -> None:
     told: Told = []
-    prepared(UnitMelConfig(speech_s=speech_s), Units(), corpus, job(tmp_path, told))
-    assert told[-1] == last
+    lengths = {row.id: int(25 * corpus.target_audio(row).seconds) for row in corpus.rows}
+    codes = {name: Codes((torch.zeros(length, dtype=torch.int64),)) for name, length in lengths.items()}
+    clips = read_clips(UnitMelConfig(speech_s=speech_s), corpus, replace(job(tmp_path, told), table=lambda *_: codes))
+    assert last in told
+    assert told[-1] == (len(clips), len(clips), "recordings read")
 
 
 def test_the_total_stays_what_will_end_the_pass() -> None:

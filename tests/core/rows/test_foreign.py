@@ -274,9 +274,11 @@ def test_an_artifact_names_no_file_outside_itself(tmp_path: Path) -> None:
     assert len(read_manifest(folder / "manifest.jsonl").rows) == 1
     seal(folder, "0123abcd", {"dataset": "x"}, "dataset x")
     for look in (read_manifest, survey):
-        with pytest.raises(InvalidManifest, match=rf"path '{where}': expected one relative to the manifest's folder"):
+        with pytest.raises(InvalidManifest, match=r"a\.wav': expected one relative to the manifest's folder"):
             look(folder / "manifest.jsonl")
-    with pytest.raises(InvalidManifest, match="part of an artifact, whose files are in its folder: leave out `root:`"):
+    with pytest.raises(
+        InvalidManifest, match="belongs to an artifact, whose files are in its folder: leave out `root:`"
+    ):
         read_manifest(folder / "manifest.jsonl", root=tmp_path)
 
 
