@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import ROOT
+from tests.test_imports import ROOMS, imported, room_of
 
 LONGEST = 120
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -73,6 +74,24 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
             if not target.exists() or (anchor and anchor not in _anchors(target)):
                 broken.append(f"{page.name}:{number}: {link}")
     assert not broken
+
+
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+
+def test_the_map_lists_the_rooms_in_their_order() -> None:
+    section = ARCHITECTURE[ARCHITECTURE.index("### Rooms") : ARCHITECTURE.index("```mermaid")]
+    rows = re.findall(r"^\| (`.*?) \|", section, flags=re.MULTILINE)
+    assert [room for row in rows for room in re.findall(r"`(\w+)`", row)] == ROOMS
+
+
+def test_the_map_draws_imports_that_exist() -> None:
+    top, arrows = ROOT / "core" / "areca", re.findall(r"^  (\w+) --> (\w+)$", ARCHITECTURE, flags=re.MULTILINE)
+    drawn = [(room, other) for room, other in arrows if room in ROOMS]
+    assert len(drawn) > 15
+    for room, other in drawn:
+        files = [*top.glob(f"{other}.py"), *top.glob(f"{other}/**/*.py")]
+        assert any(room_of(module) == room for file in files for module in imported(file)), (room, other)
 
 
 def _named_tests(page: Path) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import json
 import re
@@ -16,16 +17,30 @@ import typer
 import areca.interfaces
 from areca import audio
 from areca.cli.app import app
-from areca.interfaces import Decoder, Featured, Judge, Metric, Normaliser, Tokenizer, Vocoder
+from areca.generation.decoding import DecodingMethod
+from areca.interfaces import (
+    Decoder,
+    Featured,
+    Judge,
+    Metric,
+    Normaliser,
+    Optimizer,
+    Schedule,
+    Tokenizer,
+    Vocoder,
+)
 from areca.manifest import Utterance, read_manifest
-from areca.specs import KINDS
+from areca.specs import KINDS, Order
 from areca.tasks import Task
+from areca.testing import checks, fitting
 from tests import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PLUGINS = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
 DATA = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
-PROTOCOLS = (Tokenizer, Featured, Decoder, Vocoder, Judge, Metric, Normaliser)
+PROTOCOLS = (Tokenizer, Featured, Decoder, Vocoder, Judge, Metric, Normaliser, Optimizer, Schedule)
+NOT_OF_A_KIND = {"Progress", "TokenSource"}
+"""Protocols in `areca.interfaces` that no component implements."""
 
 
 def test_the_commands_that_run_the_shipped_model(
@@ -59,18 +74,16 @@ def test_the_readme_says_where_the_hugging_face_folder_is() -> None:
 
 
 def test_every_kind_has_its_methods_in_the_page_on_plugins() -> None:
-    section = PLUGINS[PLUGINS.index("## What each kind does") : PLUGINS.index("## The rules of the door")]
+    section = PLUGINS[PLUGINS.index("## What each kind does") : PLUGINS.index("## A kind of your own")]
     for kind in KINDS:
         fields = inspect.signature(kind.spec).parameters
         shown = ", ".join(n if p.default is p.empty else f"{n}={p.default}" for n, p in fields.items())
         assert f"| `{kind.name}` | `{kind.spec.__name__}({shown})` |" in section
-    protocols = [c for c in vars(areca.interfaces).values() if getattr(c, "_is_protocol", False)]
-    assert {p.__name__ for p in protocols if p.__module__ == "areca.interfaces"} == {
-        *(p.__name__ for p in PROTOCOLS),
-        "Progress",
-    }
+    declared = [c for c in vars(areca.interfaces).values() if getattr(c, "_is_protocol", False)]
+    names = {p.__name__ for p in declared if p.__module__ == "areca.interfaces"}
+    assert names == {p.__name__ for p in PROTOCOLS} | NOT_OF_A_KIND
     written = _methods(section)
-    for protocol in PROTOCOLS:
+    for protocol in (*PROTOCOLS, Order, DecodingMethod):
         for name, function in vars(protocol).items():
             if not name.startswith("_") and inspect.isfunction(function):
                 assert written[name] == list(inspect.signature(function).parameters), name
@@ -84,6 +97,19 @@ def _methods(section: str) -> dict[str, list[str]]:
     block = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)[0]
     functions = [node for node in ast.walk(ast.parse(block)) if isinstance(node, ast.FunctionDef)]
     return {f.name: [a.arg for a in (*f.args.args, *f.args.kwonlyargs)] for f in functions}
+
+
+@pytest.mark.parametrize("row", ["every component", "with tag `fit`", *(str(kind.name) for kind in KINDS)])
+def test_the_page_on_plugins_names_every_check(row: str) -> None:
+    kinds = {str(kind.name): kind for kind in KINDS}
+    modules = {"every component": checks, "with tag `fit`": fitting}
+    module = modules.get(row) or importlib.import_module(kinds[row].checks or "")
+    section = PLUGINS[PLUGINS.index("## The conformance kit") :]
+    [line] = [line for line in section.splitlines() if line.startswith(f"| {row} ")]
+    found = [f for name, f in vars(module).items() if name.startswith("check_")]
+    own = {f.__name__.removeprefix("check_") for f in found if f.__module__ == module.__name__}
+    named = re.sub(r"\([^)]*\)", "", line.split("|")[2])  # without the explanations
+    assert set(re.findall(r"`(\w+)`", named)) == own
 
 
 def test_the_page_on_data_names_every_column() -> None:
