@@ -268,7 +268,7 @@ class PatternSpec:
             raise ValueError(f"order is {quote(self.order)}, expected an areca.specs.Order: sequence and turn")
 
     def __str__(self) -> str:
-        return "streams of one rate" if self.one_rate else "streams of any rates, multiples of the slowest"
+        return "streams of one rate" if self.one_rate else "streams whose rates are multiples of the slowest"
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ def ablate(
     device: common.Device = "cpu",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would be built, and build nothing")] = False,
 ) -> None:
-    """Train and evaluate a run for each combination of a study's axes and seeds, and compare the results.
+    """Train and evaluate every cell of a study (a combination of its axes) under every seed, and compare them.
 
     Artifacts that several cells share are built once. To resume interrupted work, run the same command again.
     """

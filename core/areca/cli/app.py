@@ -23,16 +23,16 @@ from areca.registry.verbs import Verb, installed_verbs
 VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "run": ("Use", "transcribe, translate or speak with a checkpoint"),
-        "train": ("Use", "train a checkpoint from a run's YAML, and build everything it needs"),
+        "train": ("Use", "train a checkpoint from a run's YAML, and build all that it needs"),
         "evaluate": ("Use", "score a checkpoint on a manifest's test split"),
         "ablate": ("Use", "train, evaluate and compare every cell of a study"),
         "report": ("Use", "make tables and a listening page from results"),
-        "export": ("Use", "copy a checkpoint with everything it needs"),
-        "data": ("Steps of a run", "make a dataset, or check a manifest"),
+        "export": ("Use", "copy a checkpoint with all that it needs"),
+        "data": ("Steps of a run", "build a dataset, or check a manifest"),
         "fit": ("Steps of a run", "train the components of a run, except the LM"),
         "tokenize": ("Steps of a run", "encode the audio that a run's tasks use"),
         "validate": ("Steps of a run", "check a run's YAML without loading models"),
-        "list": ("Components", "list installed components and their health"),
+        "list": ("Components", "list installed components, and what they lack"),
         "show": ("Components", "describe a component and its options"),
         "config": ("Components", "print a component's options as YAML"),
         "check": ("Components", "run the conformance kit on a component"),
@@ -142,7 +142,7 @@ def _plugin_command(found: Sequence[Verb]) -> Any:
 
 
 def _command(name: str, function: Any) -> Any:
-    if isinstance(function, typer.Typer):  # a verb with verbs of its own
+    if isinstance(function, typer.Typer):  # a verb with subcommands
         return typer.main.get_command(function)
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.command(name, cls=_Verb)(function)
@@ -185,7 +185,7 @@ def _areca(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version")
     ] = False,
 ) -> None:
-    """Audio-token language models made of plugins: speech in, speech out.
+    """Train, evaluate and use audio-token language models. Every part of them is a plugin.
 
     Set ARECA_DEBUG=1 to see the tracebacks of errors.
     """

@@ -19,7 +19,7 @@ def check(
     ] = None,
     kind: common.OfKind = None,
 ) -> None:
-    """Run the conformance kit on a component; exit code 1 if a check fails."""
+    """Run the conformance kit on a component. The exit code is 1 if a check fails."""
     from areca.files.yaml_text import read_pairs
     from areca.testing import CheckedComponent, Skipped, run
 

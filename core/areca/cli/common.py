@@ -35,7 +35,7 @@ PACE_LINES = 6
 Name = Annotated[str, typer.Argument(help="a component's name, or distribution:plugin/name", show_default=False)]
 HowDecoded = Annotated[
     str | None,
-    typer.Option("--decoding", help="decoding method: greedy, sample, beam, or '{name: beam, beams: 8}'"),
+    typer.Option("--decoding", help="how ids are chosen: greedy, sample, beam, or '{name: beam, beams: 8}'"),
 ]
 
 
@@ -51,7 +51,7 @@ def _usable(device: str) -> str:
 Device = Annotated[str, typer.Option("--device", callback=_usable, help="where to compute, such as cuda")]
 """Checked before the verb runs."""
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="override values in the file")]
-OfKind = Annotated[str | None, typer.Option("--kind", help=f"one of {', '.join(Kind)}, or a kind that a plugin adds")]
+OfKind = Annotated[str | None, typer.Option("--kind", help=f"{', '.join(Kind)}, or a kind that a plugin adds")]
 
 
 def use_plugins(names: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""``areca data``: make a dataset, or check a manifest."""
+"""``areca data``: build a dataset, or check a manifest."""
 
 from __future__ import annotations
 
@@ -23,23 +23,25 @@ if TYPE_CHECKING:
     from areca.manifest import Manifest
 
 _MANIFEST = (".jsonl", ".jsonl.gz")
-_OUTPUT = "a new folder for the dataset; for a manifest: a new .jsonl file beside it, for its good rows"
-_COPY = "with -o: copy recordings that the dataset leaves where they are, as 16-bit FLAC"
+_OUTPUT = "a new folder for the dataset; for a manifest: a new .jsonl file in its folder, for the good rows"
+_COPY = "with -o: also copy recordings that are not in the dataset's artifact, as 16-bit FLAC"
 
 
 def data(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="a dataset, or a manifest (.jsonl) to check")],
-    options: Annotated[list[str] | None, typer.Argument(metavar="OPTION=VALUE", help="see `areca show NAME`")] = None,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="a dataset to build, or a manifest (.jsonl) to check")],
+    options: Annotated[
+        list[str] | None, typer.Argument(metavar="OPTION=VALUE", help="options of the dataset: see `areca show NAME`")
+    ] = None,
     output: Annotated[str | None, typer.Option("--output", "-o", help=_OUTPUT)] = None,
-    seed: Annotated[str, typer.Option("--seed", help="seed of the choice of rows")] = "0",
+    seed: Annotated[str, typer.Option("--seed", help="seed from which the rows are chosen")] = "0",
     copy: Annotated[bool, typer.Option("--copy", help=_COPY)] = False,
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="list the bad rows of a manifest and leave them out")
+        bool, typer.Option("--skip-bad", help="list bad rows and leave them out, instead of ending at the first")
     ] = False,
 ) -> None:
-    """Make a dataset and copy it to a folder, or check every row of a manifest and its audio files.
+    """Build a dataset and copy it to a folder, or check every row of a manifest and its audio files.
 
-    `areca data say languages=[fr] count=100 -o say-fr` makes a dataset. `areca data say-fr/manifest.jsonl` checks it.
+    `areca data say languages=[fr] count=100 -o say-fr` builds a dataset. `areca data say-fr/manifest.jsonl` checks it.
     `areca data own/manifest.jsonl --skip-bad -o own/good.jsonl` writes a manifest with only the good rows.
     """
     require_single_process()

@@ -26,7 +26,7 @@ _NOT_A_FEATURE = ("all", "dev")
 
 
 def doctor() -> None:
-    """Find what is broken or missing in this installation; exit code 1 if something is broken."""
+    """Find what is broken or missing in this installation. The exit code is 1 if something is broken."""
     registry = common.registry()
     print(f"areca {areca.__version__}, Python {platform.python_version()}, {platform.platform()}")
     print(f"{os.cpu_count()} processors, OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'not set')}")

@@ -41,7 +41,7 @@ def _parameters(run: RunConfig, cost: Budget) -> list[tuple[str, str, str]]:
     return [
         ("text LM", f"{cost.text_parameters:,}", f"{cost.family}, by backbone {run.backbone.name}"),
         ("new rows", f"{cost.new_parameters:,}", f"{cost.new_rows:,} rows: controls, {streams}{adapters}"),
-        ("together", f"{cost.parameters:,}", ""),
+        ("total", f"{cost.parameters:,}", ""),
         ("trained", f"{cost.trained:,}", f"lm.train: {run.lm.train}"),
     ]
 
@@ -78,6 +78,6 @@ def _time(run: RunConfig, training: TrainingConfig, cost: Budget, device: torch.
     return (
         f"time: about {pace.step_s:.3g} s a step, {whole} for {training.steps:,} steps of at most "
         f"{training.batch_tokens:,} tokens. Measured here ({where}) in {pace.passes} passes, forward and backward, of "
-        f"{pace.rows} x {pace.length} random tokens through this architecture, and a step of its optimizer. Data, "
-        "fitted parts and tokens come on top."
+        f"{pace.rows} x {pace.length} random tokens through this architecture, and a step of its optimizer. The "
+        "time for data, fitted parts and tokens is not included."
     )

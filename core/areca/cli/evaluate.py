@@ -24,17 +24,23 @@ def evaluate(
         list[str] | None,
         typer.Argument(
             metavar="[CHECKPOINT] [DATA]",
-            help="a checkpoint's folder or a run's YAML (default: the shipped checkpoint); a manifest or a run's YAML",
+            help="a checkpoint's folder or a run's YAML (default: the shipped checkpoint); then a manifest, or a "
+            "run's YAML whose data are used",
         ),
     ] = None,
     task: Annotated[
-        list[str] | None, typer.Option("--task", "-t", help="a task or chain (default: all that it was trained for)")
+        list[str] | None,
+        typer.Option("--task", "-t", help="a task or chain (default: all that the checkpoint was trained for)"),
     ] = None,
     judge: Annotated[
         list[str] | None,
-        typer.Option("--judge", "-j", help="pocketsphinx, whisper:DIR, or '{name: whisper, path: DIR, ...}'"),
+        typer.Option(
+            "--judge",
+            "-j",
+            help="recogniser of spoken answers: pocketsphinx, whisper:DIR or '{name: whisper, path: DIR, ...}'",
+        ),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="split of the data")] = None,
+    split: Annotated[str | None, typer.Option(help="split of the data (default: that of the YAML)")] = None,
     source: Annotated[list[str] | None, typer.Option("--source", "-s", help="only rows from this source")] = None,
     language: Annotated[
         list[str] | None, typer.Option("--language", "-l", help="only rows in this source language")
@@ -44,10 +50,11 @@ def evaluate(
     ] = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option("--metric", "-m", help="wer, bleu, '{name: bleu, tokenize: char}' (default: those of the YAML)"),
+        typer.Option("--metric", "-m", help="wer, bleu or '{name: bleu, tokenize: char}' (default: those of the YAML)"),
     ] = None,
     normaliser: Annotated[
-        str | None, typer.Option(help="applied to texts before they are compared: basic, spoken-values, whisper")
+        str | None,
+        typer.Option(help="brings texts into one form before they are compared: basic, spoken-values or whisper"),
     ] = None,
     decoding: common.HowDecoded = None,
     batch: Annotated[int | None, typer.Option(help="number of requests answered at once", min=1)] = None,
@@ -56,7 +63,7 @@ def evaluate(
     ] = None,
     device: common.Device = "cpu",
 ) -> None:
-    """Score a checkpoint on data that it was not trained on. Speech is first transcribed by judges.
+    """Score a checkpoint on data that it was not trained on. Judges, which are recognisers, transcribe its speech.
 
     Default options come from `evaluation:` in the checkpoint's YAML. To resume interrupted work, run the same command
     again.

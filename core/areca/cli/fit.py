@@ -17,12 +17,16 @@ def fit(
         list[str],
         typer.Argument(
             metavar="[PART]... RUN.YAML [KEY=VALUE]...",
-            help="kinds or roles to fit, such as backbone (default: all); the run; override values in the file",
+            help="what to fit: kinds or roles, such as backbone (default: all); then the run; then values that "
+            "override those in the file",
         ),
     ],
     device: common.Device = "cpu",
 ) -> None:
-    """Make a run's data, and fit its tokenizers, backbone and vocoder. Existing artifacts are reused."""
+    """Build a run's data, and fit its tokenizers, backbone and vocoder. Existing artifacts are reused.
+
+    To fit means to train a component, such as a tokenizer, before the LM is trained.
+    """
     quiet()
     from areca.artifacts.store import Store
     from areca.pipeline.pipeline import Pipeline

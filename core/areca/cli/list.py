@@ -16,7 +16,7 @@ def list_(
     kind: common.OfKind = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """List installed components and their health."""
+    """List installed components, and what they lack."""
     registry = common.registry()
     entries = registry.entries(common.to_kind(registry, kind))
     if as_json:

@@ -21,7 +21,7 @@ def new(
     name: Annotated[str, typer.Argument(help="the component's name, such as my-codec", show_default=False)],
     output: Annotated[str, typer.Option("--output", "-o", help="a new folder", show_default="areca-NAME")] = "",
 ) -> None:
-    """Create a plugin package with a working component, which you then change, and its tests."""
+    """Create a plugin package with tests and a component that works. Then change the component into your own."""
     registry = common.registry()
     wanted = registry.kinds[common.to_kind(registry, kind) or kind]
     if wanted.templates is None:

@@ -24,7 +24,8 @@ def run(
         list[str] | None,
         typer.Argument(
             metavar="[CHECKPOINT] [AUDIO]...",
-            help="a checkpoint's folder or its run's YAML (default: the shipped checkpoint), recordings; - reads stdin",
+            help="a checkpoint's folder or its run's YAML (default: the shipped checkpoint); then recordings, where - "
+            "means standard input",
         ),
     ] = None,
     task: Annotated[
@@ -32,7 +33,7 @@ def run(
         typer.Option(
             "--task",
             "-t",
-            help="asr, ast, s2st, tts, mt, a chain such as asr+ast+s2st (default: the task with the most outputs)",
+            help="asr, ast, s2st, tts or mt, or a chain such as asr+ast+s2st (default: the task with the most outputs)",
         ),
     ] = None,
     source: Annotated[
@@ -47,7 +48,9 @@ def run(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="where to write speech: a .wav or .flac file, or a folder")
     ] = None,
-    voice: Annotated[Path | None, typer.Option("--voice", help="a recording of the voice to speak in")] = None,
+    voice: Annotated[
+        Path | None, typer.Option("--voice", help="a recording of the voice to speak in, if the vocoder takes one")
+    ] = None,
     decoding: common.HowDecoded = None,
     batch: Annotated[int, typer.Option(help="number of inputs answered at once", min=1)] = 8,
     device: common.Device = "cpu",

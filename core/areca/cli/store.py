@@ -25,7 +25,7 @@ _SHORT = 12
 
 @store.command()
 def ls() -> None:
-    """List artifacts: label, key, size, date, and the time of the call that finished them."""
+    """List artifacts with size, date, and the time that the last call took to build them."""
     root = Store()
     rows = [_row(path) for path in root.directories()]
     rows += [["(unfinished)", p.name.removesuffix(PARTIAL)[:_SHORT], _size(p), "", ""] for p in root.unfinished()]
@@ -62,7 +62,7 @@ def rm(
         list[str], typer.Argument(metavar="KEY...", help="keys, or their first characters, as `ls` shows them")
     ],
 ) -> None:
-    """Remove artifacts. Artifacts made from them stay."""
+    """Remove artifacts. Artifacts that were built from them stay."""
     root = Store()
     for path in [_find(root, key) for key in keys]:
         root.remove(path)

@@ -18,7 +18,7 @@ def tokenize(
     split: Annotated[str, typer.Option(help="split of the data")] = "train",
     device: common.Device = "cpu",
 ) -> None:
-    """Encode the audio that a run's tasks read or write. Missing data is made and tokenizers are fitted first."""
+    """Encode the audio that a run's tasks read or write. Missing data is built, and tokenizers are fitted first."""
     quiet()
     from areca.artifacts.store import Store
     from areca.pipeline.pipeline import Pipeline

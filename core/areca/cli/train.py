@@ -24,10 +24,10 @@ def train(
         bool, typer.Option("--dry-run", help="show what would be built and what training would take, and build nothing")
     ] = False,
 ) -> None:
-    """Train a checkpoint from a run's YAML: make the data, fit the components, encode the audio and train the LM.
+    """Train a checkpoint from a run's YAML: build the data, fit the components, encode the audio and train the LM.
 
     Existing artifacts are reused. To resume an interrupted run, even after kill -9, run the same command again: it
-    ends with the same weights. Ctrl-C and SIGTERM save the training state first.
+    ends with the same weights. On Ctrl-C or SIGTERM, the training state is saved first.
     """
     quiet()
     from areca.artifacts.checkpoint import export

@@ -30,9 +30,9 @@ class InputConfig:
     """What is done to a recording before the tokenizer reads it, when a checkpoint is used or evaluated."""
 
     trim_silence_s: float | None = 0.2
-    """seconds of silence before and behind the sound that stay as they are; null: any length does"""
+    """longest silence before or after the sound that is not shortened, in seconds; null: none is shortened"""
     keep_silence_s: float = 0.05
-    """seconds that are left of a longer silence"""
+    """length to which a longer silence is shortened, in seconds"""
 
     def __post_init__(self) -> None:
         longest_s = float("inf") if self.trim_silence_s is None else self.trim_silence_s
@@ -169,9 +169,9 @@ class EvaluationConfig:
     decoding: Any = "greedy"
     """How answers are decoded: a method, or ``{name: beam, beams: 8, max_text_ids: 100}``."""
     batch: int = 8
-    """Questions answered at once."""
+    """Requests answered at once."""
     seed: int = 0
-    """Of the choice of rows."""
+    """Seed from which the rows are chosen."""
 
     def __post_init__(self) -> None:
         if self.batch < 1 or (self.limit is not None and self.limit < 1):

@@ -20,7 +20,7 @@ class UnitMelConfig:
     """Options of `unit-mel`."""
 
     voice: str | None = None
-    """Speaker whose recordings (column `audio`) are the training data; None: the translated side (`target_audio`)."""
+    """Speaker whose recordings (column `audio`) are the training data; null: the translated side (`target_audio`)."""
     speech_s: float = 3_600.0
     """Seconds of speech to train on, at most."""
     width: int = 192
