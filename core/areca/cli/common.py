@@ -107,7 +107,11 @@ def find(registry: Registry, name: str, kind: str | None) -> Entry:
     if len(kinds) == 1:
         return registry.find(kinds[0], name)
     if kinds:
-        raise AmbiguousComponent(f"{name!r} is a {' and a '.join(kinds)}: add --kind {' or --kind '.join(kinds)}")
+        *others, last = kinds
+        raise AmbiguousComponent(
+            f"{name!r} is the name of several components ({', '.join(kinds)}): add --kind "
+            f"{', --kind '.join(others)} or --kind {last}"
+        )
     names = [e.component.name for e in registry.entries()]
     lines = [f"no component is called {quote(name)}{suggest(name, names)}", "  `areca list` shows what is installed"]
     raise UnknownComponent("\n".join([*lines, *registry.not_usable()]))

@@ -114,7 +114,9 @@ def test_a_name_of_two_kinds_asks_for_the_kind(shop: Any) -> None:
     )
     done = shop.areca("-p", "./two_kinds.py", "show", "asr")
     assert done.returncode == 1
-    assert done.stderr.startswith("error: 'asr' is a task and a tokenizer: add --kind task or --kind tokenizer")
+    assert done.stderr.startswith(
+        "error: 'asr' is the name of several components (task, tokenizer): add --kind task or --kind tokenizer"
+    )
     shown = shop.areca("-p", "./two_kinds.py", "show", "asr", "--kind", "tokenizer")
     assert shown.stdout.startswith("tokenizer asr: ")
 
