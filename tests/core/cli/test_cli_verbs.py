@@ -111,7 +111,7 @@ def test_the_help_lists_verbs_without_importing_them(lab: Any) -> None:
     assert lines["acme-lab:align"] == "Align words with nothing (acme-lab)"
     assert lines["other:align"] == "Align otherwise (other)"
     assert lines["acme-lab:list"] == "List components, those of -p too (acme-lab)"
-    assert lines["list"] == "list installed components and their health"
+    assert lines["list"] == "list installed components, and what they lack"
     assert lines["lost"] == lines["misspelt"] == lines["number"] == "Broken verbs (bad)"
 
 
