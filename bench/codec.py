@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python -m bench.codec '{name: lyra, path: DIR}' '{name: lyra, path: DIR, quantizers: 46}'
 
-The audio is synthetic, because a codec's work in a frame does not depend on its content.
+The audio is synthetic, because the computation in a frame does not depend on its content.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from bench.described import described
+from bench.described import resolve_text
 from bench.figures import Figure, show
 
 from areca.artifacts.loader import PartLoader
@@ -30,7 +30,7 @@ ROUNDS = 5
 UTTERANCES = 8
 
 
-def processor_s(work: Callable[[], Any]) -> float:
+def measure_processor_s(work: Callable[[], Any]) -> float:
     start_s = time.process_time()
     work()
     return time.process_time() - start_s
@@ -39,17 +39,17 @@ def processor_s(work: Callable[[], Any]) -> float:
 def measure(text: str) -> list[Figure]:
     """Time a tokenizer with the tag decode, given as YAML in `text`."""
     torch.set_num_threads(1)
-    part = described(Registry.discover(), Kind.TOKENIZER, text, "speech")
+    part = resolve_text(Registry.discover(), Kind.TOKENIZER, text, "speech")
     tokenizer, spec = PartLoader(Store()).instance(part), part.spec
     assert isinstance(spec, TokenizerSpec)
-    said = [
+    recordings = [
         speak("zero one two three four five six", 110.0, torch.Generator().manual_seed(i)) for i in range(UTTERANCES)
     ]
-    audios: list[Audio] = [conform(a, spec.sample_rate_hz, spec.channels) for a in said]
+    audios: list[Audio] = [conform(a, spec.sample_rate_hz, spec.channels) for a in recordings]
     seconds = sum(a.seconds for a in audios)
     codes = tokenizer.encode(audios)
-    encoding = [processor_s(lambda: tokenizer.encode(audios)) / seconds for _ in range(ROUNDS)]
-    decoding = [processor_s(lambda: tokenizer.decode(codes)) / seconds for _ in range(ROUNDS)]
+    encoding = [measure_processor_s(lambda: tokenizer.encode(audios)) / seconds for _ in range(ROUNDS)]
+    decoding = [measure_processor_s(lambda: tokenizer.decode(codes)) / seconds for _ in range(ROUNDS)]
     note = f"median of {ROUNDS}, {UTTERANCES} utterances of {audios[0].seconds:.1f} s"
     streams = f"{len(spec.streams)} x {spec.streams[0].size}"
     return [

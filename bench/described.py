@@ -1,4 +1,4 @@
-"""Resolve a part given in YAML on a command line, such as ``{name: lyra, path: DIR, quantizers: 8}``."""
+"""Resolve a part that is given as YAML on the command line, such as ``{name: lyra, path: DIR, quantizers: 8}``."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from areca.registry.parts import Part, resolve
 from areca.registry.registry import Registry
 
 
-def described(registry: Registry, kind: Kind, text: str, role: str) -> Part:
+def resolve_text(registry: Registry, kind: Kind, text: str, role: str) -> Part:
     return resolve(registry, kind, OmegaConf.to_container(OmegaConf.create(text)), role=role)

@@ -1,4 +1,4 @@
-"""Shared by the scripts of this folder: figures with limits, alternating timing, peak memory, child processes."""
+"""Tools for the scripts in this folder: figures with limits, alternating timing, peak memory, child processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Figure:
-    """A measured number and its limit: at least (`>=`), at most (`<=`), or none."""
+    """A measured number and its limit, if any: a minimum (`>=`) or a maximum (`<=`)."""
 
     name: str
     value: float
@@ -41,15 +41,15 @@ def show(figures: Sequence[Figure]) -> None:
         print(figure, flush=True)
 
 
-def in_turns(first: Callable[[], float], second: Callable[[], float], rounds: int) -> tuple[float, float, float]:
+def alternate(first: Callable[[], float], second: Callable[[], float], rounds: int) -> tuple[float, float, float]:
     """Measure two things alternately, so that other load on the machine affects both.
 
     Returns:
-        The medians of both, and the median of the ratios first / second of each round.
+        The medians of both, and the median over the rounds of the ratio first / second.
     """
     pairs = []
     for number in range(rounds):
-        # The first one alternates too, because caches and clock speeds favour the second.
+        # The order alternates too, because caches and clock speeds favour the second measurement.
         a, b = (first(), second()) if number % 2 else reversed((second(), first()))
         pairs.append((a, b))
     return (
@@ -59,21 +59,22 @@ def in_turns(first: Callable[[], float], second: Callable[[], float], rounds: in
     )
 
 
-def peak_mb() -> float:
+def read_peak_mb() -> float:
     """Return the peak memory of this process, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def child(module: str, *arguments: str) -> str:
+def run_child(module: str, *arguments: str) -> str:
     """Run a module of this folder in a separate process; return the last line that it printed."""
     command = [sys.executable, "-m", module, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
-    return done.stdout.strip().splitlines()[-1]
+    finished = subprocess.run(command, capture_output=True, text=True, env=os.environ)
+    if finished.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{finished.stderr[-2000:]}")
+    return finished.stdout.strip().splitlines()[-1]
 
 
-def seconds(work: Callable[[], object]) -> float:
+def measure_s(work: Callable[[], object]) -> float:
+    """Return the seconds that `work` takes."""
     start_s = time.perf_counter()
     work()
     return time.perf_counter() - start_s

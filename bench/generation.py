@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from bench.figures import Figure, in_turns, show
+from bench.figures import Figure, alternate, show
 from bench.nano import new_lm
 
 from areca.component import Kind
@@ -26,30 +26,30 @@ GREEDY = choose(Registry.discover(), Kind.DECODING, "greedy", option="decoding")
 ROUNDS = 7
 
 
-def prompts(lm: SpeechLM, count: int) -> list[list[int]]:
+def draw_prompts(lm: SpeechLM, count: int) -> list[list[int]]:
     rng = np.random.default_rng(0)
     span = lm.vocabulary.span("speech/0")
     return [rng.integers(span.start, span.stop, int(n)).tolist() for n in rng.integers(40, 60, count)]
 
 
-def areca_rate(lm: SpeechLM, asked: list[list[int]]) -> float:
-    """Return ids a second over all answers; an answer that ends early counts with the ids it has."""
+def areca_rate(lm: SpeechLM, prompts: list[list[int]]) -> float:
+    """Return the ids per second over all answers; an answer may end early."""
     start_s = time.perf_counter()
-    answers = generate(lm, asked, ["audio"], GREEDY, Limits(max_audio_frames=FRAMES))
+    answers = generate(lm, prompts, ["audio"], GREEDY, Limits(max_audio_frames=FRAMES))
     return sum(len(answer.ids) for answer in answers) / (time.perf_counter() - start_s)
 
 
-def transformers_rate(lm: SpeechLM, asked: list[list[int]]) -> float:
-    longest = max(map(len, asked))
+def transformers_rate(lm: SpeechLM, prompts: list[list[int]]) -> float:
+    longest = max(map(len, prompts))
     pad = lm.vocabulary.control(Control.PAD)
-    ids = torch.tensor([[pad] * (longest - len(p)) + p for p in asked])
-    mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in asked])
+    ids = torch.tensor([[pad] * (longest - len(p)) + p for p in prompts])
+    mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts])
     start_s = time.perf_counter()
     with torch.inference_mode():
         out = lm.model.generate(
             input_ids=ids, attention_mask=mask, max_new_tokens=FRAMES, min_new_tokens=FRAMES, do_sample=False
         )
-    return float((out.shape[1] - longest) * len(asked) / (time.perf_counter() - start_s))
+    return float((out.shape[1] - longest) * len(prompts) / (time.perf_counter() - start_s))
 
 
 def measure(rounds: int = ROUNDS) -> list[Figure]:
@@ -57,14 +57,16 @@ def measure(rounds: int = ROUNDS) -> list[Figure]:
     lm.model.eval()
     figures = []
     for count in (1, 8):
-        asked = prompts(lm, count)
-        areca_rate(lm, asked), transformers_rate(lm, asked)
-        mine, theirs, ratio = in_turns(partial(areca_rate, lm, asked), partial(transformers_rate, lm, asked), rounds)
+        prompts = draw_prompts(lm, count)
+        areca_rate(lm, prompts), transformers_rate(lm, prompts)
+        areca_ids, peer_ids, ratio = alternate(
+            partial(areca_rate, lm, prompts), partial(transformers_rate, lm, prompts), rounds
+        )
         name = f"generation, batch {count}"
         figures += [
             Figure(f"{name}: speed over transformers'", ratio, "x", (">=", 1.0), f"median of {rounds} rounds"),
-            Figure(f"{name}: areca", mine, "ids/s"),
-            Figure(f"{name}: transformers", theirs, "ids/s"),
+            Figure(f"{name}: areca", areca_ids, "ids/s"),
+            Figure(f"{name}: transformers", peer_ids, "ids/s"),
         ]
     return figures
 

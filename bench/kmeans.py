@@ -13,8 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from bench.described import described
-from bench.figures import Figure, in_turns, seconds, show
+from bench.described import resolve_text
+from bench.figures import Figure, alternate, measure_s, show
 from sklearn.cluster import MiniBatchKMeans
 
 from areca.artifacts.loader import PartLoader
@@ -32,9 +32,9 @@ DATA = "{name: say, sources: [synthetic], target_source: synthetic, count: 700, 
 ROUNDS = 3
 
 
-def frames(directory: Path) -> dict[str, torch.Tensor]:
+def sample_frames(directory: Path) -> dict[str, torch.Tensor]:
     """Return the MFCCs and nano's character probabilities of the same synthetic speech."""
-    part = described(Registry.discover(), Kind.DATASET, DATA, "data")
+    part = resolve_text(Registry.discover(), Kind.DATASET, DATA, "data")
     speech = PartLoader(Store(directory)).instance(part)
     nano = load().tokenizer.tokenizer
     kinds = {"MFCCs": lambda audios: [compute_mfcc(a, COEFFICIENTS) for a in audios], "characters": nano.features}
@@ -62,12 +62,12 @@ def measure(points: torch.Tensor, name: str, clusters: int, rounds: int = ROUNDS
         return torch.from_numpy(fitted.cluster_centers_).float()
 
     def timed(name: str, fit: partial[torch.Tensor]) -> float:
-        took: list[torch.Tensor] = []
-        time_s = seconds(lambda: took.append(fit()))
-        found[name].append(inertia(took[0]))
+        centroids: list[torch.Tensor] = []
+        time_s = measure_s(lambda: centroids.append(fit()))
+        found[name].append(inertia(centroids[0]))
         return time_s
 
-    mine, theirs, ratio = in_turns(
+    areca_s, peer_s, ratio = alternate(
         partial(timed, "areca", partial(areca)), partial(timed, "scikit-learn", partial(peer)), rounds
     )
     worse = max(found["areca"]) / min(found["scikit-learn"])
@@ -76,12 +76,12 @@ def measure(points: torch.Tensor, name: str, clusters: int, rounds: int = ROUNDS
     return [
         Figure(f"{label}: speed over MiniBatchKMeans", 1 / ratio, "x", (">=", 1.5), note),
         Figure(f"{label}: worst inertia over its best", worse, "x", ("<=", 1.0)),
-        Figure(f"{label}: areca", mine, "s"),
-        Figure(f"{label}: MiniBatchKMeans", theirs, "s"),
+        Figure(f"{label}: areca", areca_s, "s"),
+        Figure(f"{label}: MiniBatchKMeans", peer_s, "s"),
     ]
 
 
-def assignment(points: torch.Tensor, name: str, clusters: int, rounds: int = ROUNDS) -> list[Figure]:
+def measure_assignment(points: torch.Tensor, name: str, clusters: int, rounds: int = ROUNDS) -> list[Figure]:
     """Compare finding the nearest centroid of every point with faiss, if it is installed: pip install faiss-cpu."""
     if importlib.util.find_spec("faiss") is None:
         return []
@@ -90,9 +90,9 @@ def assignment(points: torch.Tensor, name: str, clusters: int, rounds: int = ROU
     centroids = points[:clusters].contiguous()
     index = faiss.IndexFlatL2(points.shape[1])
     index.add(centroids.numpy())
-    _, _, ratio = in_turns(
-        partial(seconds, lambda: assign(points, centroids)),
-        partial(seconds, lambda: index.search(points.numpy(), 1)),
+    _, _, ratio = alternate(
+        partial(measure_s, lambda: assign(points, centroids)),
+        partial(measure_s, lambda: index.search(points.numpy(), 1)),
         rounds,
     )
     # No limit: decision 17 in docs/decisions.md explains why areca does not use faiss, which is faster.
@@ -101,6 +101,6 @@ def assignment(points: torch.Tensor, name: str, clusters: int, rounds: int = ROU
 
 if __name__ == "__main__":
     with TemporaryDirectory() as folder:
-        found = frames(Path(folder))
+        found = sample_frames(Path(folder))
     for name, clusters in (("MFCCs", 256), ("MFCCs", 1024), ("characters", 256)):
-        show([*measure(found[name], name, clusters), *assignment(found[name], name, clusters)])
+        show([*measure(found[name], name, clusters), *measure_assignment(found[name], name, clusters)])

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench.described import described
+from bench.described import resolve_text
 from num2words import num2words
 from pystoi import stoi
 
@@ -39,7 +39,7 @@ from areca_metrics import NoConfig
 from areca_metrics.error_rates import word_errors
 from areca_metrics.normalisers import Basic
 from areca_say import SayConfig
-from areca_say.synthetic import sentence, speak
+from areca_say.synthetic import draw_sentence, speak
 
 RATE_HZ = 16_000
 WORDS = range(3, 31)
@@ -73,23 +73,23 @@ class Bench:
         self.originals = [conform(audio, RATE_HZ, 1) for audio in spoken]
         self.judge = loader.instance(judge) if judge else None
 
-    def original(self) -> Row:
+    def measure_original(self) -> Row:
         """Return the row of the original recordings: the ceiling."""
         return Row("original", None, None, self._wrong(self.originals), None)
 
-    def resynthesised(self, text: str, part: Part) -> Row:
+    def measure(self, text: str, part: Part) -> Row:
         """Return the row of the recordings after `part`, a tokenizer given as YAML in `text`."""
         tokenizer, spec = self.loader.instance(part), part.spec
         assert isinstance(spec, TokenizerSpec)
         begin = time.process_time()
         heard = tokenizer.decode(tokenizer.encode([conform(a, spec.sample_rate_hz, 1) for a in self.originals]))
-        took = time.process_time() - begin
+        compute_s = time.process_time() - begin
         heard = [conform(a, RATE_HZ, 1) for a in heard]
         pairs = zip(self.originals, heard, strict=True)
         kept = [float(stoi(*_same_length(a, b), RATE_HZ)) for a, b in pairs]
         kbps = sum(math.log2(s.size) * (s.frame_rate_hz or math.nan) for s in spec.streams) / 1000
         seconds = sum(a.seconds for a in self.originals)
-        return Row(text, kbps, ratio(kept, [1.0] * len(kept)), self._wrong(heard), took / seconds)
+        return Row(text, kbps, ratio(kept, [1.0] * len(kept)), self._wrong(heard), compute_s / seconds)
 
     def _wrong(self, audios: list[Audio]) -> Estimate | None:
         if self.judge is None:
@@ -132,10 +132,10 @@ def _prompts(data: Manifest, items: int) -> list[Utterance]:
     return [rows[i] for i in sorted(chosen.tolist())]
 
 
-def _voiced(texts: Sequence[str]) -> Iterator[Audio]:
+def _synthesize(texts: Sequence[str]) -> Iterator[Audio]:
     """Synthesise the prompts, each in a voice that `say` holds out."""
     rng = np.random.default_rng(0)
-    return speak([sentence(text, "en", SayConfig().held_out_voices, rng) for text in texts])
+    return speak([draw_sentence(text, "en", SayConfig().held_out_voices, rng) for text in texts])
 
 
 def main() -> None:
@@ -155,13 +155,13 @@ def main() -> None:
         judge = resolve(registry, Kind.JUDGE, {"name": "whisper", "path": str(options.judge)}, role="judge")
     rows = _prompts(data, options.items)
     loader, texts = PartLoader(store, data=data, seed=options.seed), [row.text or "" for row in rows]
-    parts = {text: described(registry, Kind.TOKENIZER, text, "speech") for text in options.tokenizer or DEFAULT}
+    parts = {text: resolve_text(registry, Kind.TOKENIZER, text, "speech") for text in options.tokenizer or DEFAULT}
     print(f"Codebooks fitted on {len(data.select(split='train').rows)} other human prompts in {', '.join(LANGUAGES)}.")
-    for source, spoken in (("human", map(data.audio, rows)), ("synthetic", _voiced(texts))):
+    for source, spoken in (("human", map(data.audio, rows)), ("synthetic", _synthesize(texts))):
         bench = Bench(loader, texts, spoken, judge)
         seconds = sum(audio.seconds for audio in bench.originals)
         print(f"\n{len(texts)} English prompts, {source}, {seconds:.0f} s\n")
-        print(_table([bench.original(), *(bench.resynthesised(text, part) for text, part in parts.items())]))
+        print(_table([bench.measure_original(), *(bench.measure(text, part) for text, part in parts.items())]))
 
 
 if __name__ == "__main__":

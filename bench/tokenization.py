@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench.figures import Figure, child, in_turns, peak_mb, seconds, show
+from bench.figures import Figure, alternate, measure_s, read_peak_mb, run_child, show
 
 from areca import audio
 from areca.artifacts.loader import PartLoader
@@ -39,13 +39,13 @@ IDEAL_S = 5.0
 ROUNDS = 3
 NANO = {"name": "usm-v2", "steps": 2}
 BASE = {"name": "usm-v2", "steps": 2, "batch_s": 8.0, "width": 512, "layers": 8, "heads": 8, "expansion": 4}
-"""61 M parameters, the size of published encoders; reading files takes a sixth of the time of nano's encoder."""
+"""61 M parameters, as in published encoders. With nano's encoder, reading files takes a sixth of the time."""
 
 
-def corpus(
+def write_recordings(
     directory: Path, total_s: float, rate_hz: int = RATE_HZ, draw_s: Callable[[], float] | None = None
 ) -> Manifest:
-    """Write about `total_s` seconds of buzzes, by default of 2 to 6 s each at 22.05 kHz, which needs resampling."""
+    """Write recordings of `total_s` seconds in all; by default 2 to 6 s each at 22.05 kHz, to need resampling."""
     directory.mkdir(parents=True)
     rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
     rows: list[Utterance] = []
@@ -61,14 +61,14 @@ def corpus(
     return read_manifest(directory / "manifest.jsonl")
 
 
-def fitted(directory: Path, tokenizer: Mapping[str, Any]) -> tuple[Part, PartLoader]:
+def fit_tokenizer(directory: Path, tokenizer: Mapping[str, Any]) -> tuple[Part, PartLoader]:
     part = resolve(Registry.discover(), Kind.TOKENIZER, tokenizer, role="speech")
     loader = PartLoader(Store(directory / "store"), data=write_corpus(directory / "fit"))
     loader.instance(part)
     return part, loader
 
 
-def bare(manifest: Manifest, part: Part, loader: PartLoader) -> None:
+def run_plain(manifest: Manifest, part: Part, loader: PartLoader) -> None:
     """Decode, resample and encode in a plain loop, with the same batches as areca."""
     assert isinstance(part.spec, TokenizerSpec)
     sounds = [audio.conform(manifest.audio(row), part.spec.sample_rate_hz, part.spec.channels) for row in manifest.rows]
@@ -78,7 +78,7 @@ def bare(manifest: Manifest, part: Part, loader: PartLoader) -> None:
         encoder.encode([sounds[i] for i in batch])
 
 
-def areca(manifest: Manifest, part: Part, loader: PartLoader) -> None:
+def run_areca(manifest: Manifest, part: Part, loader: PartLoader) -> None:
     with TemporaryDirectory() as name:  # an empty store each time, because areca would reuse the tokens
         fresh = PartLoader(Store(Path(name)), data=loader.data, artifacts={part.role: loader.artifact(part)})  # type: ignore[dict-item]
         fresh.instance(part)
@@ -87,22 +87,22 @@ def areca(manifest: Manifest, part: Part, loader: PartLoader) -> None:
 
 def measure(rounds: int = ROUNDS, total_s: float = 900.0) -> list[Figure]:
     with TemporaryDirectory() as name:
-        part, loader = fitted(Path(name), NANO)
-        manifest = corpus(Path(name) / "corpus", total_s)
-        bare(manifest, part, loader)
-        mine, theirs, ratio = in_turns(
-            partial(seconds, lambda: areca(manifest, part, loader)),
-            partial(seconds, lambda: bare(manifest, part, loader)),
+        part, loader = fit_tokenizer(Path(name), NANO)
+        manifest = write_recordings(Path(name) / "corpus", total_s)
+        run_plain(manifest, part, loader)
+        areca_s, plain_s, ratio = alternate(
+            partial(measure_s, lambda: run_areca(manifest, part, loader)),
+            partial(measure_s, lambda: run_plain(manifest, part, loader)),
             rounds,
         )
     return [
         Figure("tokenization: time over the bare encoder's", ratio, "x", ("<=", 1.2), f"median of {rounds} rounds"),
-        Figure("tokenization: areca", total_s / mine, "x real time"),
-        Figure("tokenization: decode, resample, encode", total_s / theirs, "x real time"),
+        Figure("tokenization: areca", total_s / areca_s, "x real time"),
+        Figure("tokenization: decode, resample, encode", total_s / plain_s, "x real time"),
     ]
 
 
-def mixed(rounds: int = ROUNDS, total_s: float = 900.0) -> list[Figure]:
+def measure_mixed(rounds: int = ROUNDS, total_s: float = 900.0) -> list[Figure]:
     """Compare recordings of half a second to 20 s with batches of one length that are already in memory."""
     label = "tokenization, mixed lengths: share of ideal batches'"
     return [
@@ -113,9 +113,9 @@ def mixed(rounds: int = ROUNDS, total_s: float = 900.0) -> list[Figure]:
 
 def _mixed(tokenizer: Mapping[str, Any], rounds: int, total_s: float) -> float:
     with TemporaryDirectory() as name:
-        part, loader = fitted(Path(name), tokenizer)
+        part, loader = fit_tokenizer(Path(name), tokenizer)
         encoder, rng = loader.instance(part), np.random.default_rng(1)
-        manifest = corpus(
+        manifest = write_recordings(
             Path(name) / "corpus", total_s, MODEL_RATE_HZ, lambda: float(np.exp(rng.uniform(*MIXED_LOG_S)))
         )
         heard_s = sum(manifest.audio(row).seconds for row in manifest.rows)
@@ -128,23 +128,25 @@ def _mixed(tokenizer: Mapping[str, Any], rounds: int, total_s: float) -> float:
                 encoder.encode(batch)
 
         ideal()
-        _, _, ratio = in_turns(partial(seconds, lambda: areca(manifest, part, loader)), partial(seconds, ideal), rounds)
+        _, _, ratio = alternate(
+            partial(measure_s, lambda: run_areca(manifest, part, loader)), partial(measure_s, ideal), rounds
+        )
     return (heard_s / (batches * BATCH_S)) / ratio
 
 
-def once(total_s: float) -> None:
+def print_one(total_s: float) -> None:
     with TemporaryDirectory() as name:
-        part, loader = fitted(Path(name), BASE)
-        manifest = corpus(Path(name) / "corpus", total_s)
-        took_s = seconds(lambda: areca(manifest, part, loader))
-    print(json.dumps({"seconds": took_s, "mb": peak_mb()}))
+        part, loader = fit_tokenizer(Path(name), BASE)
+        manifest = write_recordings(Path(name) / "corpus", total_s)
+        took_s = measure_s(lambda: run_areca(manifest, part, loader))
+    print(json.dumps({"seconds": took_s, "mb": read_peak_mb()}))
 
 
-def growth(unit_s: float = 30.0) -> list[Figure]:
+def measure_growth(unit_s: float = 30.0) -> list[Figure]:
     """Tokenize corpora that take about `unit_s` seconds, 4 and 16 times as much; each in a separate process."""
-    trial = json.loads(child("bench.tokenization", "once", "300"))
+    trial = json.loads(run_child("bench.tokenization", "once", "300"))
     audio_s = 300.0 * unit_s / trial["seconds"]
-    runs = [json.loads(child("bench.tokenization", "once", str(audio_s * factor))) for factor in (1, 4, 16)]
+    runs = [json.loads(run_child("bench.tokenization", "once", str(audio_s * factor))) for factor in (1, 4, 16)]
     times, peaks = [run["seconds"] for run in runs], [run["mb"] for run in runs]
     return [
         Figure("corpus x 4: time", times[1] / times[0], "x", ("<=", 4 * 1.2), f"1x took {times[0]:.0f} s"),
@@ -155,7 +157,7 @@ def growth(unit_s: float = 30.0) -> list[Figure]:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["once"]:
-        once(float(sys.argv[2]))
+        print_one(float(sys.argv[2]))
     else:
-        for figures in (measure, mixed, growth):
+        for figures in (measure, measure_mixed, measure_growth):
             show(figures())

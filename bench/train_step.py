@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench.figures import Figure, in_turns, peak_mb, show
+from bench.figures import Figure, alternate, read_peak_mb, show
 from bench.nano import CONFIG, WEIGHTS, examples, new_lm
 
 from areca.testing.tiny import load_choice
@@ -37,13 +37,13 @@ class _Enough(Exception):
     pass
 
 
-def batches(found: Examples, steps: int) -> list[list[Any]]:
+def draw_batches(found: Examples, steps: int) -> list[list[Any]]:
     order = Batches(found.lengths, Mixture(found.sizes, WEIGHTS, 0), CONFIG.batch_tokens, CONFIG.pool_examples)
     return list(islice(order.rows(), steps))
 
 
-def areca_s(found: Examples, directory: Path) -> float:
-    """Return the seconds of `STEPS` steps of `areca.training.train`, after `WARM` steps that do not count."""
+def measure_areca_s(found: Examples, directory: Path) -> float:
+    """Return the seconds of `STEPS` steps of `areca.training.train`, after `WARM` steps of warm-up."""
     marks: list[float] = []
 
     def note(done: int, total: int, message: str = "") -> None:
@@ -58,13 +58,13 @@ def areca_s(found: Examples, directory: Path) -> float:
     raise AssertionError("training ended early")
 
 
-def plain_s(found: Examples) -> float:
-    """Return the same with only transformers: the model's own loss, the head at every position."""
+def measure_plain_s(found: Examples) -> float:
+    """Return the seconds of the same steps in a plain loop: the model's own loss, with the head at every position."""
     model = new_lm().model
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=CONFIG.learning_rate, weight_decay=CONFIG.weight_decay)
     start_s = 0.0
-    for step, rows in enumerate(batches(found, WARM + STEPS)):
+    for step, rows in enumerate(draw_batches(found, WARM + STEPS)):
         if step == WARM:
             start_s = time.perf_counter()
         batch = collate(found, rows, pad=0)
@@ -79,22 +79,29 @@ def plain_s(found: Examples) -> float:
 def measure(rounds: int = ROUNDS) -> list[Figure]:
     with TemporaryDirectory() as name:
         found = examples(new_lm(), Path(name))
-        some = batches(found, WARM + STEPS)[WARM:]
+        some = draw_batches(found, WARM + STEPS)[WARM:]
         targets = sum(int(collate(found, rows, pad=0)["target"].sum()) for rows in some)
         tokens = sum(int(found.lengths[np.concatenate(rows)].sum()) for rows in some)
-        mine, plain, ratio = in_turns(lambda: areca_s(found, Path(name) / "work"), lambda: plain_s(found), rounds)
+        areca_s, plain_s, ratio = alternate(
+            lambda: measure_areca_s(found, Path(name) / "work"), lambda: measure_plain_s(found), rounds
+        )
     return [
         Figure("training step: speed over a plain loop's", 1 / ratio, "x", (">=", 1.0), f"median of {rounds} rounds"),
-        Figure("training step: areca", targets / mine, "target tokens/s", note=f"{tokens / mine:,.0f} tokens/s in all"),
-        Figure("training step: plain loop", targets / plain, "target tokens/s"),
+        Figure(
+            "training step: areca",
+            targets / areca_s,
+            "target tokens/s",
+            note=f"{tokens / areca_s:,.0f} tokens/s in all",
+        ),
+        Figure("training step: plain loop", targets / plain_s, "target tokens/s"),
     ]
 
 
-def memory() -> list[Figure]:
+def measure_memory() -> list[Figure]:
     with TemporaryDirectory() as name:
-        areca_s(examples(new_lm(), Path(name)), Path(name) / "work")
-    return [Figure("peak memory of nano training", peak_mb(), "MB", ("<=", 2500))]
+        measure_areca_s(examples(new_lm(), Path(name)), Path(name) / "work")
+    return [Figure("peak memory of nano training", read_peak_mb(), "MB", ("<=", 2500))]
 
 
 if __name__ == "__main__":
-    show(memory() if sys.argv[1:] == ["memory"] else measure())
+    show(measure_memory() if sys.argv[1:] == ["memory"] else measure())

@@ -1,4 +1,4 @@
-"""Measure tokenizers' units and bits a second, the use of their codebooks, and the time to fit them.
+"""Measure tokenizers' units and bits per second, the use of their codebooks, and the time to fit them.
 
     python -m bench.units recipes/ablations/tokenizers.yaml
     python -m bench.units --data manifest.jsonl --tokenizer '{name: mel-rvq}' --tokenizer '{name: lyra, path: DIR}'
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from bench.described import described
+from bench.described import resolve_text
 
 from areca.artifact import META
 from areca.artifacts.loader import PartLoader
@@ -61,7 +61,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Use:
-    """A stream's units and bits a second, and how many of its codes occur."""
+    """A stream's units and bits per second, and the use of its codes."""
 
     units_hz: float
     most_bits_hz: float
@@ -79,38 +79,38 @@ class Use:
         return cls(units_hz, units_hz * math.log2(stream.size), units_hz * bits, len(shares), stream.size, 2**bits)
 
 
-def fit_s(part: Part, loader: PartLoader) -> float:
-    """Return how many seconds the part and its needs took to fit."""
-    total = sum(fit_s(need, loader) for need in part.needs.values())
-    made = loader.artifact(part)
-    if made is None:
+def sum_fit_s(part: Part, loader: PartLoader) -> float:
+    """Return the seconds in which the part and its needs were fitted."""
+    total = sum(sum_fit_s(need, loader) for need in part.needs.values())
+    artifact = loader.artifact(part)
+    if artifact is None:
         return total
-    took_s = json.loads((made.directory / META).read_text(encoding="utf-8")).get("took_s")
+    took_s = json.loads((artifact.directory / META).read_text(encoding="utf-8")).get("took_s")
     return total + (math.nan if took_s is None else took_s)  # NaN: built before artifacts recorded their time
 
 
-def uses(part: Part, subject: Subject, rows: Sequence[Utterance]) -> list[Use]:
+def measure_use(part: Part, subject: Subject, rows: Sequence[Utterance]) -> list[Use]:
     """Return the use of each stream of `part` over the recordings of `rows`."""
     spec = part.spec
     assert isinstance(spec, TokenizerSpec)
     audios = [conform(subject.data.audio(row), spec.sample_rate_hz, spec.channels) for row in rows]
-    said: list[Codes] = subject.loader.instance(part).encode(audios)
+    encoded: list[Codes] = subject.loader.instance(part).encode(audios)
     seconds = sum(a.seconds for a in audios)
-    joined = [torch.cat([codes.streams[k] for codes in said]) for k in range(len(spec.streams))]
+    joined = [torch.cat([codes.streams[k] for codes in encoded]) for k in range(len(spec.streams))]
     return [Use.of(stream, codes, seconds) for stream, codes in zip(spec.streams, joined, strict=True)]
 
 
-def line(subject: Subject, rows: Sequence[Utterance]) -> str:
+def build_line(subject: Subject, rows: Sequence[Utterance]) -> str:
     """Return the tokenizer's row of the table."""
     chain = [part for part in subject.part.walk() if part.entry.component.kind is Kind.TOKENIZER]
-    found = [uses(part, subject, rows) for part in chain]
+    found = [measure_use(part, subject, rows) for part in chain]
     last = found[-1]
     units = " > ".join(f"{sum(use.units_hz for use in streams):.1f}" for streams in found)
     most, bits = sum(use.most_bits_hz for use in last), sum(use.bits_hz for use in last)
     used, sizes = _range([use.used for use in last]), _range([use.size for use in last])
     perplexity = _range([use.perplexity for use in last])
     times = f"{len(last)} x " if len(last) > 1 else ""
-    took = f"{fit_s(subject.part, subject.loader):.0f}"
+    took = f"{sum_fit_s(subject.part, subject.loader):.0f}"
     return f"| {subject.label} | {units} | {most:.0f} ({bits:.0f}) | {times}{used} of {sizes} | {perplexity} | {took} |"
 
 
@@ -119,7 +119,7 @@ def _range(values: Sequence[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def of_study(path: Path) -> list[Subject]:
+def open_study(path: Path) -> list[Subject]:
     """Return the tokenizers of `lm.reads` in the runs of a study's first seed."""
     cells = read_study(path)
     subjects = []
@@ -131,26 +131,26 @@ def of_study(path: Path) -> list[Subject]:
     return subjects
 
 
-def of_texts(texts: Sequence[str], data: str, seed: int) -> list[Subject]:
+def open_texts(texts: Sequence[str], data: str, seed: int) -> list[Subject]:
     """Return the tokenizers given as YAML in `texts`; `data` is a manifest's path, or the YAML of a dataset."""
     registry, store = Registry.discover(), Store()
     if data.lstrip().startswith("{"):
-        dataset = described(registry, Kind.DATASET, data, "data")
+        dataset = resolve_text(registry, Kind.DATASET, data, "data")
         manifest = PartLoader(store, seed=seed).instance(dataset)
     else:
         manifest = read_manifest(Path(data))
     loader = PartLoader(store, data=manifest, seed=seed)
-    parts = [described(registry, Kind.TOKENIZER, text, "speech") for text in texts]
+    parts = [resolve_text(registry, Kind.TOKENIZER, text, "speech") for text in texts]
     return [Subject(text, part, loader) for text, part in zip(texts, parts, strict=True)]
 
 
-def tables(subjects: Sequence[Subject]) -> None:
+def print_tables(subjects: Sequence[Subject]) -> None:
     """Print a table for each source."""
     chosen = [select_rows(subject.data, "test", (), (), LIMIT, 0) for subject in subjects]
     for source in sorted({row.source or "" for row in chosen[0]}):
         print(f"\n{source}\n\n{HEADER}")
         for subject, rows in zip(subjects, chosen, strict=True):
-            print(line(subject, [row for row in rows if (row.source or "") == source]), flush=True)
+            print(build_line(subject, [row for row in rows if (row.source or "") == source]), flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -170,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error("expected a study, or --tokenizer and --data")
     try:
         named = options.tokenizer
-        tables(of_texts(named, options.data, options.seed) if named else of_study(options.study))
+        print_tables(open_texts(named, options.data, options.seed) if named else open_study(options.study))
     except (ArecaError, OSError) as error:
         sys.exit(f"{parser.prog}: {error}")
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench.figures import Figure, in_turns, seconds, show
+from bench.figures import Figure, alternate, measure_s, show
 
 from areca.artifacts.store import Store
 from areca.pipeline.pipeline import Pipeline
@@ -63,14 +63,14 @@ def measure(rounds: int = ROUNDS) -> list[Figure]:
         bare = [sys.executable, "-c", BARE]
         _call(run)  # loads the files into the disk cache
         _call(bare)
-        mine, theirs, ratio = in_turns(
-            partial(seconds, lambda: _call(run)), partial(seconds, lambda: _call(bare)), rounds
+        areca_s, bare_s, ratio = alternate(
+            partial(measure_s, lambda: _call(run)), partial(measure_s, lambda: _call(bare)), rounds
         )
         peak = _peak_mb(run)
     return [
         Figure("cold start: areca run over bare imports", ratio, "x", ("<=", 1.5), f"median of {rounds} rounds"),
-        Figure("cold start: areca run, speech to speech", mine, "s"),
-        Figure("cold start: bare imports", theirs, "s"),
+        Figure("cold start: areca run, speech to speech", areca_s, "s"),
+        Figure("cold start: bare imports", bare_s, "s"),
         Figure("peak memory of areca run", peak, "MB", ("<=", 1500)),
     ]
 

@@ -1,4 +1,4 @@
-"""Worlds to find plugins in: real distributions (metadata and modules) in a folder, seen by a new interpreter."""
+"""Fixtures that install real distributions (metadata and modules) in a folder, for a new interpreter to find."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def row(name, **other):
     return Component(kind=Kind.TOKENIZER, name=name, config=Config, spec=f"{__name__}:spec",
                      target=f"{__name__}_model:Model", summary="a codec of the tests", **other)
 '''
-"""The start of a plugin's module; `row` makes a component."""
+"""The start of a plugin's module; `row` returns a component."""
 
 
 class World:
-    """A folder of installed distributions."""
+    """A folder of installed distributions, and commands that see them."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -62,11 +62,11 @@ class World:
         """Install a distribution.
 
         Args:
-            name: its name.
-            plugins: maps an entry point, which is its module's name too, to the code.
-            version: its version.
-            verbs: maps an entry point of ``areca.verbs`` to ``"module:function"``; `module` writes the code.
-            summary: one line of its metadata.
+            name: name of the distribution.
+            plugins: code by entry point; an entry point is also the name of its module.
+            version: version of the distribution.
+            verbs: ``"module:function"`` by entry point of ``areca.verbs``; `module` writes the code.
+            summary: summary in the metadata.
         """
         info = self.site / f"{name.replace('-', '_')}-{version}.dist-info"
         info.mkdir()
@@ -78,12 +78,12 @@ class World:
             self.module(f"{plugin}.py", code)
 
     def module(self, path: str, code: str) -> None:
-        """Write a module, as ``"acme/cli.py"``, where the distributions are installed."""
+        """Write a module, such as ``"acme/cli.py"``, beside the distributions."""
         (self.site / path).parent.mkdir(parents=True, exist_ok=True)
         (self.site / path).write_text(textwrap.dedent(code))
 
     def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of this interpreter where the distributions are installed."""
+        """Run a command of this interpreter that sees the distributions."""
         path = os.pathsep.join([str(self.site), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         home = str(self.directory / "home")
         env = os.environ | {"PYTHONPATH": path, "ARECA_HOME": home, "PYTHONDONTWRITEBYTECODE": "1"} | variables
@@ -96,15 +96,15 @@ class World:
 
     def python(self, code: str, **variables: str) -> Any:
         """Run `code` and return the JSON that it prints."""
-        done = self.run("-c", textwrap.dedent(code), **variables)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        finished = self.run("-c", textwrap.dedent(code), **variables)
+        assert finished.returncode == 0, finished.stderr
+        return json.loads(finished.stdout)
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a corpus in it, for runs that start from there."""
-    from areca.testing.corpus import write_corpus  # heavy, and most tests need none
+    """Return a folder with a corpus, as the root of runs."""
+    from areca.testing.corpus import write_corpus  # heavy, and most tests do not need it
 
     directory = tmp_path_factory.mktemp("run")
     write_corpus(directory / "corpus")
@@ -113,17 +113,17 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def make_world(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], World]:
-    """Make an empty world."""
+    """Return a function that returns an empty world."""
     return lambda: World(tmp_path_factory.mktemp("world"))
 
 
 @pytest.fixture
 def world(make_world: Callable[[], World]) -> World:
-    """An empty world."""
+    """Return an empty world."""
     return make_world()
 
 
 @pytest.fixture(scope="session")
 def plugin_code() -> str:
-    """The start of a plugin's module: `row(name, ...)` makes a tokenizer component."""
+    """Return the start of a plugin's module; `row(name, ...)` returns a tokenizer component."""
     return PLUGIN

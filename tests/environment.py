@@ -1,4 +1,4 @@
-"""A virtual environment in which a third party's distribution is installed."""
+"""Virtual environments to install third parties' distributions in."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def build_wheel(source: Path, to: Path) -> Path:
 
 
 class Environment:
-    """A virtual environment that sees the packages of this one, and has its own distributions."""
+    """A virtual environment that sees the packages of this interpreter, and has additional distributions."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -38,17 +38,17 @@ class Environment:
         self.pip("install", "--no-index", "--no-deps", str(wheel))
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a module of this environment in its folder."""
+        """Run a module with this environment's interpreter, in its folder."""
         env = os.environ | {"ARECA_HOME": str(self.directory / "home"), "OMP_NUM_THREADS": "1"}
         command = [str(self.python), "-m", *arguments]
         return subprocess.run(command, capture_output=True, text=True, env=env, cwd=self.directory, check=False)
 
     def areca(self, *arguments: str) -> str:
-        """Run ``areca``, which has to succeed, and return what it prints."""
-        done = self.run("areca", *arguments)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        """Run ``areca``, which must succeed, and return its output."""
+        finished = self.run("areca", *arguments)
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+        return finished.stdout
 
     def names(self) -> dict[str, str]:
-        """Return what ``areca list`` shows: qualified name -> health."""
+        """Return the health of each component in ``areca list``, by qualified name."""
         return {row["qualified"]: row["health"] for row in json.loads(self.areca("list", "--json"))["components"]}

@@ -1,4 +1,4 @@
-"""Installed patterns and decoding methods, by name."""
+"""Open installed patterns and decoding methods by name."""
 
 from __future__ import annotations
 

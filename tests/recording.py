@@ -1,7 +1,7 @@
-"""What the shipped checkpoint makes of some recordings: units, losses, greedy and beam answers, as plain values.
+"""Record the outputs of the shipped checkpoint for some recordings: units, losses, greedy and beam answers.
 
-``python tests/recording.py`` writes them to ``tests/data/nano.json``, with which `test_shipped` compares. Its values
-change only with the checkpoint: a change of code that alters them is a fault, or says why.
+``python tests/recording.py`` writes them to ``tests/data/nano.json``, which `test_shipped` compares with new outputs.
+The values change only with the checkpoint: a code change that alters them is a fault unless its commit explains why.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from areca.system import System
 from areca.types import Audio
 
 FILE = Path(__file__).parent / "data" / "nano.json"
-SAID = Path(__file__).parent.parent / "examples" / "in.wav"
+SPEECH = Path(__file__).parent.parent / "examples" / "in.wav"
 LANGUAGES = {"source.language": "fr", "target.language": "en"}
 TEXTS = {"source.text": "quatre cent vingt trois", "target.text": "four hundred twenty three"}
 
 
 def inputs() -> dict[str, Audio]:
-    """Return a person's phrase, and what makes other answers of it: other speeds, noise, a part of it."""
-    said = read(SAID)
-    rate, samples = said.sample_rate_hz, said.samples
+    """Return a spoken phrase, and variants of it with other answers: other speeds and levels, noise, a part."""
+    speech = read(SPEECH)
+    rate, samples = speech.sample_rate_hz, speech.samples
     noise = torch.randn(samples.shape, generator=torch.Generator().manual_seed(0))
     return {
-        "as it is": said,
+        "as it is": speech,
         "slower": Audio(samples, round(rate * 0.9)),
         "faster": Audio(samples, round(rate * 1.15)),
         "quieter": Audio(samples * 0.2, rate),
@@ -39,29 +39,29 @@ def inputs() -> dict[str, Audio]:
 
 
 def record(system: System) -> dict[str, Any]:
-    """Return what `system` makes of `inputs`."""
-    heard = inputs()
-    units = {name: system.tokenizer.encode([system._heard(audio, name)[0]])[0] for name, audio in heard.items()}
+    """Return the outputs of `system` for `inputs`."""
+    audios = inputs()
+    units = {name: system.tokenizer.encode([system._heard(audio, name)[0]])[0] for name, audio in audios.items()}
     return {
         "units": {name: [stream.tolist() for stream in codes.streams] for name, codes in units.items()},
         "losses": {task: _losses(system, task, list(units.values())) for task in system.tasks},
-        "greedy": {task: _answers(system, task, heard, "greedy") for task in ("asr", "ast", "asr+ast+s2st")},
-        "beam": {"ast": _answers(system, "ast", heard, {"name": "beam", "beams": 4})},
+        "greedy": {task: _answers(system, task, audios, "greedy") for task in ("asr", "ast", "asr+ast+s2st")},
+        "beam": {"ast": _answers(system, "ast", audios, {"name": "beam", "beams": 4})},
     }
 
 
 def _losses(system: System, task: str, codes: list[Any]) -> list[float]:
-    wanted, found = system.task(task), []
-    for heard in codes:
-        values = {**LANGUAGES, **TEXTS, "source.audio": heard, "target.audio": codes[0]}
-        example = system.lm.encode(wanted, values)
+    losses = []
+    for source in codes:
+        values = {**LANGUAGES, **TEXTS, "source.audio": source, "target.audio": codes[0]}
+        example = system.lm.encode(system.task(task), values)
         with torch.no_grad():
-            found.append(round(float(system.lm.loss(example.ids[None], example.target[None])[0]), 3))
-    return found
+            losses.append(round(float(system.lm.loss(example.ids[None], example.target[None])[0]), 3))
+    return losses
 
 
-def _answers(system: System, task: str, heard: dict[str, Audio], decoding: Any) -> list[Any]:
-    answers = system.answer(task, list(heard.values()), source="fr", target="en", decoding=decoding)
+def _answers(system: System, task: str, audios: dict[str, Audio], decoding: Any) -> list[Any]:
+    answers = system.answer(task, list(audios.values()), source="fr", target="en", decoding=decoding)
     return [[answer.texts, answer.codes and [stream.tolist() for stream in answer.codes.streams]] for answer in answers]
 
 

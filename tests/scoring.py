@@ -1,4 +1,4 @@
-"""Result rows as an evaluation makes them, for tests of what reads them."""
+"""Build result rows as an evaluation does, for tests of their readers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def example(answer: str, reference: str, language: str | None = None) -> Example
 def scored(
     metric: OpenMetric, hypothesis: str, reference: str, *, normaliser: str = "basic", **other: Any
 ) -> ResultRow:
-    """Return the row of one answer; `other` are columns of it."""
+    """Return the row of one answer; `other` overrides its columns."""
     normalise, language = NORMALISERS[normaliser], other.get("text_language")
     [counts] = metric.count([example(normalise(hypothesis, language), normalise(reference, language), language)])
     columns: dict[str, Any] = {

@@ -69,7 +69,7 @@ def test_its_components_pass_the_conformance_kit(lab: Environment) -> None:
 
 def test_its_verb_uses_its_own_kind(lab: Environment) -> None:
     shutil.copy(ROOT / "examples" / "in.wav", lab.directory)
-    found = re.fullmatch(r"unit-entropy: (\d\.\d{3}) bits a code over 1 recordings\n", lab.areca("probe", "in.wav"))
+    found = re.fullmatch(r"unit-entropy: (\d\.\d{3}) bits per code over 1 recordings\n", lab.areca("probe", "in.wav"))
     assert found and 0 < float(found[1]) < 8  # the shipped model has 256 units
 
 

@@ -71,22 +71,22 @@ def read(path: str | Path, *, offset_s: float = 0.0, duration_s: float | None = 
 
 
 def read_bytes(content: bytes, name: str, *, offset_s: float = 0.0, duration_s: float | None = None) -> Audio:
-    """Decode a file's content, as from an archive; the result and the errors are those of `read`.
+    """Decode the content of an audio file, for example a member of an archive. Results and errors are those of `read`.
 
     Args:
-        content: the whole file.
-        name: its name, of which the suffix matters for formats without a header; the audio has it, and messages do.
-        offset_s: where the part to decode begins, in seconds.
-        duration_s: how long the part lasts, in seconds; None: to the end.
+        content: bytes of the whole file.
+        name: name of the audio and of the file in messages; its suffix identifies formats without a header.
+        offset_s: start of the part, in seconds.
+        duration_s: duration of the part, in seconds; None: to the end of the file.
     """
     with tempfile.TemporaryDirectory(prefix="areca-") as folder:
         path = Path(folder, "content").with_suffix(Path(name).suffix)
         path.write_bytes(content)
         try:
-            found = read(path, offset_s=offset_s, duration_s=duration_s)
+            audio = read(path, offset_s=offset_s, duration_s=duration_s)
         except (InvalidAudio, MissingDependency) as error:
             raise type(error)(str(error).replace(str(path), name)) from error
-    return replace(found, name=name)
+    return replace(audio, name=name)
 
 
 def header(path: str | Path) -> Header:

@@ -166,7 +166,7 @@ class Component:
 
 @functools.cache
 def _types_of(config: type[Any]) -> Mapping[str, Any]:
-    """Return the types of a class's fields: a registry checks each component again, and resolving takes long."""
+    """Return the types of a class's fields. Cached, because every registry checks every component."""
     return get_type_hints(config)
 
 

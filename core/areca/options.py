@@ -205,7 +205,7 @@ def _definition(cls: type[Any]) -> ast.ClassDef:
 
 
 _parsed = functools.lru_cache(maxsize=1)(ast.parse)
-"""The last module's: a class and its bases are often of one."""
+"""Syntax tree of the last module: a class and its bases are often in the same one."""
 
 
 def _is_text(node: ast.stmt) -> bool:

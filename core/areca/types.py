@@ -173,7 +173,7 @@ class VoicePrompt:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """Something written or spoken: its text, its recording, or both; None for what there is not."""
+    """A text, a recording, or both; None for a missing one."""
 
     text: str | None = None
     audio: Audio | None = None
@@ -181,14 +181,14 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """An answer, and all that a metric may compare it with.
+    """An answer, with everything that a metric may compare it to.
 
     Args:
-        answer: what the system wrote or said; for a spoken answer, `text` is a judge's transcript.
-        reference: what it should have written or said.
-        question: what the system was given.
-        voice: the voice that the system was asked to speak in.
-        language: of answer and reference (ISO 639-1), if known.
+        answer: the system's answer; the text of a spoken answer is a judge's transcript.
+        reference: the correct answer.
+        question: the system's input.
+        voice: the requested voice.
+        language: language of answer and reference (ISO 639-1), if known.
     """
 
     answer: Passage

@@ -1,4 +1,4 @@
-"""A dataset whose recordings stay where they are, in a folder or in a zip archive: built, trained on, evaluated."""
+"""A dataset whose recordings stay in a folder or zip archive is built, trained on and evaluated."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SOURCES = ("folder", "archive.zip")
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A user's folder of recordings, and the same as an archive."""
+    """Return a folder with a folder of recordings and the same recordings in an archive."""
     home = tmp_path_factory.mktemp("home")
     corpus = write_corpus(home / "folder")
     write_manifest(home / "folder" / "list.jsonl", corpus.rows)
@@ -54,9 +54,9 @@ def pipeline(home: Path, source: str, store: Path, **options: Any) -> Pipeline:
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_the_artifact_holds_rows_and_digests_but_no_audio(home: Path, source: str, tmp_path: Path) -> None:
-    made = pipeline(home, source, tmp_path)
-    data = made.data()
-    assert isinstance(data, Manifest) and data.key == made.data_key
+    built = pipeline(home, source, tmp_path)
+    data = built.data()
+    assert isinstance(data, Manifest) and data.key == built.data_key
     (artifact,) = Store(tmp_path).artifacts()
     assert sorted(artifact.files) == ["digests.json", "rows.jsonl"]
     direct = audio.read(home / "folder" / "3-fr.wav")
@@ -65,33 +65,33 @@ def test_the_artifact_holds_rows_and_digests_but_no_audio(home: Path, source: st
 
 
 def test_a_run_is_trained_and_evaluated_from_an_archive(home: Path, tmp_path: Path) -> None:
-    made = pipeline(home, "archive.zip", tmp_path / "store", evaluation={"limit": 1, "judges": []})
-    checkpoint = made.checkpoint()
-    assert {step.state for step in made.steps()} == {"there"}, "keys before the work are the keys of the work"
-    opened = open_inputs(made, None, {"tasks": ["asr"]}, plugins=[str(PLUGIN)], device="cpu", stage=silent)
+    built = pipeline(home, "archive.zip", tmp_path / "store", evaluation={"limit": 1, "judges": []})
+    checkpoint = built.checkpoint()
+    assert {step.state for step in built.steps()} == {"there"}, "the keys are known before the work"
+    opened = open_inputs(built, None, {"tasks": ["asr"]}, plugins=[str(PLUGIN)], device="cpu", stage=silent)
     opened.evaluate(tmp_path / "results", device="cpu", stage=silent)
     assert (tmp_path / "results" / "results.jsonl").is_file()
     as_folder = pipeline(home, "folder", tmp_path / "store")
-    assert as_folder.data_key != made.data_key
-    weights = [p.tokens()["speech", "audio"]["3"].streams[0] for p in (made, as_folder)]
+    assert as_folder.data_key != built.data_key
+    weights = [p.tokens()["speech", "audio"]["3"].streams[0] for p in (built, as_folder)]
     assert torch.equal(*weights), "the same recordings have the same codes"
     assert checkpoint.directory.is_dir()
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_a_changed_source_is_found(home: Path, source: str, tmp_path: Path) -> None:
-    own = tmp_path / source
-    (shutil.copytree if (home / source).is_dir() else shutil.copy)(home / source, own)  # type: ignore[operator]
+def test_a_changed_recording_is_refused_and_the_next_run_rebuilds(home: Path, source: str, tmp_path: Path) -> None:
+    copy = tmp_path / source
+    (shutil.copytree if (home / source).is_dir() else shutil.copy)(home / source, copy)  # type: ignore[operator]
     data = pipeline(tmp_path, source, tmp_path / "store").data()
     key = data.key
     changed = audio.read(home / "folder" / "4-fr.wav")
-    write(own, "3-fr.wav", changed)
+    write(copy, "3-fr.wav", changed)
     with pytest.raises(InvalidAudio, match=rf"row '3': .*{source}/3-fr\.wav: changed since the dataset was built"):
         data.audio(data.rows[3])
     assert torch.equal(data.audio(data.rows[5]).samples, audio.read(home / "folder" / "5-fr.wav").samples)
-    again = pipeline(tmp_path, source, tmp_path / "store").data()
-    assert again.key != key, "the next run builds the dataset again"
-    assert torch.equal(again.audio(again.rows[3]).samples, changed.samples)
+    rebuilt = pipeline(tmp_path, source, tmp_path / "store").data()
+    assert rebuilt.key != key, "the next run rebuilds the dataset"
+    assert torch.equal(rebuilt.audio(rebuilt.rows[3]).samples, changed.samples)
 
 
 def write(source: Path, name: str, sound: Audio) -> None:
@@ -133,11 +133,11 @@ def lines(home: Path) -> list[str]:
     return (home / "folder" / "list.jsonl").read_text().splitlines()
 
 
-def test_a_manifest_of_another_key_than_its_artifact_is_refused(
+def test_a_manifest_with_another_key_than_its_artifact_is_refused(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = pipeline(home, "folder", tmp_path)
-    target = made.run.data.entry.target()  # type: ignore[union-attr]
+    built = pipeline(home, "folder", tmp_path)
+    target = built.run.data.entry.target()  # type: ignore[union-attr]
     load = target.load
 
     def wrong(config: Any, needs: Mapping[str, Any], files: Path, **where: Any) -> Any:
@@ -146,7 +146,7 @@ def test_a_manifest_of_another_key_than_its_artifact_is_refused(
 
     monkeypatch.setattr(target, "load", staticmethod(wrong))
     with pytest.raises(BrokenPlugin, match=r"dataset in-place: its manifest has the key 'mine', expected .* artifact"):
-        made.data()
+        built.data()
 
 
 def test_the_conformance_kit_passes(home: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A dataset of the tests whose recordings stay where they are: in a folder of the user's, or in a zip archive."""
+"""A dataset for tests whose recordings stay in the user's folder or zip archive."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class InPlaceConfig:
     """Options of `in-place`."""
 
     source: Path
-    """A folder or a zip archive that holds ``list.jsonl``, the rows, and their recordings."""
+    """Folder or zip archive with the rows, ``list.jsonl``, and their recordings."""
 
 
 def spec(config: InPlaceConfig, needs: Mapping[str, Spec]) -> DatasetSpec:

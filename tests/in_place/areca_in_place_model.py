@@ -1,4 +1,4 @@
-"""The heavy half of `in-place`: its artifact holds rows and the digests of the recordings, but no audio."""
+"""The heavy half of `in-place`. Its artifact holds the rows and the digests of the recordings, but no audio."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROWS, DIGESTS = "rows.jsonl", "digests.json"
 
 
 class LazyRows(Sequence[Utterance]):
-    """Rows that are parsed when they are needed."""
+    """Rows that are parsed when they are read."""
 
     def __init__(self, lines: list[bytes]) -> None:
         self._lines = lines

@@ -1,4 +1,4 @@
-"""A plugin of components that are right, and of components each of which is wrong in one way. The light half."""
+"""Correct components, and components with exactly one fault each, for tests of the conformance kit. The light half."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class PlainSpec:
-    """What a component of the kind ``plain`` says of itself: nothing."""
+    """The spec of a component of the kind ``plain``; it is empty."""
 
 
 PLAIN = KindSpec(name="plain", spec=PlainSpec)
-"""A kind of this plugin's own, with the checks of all kinds alone."""
+"""A kind that this plugin adds; only the checks for all kinds apply."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class BareConfig:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestlessConfig:
     gain: float = 1.0
-    """Doubled whenever it is read."""
+    """Doubled in every copy."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "gain", self.gain * 2)
@@ -64,7 +64,7 @@ class RestlessConfig:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flat(OrderOptions):
     backwards: bool = runtime(False)
-    """Whether the streams of a frame come in reverse; not a matter of speed."""
+    """Whether the streams of a frame are reversed; declared as a runtime option, although it changes results."""
 
     def sequence(self, per_frame: Sequence[int], frames: int) -> list[int]:
         frame = [k for k, n in enumerate(per_frame) for _ in range(n)]
@@ -163,7 +163,7 @@ def plain_spec(config: Any, needs: Mapping[str, Spec]) -> PlainSpec:
 
 
 def heavy_plain_spec(config: Any, needs: Mapping[str, Spec]) -> PlainSpec:
-    import numpy  # noqa: F401  # what is wrong with it
+    import numpy  # noqa: F401  # the fault
 
     return PlainSpec()
 
@@ -177,7 +177,7 @@ def _row(kind: str, name: str, target: str, **other: Any) -> Component:
     row = {
         "config": Config,
         "spec": f"areca_wrong:{kind}_spec",
-        "summary": "made for the tests of the conformance kit",
+        "summary": "exists for tests of the conformance kit",
         "requires": ("torch",),
     }
     return Component(kind=kind, name=name, target=f"areca_wrong_parts:{target}", **(row | other))

@@ -1,11 +1,11 @@
-"""A light half that is not light."""
+"""A light half that imports numpy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 import areca_wrong
-import numpy  # noqa: F401  # what is wrong with it
+import numpy  # noqa: F401  # the fault
 
 from areca import Component, hookimpl
 from areca.specs import KindSpec
@@ -30,5 +30,5 @@ def areca_components() -> Iterable[Component]:
         config=areca_wrong.Config,
         spec="areca_wrong_heavy_import:spec",
         target="areca_wrong_parts:Plain",
-        summary="made for the tests of the conformance kit",
+        summary="exists for tests of the conformance kit",
     )

@@ -1,11 +1,11 @@
-"""A light half that imports what its component requires."""
+"""A light half that imports a module in its component's `requires`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 import areca_wrong
-import tabulate  # noqa: F401  # what is wrong with it
+import tabulate  # noqa: F401  # the fault
 
 from areca import Component, hookimpl
 from areca.specs import KindSpec
@@ -26,6 +26,6 @@ def areca_components() -> Iterable[Component]:
         config=areca_wrong.Config,
         spec="areca_wrong:plain_spec",
         target="areca_wrong_parts:Plain",
-        summary="made for the tests of the conformance kit",
+        summary="exists for tests of the conformance kit",
         requires=("tabulate",),
     )

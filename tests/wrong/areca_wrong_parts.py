@@ -1,4 +1,4 @@
-"""The heavy half of `areca_wrong`: four parts that are right, and what is made wrong of them."""
+"""The heavy half of `areca_wrong`: for each kind a correct class, and subclasses with one fault each."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class _Loaded:
 
 
 class Plain(_Loaded):
-    """No check looks into it."""
+    """No check uses the instance."""
 
 
 class Judge(_Loaded):
-    """Says how long a recording is."""
+    """Its transcript is the length of the recording."""
 
     def transcribe(self, audios: list[Audio], language: str) -> list[str]:
         self.check(audios)
@@ -78,7 +78,7 @@ class HearsAnything(Judge):
 
 
 class Match(_Loaded):
-    """Counts answers that are their references, and the letters of references."""
+    """Counts the answers that equal their references, and the letters of the references."""
 
     def count(self, examples: Sequence[Example]) -> list[list[float]]:
         return [[float(e.answer.text == e.reference.text), 1.0, float(len(e.reference.text or ""))] for e in examples]
@@ -114,7 +114,7 @@ class Dividing(Match):
 
 
 class Lower(_Loaded):
-    """Reads English."""
+    """Supports only English."""
 
     def normalise(self, text: str, language: str) -> str:
         self.check(language)
@@ -198,7 +198,7 @@ class Telephone(Dataset):
 
 
 class Tokenizer(_Loaded):
-    """The mean level of every 40 ms in 64 steps, and whether the samples are positive on average."""
+    """Two streams: the mean level of every 40 ms in 64 steps, and whether the mean sample is positive."""
 
     @staticmethod
     def fit(config: Any, needs: Mapping[str, Any], data: Any, job: Job) -> None:
@@ -357,7 +357,7 @@ class TextLM:
 
 
 class OtherShape(TextLM):
-    """Its architecture is one of a wider model."""
+    """Its architecture describes a wider model."""
 
     @classmethod
     def architecture(cls, config: Any) -> Any:
@@ -375,9 +375,9 @@ class Forgetful(TextLM):
     def tokenizer(cls) -> Any:
         from tokenizers import normalizers
 
-        made = super().tokenizer()
-        made.backend_tokenizer.normalizer = normalizers.Replace("e", "")
-        return made
+        tokenizer = super().tokenizer()
+        tokenizer.backend_tokenizer.normalizer = normalizers.Replace("e", "")
+        return tokenizer
 
 
 class AnyWeights(TextLM):
@@ -390,7 +390,7 @@ class AnyWeights(TextLM):
 
 
 class Vocoder(_Loaded):
-    """Every code is a level, with a little noise."""
+    """Each code is a level, with a little noise."""
 
     def synthesize(
         self, codes: list[Codes], voices: Sequence[VoicePrompt | None], *, generator: torch.Generator
@@ -437,21 +437,21 @@ class SpeaksAnything(Vocoder):
 
 
 class Transcribe:
-    made: type[Task] = Task
+    task_class: type[Task] = Task
 
     @classmethod
     def load(cls, config: Any, needs: Mapping[str, Any], files: Path | None, *, device: Any, dtype: Any) -> Task:
-        return cls.made("ASR", (Field("source.audio"),), (Field("source.text"),))
+        return cls.task_class("ASR", (Field("source.audio"),), (Field("source.text"),))
 
 
 class _PeekingTask(Task):
     def prompt(self, values: Values) -> list[Segment]:
-        assert "source.text" in values, "I want to see the answer"
+        assert "source.text" in values, "the prompt needs the answer"
         return super().prompt(values)
 
 
 class Peeking(Transcribe):
-    made = _PeekingTask
+    task_class = _PeekingTask
 
 
 class _ManglingTask(Task):
@@ -461,7 +461,7 @@ class _ManglingTask(Task):
 
 
 class Mangling(Transcribe):
-    made = _ManglingTask
+    task_class = _ManglingTask
 
 
 class _PoliteTask(Task):
@@ -472,15 +472,15 @@ class _PoliteTask(Task):
 
 
 class Polite(Transcribe):
-    made = _PoliteTask
+    task_class = _PoliteTask
 
 
 class Ordered(OrderOptions):
-    """The options are the order: see `areca_wrong`."""
+    """The options in `areca_wrong` are the order."""
 
 
 class Likeliest(_Loaded):
-    """Picks the likeliest id, or the next one."""
+    """Picks the id at a rank; the correct one picks the likeliest."""
 
     def search(self, rules: Rules, prompts: Sequence[Sequence[int]], generator: torch.Generator) -> list[Cursor]:
         return step_by_step(rules, prompts, self.pick, generator)
@@ -516,12 +516,12 @@ class Descent(_Loaded):
 
     rate = 1.0
     decays = True
-    made: type[torch.optim.SGD] = torch.optim.SGD
+    optimizer_class: type[torch.optim.SGD] = torch.optim.SGD
 
     def build(self, groups: list[dict[str, Any]], learning_rate: float) -> torch.optim.Optimizer:
         if not self.decays:
             groups = [{"params": group["params"]} for group in groups]
-        return self.made(groups, lr=learning_rate * self.rate, momentum=0.5)
+        return self.optimizer_class(groups, lr=learning_rate * self.rate, momentum=0.5)
 
 
 class OwnRate(Descent):
@@ -537,7 +537,7 @@ class _AscentSGD(torch.optim.SGD):
 
 
 class Ascent(Descent):
-    made = _AscentSGD
+    optimizer_class = _AscentSGD
 
 
 class _HastySGD(torch.optim.SGD):
@@ -548,7 +548,7 @@ class _HastySGD(torch.optim.SGD):
 
 
 class Hasty(Descent):
-    made = _HastySGD
+    optimizer_class = _HastySGD
 
 
 class Undecayed(Descent):
@@ -561,23 +561,23 @@ class _AmnesicSGD(torch.optim.SGD):
 
 
 class Amnesic(Descent):
-    made = _AmnesicSGD
+    optimizer_class = _AmnesicSGD
 
 
 class _NoisySGD(torch.optim.SGD):
     def step(self, closure: Any = None) -> None:
         for group in self.param_groups:
             for parameter in group["params"]:
-                parameter.grad += torch.initial_seed() % 10 / 10  # 0.1 or 0.2 in the check that looks for it
+                parameter.grad += torch.initial_seed() % 10 / 10  # 0.1 or 0.2 in the check
         super().step(closure)
 
 
 class Noisy(Descent):
-    made = _NoisySGD
+    optimizer_class = _NoisySGD
 
 
 class Falling(_Loaded):
-    """A line down to 0."""
+    """Falls to 0 along a line."""
 
     def factor(self, step: int, steps: int) -> float:
         self.calls += 1

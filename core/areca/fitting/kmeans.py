@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 
 from areca.errors import InvalidArtifact
+from areca.types import Codes
 
 _BLOCK = 1_024
 """Points assigned at once: their distances to a few hundred centroids stay in the processor's cache."""
@@ -75,6 +78,25 @@ def assign(points: torch.Tensor, centroids: torch.Tensor) -> tuple[torch.Tensor,
         nearest.append(index)
     distances = points.square().sum(1) + 2 * torch.cat(scores)
     return torch.cat(nearest), distances.clamp(min=0)
+
+
+def encode_nearest(features: Iterable[torch.Tensor], centroids: torch.Tensor) -> list[Codes]:
+    """Encode each feature as the index of its nearest centroid: the last step of a k-means tokenizer.
+
+    Args:
+        features: float32 ``[F, D]`` for each recording, on the device of the centroids.
+        centroids: float32 ``[K, D]``.
+
+    Returns:
+        One stream of codes per recording, on the CPU.
+
+    Raises:
+        InvalidArtifact: the centroids have another number of dimensions than the features.
+
+    Example:
+        ``codes = encode_nearest(self.features(audios), self.centroids)``
+    """
+    return [Codes((assign(x, centroids)[0].cpu(),)) for x in features]
 
 
 def _iterate_lloyd(points: torch.Tensor, centroids: torch.Tensor) -> torch.Tensor:

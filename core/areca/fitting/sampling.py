@@ -149,7 +149,7 @@ def iterate_recordings(
 
     Args:
         data: the manifest of the recordings.
-        selected: some of its recordings.
+        selected: the recordings to use.
         compute: turns decoded recordings into tensors by name.
         seed: decides the order.
         chunk_size: recordings in a chunk.

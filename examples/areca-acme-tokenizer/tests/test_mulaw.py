@@ -1,4 +1,4 @@
-"""The law's own numbers."""
+"""Values and noise of the mu-law."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def _tone(peak: float) -> Audio:
     return Audio(peak * torch.sin(2 * torch.pi * 317 * times_s)[None], RATE_HZ)
 
 
-def _decibels(audio: Audio, again: Audio) -> float:
-    noise = (audio.samples - again.samples).square().mean()
+def _decibels(audio: Audio, decoded: Audio) -> float:
+    noise = (audio.samples - decoded.samples).square().mean()
     return float(10 * torch.log10(audio.samples.square().mean() / noise))
 
 
@@ -28,17 +28,17 @@ def _decibels(audio: Audio, again: Audio) -> float:
 def test_noise_is_low_at_any_loudness(peak: float) -> None:
     tokenizer = Mulaw(MulawConfig())
     audio = _tone(peak)
-    [again] = tokenizer.decode(tokenizer.encode([audio]))
-    assert _decibels(audio, again) > 32  # of linear quantisation in 256 steps, the last would have 17 dB
+    [decoded] = tokenizer.decode(tokenizer.encode([audio]))
+    assert _decibels(audio, decoded) > 32  # linear quantisation with 256 levels would have 17 dB at the lowest peak
 
 
 @pytest.mark.parametrize(("sample", "token"), [(-1.0, 0), (1.0, 255), (1e-6, 128), (-1e-6, 127), (2.0, 255)])
-def test_ends_and_middle(sample: float, token: int) -> None:
+def test_samples_at_the_ends_and_around_zero(sample: float, token: int) -> None:
     [codes] = Mulaw(MulawConfig()).encode([Audio(torch.tensor([[sample]]), RATE_HZ)])
     assert codes.streams[0].tolist() == [token]
 
 
-def test_half_of_the_levels_lie_below_a_sixteenth() -> None:
+def test_half_of_the_levels_are_below_a_sixteenth() -> None:
     codes = Mulaw(MulawConfig()).encode([Audio(torch.tensor([[1 / 16]]), RATE_HZ)])[0].streams[0]
     expected = 128 + math.floor(128 * math.log(1 + 255 / 16) / math.log(256))
     assert codes.tolist() == [expected]

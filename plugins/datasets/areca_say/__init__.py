@@ -1,4 +1,4 @@
-"""Numbers, dates and times, spoken in five languages by people and by espeak-ng: a parallel corpus of any size."""
+"""Numbers, dates and times in five languages, spoken by people and by espeak-ng: a parallel corpus of any size."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from areca import Component, Kind, hookimpl, runtime
-from areca.errors import suggest
 from areca.specs import DatasetSpec, Spec
 from areca_say.asterisk import ASTERISK
+from areca_say.checks import check_names, check_shares, check_workers
 
 ARECA_PLUGIN_API = 1
 LANGUAGES = ("en", "es", "fr", "de", "it")
@@ -25,7 +25,7 @@ VARIANTS = (
     "paul", "pedro", "quincy", "rob", "robert", "sandro", "shelby", "steph", "steph2", "steph3", "travis", "victor",
     "zac",
 )  # fmt: skip
-"""espeak-ng's speakers, without its robots, whisperers and other effects."""
+"""espeak-ng's speakers, without robots, whispers and other effects."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,18 +39,18 @@ class SayConfig:
     languages: tuple[str, ...] = LANGUAGES
     """Languages of the rows: en, es, fr, de, it."""
     sources: tuple[str, ...] = ("human", "synthetic")
-    """``human`` is composed from the Asterisk recordings (no German), ``synthetic`` is espeak-ng (``pip install
-    'areca[synthetic]'``), ``human-unheard`` is composed from other people's recordings (es, fr, it; the values
-    that they can say), only in the test split."""
+    """``human``: words of the Asterisk recordings, joined (no German). ``synthetic``: espeak-ng (``pip install
+    'areca[synthetic]'``). ``human-unheard``: words of other people, only in the test split (es, fr, it)."""
     kinds: tuple[str, ...] = KINDS
-    """Kinds of values, in equal parts: number (0 to 9,999, uniform by digit count), date (1900 to 2099), time. Values
-    that a speaker has no words for are left out: human French has fewer times, Spanish human-unheard no dates."""
+    """Kinds of values, in equal parts: number (0 to 9,999, with one to four digits equally often), date (1900 to 2099),
+    time. A speaker skips values whose words were not recorded: human French has fewer times, and Spanish human-unheard
+    has no dates."""
     count: int = 4000
     """Training rows of each language and source."""
     validation_count: int = 60
     """Validation rows of each language and source: values never trained on, voices trained on."""
     test_count: int = 400
-    """Test rows of each language and source, at most: values never trained on, each once."""
+    """Maximum number of test rows of each language and source: values never trained on, each at most once."""
     test_share: float = 0.1
     """Share of all values that belong to the test split, by a hash of kind and value."""
     validation_share: float = 0.05
@@ -60,45 +60,30 @@ class SayConfig:
     )  # fmt: skip
     """espeak-ng's speakers that occur only in the test split."""
     mixed_voices: float = 0.8
-    """Share of espeak-ng's training rows whose speaker is a mixture of three that are not held out: the formants of
-    one, the melody of another, the timbre of a third."""
+    """Share of espeak-ng's training rows whose speaker is a mixture of three speakers that are not held out: the
+    formants of one, the melody of another, the timbre of a third."""
     target_source: Literal["human", "synthetic"] = "human"
-    """Source of the English side of rows in other languages: the human voice, or one voice of espeak-ng."""
+    """Source of the English translation of rows in other languages: the human voice, or one voice of espeak-ng."""
     archives: Path | None = None
-    """Folder of the recordings' Debian packages (.deb), or of their content; null: ``$ARECA_ASTERISK_ARCHIVES``, or
-    if that is not set, apt-get downloads them."""
+    """Folder with the recordings' Debian packages (.deb), or with their unpacked content (default:
+    ``$ARECA_ASTERISK_ARCHIVES``; if that is not set, apt-get downloads the packages)."""
     workers: int = runtime(2)
-    """Batches that are built at the same time."""
+    """Number of batches to build at the same time."""
 
     def __post_init__(self) -> None:
-        _require("languages", self.languages, LANGUAGES)
-        _require("sources", self.sources, SOURCES)
-        _require("kinds", self.kinds, KINDS)
-        _require("held_out_voices", self.held_out_voices, VARIANTS)
+        check_names("languages", self.languages, LANGUAGES)
+        check_names("sources", self.sources, SOURCES)
+        check_names("kinds", self.kinds, KINDS)
+        check_names("held_out_voices", self.held_out_voices, VARIANTS, may_be_empty=True)
         for name in ("count", "validation_count", "test_count"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
-        shares = (self.test_share, self.validation_share)
-        if min(shares) < 0 or sum(shares) >= 1:
-            raise ValueError(
-                f"test_share and validation_share must be 0 or more and leave rows to train on, got {shares}"
-            )
+        check_shares(self.test_share, self.validation_share)
         if not 0 <= self.mixed_voices <= 1:
             raise ValueError(f"mixed_voices must be from 0 to 1, got {self.mixed_voices}")
-        if self.workers < 1:
-            raise ValueError(f"workers must be at least 1, got {self.workers}")
+        check_workers(self.workers)
         if len(self.held_out_voices) == len(VARIANTS):
-            raise ValueError("held_out_voices holds every voice: none is left to train on")
-
-
-def _require(option: str, given: tuple[str, ...], known: Iterable[str]) -> None:
-    if not given and option != "held_out_voices":
-        raise ValueError(f"{option} is empty; choose from {', '.join(known)}")
-    if len(set(given)) < len(given):
-        raise ValueError(f"{option} names a value twice: {', '.join(given)}")
-    for name in given:
-        if name not in known:
-            raise ValueError(f"{option}: there is no {name!r}{suggest(name, known)}; there are {', '.join(known)}")
+            raise ValueError("held_out_voices names every voice: none is left to train on")
 
 
 def spec(config: SayConfig, needs: Mapping[str, Spec]) -> DatasetSpec:
@@ -119,7 +104,7 @@ def areca_components() -> Iterable[Component]:
             target="areca_say.dataset:Say",
             summary="spoken numbers, dates and times in en, es, fr, de, it, with the English translation",
             license="Apache-2.0",
-            requires=("num2words", "babel", "av"),  # espeak-ng is required only if it speaks
+            requires=("num2words", "babel", "av"),  # espeak-ng is required only for synthetic speech
             tags=frozenset({"fit", "resume"}),
             extra="synthetic",
             revision=4,

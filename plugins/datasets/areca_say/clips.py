@@ -1,4 +1,4 @@
-"""The recordings of a value's words, in order; the words are those of `areca_say.wording`."""
+"""List the recordings that together speak a value, with the words of `areca_say.wording`."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ from areca_say.values import Value
 from areca_say.wording import english_year, half_day
 
 Groups = tuple[tuple[str, ...], ...]
-"""Keys of recordings below ``digits/``; between groups the voice pauses a little."""
+"""Keys of recordings below ``digits/``, in order; the voice pauses between groups."""
 
 HUNDREDS, TENS = 100, 10
 
 
-def clips(value: Value, language: str) -> Groups:
-    """Return the recordings of the words of `value`, in order, in groups without a pause.
-
-    A voice that lacks one of the keys cannot say the value.
-    """
-    groups = _SAYS[value.kind][language](*value.parts)
+def list_clips(value: Value, language: str) -> Groups:
+    """Return the keys of the recordings that speak `value`. A voice that lacks one of them cannot say the value."""
+    groups = _RULES[value.kind][language](*value.parts)
     return tuple(tuple(group) for group in groups if group)
 
 
@@ -34,11 +31,11 @@ def _month(month: int) -> str:
 def _english(number: int) -> list[str]:
     thousands, rest = divmod(number, 1000)
     hundreds, rest = divmod(rest, HUNDREDS)
-    said = [str(thousands), "thousand"] if thousands else []
-    said += [str(hundreds), "hundred"] if hundreds else []
+    keys = [str(thousands), "thousand"] if thousands else []
+    keys += [str(hundreds), "hundred"] if hundreds else []
     if rest > 20 and rest % TENS:
-        return [*said, str(rest - rest % TENS), str(rest % TENS)]
-    return [*said, str(rest)] if rest or not said else said
+        return [*keys, str(rest - rest % TENS), str(rest % TENS)]
+    return [*keys, str(rest)] if rest or not keys else keys
 
 
 def _english_ordinal(number: int) -> list[str]:
@@ -55,8 +52,8 @@ def _after_hundred(number: int) -> list[str]:
 
 def _english_date(year: int, month: int, day: int) -> list[list[str]]:
     halves = english_year(year)
-    said = _english(year) if halves is None else [*_english(halves[0]), *_after_hundred(halves[1])]
-    return [[_weekday(year, month, day)], [_month(month), *_english_ordinal(day)], said]
+    keys = _english(year) if halves is None else [*_english(halves[0]), *_after_hundred(halves[1])]
+    return [[_weekday(year, month, day)], [_month(month), *_english_ordinal(day)], keys]
 
 
 def _english_time(hour: int, minute: int) -> list[list[str]]:
@@ -66,15 +63,15 @@ def _english_time(hour: int, minute: int) -> list[list[str]]:
 
 def _spanish(number: int) -> list[str]:
     thousands, rest = divmod(number, 1000)
-    said = [str(thousands), "thousand"] if thousands > 1 else ["thousand"] * thousands
+    keys = [str(thousands), "thousand"] if thousands > 1 else ["thousand"] * thousands
     hundreds, rest = divmod(rest, HUNDREDS)
     if hundreds == 1:
-        said.append("100-and" if rest else "hundred")
+        keys.append("100-and" if rest else "hundred")
     elif hundreds:
-        said.append(str(hundreds * HUNDREDS))
+        keys.append(str(hundreds * HUNDREDS))
     if rest > 30 and rest % TENS:
-        return [*said, str(rest - rest % TENS), "and", str(rest % TENS)]
-    return [*said, str(rest)] if rest or not said else said
+        return [*keys, str(rest - rest % TENS), "and", str(rest % TENS)]
+    return [*keys, str(rest)] if rest or not keys else keys
 
 
 def _spanish_date(year: int, month: int, day: int) -> list[list[str]]:
@@ -89,11 +86,12 @@ def _spanish_time(hour: int, minute: int) -> list[list[str]]:
 
 
 def _french(number: int, one: str = "1") -> list[str]:
+    """Return the keys of a French number; `one` is the key of "un" or "une" at its end."""
     thousands, rest = divmod(number, 1000)
-    said = [str(thousands), "thousand"] if thousands > 1 else ["thousand"] * thousands
+    keys = [str(thousands), "thousand"] if thousands > 1 else ["thousand"] * thousands
     hundreds, rest = divmod(rest, HUNDREDS)
-    said += [str(hundreds), "hundred"] if hundreds > 1 else ["hundred"] * hundreds
-    return said + _french_tens(rest, one) if rest or not said else said
+    keys += [str(hundreds), "hundred"] if hundreds > 1 else ["hundred"] * hundreds
+    return keys + _french_tens(rest, one) if rest or not keys else keys
 
 
 def _french_tens(number: int, one: str) -> list[str]:
@@ -102,11 +100,11 @@ def _french_tens(number: int, one: str) -> list[str]:
     if number <= 20 or number % TENS == 0:
         return [str(number)]
     tens = number - number % TENS
-    if tens in (70, 90):  # counted on from sixty and eighty
+    if tens in (70, 90):  # soixante-dix, quatre-vingt-dix
         tens -= TENS
     units = number - tens
-    said = [one] if units == 1 else [str(units)]
-    return [str(tens), "et", *said] if units in (1, 11) and tens != 80 else [str(tens), *said]
+    keys = [one] if units == 1 else [str(units)]
+    return [str(tens), "et", *keys] if units in (1, 11) and tens != 80 else [str(tens), *keys]
 
 
 def _french_date(year: int, month: int, day: int) -> list[list[str]]:
@@ -115,25 +113,25 @@ def _french_date(year: int, month: int, day: int) -> list[list[str]]:
 
 
 def _french_time(hour: int, minute: int) -> list[list[str]]:
-    feminine = "1F"  # in no French recordings yet: times that need it are left to other voices
+    feminine = "1F"  # no voice has this recording yet, so human French skips the times that need it
     return [[*_french(hour, feminine), "oclock"], _french(minute, feminine) if minute else []]
 
 
 def _italian(number: int) -> list[str]:
     thousands, rest = divmod(number, 1000)
-    said = [str(thousands), "thousands"] if thousands > 1 else ["thousand"] * thousands
+    keys = [str(thousands), "thousands"] if thousands > 1 else ["thousand"] * thousands
     hundreds, rest = divmod(rest, HUNDREDS)
-    said += [str(hundreds), "hundred"] if hundreds > 1 else ["hundred"] * hundreds
+    keys += [str(hundreds), "hundred"] if hundreds > 1 else ["hundred"] * hundreds
     if rest > 20 and rest % TENS not in (0, 1, 8):  # "ventuno" and "ventotto" are one word, and one recording
-        return [*said, str(rest - rest % TENS), str(rest % TENS)]
-    return [*said, str(rest)] if rest or not said else said
+        return [*keys, str(rest - rest % TENS), str(rest % TENS)]
+    return [*keys, str(rest)] if rest or not keys else keys
 
 
 def _italian_date(year: int, month: int, day: int) -> list[list[str]]:
     days = ["h-1"] if day == 1 else _italian(day)
     century = year - year % HUNDREDS
-    said = [f"ore-{century}", *(_italian(year % HUNDREDS) if year % HUNDREDS else [])]
-    return [[_weekday(year, month, day)], [*days, _month(month)], said]
+    keys = [f"ore-{century}", *(_italian(year % HUNDREDS) if year % HUNDREDS else [])]
+    return [[_weekday(year, month, day)], [*days, _month(month)], keys]
 
 
 def _italian_time(hour: int, minute: int) -> list[list[str]]:
@@ -141,7 +139,7 @@ def _italian_time(hour: int, minute: int) -> list[list[str]]:
     return [["hours", *hours], ["e", *_italian(minute)] if minute else []]
 
 
-_SAYS: Mapping[str, Mapping[str, Callable[..., list[list[str]]]]] = {
+_RULES: Mapping[str, Mapping[str, Callable[..., list[list[str]]]]] = {
     "number": {
         "en": lambda number: [_english(number)],
         "es": lambda number: [_spanish(number)],
@@ -151,5 +149,5 @@ _SAYS: Mapping[str, Mapping[str, Callable[..., list[list[str]]]]] = {
     "date": {"en": _english_date, "es": _spanish_date, "fr": _french_date, "it": _italian_date},
     "time": {"en": _english_time, "es": _spanish_time, "fr": _french_time, "it": _italian_time},
 }
-LANGUAGES = tuple(_SAYS["number"])
-"""Languages that can be composed."""
+LANGUAGES = tuple(_RULES["number"])
+"""Languages in which recordings can be composed."""

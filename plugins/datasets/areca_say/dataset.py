@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from areca.audio import conform, write
+from areca.audio import conform
 from areca.errors import InvalidConfig
-from areca.fitting.unfinished import SEAL, build_once
 from areca.interfaces import Job
 from areca.manifest import Manifest, read_manifest, write_manifest
 from areca.types import Audio
 from areca_say import SayConfig
 from areca_say.asterisk.recordings import OTHER_VOICES, SAMPLE_RATE_HZ, VOICES
-from areca_say.clips import LANGUAGES, clips
+from areca_say.batches import write_batches
+from areca_say.clips import LANGUAGES, list_clips
 from areca_say.human import Composition, Speaker
-from areca_say.plan import TARGET_LANGUAGE, Planned, Speech, plan, target_path
+from areca_say.plan import TARGET_LANGUAGE, PlannedRow, Speech, plan_rows, target_path
 from areca_say.samples import set_level, trim
-from areca_say.synthetic import Sentence, loader, speak
-from areca_say.wording import text
+from areca_say.synthetic import Sentence, find_espeak, speak
+from areca_say.wording import spell_out
 
 _BATCH = 100
-"""Files made at a time. espeak-ng's output depends on earlier utterances in a batch: another size, other data."""
+"""Files of a batch. Never change it: espeak-ng's output depends on the earlier utterances of a batch."""
 _MARGIN_S = 0.02
+"""Seconds of silence before and after synthetic speech."""
 _TARGET_VOICE = ("f2", 50, 160)
-_PEOPLE = {"human": VOICES, "human-unheard": OTHER_VOICES}
-Batch = Sequence[tuple[str, Speech]]
-"""Each file's path in the job's directory, and its content."""
+"""Speaker, pitch and words per minute of synthetic English translations."""
+_RECORDED_VOICES = {"human": VOICES, "human-unheard": OTHER_VOICES}
+"""Recorded voices by source and language."""
+File = tuple[str, Speech]
+"""A file's path in the job's directory, and its content."""
 
 
 class Say:
@@ -45,19 +46,21 @@ class Say:
             InvalidConfig: no source speaks any of the languages.
             MissingDependency: the recordings, PyAV or espeak-ng are not available.
         """
-        speakers = _speakers(config)
-        cells = plan(config, speakers, job.seed)
+        # Plan every row and every file.
+        speakers = _open_speakers(config)
+        cells = plan_rows(config, speakers, job.seed)
         if not any(cells):
             raise InvalidConfig(
                 f"say: no source of {config.sources} speaks any of {config.languages} (human has no German)"
             )
         translator = speakers["human", TARGET_LANGUAGE] if config.target_source == "human" else None
-        files: list[Batch] = [[(planned.row.audio or "", planned.speech) for planned in cell] for cell in cells]
-        files.append(_targets(cells, translator))
-        if any(isinstance(speech, Sentence) for batch in files for _, speech in batch):
-            loader()  # raises before anything is composed
+        files: list[list[File]] = [[(planned.row.audio or "", planned.speech) for planned in cell] for cell in cells]
+        files.append(_plan_targets(cells, translator))
+        if any(isinstance(speech, Sentence) for cell in files for _, speech in cell):
+            find_espeak()  # if it is missing, fail before any work
+        # Speak them. A batch never holds files of two cells.
         batches = [cell[start : start + _BATCH] for cell in files for start in range(0, len(cell), _BATCH)]
-        _make_all(batches, job, config.workers)
+        write_batches(batches, _render, job, workers=config.workers, unit="files")
         write_manifest(job.directory / "manifest.jsonl", (planned.row for cell in cells for planned in cell))
 
     @staticmethod
@@ -68,60 +71,41 @@ class Say:
         return read_manifest(files / "manifest.jsonl")
 
 
-def _speakers(config: SayConfig) -> dict[tuple[str, str], Speaker]:
+def _open_speakers(config: SayConfig) -> dict[tuple[str, str], Speaker]:
+    """Return the recorded voices that `config` needs, by source and language."""
     wanted = {(source, language): None for source in config.sources for language in config.languages}
     if config.target_source == "human":
         wanted["human", TARGET_LANGUAGE] = None
     return {
-        (source, language): Speaker(_PEOPLE[source][language], config.archives)
+        (source, language): Speaker(_RECORDED_VOICES[source][language], config.archives)
         for source, language in wanted
-        if language in LANGUAGES and language in _PEOPLE.get(source, {})
+        if language in LANGUAGES and language in _RECORDED_VOICES.get(source, {})
     }
 
 
-def _targets(cells: Sequence[Sequence[Planned]], speaker: Speaker | None) -> Batch:
-    """Return the English side of every translated value; rows with equal values share a file."""
+def _plan_targets(cells: Sequence[Sequence[PlannedRow]], speaker: Speaker | None) -> list[File]:
+    """Return the English recordings of all translated values; rows with equal values share a file."""
     values = {planned.value for cell in cells for planned in cell if planned.row.target_audio}
     return [
         (
             target_path(value),
-            Composition(speaker, clips(value, TARGET_LANGUAGE), None)
+            Composition(speaker, list_clips(value, TARGET_LANGUAGE), None)
             if speaker
-            else Sentence(text(value, TARGET_LANGUAGE), TARGET_LANGUAGE, *_TARGET_VOICE),
+            else Sentence(spell_out(value, TARGET_LANGUAGE), TARGET_LANGUAGE, *_TARGET_VOICE),
         )
         for value in sorted(values)
     ]
 
 
-def _make_all(batches: Sequence[Batch], job: Job, workers: int) -> None:
-    total, done = sum(map(len, batches)), 0
-    for folder in sorted({Path(path).parent for batch in batches for path, _ in batch}):
-        (job.directory / folder).mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(workers) as pool:
-        for made in pool.map(lambda number, batch: _make(number, batch, job), itertools.count(), batches):
-            done += made
-            job.progress(done, total, "files")
-
-
-def _make(number: int, batch: Batch, job: Job) -> int:
-    """Write the files of a batch, unless an interrupted job wrote them all and they are intact."""
-    paths = [job.directory / path for path, _ in batch]
-
-    def make() -> None:
-        for path, audio in zip(paths, _speak([speech for _, speech in batch]), strict=True):
-            write(path, audio)
-
-    build_once(job.work / f"batch-{number:06}.{SEAL}", paths, make)
-    return len(batch)
-
-
-def _speak(batch: Sequence[Speech]) -> Iterator[Audio]:
+def _render(batch: Sequence[Speech]) -> Iterator[Audio]:
+    """Yield the audio of each item; the sentences of a batch are spoken together."""
     sentences = [speech for speech in batch if isinstance(speech, Sentence)]
-    spoken = map(_tidy, speak(sentences)) if sentences else iter(())
+    spoken = map(_trim_and_level, speak(sentences)) if sentences else iter(())
     return (next(spoken) if isinstance(speech, Sentence) else speech.audio() for speech in batch)
 
 
-def _tidy(audio: Audio) -> Audio:
+def _trim_and_level(audio: Audio) -> Audio:
+    """Convert synthetic speech to the rate, margins and level of the recordings."""
     audio = conform(audio, SAMPLE_RATE_HZ, 1)
     samples = set_level(trim(audio.samples[0].numpy(), SAMPLE_RATE_HZ, _MARGIN_S))
     return Audio(torch.from_numpy(samples)[None], SAMPLE_RATE_HZ, audio.name)

@@ -1,10 +1,10 @@
-"""Speak a list of sentences with espeak-ng, and exit: a program that needs only the standard library.
+"""A program that speaks a list of sentences with espeak-ng and exits. It needs only the standard library.
 
-espeak-ng carries hidden state from one utterance to the next (the phase of its flutter, its noise), so its output
-depends on all earlier utterances. In a separate process, equal lists give equal audio, and GPL code stays apart.
+espeak-ng keeps hidden state between utterances (the phase of its flutter, its noise), so its output depends on all
+earlier utterances. In a new process, equal lists give equal audio. The separate process also keeps GPL code apart.
 
 Input: a JSON object ``{"library": path, "data": path, "sentences": [[text, voice, pitch, words_per_minute], ...]}``.
-Output: for each sentence the sample rate in Hz and the number of samples as two little-endian uint32, then int16.
+Output: for each sentence, the sample rate in Hz and the number of samples (little-endian uint32), then int16 samples.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ def main() -> int:
     if sample_rate_hz <= 0:
         sys.exit(f"espeak-ng cannot start with the data in {job['data']}")
     espeak.espeak_SetSynthCallback(callback)
-    espeak.espeak_ng_SetRandSeed(ctypes.c_long(SEED))  # it seeds itself from the clock
+    espeak.espeak_ng_SetRandSeed(ctypes.c_long(SEED))  # by default, espeak-ng seeds itself from the clock
     for text, voice, pitch, words_per_minute in job["sentences"]:
         blocks.clear()
         if espeak.espeak_SetVoiceByName(voice.encode()):
             sys.exit(f"espeak-ng has no voice {voice!r}")
         espeak.espeak_SetParameter(RATE, words_per_minute, 0)
         espeak.espeak_SetParameter(PITCH, pitch, 0)
-        said = text.encode()
-        if espeak.espeak_Synth(said, len(said) + 1, 0, FROM_START, 0, UTF8, None, None) or not blocks:
+        content = text.encode()
+        if espeak.espeak_Synth(content, len(content) + 1, 0, FROM_START, 0, UTF8, None, None) or not blocks:
             sys.exit(f"espeak-ng cannot say {text!r} with the voice {voice!r}")
         pcm = b"".join(blocks)
         sys.stdout.buffer.write(struct.pack("<II", sample_rate_hz, len(pcm) // 2) + pcm)

@@ -1,4 +1,4 @@
-"""Compose speech from recordings of words, as a telephone exchange does, with inaudible joins."""
+"""Compose speech from recordings of words, as a telephone exchange does, but with inaudible joins."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from areca_say.clips import Groups
 from areca_say.samples import Samples, set_level, trim
 
 _JOIN_S = 0.02
-"""Seconds by which words of a group overlap; trimming leaves as much silence at their edges."""
+"""Seconds by which the words of a group overlap; trimming leaves as much silence at their ends."""
 _PAUSE_S = 0.06
+"""Seconds of silence between groups."""
 _JITTER_S = 0.06
 _JITTER_DB = 3.0
 
 
 class Speaker:
-    """One voice, and its words.
+    """A recorded voice and its words.
 
     Args:
         voice: the speaker of the recordings.
-        archives: their folder, see `areca_say.asterisk.packages.unpacked`.
+        archives: folder of the recordings, see `areca_say.asterisk.packages.locate_package`.
     """
 
     def __init__(self, voice: Voice, archives: Path | None) -> None:
@@ -34,7 +35,7 @@ class Speaker:
         self._words: dict[str, Samples] = {}
 
     def can_say(self, groups: Groups) -> bool:
-        """Return whether the speaker has every recording."""
+        """Return whether the speaker has every recording of `groups`."""
         return all(f"digits/{key}" in self._recordings.files for group in groups for key in group)
 
     def say(self, groups: Groups, rng: np.random.Generator | None = None) -> Samples:
@@ -52,11 +53,12 @@ class Speaker:
             if number:
                 pause_s = _PAUSE_S + (rng.uniform(0, _JITTER_S) if rng else 0.0)
                 parts.append(np.zeros(round(pause_s * SAMPLE_RATE_HZ), dtype=np.float32))
-            parts.append(_join([self._word(key) for key in group]))
+            parts.append(_join([self._read_word(key) for key in group]))
         samples = np.concatenate(parts)
         return samples * np.float32(10 ** (rng.uniform(-_JITTER_DB, _JITTER_DB) / 20)) if rng else samples
 
-    def _word(self, key: str) -> Samples:
+    def _read_word(self, key: str) -> Samples:
+        """Return a trimmed word at the common level, faded at both ends for the joins."""
         if key not in self._words:
             samples = trim(self._recordings.read(f"digits/{key}").samples[0].numpy(), SAMPLE_RATE_HZ, _JOIN_S)
             self._words[key] = set_level(samples) * _fade(len(samples))
@@ -68,9 +70,9 @@ class Composition:
     """A sequence of recordings.
 
     Args:
-        speaker: who was recorded.
-        groups: their keys below ``digits/``; the voice pauses between groups.
-        seed: of the variation of pauses and level; None: no variation.
+        speaker: the recorded voice.
+        groups: keys of the recordings below ``digits/``; the voice pauses between groups.
+        seed: seed of the variation of pauses and level; None: no variation.
     """
 
     speaker: Speaker
@@ -84,6 +86,7 @@ class Composition:
 
 
 def _join(words: list[Samples]) -> Samples:
+    """Add up words that overlap by `_JOIN_S`."""
     overlap = round(_JOIN_S * SAMPLE_RATE_HZ)
     joined = np.zeros(sum(map(len, words)) - overlap * (len(words) - 1), dtype=np.float32)
     start = 0

@@ -1,14 +1,15 @@
-"""Values to speak: numbers, dates and times, and the split of each, which all languages and voices share."""
+"""Values to speak: numbers, dates and times. The split of a value is the same in all languages and voices."""
 
 from __future__ import annotations
 
 import datetime
 import functools
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+
+from areca_say.splits import assign_split
 
 _FIRST_DAY, _LAST_DAY = datetime.date(1900, 1, 1), datetime.date(2099, 12, 31)
 
@@ -39,21 +40,17 @@ class Value:
 
 
 Groups = tuple[tuple[Value, ...], ...]
-"""The values of one kind, in groups that are equally likely."""
+"""The values of one kind, in groups that are drawn equally often."""
 
 
 def split_of(value: Value, test_share: float, validation_share: float) -> str:
-    """Return ``"test"``, ``"validation"`` or ``"train"``, by a hash of kind and value."""
-    digest = hashlib.sha256(f"{value.kind}:{value}".encode()).digest()
-    position = int.from_bytes(digest[:8], "big") / 2**64
-    if position < test_share:
-        return "test"
-    return "validation" if position < test_share + validation_share else "train"
+    """Return the split of `value`, see `areca_say.splits.assign_split`."""
+    return assign_split(f"{value.kind}:{value}", test_share, validation_share)
 
 
 @functools.cache
-def everything() -> Mapping[str, Groups]:
-    """Return the values of each kind; the groups of numbers are those of one, two, three and four digits."""
+def all_values() -> Mapping[str, Groups]:
+    """Return the values of each kind. Numbers have four groups: one, two, three and four digits."""
     numbers = (range(10), range(10, 100), range(100, 1000), range(1000, 10_000))
     days = (_FIRST_DAY + datetime.timedelta(n) for n in range((_LAST_DAY - _FIRST_DAY).days + 1))
     return {
@@ -63,26 +60,28 @@ def everything() -> Mapping[str, Groups]:
     }
 
 
-def draw(groups: Mapping[str, Groups], rng: np.random.Generator, *, repeat: bool) -> Iterator[Value]:
-    """Yield values, each kind in turn and each of its groups in turn, without replacement.
+def draw_values(groups: Mapping[str, Groups], rng: np.random.Generator, *, repeat: bool) -> Iterator[Value]:
+    """Yield values: the kinds take turns, and so do the groups of a kind. A group is drawn without replacement.
 
     Args:
-        groups: by kind, the values of each group; groups may be empty.
+        groups: values by kind and group; groups may be empty.
         rng: shuffles each group.
-        repeat: restart a group when it is used up; otherwise leave it out from then on.
+        repeat: whether a finished group starts again; if not, it takes no more turns.
     """
-    kinds = [[_shuffle(group, rng, repeat) for group in of_kind if group] for of_kind in groups.values()]
-    while any(kinds):
-        for of_kind in kinds:
-            while of_kind:
-                of_kind.append(turn := of_kind.pop(0))
-                if (value := next(turn, None)) is not None:
+    queues = [[_shuffle(group, rng, repeat) for group in kind_groups if group] for kind_groups in groups.values()]
+    while any(queues):
+        for queue in queues:
+            # Rotate the kind's groups until one of them has a value; remove those that are finished.
+            while queue:
+                queue.append(group := queue.pop(0))
+                if (value := next(group, None)) is not None:
                     yield value
                     break
-                of_kind.pop()
+                queue.pop()
 
 
 def _shuffle(group: tuple[Value, ...], rng: np.random.Generator, repeat: bool) -> Iterator[Value]:
+    """Yield the values of a group in random order; if `repeat`, again and again, each time in another order."""
     while True:
         for index in rng.permutation(len(group)):
             yield group[index]

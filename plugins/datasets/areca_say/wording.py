@@ -1,9 +1,9 @@
-"""The words of a value in each language: plain and lowercase, the same for every voice.
+"""Spell out a value in each language, in plain lowercase words that are the same for every voice.
 
-Wordings are chosen so that the recordings of the telephone voices can say them word by word:
+The telephone voices have a recording of every word of these wordings:
 
 - English: numbers without "and"; "wednesday march seventh nineteen eighty four"; "two oh five p m".
-- Spanish: times on the 12-hour clock, as its Mexican voice would say them: "dos cero cinco p m".
+- Spanish: times on the 12-hour clock, as in Mexico: "dos cero cinco p m".
 - French: hours and minutes are feminine ("vingt et une heures trente et une").
 - Italian: hundreds without elision ("centoottanta"); "ore quattordici e trentacinque".
 - German: "mittwoch der siebte märz neunzehnhundertvierundachtzig"; "vierzehn uhr fünfunddreißig".
@@ -20,13 +20,13 @@ from num2words import num2words
 
 from areca_say.values import Value
 
-_OH_YEARS_FROM = 2010
-"""From this year on English says "twenty ten", before it "two thousand nine"."""
+_FIRST_HALVED_YEAR = 2010
+"""First year of this century that English speaks in two halves: "twenty ten", but "two thousand nine"."""
 
 
-def text(value: Value, language: str) -> str:
+def spell_out(value: Value, language: str) -> str:
     """Return the words of `value` in `language` (``en``, ``es``, ``fr``, ``de`` or ``it``)."""
-    words = _SAYS[value.kind][language](*value.parts)
+    words = _RULES[value.kind][language](*value.parts)
     return " ".join(words.lower().replace("-", " ").replace(",", " ").split())
 
 
@@ -36,8 +36,8 @@ def half_day(hour: int) -> tuple[int, str]:
 
 
 def english_year(year: int) -> tuple[int, int] | None:
-    """Return the two halves in which English speaks `year`, or None if it is spoken as a number."""
-    return None if 2000 <= year < _OH_YEARS_FROM else divmod(year, 100)
+    """Return the two numbers that English speaks for `year` (19 and 84); None if it speaks one number (2005)."""
+    return None if 2000 <= year < _FIRST_HALVED_YEAR else divmod(year, 100)
 
 
 @functools.lru_cache(maxsize=100_000)
@@ -46,12 +46,13 @@ def _number(number: int, language: str) -> str:
     if language == "en":
         return words.replace(" and ", " ")
     if language == "it":
-        # The recordings have "cento" and "otto" apart, and Italian allows both forms; num2words misspells 118.
+        # The recordings need "cento" and "otto" without elision, which Italian allows; num2words misspells 118.
         return words.replace("centott", "centoott").replace("dicott", "diciott")
     return words
 
 
 def _date_words(year: int, month: int, day: int, language: str) -> tuple[str, str]:
+    """Return the names of the weekday and of the month."""
     weekday = get_day_names("wide", locale=language)[datetime.date(year, month, day).weekday()]
     return weekday, get_month_names("wide", locale=language)[month]
 
@@ -59,8 +60,8 @@ def _date_words(year: int, month: int, day: int, language: str) -> tuple[str, st
 def _english_date(year: int, month: int, day: int) -> str:
     weekday, month_name = _date_words(year, month, day, "en")
     halves = english_year(year)
-    said = _number(year, "en") if halves is None else f"{_number(halves[0], 'en')} {_after_hundred(halves[1])}"
-    return f"{weekday} {month_name} {num2words(day, lang='en', to='ordinal')} {said}"
+    year_words = _number(year, "en") if halves is None else f"{_number(halves[0], 'en')} {_after_hundred(halves[1])}"
+    return f"{weekday} {month_name} {num2words(day, lang='en', to='ordinal')} {year_words}"
 
 
 def _after_hundred(number: int) -> str:
@@ -86,8 +87,8 @@ def _italian_date(year: int, month: int, day: int) -> str:
 
 def _german_date(year: int, month: int, day: int) -> str:
     weekday, month_name = _date_words(year, month, day, "de")
-    said = num2words(year, lang="de", to="year")
-    return f"{weekday} der {num2words(day, lang='de', to='ordinal')} {month_name} {said}"
+    year_words = num2words(year, lang="de", to="year")
+    return f"{weekday} der {num2words(day, lang='de', to='ordinal')} {month_name} {year_words}"
 
 
 def _english_time(hour: int, minute: int) -> str:
@@ -108,6 +109,7 @@ def _french_time(hour: int, minute: int) -> str:
 
 
 def _feminine(french: str) -> str:
+    """Return a French number before a feminine noun: "vingt et une heures"."""
     return french + "e" if french == "un" or french.endswith(" un") else french
 
 
@@ -125,7 +127,7 @@ def _number_in(language: str) -> Callable[[int], str]:
     return lambda number: _number(number, language)
 
 
-_SAYS: Mapping[str, Mapping[str, Callable[..., str]]] = {
+_RULES: Mapping[str, Mapping[str, Callable[..., str]]] = {
     "number": {language: _number_in(language) for language in ("en", "es", "fr", "de", "it")},
     "date": {"en": _english_date, "es": _spanish_date, "fr": _french_date, "de": _german_date, "it": _italian_date},
     "time": {"en": _english_time, "es": _spanish_time, "fr": _french_time, "de": _german_time, "it": _italian_time},

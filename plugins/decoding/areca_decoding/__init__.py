@@ -1,4 +1,4 @@
-"""Decoding methods: how the ids of an answer are chosen."""
+"""Decoding methods, which choose the ids of an answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ARECA_PLUGIN_API = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GreedyConfig:
-    """Options of `greedy`: it has none."""
+    """Options of `greedy`: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +25,11 @@ class SampleConfig:
     """
 
     temperature: float = 1.0
-    """What logits are divided by."""
+    """Divisor of the logits."""
     top_k: int = 0
-    """Draw only among this many of the likeliest ids; 0: all."""
+    """Draw only from this many of the likeliest ids (0: all)."""
     top_p: float = 1.0
-    """Draw only among the likeliest ids that together have this probability (arXiv 1904.09751)."""
+    """Draw only from the likeliest ids that together have this probability (arXiv 1904.09751)."""
 
     def __post_init__(self) -> None:
         if not self.temperature > 0 or not 0 < self.top_p <= 1 or self.top_k < 0:
@@ -48,9 +48,9 @@ class BeamConfig:
     """
 
     beams: int = 4
-    """Answers kept side by side."""
+    """Number of partial answers that are kept."""
     length_penalty: float = 1.0
-    """Power of its length that an answer's log-probability is divided by; 0 favours short answers, 1 compares means."""
+    """Score = log-probability / length ** length_penalty: 0 favours short answers, 1 compares means."""
 
     def __post_init__(self) -> None:
         if self.beams < 1:
@@ -58,12 +58,12 @@ class BeamConfig:
 
 
 def spec(config: GreedyConfig | BeamConfig, needs: Mapping[str, Spec]) -> DecodingSpec:
-    """Say that the answer only depends on the prompt."""
+    """State that the answer depends only on the prompt."""
     return DecodingSpec()
 
 
 def sample_spec(config: SampleConfig, needs: Mapping[str, Spec]) -> DecodingSpec:
-    """Say that the answer depends on the seed, too."""
+    """State that the answer also depends on the seed."""
     return DecodingSpec(random=True)
 
 
@@ -97,7 +97,7 @@ def areca_components() -> Iterable[Component]:
         config=BeamConfig,
         spec="areca_decoding:spec",
         target="areca_decoding.beam:Beam",
-        summary="beam search: the likeliest answer among several that grow side by side",
+        summary="beam search: the likeliest of several answers that grow side by side",
         license="Apache-2.0",
         requires=("torch",),
         paper="https://arxiv.org/abs/1609.08144",

@@ -1,4 +1,4 @@
-"""Beam search: the likeliest answer among several that grow side by side."""
+"""Beam search: extend several answers at once, and return the likeliest."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from areca_decoding import BeamConfig
 class _Beam(NamedTuple):
     score: float
     row: int
-    """where in the batch its past is"""
+    """Its row in the stepper's batch."""
     cursor: Cursor
 
 
@@ -32,9 +32,9 @@ class _Candidate(NamedTuple):
 class Beam:
     """The target of `beam`, and its instance.
 
-    An id's probability is that among the allowed ids, so an id without an alternative costs nothing. An answer's score
-    is its log-probability over a power of its length (Wu et al. 2016, arXiv 1609.08144, section 7, without its
-    constant). An answer is given up when its score at its present length is no better than that of a finished one.
+    Probabilities are normalised over the allowed ids, so an id without an alternative costs nothing. An answer's score
+    is its log-probability divided by a power of its length (Wu et al. 2016, arXiv 1609.08144, section 7, without the
+    constant). The search drops an answer once its score is not better than the best score of a finished answer.
     """
 
     def __init__(self, config: BeamConfig) -> None:
@@ -58,17 +58,19 @@ class Beam:
         return [self._likeliest(rules, prompt) for prompt in prompts]
 
     def _likeliest(self, rules: Rules, prompt: Sequence[int]) -> Cursor:
-        """Return the likeliest answer found."""
+        """Return the finished answer with the best score."""
         head = rules.lm.head
         stepper = Stepper(rules.lm.model, [prompt], rules.lm.vocabulary.control(Control.PAD))
         live, best = [_Beam(0.0, 0, Cursor(rules))], _Beam(-float("inf"), 0, Cursor(rules))
         while live:
+            # Extend every answer by its likeliest ids, and keep the best of all.
             grown = [_grow(live, candidate) for candidate in _candidates(head, stepper, live, self._config.beams)]
-            worth = [beam.score / len(beam.cursor.ids) ** self._config.length_penalty for beam in grown]
-            for beam, score in zip(grown, worth, strict=True):
+            scores = [beam.score / len(beam.cursor.ids) ** self._config.length_penalty for beam in grown]
+            for beam, score in zip(grown, scores, strict=True):
                 if beam.cursor.done and score > best.score:
                     best = _Beam(score, beam.row, beam.cursor)
-            live = [b for b, score in zip(grown, worth, strict=True) if not b.cursor.done and score > best.score]
+            live = [b for b, score in zip(grown, scores, strict=True) if not b.cursor.done and score > best.score]
+            # Run the model on the answers that go on.
             if live:
                 stepper.select([beam.row for beam in live])
                 stepper.step([beam.cursor.ids[-1] for beam in live])
@@ -77,17 +79,18 @@ class Beam:
 
 
 def _candidates(head: Head, stepper: Stepper, live: list[_Beam], beams: int) -> list[_Candidate]:
-    found = []
+    """Return the `beams` likeliest one-id extensions of the answers."""
+    candidates = []
     for row, beam in enumerate(live):
         allowed = beam.cursor.allowed
         if allowed.is_forced:
-            found.append(_Candidate(beam.score, row, allowed.end))
+            candidates.append(_Candidate(beam.score, row, allowed.end))
             continue
         logits = allowed_logits(head, stepper.hidden[row : row + 1], allowed)[0].float()
         top = logits.log_softmax(-1).topk(min(beams, len(logits)))
         pairs = zip(top.values.tolist(), top.indices.tolist(), strict=True)
-        found += [_Candidate(beam.score + score, row, allowed.id(column)) for score, column in pairs]
-    return sorted(found, key=lambda candidate: -candidate.score)[:beams]
+        candidates += [_Candidate(beam.score + score, row, allowed.id(column)) for score, column in pairs]
+    return sorted(candidates, key=lambda candidate: -candidate.score)[:beams]
 
 
 def _grow(live: list[_Beam], candidate: _Candidate) -> _Beam:

@@ -1,4 +1,4 @@
-"""Methods that pick one id at a time."""
+"""Decoding methods that choose one id at a time."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ class Sample:
         return step_by_step(rules, prompts, self.pick, generator)
 
     def pick(self, logits: Tensor, growing: Sequence[Growing]) -> list[int]:
-        """Return a column of each row of ``[B, V]``, drawn with the row's own generator."""
+        """Return a random column of each row of ``[B, V]``; each row has a separate generator."""
         rows = logits.float().cpu()
-        return [draw(self._probabilities(row), one.generator) for row, one in zip(rows, growing, strict=True)]
+        return [draw(self._probabilities(row), answer.generator) for row, answer in zip(rows, growing, strict=True)]
 
     def _probabilities(self, logits: Tensor) -> Tensor:
-        """Return what is drawn from, ``[V]``; the first of the ids that `top_p` keeps is always kept."""
+        """Return the probabilities to draw from, ``[V]``; `top_p` always keeps the likeliest id."""
         logits = logits / self._config.temperature
         if 0 < self._config.top_k < len(logits):
             logits = logits.masked_fill(logits < logits.topk(self._config.top_k).values[-1], -torch.inf)

@@ -1,4 +1,4 @@
-"""Metrics of text (exact match, WER, CER, BLEU, chrF), and normalisers for the texts that they compare."""
+"""Metrics of text (exact match, WER, CER, BLEU, chrF), and normalisers of the compared texts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from areca_metrics.bleu_tokenizers import BleuTokenize, check_bleu_tokenizer
 
 ARECA_PLUGIN_API = 1
 SPOKEN_LANGUAGES = ("en", "es", "fr", "de", "it")
-"""Languages that `spoken-values` reads."""
+"""Languages that `spoken-values` supports."""
 _SHARE = 100.0
 
 
@@ -26,26 +26,26 @@ class BleuConfig:
     """Options of `bleu`."""
 
     tokenize: BleuTokenize = "auto"
-    """what counts as a word: ``auto`` is ``char`` for languages written without spaces, and ``13a`` for all others"""
+    """Tokenizer of sacrebleu. ``auto``: ``char`` for languages written without spaces, ``13a`` for all others."""
 
 
 def exact_spec(config: NoConfig, needs: Mapping[str, Spec]) -> MetricSpec:
-    """Return how exact matches are shown."""
+    """Return the column header and scale of exact match."""
     return MetricSpec("text", "exact %", scale=_SHARE)
 
 
 def wer_spec(config: NoConfig, needs: Mapping[str, Spec]) -> MetricSpec:
-    """Return how word error rates are shown."""
+    """Return the column header and scale of the word error rate."""
     return MetricSpec("text", "WER %", higher_is_better=False, scale=_SHARE)
 
 
 def cer_spec(config: NoConfig, needs: Mapping[str, Spec]) -> MetricSpec:
-    """Return how character error rates are shown."""
+    """Return the column header and scale of the character error rate."""
     return MetricSpec("text", "CER %", higher_is_better=False, scale=_SHARE)
 
 
 def bleu_spec(config: BleuConfig, needs: Mapping[str, Spec]) -> MetricSpec:
-    """Return how BLEU is shown.
+    """Return the column header of BLEU.
 
     Raises:
         MissingDependency: the tokenizer's packages are not installed.
@@ -55,17 +55,17 @@ def bleu_spec(config: BleuConfig, needs: Mapping[str, Spec]) -> MetricSpec:
 
 
 def chrf_spec(config: NoConfig, needs: Mapping[str, Spec]) -> MetricSpec:
-    """Return how chrF is shown."""
+    """Return the column header of chrF."""
     return MetricSpec("text", "chrF")
 
 
 def any_language(config: NoConfig, needs: Mapping[str, Spec]) -> NormaliserSpec:
-    """Return that texts in any language are read."""
+    """Accept text in any language."""
     return NormaliserSpec()
 
 
 def spoken_languages(config: NoConfig, needs: Mapping[str, Spec]) -> NormaliserSpec:
-    """Return the languages whose values are read."""
+    """Accept text in the languages of the lexicon."""
     return NormaliserSpec(SPOKEN_LANGUAGES)
 
 
@@ -104,7 +104,7 @@ def areca_components() -> Iterable[Component]:
         "whisper",
         "any_language",
         "Whisper",
-        "Whisper's own: its English normaliser for English, its basic one for other languages",
+        "the normalisers of Whisper: the English one for English, the basic one for other languages",
         requires=("whisper_normalizer",),
         extra="whisper-normalizer",
         paper="https://arxiv.org/abs/2212.04356",
@@ -112,8 +112,8 @@ def areca_components() -> Iterable[Component]:
 
 
 def _metric(name: str, target: str, summary: str, **other: Any) -> Component:
-    row: dict[str, Any] = {"config": NoConfig, "spec": f"areca_metrics:{name}_spec", "license": "Apache-2.0"}
-    return Component(kind=Kind.METRIC, name=name, target=f"areca_metrics.{target}", summary=summary, **(row | other))
+    fields: dict[str, Any] = {"config": NoConfig, "spec": f"areca_metrics:{name}_spec", "license": "Apache-2.0"}
+    return Component(kind=Kind.METRIC, name=name, target=f"areca_metrics.{target}", summary=summary, **(fields | other))
 
 
 def _normaliser(name: str, spec: str, target: str, summary: str, **other: Any) -> Component:

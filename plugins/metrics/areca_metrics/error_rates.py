@@ -1,4 +1,4 @@
-"""The metrics `wer` and `cer`, whose edits are counted by jiwer."""
+"""The metrics `wer` and `cer`; jiwer counts the edits."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from areca_metrics.loaded import Loaded, texts
 
 
 def word_errors(answer: str, reference: str) -> tuple[int, int]:
-    """Return the words substituted, deleted and inserted, and the words of the reference."""
+    """Return the number of edits (substituted, deleted and inserted words), and of words in the reference."""
     import jiwer
 
     return _errors(jiwer.process_words([reference], [answer]))
 
 
 def character_errors(answer: str, reference: str) -> tuple[int, int]:
-    """Return the characters substituted, deleted and inserted, and the characters of the reference."""
+    """Return the number of edits (substituted, deleted and inserted characters), and of characters in the reference."""
     import jiwer
 
     return _errors(jiwer.process_characters([reference], [answer]))
 
 
-def _errors(found: Any) -> tuple[int, int]:
-    wrong = found.substitutions + found.deletions
-    return wrong + found.insertions, wrong + found.hits
+def _errors(alignment: Any) -> tuple[int, int]:
+    missed = alignment.substitutions + alignment.deletions
+    return missed + alignment.insertions, missed + alignment.hits
 
 
 class _ErrorRate(Loaded):
     errors: Callable[[str, str], tuple[int, int]]
 
     def count(self, examples: Sequence[Example]) -> list[list[float]]:
-        """Return the edits and the length of each reference."""
+        """Return the edits of each answer, and the length of its reference."""
         return [list(map(float, self.errors(answer, reference))) for answer, reference in texts(examples)]
 
     def score(self, sums: Sequence[float]) -> float:
-        """Return edits by length; with empty references each insertion counts 1, as in jiwer: no rate is infinite."""
+        """Return edits / length. If all references are empty, the rate is the number of insertions, as in jiwer."""
         return sums[0] / (sums[1] or 1.0)
 
 

@@ -10,10 +10,10 @@ from areca_metrics.loaded import Loaded, texts
 
 
 class Exact(Loaded):
-    """The share of answers whose words are those of the reference. White space does not count."""
+    """The share of answers with the same words as the reference. White space does not matter."""
 
     def count(self, examples: Sequence[Example]) -> list[list[float]]:
-        """Return for each example whether it matches, 0 or 1, and 1."""
+        """Return two counts for each example: 1 or 0 for a match, and 1 for the example."""
         return [[float(answer.split() == reference.split()), 1.0] for answer, reference in texts(examples)]
 
     def score(self, sums: Sequence[float]) -> float:
@@ -21,10 +21,10 @@ class Exact(Loaded):
         return sums[0] / sums[1]
 
     def interval(self, counts: Sequence[Sequence[float]]) -> tuple[float, float]:
-        """Return the bounds of Wilson's interval, which also holds for shares near 0 and 1."""
-        found = wilson(round(sum(matches for matches, _ in counts)), len(counts))
-        return found.low, found.high
+        """Return the bounds of Wilson's interval, which is also valid for shares near 0 and 1."""
+        estimate = wilson(round(sum(matches for matches, _ in counts)), len(counts))
+        return estimate.low, estimate.high
 
     def details(self, language: str | None) -> str:
-        """Return the kind of the interval."""
+        """Return the type of the interval."""
         return "interval:wilson"

@@ -1,4 +1,4 @@
-"""What the metrics and normalisers here share: none of them reads files or has weights."""
+"""Shared by the metrics and normalisers of this package, none of which has files or weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from areca.types import Example
 
 
 class Loaded:
-    """A component made of its options alone."""
+    """A component that needs only its options."""
 
     def __init__(self, config: Any) -> None:
         self.config = config
@@ -27,10 +27,10 @@ class Loaded:
         device: torch.device,
         dtype: torch.dtype,
     ) -> Self:
-        """Return an instance under `config`."""
+        """Return an instance with `config`."""
         return cls(config)
 
 
 def texts(examples: Sequence[Example]) -> list[tuple[str, str]]:
-    """Return the text of each answer and of its reference; ``""`` where there is none."""
+    """Return the texts of each answer and its reference; ``""`` for a missing text."""
     return [(example.answer.text or "", example.reference.text or "") for example in examples]

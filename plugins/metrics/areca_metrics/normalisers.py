@@ -10,23 +10,23 @@ from areca_metrics.loaded import Loaded
 
 
 class Basic(Loaded):
-    """Reads open text."""
+    """The normaliser of open text."""
 
     def normalise(self, text: str, language: str) -> str:
-        """Return lowercase words: no punctuation or symbols but the apostrophe in a word; accents and digits stay."""
+        """Return the lowercase words of `text`, without punctuation except apostrophes inside words."""
         text = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
         kept = "".join(c if c == "'" or unicodedata.category(c)[0] not in "PS" else " " for c in text)
         return " ".join(word for word in (w.strip("'") for w in kept.split()) if word)
 
 
 class SpokenValues(Loaded):
-    """Reads numbers, dates and times as values."""
+    """The normaliser that reads numbers, dates and times as values."""
 
     def normalise(self, text: str, language: str) -> str:
         """Return the words of `text`, with each value in one wording; see `areca_metrics.spoken_values.read_values`.
 
         Raises:
-            InvalidConfig: a language without a lexicon.
+            InvalidConfig: there is no lexicon for the language.
         """
         from areca_metrics.spoken_values import read_values
 
@@ -37,19 +37,19 @@ class Whisper(Loaded):
     """The normalisers of Whisper (arXiv 2212.04356, appendix C), from the package whisper-normalizer."""
 
     def normalise(self, text: str, language: str) -> str:
-        """Return what the package returns: its English normaliser for ``"en"``, its basic one for other languages."""
-        return _whisper(language == "en")(text)
+        """Return the result of the package's English normaliser for ``"en"``, of its basic one for other languages."""
+        return _open_whisper(language == "en")(text)
 
 
 @functools.cache
-def _whisper(english: bool) -> Callable[[str], str]:
-    read: Callable[[str], str]
+def _open_whisper(english: bool) -> Callable[[str], str]:
+    normalise: Callable[[str], str]
     if english:
         from whisper_normalizer.english import EnglishTextNormalizer
 
-        read = EnglishTextNormalizer()
+        normalise = EnglishTextNormalizer()
     else:
         from whisper_normalizer.basic import BasicTextNormalizer
 
-        read = BasicTextNormalizer()
-    return read
+        normalise = BasicTextNormalizer()
+    return normalise

@@ -1,6 +1,7 @@
 """The metrics `bleu` and `chrf`, by sacrebleu (Post 2018, arXiv 1804.08771).
 
-Counts are the statistics that sacrebleu adds up over sentences. Its own bootstrap fails where a sample's chrF is 0.
+Counts are the statistics that sacrebleu sums over sentences. Core draws the bootstrap samples, because sacrebleu's
+bootstrap fails if the chrF of a sample is 0.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from areca.types import Example
-from areca_metrics.bleu_tokenizers import bleu_tokenizer
+from areca_metrics.bleu_tokenizers import choose_tokenizer
 from areca_metrics.loaded import Loaded, texts
 
 
 def _counts(metric: Any, answer: str, reference: str) -> list[float]:
-    [found] = metric._extract_corpus_statistics([answer], [[reference]])
-    return list(map(float, found))
+    [statistics] = metric._extract_corpus_statistics([answer], [[reference]])
+    return list(map(float, statistics))
 
 
 def _score(metric: Any, sums: Sequence[float]) -> float:
@@ -27,7 +28,7 @@ def _score(metric: Any, sums: Sequence[float]) -> float:
 
 @functools.cache
 def _signature(metric: Any) -> str:
-    metric.corpus_score(["a"], [["a"]])  # sacrebleu knows the number of references only after a first call
+    metric.corpus_score(["a"], [["a"]])  # sets the number of references, which the signature contains
     return str(metric.get_signature())
 
 
@@ -35,7 +36,7 @@ class _Sacrebleu(Loaded):
     def p_value(self, differences: Sequence[float], observed: float) -> float:
         """Return the p-value of sacrebleu's ``PairedTest``.
 
-        It centres absolute differences, and so calls about twice as many differences significant as it should.
+        The test centres absolute differences, so it finds about twice as many significant differences as it should.
         """
         from sacrebleu.significance import _compute_p_value
 
@@ -44,7 +45,7 @@ class _Sacrebleu(Loaded):
 
 
 class Bleu(_Sacrebleu):
-    """BLEU from 0 to 100. What counts as a word depends on the answer's language."""
+    """BLEU from 0 to 100. The tokenizer depends on the answer's language."""
 
     def count(self, examples: Sequence[Example]) -> list[list[float]]:
         """Return sacrebleu's statistics of each sentence."""
@@ -54,7 +55,7 @@ class Bleu(_Sacrebleu):
         ]
 
     def score(self, sums: Sequence[float]) -> float:
-        """Return the corpus score, which is 0 where no four words in a row are right."""
+        """Return the corpus score; it is 0 if no four consecutive words are right."""
         return _score(self._metric(None), sums)
 
     def item_score(self, counts: Sequence[float]) -> float:
@@ -66,7 +67,7 @@ class Bleu(_Sacrebleu):
         return _signature(self._metric(language))
 
     def _metric(self, language: str | None) -> Any:
-        return _bleu(bleu_tokenizer(self.config.tokenize, language))
+        return _bleu(choose_tokenizer(self.config.tokenize, language))
 
 
 class Chrf(_Sacrebleu):
@@ -77,7 +78,7 @@ class Chrf(_Sacrebleu):
         return [_counts(_chrf(), answer, reference) for answer, reference in texts(examples)]
 
     def score(self, sums: Sequence[float]) -> float:
-        """Return the score of summed statistics."""
+        """Return the corpus score."""
         return _score(_chrf(), sums)
 
     def details(self, language: str | None) -> str:

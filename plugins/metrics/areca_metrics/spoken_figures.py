@@ -15,13 +15,13 @@ ORDINAL = "º"
 _SPACES = " \u00a0\u2007\u2008\u2009\u202f"
 _APOSTROPHES = "'’ʼ"
 _UNITS = "€$£¥₹₩₽°"
-"""Signs that stay: "5 €" and "5" are different answers."""
+"""Signs to keep: "5 €" and "5" are different answers."""
 _NARROW = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
-"""Full-width forms of ASCII."""
+"""Maps the full-width forms of ASCII characters to ASCII."""
 _Rule = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
 
 
-def spread(text: str, code: str) -> list[str]:
+def split_figures(text: str, code: str) -> list[str]:
     """Return the words of `text` in lower case without accents or punctuation, with figures in one form.
 
     Args:
@@ -38,6 +38,7 @@ def spread(text: str, code: str) -> list[str]:
 
 @functools.cache
 def _thousands(code: str) -> re.Pattern[str]:
+    """Return a pattern of numbers whose thousands are separated: by the other mark, a space or an apostrophe."""
     mark = "," if LANGUAGES[code].decimal == "." else "."
     between = f"[{re.escape(mark)}{_SPACES}{_APOSTROPHES}]"
     return re.compile(rf"(?<![\w.,:{_APOSTROPHES}])[1-9]\d{{0,2}}({between})\d{{3}}(?:\1\d{{3}})*(?!\d|\1\d)")
@@ -45,6 +46,7 @@ def _thousands(code: str) -> re.Pattern[str]:
 
 @functools.cache
 def _rules(code: str) -> tuple[_Rule, ...]:
+    """Return patterns and replacements for folded text, in order: times, fractions, signs, ordinals, punctuation."""
     language = LANGUAGES[code]
     after = "|".join(("am", "pm", "h", *language.clock))
     time = r"([01]?\d|2[0-4])\.([0-5]\d)\b"
@@ -67,8 +69,8 @@ def _rules(code: str) -> tuple[_Rule, ...]:
 
 def _fractions(decimal: str) -> tuple[str, ...]:
     """Return patterns of a whole number and its fraction. They do not match dates (7.3.1984, or 7.3. in German)."""
-    own = rf"(?<![\w.,:])(\d*){re.escape(decimal)}(\d+)(?![.,]?\d)"
-    return (own,) if decimal == "." else (own, r"(?<![\w.,:])(\d+)\.(\d+)(?![.,\d])")
+    regular = rf"(?<![\w.,:])(\d*){re.escape(decimal)}(\d+)(?![.,]?\d)"
+    return (regular,) if decimal == "." else (regular, r"(?<![\w.,:])(\d+)\.(\d+)(?![.,\d])")
 
 
 def _fraction(point: str) -> Callable[[re.Match[str]], str]:

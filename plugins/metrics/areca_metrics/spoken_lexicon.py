@@ -11,29 +11,29 @@ from dataclasses import dataclass
 LARGEST_NUMBER = 9_999
 LARGEST_ORDINAL = 999
 DAYS = 31
-_SWISS = {7: "septante", 8: "huitante", 9: "nonante"}
+_SHORT_TENS = {7: "septante", 8: "huitante", 9: "nonante"}
 _ENDINGS = {
     "de": (("$", "nrsm"),),
     "es": (("o$", ("a", "os", "as")),),
     "fr": (("premier$", ("premiere", "premiers", "premieres")), ("eme$", ("emes",))),
     "it": (("o$", "aie"),),
 }
-"""By language: endings of ordinals in other genders, numbers and cases."""
+"""Endings of ordinals in other genders, numbers and cases, by language."""
 
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """What num2words and babel do not know about a language.
+    """The properties of a language that num2words and babel lack.
 
     Args:
         joins: words inside numbers that are optional.
         fillers: words outside numbers that carry no value.
-        clock: words for hours; the first is used in the result.
+        clock: words between hours and minutes; the result uses the first.
         halves: whether the result uses the 12-hour clock, with "a m" and "p m".
-        zero: words before one-digit minutes; the first is used in the result; () if there are none.
-        respell: patterns and replacements that unify spellings of one number.
+        zero: words before one-digit minutes; the result uses the first. Empty if there are none.
+        respell: patterns and replacements that unify the spellings of a number.
         decimal: the mark before a fraction in digits; of "," and "." the other one separates thousands.
-        point: words for that mark; the first is used in the result.
+        point: words for that mark; the result uses the first.
         suffix: pattern of the letters, without accents, that make digits an ordinal.
         before: words before a time with a full stop, such as "at 2.35".
         minus, percent: words for the signs.
@@ -112,12 +112,12 @@ LANGUAGES: Mapping[str, Language] = {
         percent="per cento",
     ),
 }
-"""The languages that are read, by ISO 639-1 code."""
+"""The supported languages, by ISO 639-1 code."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lexicon:
-    """Values by their words: without accents, joined, respelled."""
+    """Values by their words, which are without accents and spaces and have one spelling."""
 
     language: Language
     numbers: Mapping[str, int]
@@ -153,8 +153,8 @@ def lexicon(code: str) -> Lexicon:
     from babel.dates import get_day_names, get_month_names
 
     empty = Lexicon(LANGUAGES[code], {}, {}, {}, {})
-    numbers = {empty.key(said): n for n, said in _spoken_numbers(code)}
-    ordinals = {empty.key(said): n for n, said in _spoken_ordinals(code)}
+    numbers = {empty.key(words): n for n, words in _spoken_numbers(code)}
+    ordinals = {empty.key(words): n for n, words in _spoken_ordinals(code)}
     months = {fold(name): number for number, name in get_month_names("wide", locale=code).items()}
     weekdays = {fold(name): number for number, name in get_day_names("wide", locale=code).items()}
     return Lexicon(LANGUAGES[code], numbers, ordinals, months, weekdays)
@@ -162,31 +162,32 @@ def lexicon(code: str) -> Lexicon:
 
 def _spoken_numbers(code: str) -> Iterator[tuple[int, str]]:
     for n in range(LARGEST_NUMBER + 1):
-        yield n, _together(say(n, code))
+        yield n, _join(say(n, code))
     if code == "en":  # "nineteen hundred eighty four"
         for n in range(1100, LARGEST_NUMBER + 1):
             rest = say(n % 100, code) if n % 100 else ""
-            yield n, _together(f"{say(n // 100, code)} hundred {rest}")
+            yield n, _join(f"{say(n // 100, code)} hundred {rest}")
     if code == "de":
         for n in range(1100, 2000):
-            yield n, _together(say(n, code, "year"))
-    if code == "fr":  # of Belgium and Switzerland
-        for n in (n for n in range(LARGEST_NUMBER + 1) if n % 100 // 10 in _SWISS):
+            yield n, _join(say(n, code, "year"))
+    if code == "fr":  # Belgian and Swiss numbers
+        for n in (n for n in range(LARGEST_NUMBER + 1) if n % 100 // 10 in _SHORT_TENS):
             hundreds, unit = (say(m, code) if m else "" for m in (n - n % 100, n % 10))
-            yield n, _together(f"{hundreds} {_SWISS[n % 100 // 10]} {unit}")
+            yield n, _join(f"{hundreds} {_SHORT_TENS[n % 100 // 10]} {unit}")
 
 
 def _spoken_ordinals(code: str) -> Iterator[tuple[int, str]]:
     for n in range(1, LARGEST_ORDINAL + 1):
-        said = _together(say(n, code, "ordinal"))
-        yield n, said
+        words = _join(say(n, code, "ordinal"))
+        yield n, words
         for pattern, endings in _ENDINGS.get(code, ()):
-            yield from ((n, re.sub(pattern, ending, said)) for ending in endings)
+            yield from ((n, re.sub(pattern, ending, words)) for ending in endings)
     if code == "fr":
-        yield from ((2, said) for said in ("second", "seconde"))
+        yield from ((2, words) for words in ("second", "seconde"))
     if code == "es":
         yield from ((n, say(n, code, "ordinal")[:-1]) for n in (1, 3))
 
 
-def _together(words: str) -> str:
+def _join(words: str) -> str:
+    """Return `words` without spaces."""
     return words.replace(" ", "")

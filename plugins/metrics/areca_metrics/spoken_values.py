@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from areca.errors import InvalidConfig
-from areca_metrics.spoken_figures import COLON, ORDINAL, spread
+from areca_metrics.spoken_figures import COLON, ORDINAL, split_figures
 from areca_metrics.spoken_lexicon import DAYS, LANGUAGES, LARGEST_NUMBER, Lexicon, lexicon, say
 
 _LONGEST = 12
@@ -27,32 +27,34 @@ Match = tuple[str, int]
 def read_values(text: str, language: str) -> str:
     """Return `text` in lowercase words without accents, punctuation or fillers, with each value in one wording.
 
-    num2words words numbers up to 9,999. Fractions are worded digit by digit, dates as month, day, year, and times by
-    the language's usual clock. A time of the 12-hour clock without a half of the day ("two thirty five") differs from
-    the times of both halves.
+    Numbers up to 9,999 get the wording of num2words. Fractions are read digit by digit, dates as month, day, year, and
+    times by the language's usual clock. A time of the 12-hour clock without "a m" or "p m" ("two thirty five") differs
+    from both times of the day.
 
     Raises:
-        InvalidConfig: a language without a lexicon.
+        InvalidConfig: there is no lexicon for the language.
     """
     if language not in LANGUAGES:
         raise InvalidConfig(
             f"normaliser 'spoken-values' reads {', '.join(LANGUAGES)}, not {language!r}; use the normaliser 'basic'"
         )
     items = _items(text, language)
-    said: list[str] = []
+    wordings: list[str] = []
     i = 0
     while i < len(items):
+        # The last rule matches any item.
         for rule in _RULES:
             if match := rule(items, i, language):
-                said.append(match[0])
+                wordings.append(match[0])
                 i += match[1]
                 break
-    return " ".join(part for part in said if part)
+    return " ".join(wording for wording in wordings if wording)
 
 
 def _items(text: str, code: str) -> list[_Item]:
+    """Split text into numbers, ordinals, months, other parts of values, and plain words, without fillers."""
     table = lexicon(code)
-    words = [word for word in spread(text, code) if word not in table.language.joins]
+    words = [word for word in split_figures(text, code) if word not in table.language.joins]
     items: list[_Item] = []
     i = 0
     while i < len(words):
@@ -63,19 +65,21 @@ def _items(text: str, code: str) -> list[_Item]:
 
 
 def _number(words: list[str], i: int, table: Lexicon) -> tuple[int, _Item] | None:
+    """Read the longest number or ordinal at position i; return the number of words read, and the item."""
     word = words[i]
     digits = word.removesuffix(ORDINAL)
     if digits.isdecimal() and len(digits) <= len(str(LARGEST_NUMBER)):
         return 1, _Item("number" if digits == word else "ordinal", int(digits), word)
     for length in range(min(_LONGEST, len(words) - i), 0, -1):
-        said = table.key("".join(words[i : i + length]))
+        key = table.key("".join(words[i : i + length]))
         for kind, values in (("number", table.numbers), ("ordinal", table.ordinals)):
-            if said in values:
-                return length, _Item(kind, values[said], said)
+            if key in values:
+                return length, _Item(kind, values[key], key)
     return None
 
 
 def _other(word: str, table: Lexicon) -> _Item:
+    """Return the item of a word that is not a number."""
     if word in table.months:
         return _Item("month", table.months[word], word)
     if word in ("am", "pm"):
@@ -90,17 +94,19 @@ def _other(word: str, table: Lexicon) -> _Item:
 
 
 def _take(items: Sequence[_Item], i: int, kinds: tuple[str, ...], largest: int) -> int | None:
+    """Return the value of item i if it is of one of `kinds` and at most `largest`."""
     if i < len(items) and items[i].kind in kinds and items[i].value <= largest:
         return items[i].value
     return None
 
 
 def _date(items: Sequence[_Item], i: int, code: str) -> Match | None:
+    """Read a month, with a day before or after it, and with a year."""
     day_first = _take(items, i, ("number", "ordinal"), DAYS) is not None
-    at = i + day_first
-    if at >= len(items) or items[at].kind != "month":
+    month = i + day_first
+    if not _is(items, month, "month"):
         return None
-    words, end = items[at].word, at + 1
+    words, end = items[month].word, month + 1
     day = items[i].value if day_first else _take(items, end, ("number", "ordinal"), DAYS)
     end += day is not None and not day_first
     if day is not None:
@@ -110,6 +116,7 @@ def _date(items: Sequence[_Item], i: int, code: str) -> Match | None:
 
 
 def _year(items: Sequence[_Item], i: int) -> tuple[int, int]:
+    """Read a year, as one number or as two ("nineteen eighty four"); return it and the number of items read."""
     century = _take(items, i, ("number",), LARGEST_NUMBER)
     if century is None or century >= 1000:
         return (century or 0), int(century is not None)
@@ -127,27 +134,30 @@ def _two_digits(items: Sequence[_Item], i: int, largest: int) -> tuple[int, int]
 
 
 def _time(items: Sequence[_Item], i: int, code: str) -> Match | None:
+    """Read a time: "14:35 Uhr", "two thirty five p m", "ore due", "235 pm"."""
     prefix = _is(items, i, "clock")
     hour = _take(items, i + prefix, ("number",), 1259)
     if hour is None:
         return None
     end = i + prefix + 1
     if hour >= 100:
+        # Hour and minute in one number.
         hour, minute = divmod(hour, 100)
-        shown = minute <= 59 and _is(items, end, "half")  # "235 pm"
+        valid = minute <= 59 and _is(items, end, "half")  # "235 pm"
     else:
         middle = _is(items, end, "clock")
         minute, used = _minutes(items, end + middle, prefix or middle)
         end += middle + used
-        shown = hour <= 24 and bool(prefix or middle or used or _is(items, end, "half"))
+        valid = hour <= 24 and bool(prefix or middle or used or _is(items, end, "half"))
         end += bool(used) and _is(items, end, "clock")  # "14:35 Uhr"
-    if not shown:
+    if not valid:
         return None
     half = items[end] if _is(items, end, "half") else None
     return _time_words(hour, minute, half, code), end + (half is not None) - i
 
 
 def _minutes(items: Sequence[_Item], i: int, clock: bool) -> tuple[int, int]:
+    """Read minutes; after a clock word, also one digit. Return them and the number of items read."""
     minute, used = _two_digits(items, i, 59)
     if used or not clock:
         return minute, used
@@ -160,6 +170,7 @@ def _is(items: Sequence[_Item], i: int, kind: str) -> bool:
 
 
 def _time_words(hour: int, minute: int, half: _Item | None, code: str) -> str:
+    """Return the wording of a time; on the 12-hour clock only if the half of the day is known."""
     language = LANGUAGES[code]
     if half is not None and hour <= 12:
         hour = hour % 12 + half.value
@@ -174,6 +185,7 @@ def _time_words(hour: int, minute: int, half: _Item | None, code: str) -> str:
 
 
 def _decimal(items: Sequence[_Item], i: int, code: str) -> Match | None:
+    """Read a whole number, a decimal mark, and digits or one number."""
     whole = _take(items, i, ("number",), LARGEST_NUMBER)
     if whole is None or not _is(items, i + 1, "point"):
         return None
@@ -188,6 +200,7 @@ def _decimal(items: Sequence[_Item], i: int, code: str) -> Match | None:
 
 
 def _plain(items: Sequence[_Item], i: int, code: str) -> Match:
+    """Read any single item."""
     item = items[i]
     if item.kind == "number":
         return say(item.value, code), 1

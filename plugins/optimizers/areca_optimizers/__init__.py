@@ -21,9 +21,9 @@ class AdafactorConfig:
     """
 
     clip_threshold: float = 1.0
-    """Bound on the root mean square of the update of a parameter."""
+    """Maximum root mean square of a parameter's update."""
     decay_rate: float = -0.8
-    """Power of the step number that gives the decay of the squared gradients' mean; below 0."""
+    """Exponent of the step number, below 0: the mean of the squared gradients decays by 1 - step ** decay_rate."""
     beta1: float | None = None
     """Decay of the momentum; null: no momentum."""
 
@@ -43,7 +43,7 @@ class AdamWConfig:
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay of the gradients' mean and of the squared gradients' mean."""
     eps: float = 1e-8
-    """Number that is added to the root of the squared gradients' mean."""
+    """Added to the denominator, the root of the squared gradients' mean."""
 
     def __post_init__(self) -> None:
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
@@ -54,7 +54,7 @@ class AdamWConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConstantConfig:
-    """`constant` has no options."""
+    """Options of `constant`: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ class DecayConfig:
     """
 
     last: float = 0.0
-    """Share of the highest learning rate that is left at the last step."""
+    """Learning rate at the last step, as a share of its peak."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.last <= 1:
@@ -74,7 +74,7 @@ class DecayConfig:
 
 
 def adafactor_spec(config: AdafactorConfig, needs: Mapping[str, Spec]) -> OptimizerSpec:
-    """Return that it keeps a mean for each row and column of a matrix, and one for each element of a vector."""
+    """Return the size of its state: a mean for each row and column of a matrix, and for each element of a vector."""
 
     def elements(shape: tuple[int, ...]) -> int:
         momentum = 0 if config.beta1 is None else math.prod(shape)
@@ -86,17 +86,17 @@ def adafactor_spec(config: AdafactorConfig, needs: Mapping[str, Spec]) -> Optimi
 
 
 def adamw_spec(config: AdamWConfig, needs: Mapping[str, Spec]) -> OptimizerSpec:
-    """Return that it keeps two values an element."""
+    """Return the size of its state: two values per element."""
     return OptimizerSpec(lambda shape: 2 * math.prod(shape))
 
 
 def constant_spec(config: ConstantConfig, needs: Mapping[str, Spec]) -> ScheduleSpec:
-    """Return that the learning rate stays at its highest."""
+    """Return the factor on the learning rate at the last step: 1."""
     return ScheduleSpec(last=1.0)
 
 
 def decay_spec(config: DecayConfig, needs: Mapping[str, Spec]) -> ScheduleSpec:
-    """Return where the learning rate ends."""
+    """Return the factor on the learning rate at the last step."""
     return ScheduleSpec(last=config.last)
 
 

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 import torch
 
 from areca_optimizers import AdafactorConfig, AdamWConfig
 
+C = TypeVar("C")
 
-class AdafactorOptimizer:
-    """Adafactor (arXiv 1804.04235) as AudioPaLM uses it: no relative steps, no parameter scaling."""
 
-    def __init__(self, config: AdafactorConfig) -> None:
+class _Builder(Generic[C]):
+    def __init__(self, config: C) -> None:
         self._config = config
 
     @classmethod
-    def load(
-        cls, config: AdafactorConfig, needs: Mapping[str, Any], files: Path | None, *, device: Any, dtype: Any
-    ) -> Self:
+    def load(cls, config: C, needs: Mapping[str, Any], files: Path | None, *, device: Any, dtype: Any) -> Self:
         """Return the optimizer's builder."""
         return cls(config)
+
+
+class AdafactorOptimizer(_Builder[AdafactorConfig]):
+    """Adafactor (arXiv 1804.04235) as AudioPaLM uses it: no relative steps, no parameter scaling."""
 
     def build(self, groups: list[dict[str, Any]], learning_rate: float) -> torch.optim.Optimizer:
         """Return transformers' Adafactor over `groups`."""
@@ -41,18 +43,8 @@ class AdafactorOptimizer:
         return optimizer
 
 
-class AdamWOptimizer:
+class AdamWOptimizer(_Builder[AdamWConfig]):
     """AdamW (arXiv 1711.05101)."""
-
-    def __init__(self, config: AdamWConfig) -> None:
-        self._config = config
-
-    @classmethod
-    def load(
-        cls, config: AdamWConfig, needs: Mapping[str, Any], files: Path | None, *, device: Any, dtype: Any
-    ) -> Self:
-        """Return the optimizer's builder."""
-        return cls(config)
 
     def build(self, groups: list[dict[str, Any]], learning_rate: float) -> torch.optim.Optimizer:
         """Return torch's AdamW over `groups`."""

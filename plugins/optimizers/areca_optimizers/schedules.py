@@ -1,4 +1,4 @@
-"""Learning-rate schedules: plain arithmetic."""
+"""Learning-rate schedules. Arithmetic only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from areca_optimizers import DecayConfig
 
 
 class Constant:
-    """Keep the learning rate at its highest."""
+    """A schedule that keeps the learning rate at its peak."""
 
     @classmethod
     def load(cls, config: Any, needs: Mapping[str, Any], files: Path | None, *, device: Any, dtype: Any) -> Self:
@@ -24,7 +24,7 @@ class Constant:
 
 
 class _Decay:
-    """Lower the learning rate from its highest to `config.last` of it."""
+    """A schedule that lowers the learning rate from its peak to a share `config.last` of it."""
 
     def __init__(self, config: DecayConfig) -> None:
         self._last = config.last
@@ -37,23 +37,23 @@ class _Decay:
         return cls(config)
 
     def factor(self, step: int, steps: int) -> float:
-        """Return the share of the highest learning rate at `step` of `steps`."""
-        return self._last + (1.0 - self._last) * self._left(step, steps)
+        """Return the factor on the peak learning rate at `step` of `steps`."""
+        return self._last + (1.0 - self._last) * self._remaining(step, steps)
 
-    def _left(self, step: int, steps: int) -> float:
-        """Return what is left of the way down, from 1 to 0."""
+    def _remaining(self, step: int, steps: int) -> float:
+        """Return the remaining share of the decay, from 1 to 0."""
         raise NotImplementedError
 
 
 class Cosine(_Decay):
-    """Lower the learning rate along half a cosine (arXiv 1608.03983, section 3, without restarts)."""
+    """A decay along half a cosine (arXiv 1608.03983, section 3, without restarts)."""
 
-    def _left(self, step: int, steps: int) -> float:
+    def _remaining(self, step: int, steps: int) -> float:
         return max(0.0, 0.5 * (1.0 + math.cos(math.pi * (step / max(1, steps)))))
 
 
 class Linear(_Decay):
-    """Lower the learning rate along a straight line."""
+    """A decay along a straight line."""
 
-    def _left(self, step: int, steps: int) -> float:
+    def _remaining(self, step: int, steps: int) -> float:
         return max(0.0, (steps - step) / max(1, steps))

@@ -1,7 +1,7 @@
-"""Stream patterns: how the codes of several streams become one sequence.
+"""Stream patterns, which order the codes of several streams in one sequence.
 
-None of them needs padding codes: `delay` leaves out its ragged edges. Everything is arithmetic and light, so the
-classes below are options, order and target at the same time (`areca.patterns.OrderOptions`).
+No pattern needs padding codes: `delay` leaves them out at both ends. Orders are light arithmetic, so each class below
+is the options, the order and the target of its component (`areca.patterns.OrderOptions`).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class CoarseFirst(OrderOptions):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delay(OrderOptions):
-    """Frame by frame, stream k late by k frames (MusicGen, arXiv 2306.05284, section 2.2). No options."""
+    """Frame by frame, with stream k delayed by k frames (MusicGen, arXiv 2306.05284, section 2.2). No options."""
 
     def sequence(self, per_frame: Sequence[int], frames: int) -> list[int]:
         """Return the stream of each position; see `areca.specs.Order`."""
@@ -52,17 +52,17 @@ class Delay(OrderOptions):
         return [k for step in range(frames + count - 1) for k in range(count) if 0 <= step - k < frames]
 
     def turn(self, per_frame: Sequence[int], frames: int) -> int:
-        """Return where the first stream would go on; see `areca.specs.Order`."""
+        """Return the position after the last code of the first stream; see `areca.specs.Order`."""
         return sum(min(step + 1, len(per_frame)) for step in range(frames))
 
 
 def spec(config: Flatten | CoarseFirst, needs: Mapping[str, Spec]) -> PatternSpec:
-    """Return the order: it takes streams whose rates are multiples of the slowest."""
+    """Return the order, which accepts streams whose rates are multiples of the lowest rate."""
     return PatternSpec(config)
 
 
 def delay_spec(config: Delay, needs: Mapping[str, Spec]) -> PatternSpec:
-    """Return the order: it takes streams of one rate."""
+    """Return the order, which accepts only streams of one rate."""
     return PatternSpec(config, one_rate=True)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 from transformers import SeamlessM4TFeatureExtractor
 
-from areca.batching import pad_batch
+from areca.batching import length_mask, pad_batch
 from areca.errors import InvalidConfig
 from areca_ssl import SAMPLE_RATE_HZ, SslConfig
 from areca_ssl.checkpoint import load_encoder
@@ -28,7 +28,7 @@ class FbankEncoder:
         device: where to compute.
 
     Raises:
-        InvalidConfig: the model is of another kind, or its rate is not 50 Hz.
+        InvalidConfig: the model belongs to another family, or its rate is not 50 Hz.
         ArecaError: the model cannot be loaded.
     """
 
@@ -54,6 +54,6 @@ class FbankEncoder:
     def run(self, batch: Sequence[Window]) -> list[torch.Tensor]:
         """Return the layer's output ``[frames, D]`` of each window."""
         values, lengths = pad_batch([w.values for w in batch])
-        mask = (torch.arange(values.shape[1]) < lengths[:, None]).long().to(self.device)
+        mask = length_mask(lengths, values.shape[1]).long().to(self.device)
         output = self.model(values.to(self.device), attention_mask=mask, output_hidden_states=True)
         return [x[: w.frames] for x, w in zip(output.hidden_states[self.layer], batch, strict=True)]

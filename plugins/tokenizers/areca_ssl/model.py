@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from areca.errors import InvalidConfig
-from areca.fitting.kmeans import assign, fit_kmeans
+from areca.fitting.kmeans import encode_nearest, fit_kmeans
 from areca.fitting.resume import save_tensors
 from areca.fitting.sampling import sample_features
 from areca.hub.tensors import read_tensors
@@ -100,7 +100,7 @@ class SslUnits:
             InvalidAudio: an empty list, or audio with another rate or number of channels.
         """
         points = [_scale(x, self.codebook) for x in self.features(audios)]
-        return [Codes((assign(x, self.codebook["centroids"])[0].cpu(),)) for x in points]
+        return encode_nearest(points, self.codebook["centroids"])
 
     @torch.inference_mode()
     def features(self, audios: list[Audio]) -> list[torch.Tensor]:

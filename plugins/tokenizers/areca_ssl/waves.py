@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 from transformers import Wav2Vec2FeatureExtractor
 
-from areca.batching import pad_batch
+from areca.batching import length_mask, pad_batch
 from areca.errors import InvalidConfig
 from areca_ssl import SAMPLE_RATE_HZ, SslConfig
 from areca_ssl.checkpoint import load_encoder
@@ -32,7 +32,7 @@ class WaveEncoder:
         device: where to compute.
 
     Raises:
-        InvalidConfig: the model is of another kind, or its rate is not 50 Hz.
+        InvalidConfig: the model belongs to another family, or its rate is not 50 Hz.
         ArecaError: the model cannot be loaded.
     """
 
@@ -65,7 +65,7 @@ class WaveEncoder:
     def run(self, batch: Sequence[Window]) -> list[torch.Tensor]:
         """Return the layer's output ``[frames, D]`` of each window."""
         values, lengths = pad_batch([w.values for w in batch]) if self.mixed else _stack(batch)
-        mask = (torch.arange(values.shape[1]) < lengths[:, None]).long().to(self.device) if self.mixed else None
+        mask = length_mask(lengths, values.shape[1]).long().to(self.device) if self.mixed else None
         if self.norm is not None:
             self.norm.frames = ((lengths - self.kernel) // self.stride + 1).to(self.device)
         output = self.model(values[..., 0].to(self.device), attention_mask=mask, output_hidden_states=True)
@@ -91,7 +91,7 @@ class TimeNorm(nn.Module):
         if int(self.frames.min()) == x.shape[-1]:
             plain: torch.Tensor = self.norm(x)
             return plain
-        valid = (torch.arange(x.shape[-1], device=x.device) < self.frames[:, None])[:, None]
+        valid = length_mask(self.frames, x.shape[-1])[:, None]
         count = self.frames[:, None, None]
         centred = (x - x.where(valid, 0.0).sum(-1, keepdim=True) / count).where(valid, 0.0)
         variance = centred.square().sum(-1, keepdim=True) / count

@@ -29,7 +29,7 @@ class WhisperEncoder:
         device: where to compute.
 
     Raises:
-        InvalidConfig: the model is of another kind, or windows are longer than its table of positions.
+        InvalidConfig: the model belongs to another family, or windows are longer than its table of positions.
         ArecaError: the model cannot be loaded.
     """
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from areca.fitting.kmeans import assign
+from areca.fitting.kmeans import encode_nearest
 from areca.fitting.resume import save_tensors
 from areca.fitting.sampling import fit_centroids
 from areca.hub.tensors import read_tensors
@@ -72,7 +72,7 @@ class Clustered:
         Raises:
             InvalidAudio: an empty list, or audio with another rate or number of channels.
         """
-        return [Codes((assign(x, self.centroids)[0].cpu(),)) for x in self.features(audios)]
+        return encode_nearest(self.features(audios), self.centroids)
 
     def features(self, audios: list[Audio]) -> list[torch.Tensor]:
         """Return the inner tokenizer's features, float32 ``[F, D]`` per audio: the vectors that are clustered."""

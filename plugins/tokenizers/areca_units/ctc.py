@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from areca.batching import pad_batch
+from areca.batching import length_mask, pad_batch
 from areca.errors import InvalidManifest
 from areca.fitting.loop import generator_for
 from areca.fitting.sampling import training_rows
@@ -17,7 +17,7 @@ from areca.interfaces import Job
 from areca.manifest import Manifest
 from areca_units.augment import augment
 from areca_units.bottleneck import build_bottleneck
-from areca_units.encoder import Encoder, build_encoder, valid_frames
+from areca_units.encoder import Encoder, build_encoder
 from areca_units.mels import compute_mels
 from areca_units.options import UsmV2Config
 from areca_units.training import balance_speakers, initialise_model, train_encoder
@@ -99,7 +99,7 @@ class CtcModel(nn.Module):
         hidden, lengths = self.encoder(features, lengths)
         loss = ctc_loss(self._score(hidden), lengths, labels)
         if self.bottleneck is not None:
-            valid = valid_frames(lengths, hidden.shape[1])  # padding must not count as use of a code
+            valid = length_mask(lengths, hidden.shape[1])  # padding must not count as use of a code
             decoded, auxiliary_loss = self.bottleneck(hidden[valid])
             quantized = torch.zeros_like(hidden).index_put((valid,), decoded)
             loss = loss + ctc_loss(self._score(quantized), lengths, labels) + auxiliary_loss

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from areca.batching import length_mask
 from areca_units.features import MEL
 from areca_units.options import EncoderConfig
 
@@ -60,17 +61,17 @@ class Encoder(nn.Module):
 
     def subsample(self, features: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the output of the first convolutions, ``[B, ceil(T / 4), width]``, and the lengths, ``[B]``."""
-        x = _zero_padding(features, valid_frames(lengths, features.shape[1])).transpose(1, 2)
+        x = _zero_padding(features, length_mask(lengths, features.shape[1])).transpose(1, 2)
         for convolution in self.convolutions:
             lengths = (lengths + _STRIDE - 1) // _STRIDE
             x = functional.gelu(convolution(x)).transpose(1, 2)
             # The bias and the activation make the padding non-zero, and the next convolution would read it.
-            x = _zero_padding(x, valid_frames(lengths, x.shape[1])).transpose(1, 2)
+            x = _zero_padding(x, length_mask(lengths, x.shape[1])).transpose(1, 2)
         return x.transpose(1, 2), lengths
 
     def iterate_states(self, x: torch.Tensor, lengths: torch.Tensor) -> Iterator[torch.Tensor]:
         """Yield the state ``[B, F, width]`` after each layer, starting from the output of `subsample`."""
-        valid = valid_frames(lengths, x.shape[1])
+        valid = length_mask(lengths, x.shape[1])
         x = self.dropout(x + self.context(x))
         for block in self.layers:
             x = block(x, valid)
@@ -79,7 +80,7 @@ class Encoder(nn.Module):
 
 def _normalise_frames(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """Give each frame of ``[B, F, D]`` zero mean and unit variance, and set the padding to zero."""
-    return functional.layer_norm(x, x.shape[-1:]) * valid_frames(lengths, x.shape[1])[..., None]
+    return functional.layer_norm(x, x.shape[-1:]) * length_mask(lengths, x.shape[1])[..., None]
 
 
 def build_encoder(config: EncoderConfig) -> Encoder:
@@ -145,11 +146,6 @@ class _Attention(nn.Module):
         mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=valid[:, None, None, :])
         result: torch.Tensor = self.out(mixed.transpose(1, 2).reshape(batch, frames, width))
         return result
-
-
-def valid_frames(lengths: torch.Tensor, frames: int) -> torch.Tensor:
-    """Return a mask, bool ``[B, frames]``, that is true within each item's length."""
-    return torch.arange(frames, device=lengths.device) < lengths[:, None]
 
 
 def _zero_padding(x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:

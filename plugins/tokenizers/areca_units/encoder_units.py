@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from areca.batching import bucket, by_length, pad_batch, round_length
-from areca.fitting.kmeans import assign
+from areca.fitting.kmeans import encode_nearest
 from areca.fitting.resume import save_tensors
 from areca.fitting.sampling import fit_centroids
 from areca.hub.tensors import read_module, read_tensors
@@ -68,19 +68,18 @@ class EncoderUnits(ABC):
         """
         files = job.directory
         model = cls.train(config, data, job)
-        stored = getattr(torch, config.weights_dtype)
-        save_tensors(files / _ENCODER, {k: x.to(stored) for k, x in model.state_dict().items()})
+        dtype = getattr(torch, config.weights_dtype)
+        save_tensors(files / _ENCODER, {k: x.to(dtype) for k, x in model.state_dict().items()})
         # Reload the weights, because the centroids must match the features of the rounded weights.
         unclustered = cls(config, cls._read(config, files, job.device), torch.empty(0, device=job.device))
         centroids = unclustered.codes()
         if centroids is None:
-            frames = config.sample_frames
             centroids = fit_centroids(
                 data,
                 unclustered.features,
                 sample_rate_hz=SAMPLE_RATE_HZ,
                 clusters=config.clusters,
-                frames=frames,
+                frames=config.sample_frames,
                 job=job,
             )
         save_tensors(files / _CODEBOOK, {"centroids": centroids.cpu()})
@@ -110,7 +109,7 @@ class EncoderUnits(ABC):
         Raises:
             InvalidAudio: an empty list, or audio with another rate or number of channels.
         """
-        return [Codes((assign(x, self.centroids)[0].cpu(),)) for x in self.features(audios)]
+        return encode_nearest(self.features(audios), self.centroids)
 
     def features(self, audios: list[Audio]) -> list[torch.Tensor]:
         """Return the vectors that are clustered, float32 ``[F, D]`` at 25 Hz, per audio.

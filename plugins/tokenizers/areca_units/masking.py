@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from areca.batching import pad_batch
+from areca.batching import length_mask, pad_batch
 from areca.fitting.loop import generator_for
 from areca.fitting.sampling import training_rows
 from areca.interfaces import Job
@@ -45,7 +45,7 @@ def draw_masks(lengths: torch.Tensor, frames: int, share: float, span: int, gene
     starts[torch.arange(len(lengths)), first] = True
     ends = starts.long().cumsum(1)
     before = torch.nn.functional.pad(ends, (span, 0))[:, :frames]
-    masked: torch.Tensor = (ends > before) & (torch.arange(frames) < lengths[:, None])
+    masked: torch.Tensor = (ends > before) & length_mask(lengths, frames)
     return masked
 
 

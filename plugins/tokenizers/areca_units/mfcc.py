@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 from torchaudio.functional import compute_deltas, create_dct
 
-from areca.fitting.kmeans import assign
+from areca.fitting.kmeans import encode_nearest
 from areca.fitting.resume import save_tensors
 from areca.fitting.sampling import fit_centroids
 from areca.hub.tensors import read_tensors
@@ -78,7 +78,7 @@ class MfccKmeans:
         require_audio(audios, SAMPLE_RATE_HZ, 1)
         device = self.centroids.device
         features = (compute_mfcc(a, self.config.coefficients).to(device) for a in audios)
-        return [Codes((assign(x, self.centroids)[0].cpu(),)) for x in features]
+        return encode_nearest(features, self.centroids)
 
 
 def compute_mfcc(audio: Audio, coefficients: int) -> torch.Tensor:

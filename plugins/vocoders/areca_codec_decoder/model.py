@@ -15,7 +15,7 @@ from areca_codec_decoder import CodecConfig
 
 
 class Codec:
-    """Decodes codec tokens, which include the voice."""
+    """A vocoder that decodes codec tokens. The tokens include the voice."""
 
     def __init__(self, decoder: Decoder) -> None:
         self.decoder = decoder
@@ -29,7 +29,7 @@ class Codec:
         device: torch.device,
         dtype: torch.dtype,
     ) -> Codec:
-        """Wrap the loaded need ``tokenizer``; core has checked that it has the tag ``decode``."""
+        """Wrap the loaded need ``tokenizer``. Core has checked that it has the tag ``decode``."""
         return Codec(needs["tokenizer"])
 
     def synthesize(
@@ -38,7 +38,7 @@ class Codec:
         """Decode each of `codes`. `generator` is not used.
 
         Raises:
-            InvalidCodes: no codes, or codes out of range.
+            InvalidCodes: an empty list, or codes out of range.
             ArecaError: a voice is given.
         """
         if given := [v for v in voices if v is not None]:

@@ -1,4 +1,4 @@
-"""A vocoder for speech units: a small convolutional net from units to log-mel, then phase reconstruction."""
+"""A vocoder for speech units: a small convolutional network from units to log-mel, then phase reconstruction."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ class UnitMelConfig:
     voice: str | None = None
     """Speaker whose recordings (column `audio`) are the training data; null: the translated side (`target_audio`)."""
     speech_s: float = 3_600.0
-    """Seconds of speech to train on, at most."""
+    """Maximum seconds of speech to train on."""
     width: int = 192
-    """Channels of the net."""
+    """Channels of the network."""
     layers: int = 5
     """Convolutional blocks at the units' rate."""
     fine_layers: int = 1
-    """Convolutional blocks at the rate of mel frames; one costs as much as several at the units' rate."""
+    """Convolutional blocks at the rate of mel frames. One costs as much time as several at the units' rate."""
     longest: int = 50
-    """Longest duration that is predicted for a deduplicated unit, in frames of the base rate."""
+    """Maximum predicted duration of a deduplicated unit, in frames of the base rate."""
     steps: int = 1_500
     """Training steps."""
     batch: int = 16
     """Utterances in a training step, of similar length."""
     longest_s: float = 8.0
-    """Longer utterances are cut to this many seconds in training."""
+    """Maximum seconds of an utterance in training; longer ones are cut."""
     learning_rate: float = 2e-3
-    """Peak of AdamW's learning rate; it warms up over 5 % of the steps and falls to 0 along a cosine."""
+    """Peak learning rate (AdamW; linear warm-up over 5 % of the steps, cosine to 0)."""
     weight_decay: float = 0.01
-    """AdamW's decay of the weights."""
+    """Weight decay of AdamW."""
     phase_iterations: int = 48
-    """Griffin-Lim iterations of the synthesis; its time grows with them."""
+    """Griffin-Lim iterations in synthesis; its time is proportional to them."""
     weights_dtype: Literal["float32", "float16"] = "float32"
     """Type of the stored weights; computation is always in float32."""
     checkpoint_steps: int = runtime(100)
-    """An interrupted fit loses at most this many steps."""
+    """Training steps between two saved states; an interrupted training loses at most this many steps."""
 
     def __post_init__(self) -> None:
         positive = ("speech_s", "width", "layers", "longest", "steps", "batch", "longest_s", "checkpoint_steps")
@@ -62,11 +62,11 @@ def unit_rate_hz(tokenizer: TokenizerSpec) -> float:
     """Return the rate of a tokenizer's units, or of the frames in which their durations are counted.
 
     Raises:
-        IncompatibleParts: the tokenizer has several streams or no rate, or a unit does not last whole mel frames.
+        IncompatibleParts: the tokenizer has several streams or no rate, or a unit does not span whole mel frames.
     """
     if len(tokenizer.streams) != 1:
-        came = ", ".join(map(str, tokenizer.streams))
-        raise IncompatibleParts(f"unit-mel: expected a tokenizer of one stream, got {came}")
+        streams = ", ".join(map(str, tokenizer.streams))
+        raise IncompatibleParts(f"unit-mel: expected a tokenizer of one stream, got {streams}")
     rate = tokenizer.streams[0].frame_rate_hz or tokenizer.base_rate_hz
     if rate is None or MEL_RATE_HZ % rate:
         raise IncompatibleParts(f"unit-mel: expected units whose rate divides {MEL_RATE_HZ} Hz, got {rate} Hz")
@@ -77,7 +77,7 @@ def spec(config: UnitMelConfig, needs: Mapping[str, Spec]) -> VocoderSpec:
     """Return the tokenizer's stream and 16 kHz.
 
     Raises:
-        IncompatibleParts: the units cannot become mel frames (see `unit_rate_hz`).
+        IncompatibleParts: as for `unit_rate_hz`.
     """
     tokenizer = needs["tokenizer"]
     assert isinstance(tokenizer, TokenizerSpec), "core passes a part of the declared kind for each need"

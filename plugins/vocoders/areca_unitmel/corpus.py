@@ -1,4 +1,4 @@
-"""The speech that a voice is trained on: units, their durations and log-mels, in memory."""
+"""The training data of a voice, in memory: units, their durations and log-mels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from areca.types import Audio, Codes
 from areca_unitmel import SAMPLE_RATE_HZ, UnitMelConfig, unit_rate_hz
 
 _CHUNK = 32
-"""Utterances that are chosen, and prepared, together."""
+"""Utterances that are selected and prepared together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class Clip:
 
     Args:
         units: int64 ``[U]``.
-        durations: int64 ``[U]``, frames of the base rate; all 1 at a constant rate.
-        mel: float16 ``[sum of durations * frames per unit, 80]``: half precision is finer than any net's error.
+        durations: int64 ``[U]``, in frames of the base rate; all 1 at a constant rate.
+        mel: float16 ``[sum of durations * frames per unit, 80]``: its precision is finer than the network's error.
     """
 
     units: torch.Tensor
@@ -40,78 +40,82 @@ class Clip:
 
 
 def read_clips(config: UnitMelConfig, data: Manifest, job: Job) -> list[Clip]:
-    """Return `config.speech_s` of clips to train on; those of an interrupted call are reused.
+    """Return clips of `config.speech_s` seconds in all; clips of an interrupted call are reused.
 
     Raises:
-        InvalidManifest: the training split has no such speech.
+        InvalidManifest: the training split has no speech of the voice.
     """
     spec = job.specs["tokenizer"]
     assert isinstance(spec, TokenizerSpec)
     frames_per_unit = SPEECH.frame_rate_hz / unit_rate_hz(spec)
-    chosen = _choose(config, data, job)
-    codes = job.tokens("tokenizer", _column(config), [row for row, _ in chosen])
+    selected = _select(config, data, job)
+    codes = job.tokens("tokenizer", _column(config), [row for row, _ in selected])
 
     def compute(chunk: Sequence[Recording]) -> dict[str, torch.Tensor]:
-        made = [_clip(codes[r[0].id], read_recording(data, r), frames_per_unit) for r in chunk]
-        columns = {name: torch.cat([getattr(c, name) for c in made]) for name in ("units", "durations", "mel")}
-        return columns | {"sizes": torch.tensor([(len(c.units), len(c.mel)) for c in made])}
+        clips = [_build_clip(codes[r[0].id], read_recording(data, r), frames_per_unit) for r in chunk]
+        columns = {name: torch.cat([getattr(c, name) for c in clips]) for name in ("units", "durations", "mel")}
+        return columns | {"sizes": torch.tensor([(len(c.units), len(c.mel)) for c in clips])}
 
-    chunks = (chosen[start : start + _CHUNK] for start in range(0, len(chosen), _CHUNK))
+    chunks = (selected[start : start + _CHUNK] for start in range(0, len(selected), _CHUNK))
     clips: list[Clip] = []
     for path in cached_chunks(job.work / f"clips-{_CHUNK}", chunks, compute):
-        clips += _split(load_file(path))
-        job.progress(len(clips), len(chosen), "recordings read")
+        clips += _split_chunk(load_file(path))
+        job.progress(len(clips), len(selected), "recordings read")
     return clips
 
 
-def _choose(config: UnitMelConfig, data: Manifest, job: Job) -> list[Recording]:
-    """Return recordings in random order that last `config.speech_s` together, or all of them."""
-    found = shuffle(recordings(config, data), job.seed)
-    seconds = 0.0
-    for seen, recording in enumerate(found, start=1):
-        seconds += read_recording(data, recording).seconds
-        report_quota(job.progress, seconds, config.speech_s, seen, len(found), unit="seconds of speech", doing="chosen")
-        if seconds >= config.speech_s and not seen % _CHUNK:
-            return found[:seen]
-    return found
+def _select(config: UnitMelConfig, data: Manifest, job: Job) -> list[Recording]:
+    """Return recordings in random order, until they last `config.speech_s` together or there are no more."""
+    shuffled = shuffle(recordings(config, data), job.seed)
+    total_s = 0.0
+    for count, recording in enumerate(shuffled, start=1):
+        total_s += read_recording(data, recording).seconds
+        report_quota(
+            job.progress, total_s, config.speech_s, count, len(shuffled), unit="seconds of speech", doing="chosen"
+        )
+        if total_s >= config.speech_s and count % _CHUNK == 0:  # only whole chunks
+            return shuffled[:count]
+    return shuffled
 
 
 def recordings(config: UnitMelConfig, data: Manifest) -> list[Recording]:
-    """Return the rows of the training split that have the voice, one per recording, and the recording's column.
+    """Return each recording of the voice in the training split once, as its row and column.
 
     Raises:
         InvalidManifest: there is none.
     """
     rows = data.select(split="train").rows
-    found: dict[str, Recording]
+    unique: dict[str, Recording]
     if config.voice is None:
-        found = {row.target_audio: (row, "target_audio") for row in rows if row.target_audio}
+        unique = {row.target_audio: (row, "target_audio") for row in rows if row.target_audio}
         missing = "translated side (target_audio); name one of its speakers: voice=..."
     else:
-        mine = [row for row in rows if row.speaker == config.voice and row.audio]
-        found = {f"{row.audio} {row.offset_s} {row.duration_s}": (row, "audio") for row in mine}
+        spoken = [row for row in rows if row.speaker == config.voice and row.audio]
+        unique = {f"{row.audio} {row.offset_s} {row.duration_s}": (row, "audio") for row in spoken}
         missing = f"audio of speaker {config.voice!r}"
-    if not found:
+    if not unique:
         speakers = sorted({row.speaker for row in rows if row.speaker})
         raise InvalidManifest(f"unit-mel: the training split has no {missing}\n  speakers: {', '.join(speakers)}")
-    return list(found.values())
+    return list(unique.values())
 
 
 def _column(config: UnitMelConfig) -> Column:
     return "target_audio" if config.voice is None else "audio"
 
 
-def _split(made: Mapping[str, torch.Tensor]) -> Iterator[Clip]:
-    units, frames = made["sizes"].T.tolist()
+def _split_chunk(chunk: Mapping[str, torch.Tensor]) -> Iterator[Clip]:
+    """Yield the clips of a chunk's tensors."""
+    units, frames = chunk["sizes"].T.tolist()
     sizes = {"units": units, "durations": units, "mel": frames}
-    pieces = [torch.split(made[name], lengths) for name, lengths in sizes.items()]
+    pieces = [torch.split(chunk[name], lengths) for name, lengths in sizes.items()]
     return (Clip(*row) for row in zip(*pieces, strict=True))
 
 
-def _clip(codes: Codes, audio: Audio, frames_per_unit: float) -> Clip:
+def _build_clip(codes: Codes, audio: Audio, frames_per_unit: float) -> Clip:
+    """Return a clip whose log-mel is cut or padded with silence to the duration of its units."""
     units = codes.streams[0]
     durations = torch.ones_like(units) if codes.durations is None else codes.durations
-    wanted = int(durations.sum() * frames_per_unit) * SPEECH.hop
+    length = int(durations.sum() * frames_per_unit) * SPEECH.hop
     samples = conform(audio, SAMPLE_RATE_HZ, 1).samples[0]
-    mel = log_mel(functional.pad(samples, (0, wanted - len(samples))))  # a negative pad cuts
+    mel = log_mel(functional.pad(samples, (0, length - len(samples))))  # a negative pad cuts
     return Clip(units, durations, mel.T.half())

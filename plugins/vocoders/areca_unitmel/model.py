@@ -1,7 +1,7 @@
 """`unit-mel`: turns units into speech in the voice of its training data.
 
-The two steps, and the prediction of durations, follow Lakhotia et al. 2021 (section 3) and Lee et al. 2022 (Direct
-speech-to-speech translation with discrete units, section 3.4), with far smaller nets.
+The two steps and the prediction of durations follow Lakhotia et al. 2021 (section 3) and Lee et al. 2022 (Direct
+speech-to-speech translation with discrete units, section 3.4), with far smaller networks.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ from areca_unitmel.training import train
 
 _VOICE = "voice.safetensors"
 _MOST = 1 << 20
-"""Limit of each size in a shape."""
+"""Upper limit of every size in a stored shape."""
 
 
 class UnitMel:
-    """Speaks units, one utterance at a time, so that the batch does not change the audio."""
+    """A vocoder that speaks units, one utterance at a time, so that batches cannot change the audio."""
 
     def __init__(self, config: UnitMelConfig, shape: Shape, voice: Voice) -> None:
         self.config, self.shape, self.voice = config, shape, voice
 
     @staticmethod
     def fit(config: UnitMelConfig, needs: Mapping[str, Any], data: Manifest, job: Job) -> None:
-        """Train on the voice of the training split's translated side, or on `config.voice`; resumes after a kill.
+        """Train the networks on `config.voice`, or on the target audio of the training split. Resumes after a kill.
 
         Raises:
-            InvalidManifest: the training split has no such speech.
+            InvalidManifest: the training split has no speech of the voice.
         """
         shape = _shape(config, job.specs["tokenizer"])
         voice = train(config, shape, read_clips(config, data, job), job)
-        stored = getattr(torch, config.weights_dtype)
-        weights = {name: x.to(stored) for name, x in voice.state_dict().items()}
+        dtype = getattr(torch, config.weights_dtype)
+        weights = {name: x.to(dtype) for name, x in voice.state_dict().items()}
         save_tensors(job.directory / _VOICE, weights, {"shape": json.dumps(asdict(shape))})
 
     @staticmethod
@@ -62,7 +62,7 @@ class UnitMel:
         device: torch.device,
         dtype: torch.dtype,
     ) -> UnitMel:
-        """Read the nets from `files`; computation is in float32, whatever the `dtype`."""
+        """Read the networks from `files`. Computation is in float32; `dtype` is ignored."""
         assert files is not None, "a component with the tag fit is loaded from its artifact"
         shape = _stored_shape(files / _VOICE)
         voice = read_module(files / _VOICE, lambda: Voice(shape))
@@ -71,15 +71,15 @@ class UnitMel:
     def synthesize(
         self, codes: list[Codes], voices: Sequence[VoicePrompt | None], *, generator: torch.Generator
     ) -> list[Audio]:
-        """Speak each of `codes`; durations are predicted for deduplicated codes that have none.
+        """Return the speech of each of `codes`; missing durations of deduplicated units are predicted.
 
         Args:
-            codes: each one stream of units.
-            voices: None for each of `codes`.
-            generator: draws the initial phases; on the CPU.
+            codes: one stream of units per utterance.
+            voices: None for each utterance.
+            generator: CPU generator that draws the initial phases.
 
         Raises:
-            InvalidCodes: no codes, or units out of range.
+            InvalidCodes: an empty list, or units out of range.
             ArecaError: a voice is given.
         """
         if given := [v for v in voices if v is not None]:
@@ -96,6 +96,7 @@ class UnitMel:
         return Audio(samples.cpu()[None], SAMPLE_RATE_HZ, "unit-mel")
 
     def _at_base_rate(self, codes: Codes) -> torch.Tensor:
+        """Return the units, int64 ``[F]``, one per frame of the base rate."""
         units = codes.streams[0].to(self.voice.mel.mean.device)
         if codes.durations is not None:
             return units.repeat_interleave(codes.durations.to(units.device))
@@ -108,14 +109,14 @@ def _stored_shape(path: Path) -> Shape:
     """Return the shape in the metadata of a voice's file.
 
     Raises:
-        InvalidArtifact: there is none, or its values are impossible.
+        InvalidArtifact: there is no shape, or its values are impossible.
     """
-    stated = parse_json(read_header(path).metadata.get("shape", "null"), f"{path}: shape")
+    stored = parse_json(read_header(path).metadata.get("shape", "null"), f"{path}: shape")
     names = [field.name for field in fields(Shape)]
-    sizes = list(stated.values()) if isinstance(stated, dict) and sorted(stated) == sorted(names) else []
+    sizes = list(stored.values()) if isinstance(stored, dict) and sorted(stored) == sorted(names) else []
     if not sizes or any(type(n) is not int or not 0 <= n < _MOST for n in sizes if n is not None):
-        raise InvalidArtifact(f"{path}: expected a shape of {', '.join(names)}, got {quote(stated)}")
-    return Shape(**stated)
+        raise InvalidArtifact(f"{path}: expected a shape of {', '.join(names)}, got {quote(stored)}")
+    return Shape(**stored)
 
 
 def _shape(config: UnitMelConfig, tokenizer: Any) -> Shape:

@@ -1,6 +1,6 @@
-"""The nets: units to log-mel, and units to durations. Both are residual dilated convolutions.
+"""The networks: units to log-mel, and units to durations. Both are residual dilated convolutions.
 
-All computation is masked, so that padding in a batch does not change the result.
+Padding is masked in every layer, so that it does not change the result.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Shape:
 
 
 class Block(nn.Module):
-    """Compute ``x + mix(gelu(conv(normalised x)))``; initially the identity."""
+    """A residual block, ``x + mix(gelu(conv(normalise(x))))``; initially the identity."""
 
     def __init__(self, width: int, dilation: int) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Block(nn.Module):
         nn.init.zeros_(self.mix.weight)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """``[B, width, T]`` with the mask ``[B, 1, T]`` to the same shape."""
+        """Map ``[B, width, T]``, with the mask ``[B, 1, T]``, to the same shape."""
         normal = x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-5)
         added: torch.Tensor = self.mix(functional.gelu(self.conv(normal * mask)))
         return x + added
@@ -63,14 +63,14 @@ class Blocks(nn.Module):
         self.blocks = nn.ModuleList(Block(width, _DILATIONS[i % len(_DILATIONS)]) for i in range(layers))
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """``[B, width, T]`` with the mask ``[B, 1, T]`` to the same shape."""
+        """Map ``[B, width, T]``, with the mask ``[B, 1, T]``, to the same shape."""
         for block in self.blocks:
             x = block(x, mask)
         return x
 
 
 class MelNet(nn.Module):
-    """Units at their base rate to log-mel frames."""
+    """A network from units at their base rate to log-mel frames."""
 
     mean: torch.Tensor
     deviation: torch.Tensor
@@ -87,10 +87,10 @@ class MelNet(nn.Module):
         self.register_buffer("deviation", torch.ones(SPEECH.mels, 1))
 
     def forward(self, units: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Units int64 ``[B, U]`` and their mask float32 ``[B, U]`` to log-mels ``[B, 80, U * frames_per_unit]``."""
+        """Return log-mels ``[B, 80, U * frames_per_unit]`` of units, int64 ``[B, U]``, masked by float32 ``[B, U]``."""
         x = self.coarse(self.embedding(units).transpose(1, 2), mask[:, None])
         batch, _, count = x.shape
-        # Each unit becomes its frames side by side: [B, width * stack, U] to [B, width, U * stack].
+        # Split the channels of each unit into its frames: [B, width * stack, U] to [B, width, U * stack].
         x = self.spread(x).view(batch, -1, self.stack, count).transpose(2, 3).reshape(batch, -1, count * self.stack)
         x = self.fine(x, mask[:, None].repeat_interleave(self.stack, -1))
         mel: torch.Tensor = self.out(x)
@@ -98,7 +98,7 @@ class MelNet(nn.Module):
 
 
 class DurationNet(nn.Module):
-    """Deduplicated units to the distribution of each one's duration."""
+    """A network from deduplicated units to the distribution of each unit's duration."""
 
     def __init__(self, units: int, longest: int) -> None:
         super().__init__()
@@ -107,24 +107,24 @@ class DurationNet(nn.Module):
         self.out = nn.Conv1d(_DURATION_WIDTH, longest, 1)
 
     def forward(self, units: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Units int64 ``[B, U]`` and their mask float32 ``[B, U]`` to logits ``[B, longest, U]``, of 1 frame first."""
+        """Return logits ``[B, longest, U]`` of durations from 1 of units, int64 ``[B, U]``, masked by ``[B, U]``."""
         logits: torch.Tensor = self.out(self.blocks(self.embedding(units).transpose(1, 2), mask[:, None]))
         return logits
 
     def predict(self, units: torch.Tensor) -> torch.Tensor:
-        """Return durations int64 ``[U]``, at least 1, of units int64 ``[U]``.
+        """Return the durations, int64 ``[U]``, at least 1, of units, int64 ``[U]``.
 
-        Durations are expectations, and the ends of the units are rounded, not each duration: most durations are short,
-        and the mean of their skewed distribution is above the median, so rounding each would make speech faster.
+        A duration is the expectation of its distribution. The ends of the units are rounded, not the durations: most
+        durations are just above 1, so rounding each of them would make the speech faster.
         """
-        chances = self(units[None], torch.ones_like(units[None], dtype=torch.float32))[0].softmax(0)
-        frames = torch.arange(1, len(chances) + 1, device=units.device, dtype=chances.dtype)
-        ends: torch.Tensor = (frames @ chances).double().cumsum(0).round().long()
+        probabilities = self(units[None], torch.ones_like(units[None], dtype=torch.float32))[0].softmax(0)
+        frames = torch.arange(1, len(probabilities) + 1, device=units.device, dtype=probabilities.dtype)
+        ends: torch.Tensor = (frames @ probabilities).double().cumsum(0).round().long()
         return ends.diff(prepend=ends.new_zeros(1)).clamp(min=1)
 
 
 class Voice(nn.Module):
-    """The nets of `unit-mel`: the mel net, and a duration net if units have no constant rate."""
+    """The networks of `unit-mel`: units to log-mel, and durations if the units have a variable rate."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()

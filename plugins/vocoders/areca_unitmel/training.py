@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
+from areca.batching import length_mask
 from areca.fitting.loop import generator_for, train_steps
 from areca.interfaces import Job
 from areca_unitmel import MEL_RATE_HZ, UnitMelConfig
@@ -17,32 +18,32 @@ from areca_unitmel.network import DurationNet, MelNet, Shape, Voice
 
 _BETAS = (0.9, 0.98)
 _NEIGHBOURS = 4
-"""A batch is drawn from a window of this many batches among the clips in order of length."""
+"""A batch is drawn from a window of this many batches in the clips, which are sorted by length."""
 
 
 def train(config: UnitMelConfig, shape: Shape, clips: Sequence[Clip], job: Job) -> Voice:
-    """Train on clips.
+    """Train the networks of a voice.
 
     Args:
         config: the schedule.
-        shape: of the nets.
+        shape: sizes of the networks.
         clips: the training data.
-        job: seed, device, progress; its folder holds the state from which an interrupted training resumes.
+        job: seed, device and progress; an interrupted training resumes from its work folder.
 
     Returns:
-        The nets in evaluation mode.
+        The networks in evaluation mode.
     """
     voice = _initialise(shape, clips, job)
     optimizer = torch.optim.AdamW(
         voice.parameters(), lr=config.learning_rate, betas=_BETAS, weight_decay=config.weight_decay
     )
-    ordered = sorted(clips, key=lambda c: len(c.mel))
+    by_length = sorted(clips, key=lambda c: len(c.mel))
     longest = max(1, int(config.longest_s * MEL_RATE_HZ) // shape.frames_per_unit)
 
     def from_step(start: int) -> Iterator[list[Clip]]:
         for number in itertools.count(start):
             generator = generator_for(job.seed, "clips", number)
-            drawn = _draw(ordered, config.batch, generator)
+            drawn = _draw(by_length, config.batch, generator)
             yield [_cut(clip, longest, shape.frames_per_unit, generator) for clip in drawn]
 
     train_steps(
@@ -59,6 +60,7 @@ def train(config: UnitMelConfig, shape: Shape, clips: Sequence[Clip], job: Job) 
 
 
 def _initialise(shape: Shape, clips: Sequence[Clip], job: Job) -> Voice:
+    """Return networks with weights drawn from the job's seed, and the mean and deviation of the clips' log-mels."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.seed)
         voice = Voice(shape)
@@ -68,14 +70,15 @@ def _initialise(shape: Shape, clips: Sequence[Clip], job: Job) -> Voice:
     return voice.to(job.device)
 
 
-def _draw(ordered: Sequence[Clip], size: int, generator: torch.Generator) -> list[Clip]:
-    window = min(len(ordered), _NEIGHBOURS * size)
-    start = int(torch.randint(len(ordered) - window + 1, (), generator=generator))
-    return [ordered[start + i] for i in torch.randperm(window, generator=generator)[:size].tolist()]
+def _draw(by_length: Sequence[Clip], size: int, generator: torch.Generator) -> list[Clip]:
+    """Draw a batch of clips of similar length."""
+    window = min(len(by_length), _NEIGHBOURS * size)
+    start = int(torch.randint(len(by_length) - window + 1, (), generator=generator))
+    return [by_length[start + i] for i in torch.randperm(window, generator=generator)[:size].tolist()]
 
 
 def _cut(clip: Clip, longest: int, frames_per_unit: int, generator: torch.Generator) -> Clip:
-    """Return whole units from a random place in the clip: `longest` frames of the base rate, up to a unit's end."""
+    """Cut a clip at random to the units that cover `longest` frames of the base rate."""
     ends = clip.durations.cumsum(0)
     if (spare := int(ends[-1]) - longest) <= 0:
         return clip
@@ -99,14 +102,14 @@ def _loss(voice: Voice, clips: Sequence[Clip], device: torch.device) -> tuple[to
 def mel_loss(net: MelNet, clips: Sequence[Clip], device: torch.device) -> torch.Tensor:
     """Return the mean absolute error of log-mels over the frames of `clips`."""
     units, mask = _pad([c.units.repeat_interleave(c.durations) for c in clips], device)
-    wanted = pad_sequence([c.mel for c in clips], batch_first=True).to(device).float().transpose(1, 2)
+    targets = pad_sequence([c.mel for c in clips], batch_first=True).to(device).float().transpose(1, 2)
     frames = mask[:, None].repeat_interleave(net.stack, -1)
-    errors: torch.Tensor = (net(units, mask) - wanted).abs() * frames
-    return errors.sum() / (frames.sum() * wanted.shape[1])
+    errors: torch.Tensor = (net(units, mask) - targets).abs() * frames
+    return errors.sum() / (frames.sum() * targets.shape[1])
 
 
 def duration_loss(net: DurationNet, clips: Sequence[Clip], device: torch.device) -> torch.Tensor:
-    """Return the cross-entropy (nats) of the units' durations; longer ones count as the longest."""
+    """Return the mean cross-entropy (nats) of the units' durations; longer ones count as the longest."""
     units, mask = _pad([c.units for c in clips], device)
     classes, _ = _pad([c.durations - 1 for c in clips], device)
     losses = functional.cross_entropy(net(units, mask), classes.clamp(max=net.out.out_channels - 1), reduction="none")
@@ -114,6 +117,7 @@ def duration_loss(net: DurationNet, clips: Sequence[Clip], device: torch.device)
 
 
 def _pad(rows: Sequence[torch.Tensor], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return rows ``[U_i]`` padded to ``[B, U]``, and their mask, float32 ``[B, U]``."""
     lengths = torch.tensor([len(r) for r in rows])
-    mask = torch.arange(int(lengths.max()))[None] < lengths[:, None]
+    mask = length_mask(lengths, int(lengths.max()))
     return pad_sequence(list(rows), batch_first=True).to(device), mask.float().to(device)

@@ -68,7 +68,7 @@ def _apt_get_that_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("spoil", "says"),
-    [(_no_apt_get, "there is no apt-get here"), (_apt_get_that_fails, "E: Unable to locate package")],
+    [(_no_apt_get, "this machine has no apt-get"), (_apt_get_that_fails, "E: Unable to locate package")],
 )
 def test_the_reason_is_that_of_the_machine(
     spoil: Callable[[Path, pytest.MonkeyPatch], None], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -19,23 +19,23 @@ from areca.registry.parts import resolve
 from areca.registry.registry import Registry
 from areca_say.asterisk import AsteriskConfig
 from areca_say.asterisk.dataset import Asterisk
-from areca_say.asterisk.packages import ARCHIVES, unpacked
+from areca_say.asterisk.packages import ARCHIVES, locate_package
 from areca_say.asterisk.recordings import VOICES, Recordings
-from areca_say.asterisk.transcripts import cleaned
+from areca_say.asterisk.transcripts import clean_transcripts
 
 CPU = torch.device("cpu")
 FRENCH = "asterisk-core-sounds-fr-g722"
 MakeDeb = Callable[[str, dict[str, bytes]], Path]
 RECORDINGS = {"en": 568, "es": 527, "fr": 561, "it": 599, "ru": 576}
-"""What is in the packages: 2,831."""
+"""Recordings in the packages, 2,831 in all."""
 PROMPTS = {"en": 548, "es": 480, "fr": 507, "it": 574, "ru": 553}
-"""Those whose transcript says what is heard, and which the dataset holds: 2,662."""
+"""Recordings with a plain transcript, which are the rows of the dataset: 2,662 in all."""
 TRANSLATED = {"es": 448, "fr": 502, "it": 533, "ru": 541}
-"""Those that English has too."""
+"""Rows with an English translation."""
 
 
 def g722(seconds: float) -> bytes:
-    """A tone as the recordings are coded: 8,000 bytes a second."""
+    """Return a tone coded like the recordings, in 8,000 bytes a second."""
     samples = (8000 * np.sin(np.arange(round(16_000 * seconds)) * 0.2)).astype(np.int16)
     encoder = av.CodecContext.create("g722", "w")
     encoder.sample_rate, encoder.layout, encoder.format = 16_000, "mono", "s16"
@@ -53,7 +53,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def make_deb(tmp_path: Path) -> MakeDeb:
-    """Build a Debian package of some files in a folder of archives."""
+    """Return a function that builds a Debian package in a folder of archives."""
 
     def build_deb(package: str, files: dict[str, bytes]) -> Path:
         tree = tmp_path / f"tree-{package}"
@@ -68,7 +68,7 @@ def make_deb(tmp_path: Path) -> MakeDeb:
         try:
             subprocess.run(["dpkg-deb", "--build", tree, archives / f"{package}_1.0_all.deb"], check=True, stdout=-3)
         except FileNotFoundError:
-            pytest.skip("no dpkg-deb here")
+            pytest.skip("dpkg-deb is not installed")
         return archives
 
     return build_deb
@@ -78,7 +78,7 @@ SOUND = "usr/share/asterisk/sounds/fr_CA_f_June"
 
 
 @pytest.mark.usefixtures("home")
-def test_recordings_out_of_a_package(make_deb: MakeDeb, home: Path) -> None:
+def test_recordings_are_read_from_a_package(make_deb: MakeDeb, home: Path) -> None:
     archives = make_deb(FRENCH, {f"{SOUND}/digits/1.g722": g722(0.5), f"{SOUND}/hello.g722": g722(0.25)})
     recordings = Recordings(VOICES["fr"], archives)
     assert list(recordings.files) == ["digits/1", "hello"]
@@ -87,50 +87,52 @@ def test_recordings_out_of_a_package(make_deb: MakeDeb, home: Path) -> None:
     assert audio.seconds == pytest.approx(0.5, abs=0.01)
     with pytest.raises(InvalidAudio, match="fr_CA_f_June: no recording 'digits/2'"):
         recordings.read("digits/2")
-    folder = unpacked(FRENCH, archives)
+    folder = locate_package(FRENCH, archives)
     assert folder.parent == home / "recordings"
-    assert [p.name for p in folder.parent.iterdir()] == [folder.name]  # nothing is left of the unpacking
+    assert [p.name for p in folder.parent.iterdir()] == [folder.name]  # no temporary files remain
 
 
 @pytest.mark.usefixtures("home")
-def test_recordings_that_are_unpacked_already(tmp_path: Path) -> None:
+def test_recordings_are_read_from_an_unpacked_folder(tmp_path: Path) -> None:
     (tmp_path / SOUND / "digits").mkdir(parents=True)
     (tmp_path / SOUND / "digits" / "1.g722").write_bytes(g722(0.1))
     assert list(Recordings(VOICES["fr"], tmp_path).files) == ["digits/1"]
 
 
 @pytest.mark.usefixtures("home")
-def test_archives_by_the_environment(make_deb: MakeDeb, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_names_the_archives(make_deb: MakeDeb, monkeypatch: pytest.MonkeyPatch) -> None:
     archives = make_deb(FRENCH, {f"{SOUND}/hello.g722": g722(0.1)})
     monkeypatch.setenv(ARCHIVES, str(archives))
     assert list(Recordings(VOICES["fr"]).files) == ["hello"]
 
 
 @pytest.mark.usefixtures("home")
-def test_a_changed_archive_is_unpacked_anew(make_deb: MakeDeb, tmp_path: Path) -> None:
+def test_a_changed_archive_is_unpacked_again(make_deb: MakeDeb, tmp_path: Path) -> None:
     archives = make_deb(FRENCH, {f"{SOUND}/hello.g722": g722(0.1)})
-    first = unpacked(FRENCH, archives)
-    assert unpacked(FRENCH, archives) == first
+    first = locate_package(FRENCH, archives)
+    assert locate_package(FRENCH, archives) == first
     for path in (archives / f"{FRENCH}_1.0_all.deb", tmp_path / f"tree-{FRENCH}" / "DEBIAN" / "control"):
         path.unlink()
     (tmp_path / f"tree-{FRENCH}" / "DEBIAN").rmdir()
     make_deb(FRENCH, {f"{SOUND}/hello.g722": g722(0.2)})
-    assert unpacked(FRENCH, archives) != first
+    assert locate_package(FRENCH, archives) != first
 
 
 @pytest.mark.usefixtures("home")
-def test_what_to_type_when_there_is_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_state_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MissingDependency, match=rf"neither {FRENCH}_\*\.deb nor .*archives=DIR"):
-        unpacked(FRENCH, tmp_path)
+        locate_package(FRENCH, tmp_path)
     (tmp_path / f"{FRENCH}_1.0_all.deb").write_bytes(b"no package")
     with pytest.raises(MissingDependency, match="dpkg"):
-        unpacked(FRENCH, tmp_path)
+        locate_package(FRENCH, tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MissingDependency, match=r"no apt-get here.*ARECA_ASTERISK_ARCHIVES=DIR"):
-        unpacked(FRENCH, None)
+    with pytest.raises(MissingDependency, match=r"this machine has no apt-get.*ARECA_ASTERISK_ARCHIVES=DIR"):
+        locate_package(FRENCH, None)
 
 
-def test_download_without_root(make_deb: MakeDeb, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_is_downloaded_once(
+    make_deb: MakeDeb, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     archives = make_deb(FRENCH, {f"{SOUND}/hello.g722": g722(0.1)})
     programs = tmp_path / "programs"
     programs.mkdir()
@@ -140,14 +142,14 @@ def test_download_without_root(make_deb: MakeDeb, home: Path, tmp_path: Path, mo
     )
     script.chmod(0o755)
     monkeypatch.setenv("PATH", str(programs), prepend=":")
-    assert unpacked(FRENCH, None) == unpacked(FRENCH, None) == home / "recordings" / FRENCH
+    assert locate_package(FRENCH, None) == locate_package(FRENCH, None) == home / "recordings" / FRENCH
     assert (tmp_path / "log").read_text() == f"{FRENCH}\n"  # once
     script.write_text("#!/bin/sh\necho 'E: Unable to locate package' >&2\nexit 100\n")
     with pytest.raises(MissingDependency, match=r"apt-get failed \(E: Unable to locate package\).*apt-get update"):
-        unpacked("asterisk-core-sounds-xx", None)
+        locate_package("asterisk-core-sounds-xx", None)
 
 
-def test_transcripts_become_what_is_said() -> None:
+def test_transcripts_are_reduced_to_the_spoken_words() -> None:
     given = {
         "a": "Please enter your number...",
         "b": "...followed by the   pound key.",
@@ -164,7 +166,7 @@ def test_transcripts_become_what_is_said() -> None:
         "m": "Lo siento:",
         "n": "",
     }
-    assert cleaned("en", given) == {
+    assert clean_transcripts("en", given) == {
         "a": "Please enter your number",
         "b": "followed by the pound key.",
         "f": "Voce disattivata.",
@@ -180,8 +182,8 @@ def test_transcripts_become_what_is_said() -> None:
     ("options", "message"),
     [
         ({"languages": ["en", "eng"]}, "there is no 'eng'; did you mean 'en'"),
-        ({"languages": []}, "expected some of en, es, fr, it, ru"),
-        ({"languages": ["fr", "fr"]}, "each once"),
+        ({"languages": []}, "languages is empty; choose from en, es, fr, it, ru"),
+        ({"languages": ["fr", "fr"]}, "names a value twice"),
         ({"test_share": 1.0}, "leave rows to train on"),
         ({"workers": 0}, "workers must be at least 1"),
         ({"language": "fr"}, "no option is called 'language'; did you mean 'languages'"),
@@ -192,31 +194,31 @@ def test_options_are_checked(options: dict[str, object], message: str) -> None:
         build(AsteriskConfig, options, "dataset 'asterisk'")
 
 
-def test_the_component_is_found() -> None:
+def test_the_component_is_registered() -> None:
     part = resolve(Registry.discover(), Kind.DATASET, {"name": "asterisk", "languages": ["ru"]}, role="data")
     assert part.spec.languages == ("ru",)  # type: ignore[union-attr]
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    """The real prompts of two languages, where they can be had."""
+    """Return the real prompts of two languages; skip the test if they are not available."""
     config = AsteriskConfig(languages=("fr", "en"))
-    directory = _made(config, tmp_path_factory.mktemp("asterisk"))
+    directory = _build(config, tmp_path_factory.mktemp("asterisk"))
     return Asterisk.load(config, {}, directory, device=CPU, dtype=torch.float32)
 
 
-def _made(config: AsteriskConfig, directory: Path) -> Path:
+def _build(config: AsteriskConfig, directory: Path) -> Path:
     try:
         Asterisk.fit(config, {}, None, Job(directory, 0, CPU))
     except MissingDependency as error:
-        pytest.skip(f"no recordings here: {error}")
+        pytest.skip(f"no recordings on this machine: {error}")
     return directory
 
 
-def test_how_many_real_prompts_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("areca_say.asterisk.dataset.write", lambda path, audio: path.write_bytes(b"."))
-    monkeypatch.setattr(Recordings, "read", lambda self, key: None)  # to decode them all takes long
-    rows = read_manifest(_made(AsteriskConfig(), tmp_path) / "manifest.jsonl", depth="path").rows
+def test_the_real_packages_have_the_expected_prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("areca_say.batches.write", lambda path, audio: path.write_bytes(b"."))
+    monkeypatch.setattr(Recordings, "read", lambda self, key: None)  # decoding them all takes long
+    rows = read_manifest(_build(AsteriskConfig(), tmp_path) / "manifest.jsonl", depth="path").rows
     assert Counter(row.language for row in rows) == PROMPTS and len(rows) == 2662
     assert Counter(row.language for row in rows if row.target_audio) == TRANSLATED
     assert {language: len(Recordings(voice).files) for language, voice in VOICES.items()} == RECORDINGS
@@ -252,7 +254,7 @@ def test_real_prompts_have_plain_text(corpus: Manifest) -> None:
         assert "..." not in row.text
 
 
-def test_going_on_keeps_what_is_decoded(corpus: Manifest) -> None:
+def test_a_resumed_job_keeps_intact_recordings(corpus: Manifest) -> None:
     paths = [corpus.resolve(row.audio or "") for row in (corpus.rows[0], corpus.rows[-1])]
     content, times = [p.read_bytes() for p in paths], [p.stat().st_mtime_ns for p in paths]
     paths[0].unlink()

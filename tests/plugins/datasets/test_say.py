@@ -26,16 +26,16 @@ from areca.registry.parts import resolve
 from areca.registry.registry import Registry
 from areca.types import Audio
 from areca_say import LANGUAGES, VARIANTS, SayConfig
-from areca_say.asterisk.packages import SOUNDS, unpacked
+from areca_say.asterisk.packages import SOUNDS, locate_package
 from areca_say.asterisk.recordings import OTHER_VOICES, VOICES
-from areca_say.clips import clips
+from areca_say.clips import list_clips
 from areca_say.dataset import Say
 from areca_say.human import Speaker
 from areca_say.samples import set_level, trim
 from areca_say.synthetic import Sentence, speak
-from areca_say.values import Value, draw, everything, split_of
+from areca_say.values import Value, all_values, draw_values, split_of
 from areca_say.variants import Mixture, Variant
-from areca_say.wording import text
+from areca_say.wording import spell_out
 
 CPU = torch.device("cpu")
 SMALL = SayConfig(
@@ -45,15 +45,15 @@ SMALL = SayConfig(
 
 @pytest.fixture(scope="module")
 def people() -> None:
-    """The real recordings, where they can be had."""
+    """Skip the test if the real recordings are not available."""
     try:
         for voice in [*VOICES.values(), *OTHER_VOICES.values()]:
-            unpacked(voice.audio_package, None)
+            locate_package(voice.audio_package, None)
     except MissingDependency as error:
-        pytest.skip(f"no recordings here: {error}")
+        pytest.skip(f"no recordings on this machine: {error}")
 
 
-def make(config: SayConfig, directory: Path, seed: int = 0) -> Manifest:
+def build_say(config: SayConfig, directory: Path, seed: int = 0) -> Manifest:
     directory.mkdir(exist_ok=True)
     Say.fit(config, {}, None, Job(directory, seed, CPU))
     return Say.load(config, {}, directory, device=CPU, dtype=torch.float32)
@@ -123,22 +123,22 @@ SAYS = {
     | keyed("day-", "domenica lunedi martedi mercoledi giovedi venerdi sabato")
     | keyed("mon-", "gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre"),
 }  # fmt: skip
-"""What is heard in each recording."""
+"""The words of each recording, by language and key, without silent letters."""
 
 
-def letters(said: str, language: str) -> str:
+def letters(words: str, language: str) -> str:
     if language == "fr":  # silent letters
-        said = said.replace("cents", "cent").replace("vingts", "vingt").replace("heures", "heure")
-    return "".join(c for c in unicodedata.normalize("NFD", said) if c.isalpha())
+        words = words.replace("cents", "cent").replace("vingts", "vingt").replace("heures", "heure")
+    return "".join(c for c in unicodedata.normalize("NFD", words) if c.isalpha())
 
 
 @pytest.mark.parametrize("language", sorted(SAYS))
 @pytest.mark.parametrize(("kind", "step"), [("number", 1), ("date", 41), ("time", 1)])
 def test_recordings_say_exactly_the_text(language: str, kind: str, step: int) -> None:
-    for value in itertools.islice(itertools.chain(*everything()[kind]), 0, None, step):
-        heard = "".join(SAYS[language][key] for group in clips(value, language) for key in group)
-        said = letters(text(value, language), language)
-        assert heard == said, (str(value), text(value, language))
+    for value in itertools.islice(itertools.chain(*all_values()[kind]), 0, None, step):
+        heard = "".join(SAYS[language][key] for group in list_clips(value, language) for key in group)
+        said = letters(spell_out(value, language), language)
+        assert heard == said, (str(value), spell_out(value, language))
 
 
 @pytest.mark.parametrize(
@@ -178,25 +178,25 @@ def test_recordings_say_exactly_the_text(language: str, kind: str, step: int) ->
         ("time", "01:31", {"de": "ein uhr einunddreißig", "fr": "une heure trente et une", "it": "ore una e trentuno"}),
     ],
 )  # fmt: skip
-def test_wordings(kind: str, value: str, expected: dict[str, str]) -> None:
+def test_values_are_spelt_out_in_each_language(kind: str, value: str, expected: dict[str, str]) -> None:
     said = Value.parse(kind, value)
     assert str(said) == value
-    assert {language: text(said, language) for language in expected} == expected
+    assert {language: spell_out(said, language) for language in expected} == expected
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_words_are_plain_and_tell_values_apart(language: str) -> None:
+def test_words_are_plain_and_differ_between_values(language: str) -> None:
     seen: dict[str, Value] = {}
-    for value in itertools.chain(*everything()["number"], *everything()["time"], everything()["date"][0][::97]):
-        said = text(value, language)
+    for value in itertools.chain(*all_values()["number"], *all_values()["time"], all_values()["date"][0][::97]):
+        said = spell_out(value, language)
         assert said.replace(" ", "").isalpha()
         assert said == said.lower() == " ".join(said.split())
         assert said not in seen, (str(seen.get(said)), str(value))
         seen[said] = value
 
 
-def test_there_is_everything_once() -> None:
-    groups = everything()
+def test_every_value_exists_once() -> None:
+    groups = all_values()
     assert [len(group) for group in groups["number"]] == [10, 90, 900, 9000]
     assert [len(group) for group in groups["time"]] == [1440]
     assert len(set(groups["date"][0])) == (date(2100, 1, 1) - date(1900, 1, 1)).days
@@ -204,7 +204,7 @@ def test_there_is_everything_once() -> None:
 
 
 def test_splits_have_their_shares_and_are_nested() -> None:
-    values = [v for of_kind in everything().values() for group in of_kind for v in group]
+    values = [v for of_kind in all_values().values() for group in of_kind for v in group]
     shares = Counter(split_of(v, 0.1, 0.05) for v in values)
     assert shares["test"] / len(values) == pytest.approx(0.1, abs=0.005)
     assert shares["validation"] / len(values) == pytest.approx(0.05, abs=0.005)
@@ -212,23 +212,23 @@ def test_splits_have_their_shares_and_are_nested() -> None:
     assert {split_of(v, 0.0, 0.0) for v in values[:1000]} == {"train"}
 
 
-def test_draw_is_even_over_kinds_and_digits() -> None:
-    drawn = list(itertools.islice(draw(everything(), np.random.default_rng(0), repeat=True), 6000))
+def test_kinds_and_digit_counts_are_drawn_equally_often() -> None:
+    drawn = list(itertools.islice(draw_values(all_values(), np.random.default_rng(0), repeat=True), 6000))
     assert Counter(v.kind for v in drawn) == {"number": 2000, "date": 2000, "time": 2000}
     assert Counter(len(str(v)) for v in drawn if v.kind == "number") == dict.fromkeys((1, 2, 3, 4), 500)
     assert (
         Counter(v for v in drawn if v.kind == "time").most_common(1)[0][1] == 2
-    )  # 1,440 of them, each before any again
+    )  # all 1,440 times are drawn before one is repeated
 
 
-def test_draw_without_repeating_ends_when_all_is_drawn() -> None:
-    some = {kind: tuple(group[:7] for group in groups) for kind, groups in everything().items()}
-    drawn = list(draw(some, np.random.default_rng(0), repeat=False))
+def test_a_draw_without_repetition_ends_after_the_last_value() -> None:
+    some = {kind: tuple(group[:7] for group in groups) for kind, groups in all_values().items()}
+    drawn = list(draw_values(some, np.random.default_rng(0), repeat=False))
     assert len(drawn) == len(set(drawn)) == 7 * 6
-    assert list(draw({"number": ((),)}, np.random.default_rng(0), repeat=True)) == []
+    assert list(draw_values({"number": ((),)}, np.random.default_rng(0), repeat=True)) == []
 
 
-def test_espeak_says_the_same_list_the_same_way() -> None:
+def test_equal_lists_of_sentences_give_equal_audio() -> None:
     said = [Sentence("deux mille cinq", "fr", variant, 50, 150) for variant in ("m1", "linda", "Andy")]
     first, second = list(speak(said)), list(speak(said))
     assert [a.sample_rate_hz for a in first] == [22_050] * 3
@@ -236,7 +236,7 @@ def test_espeak_says_the_same_list_the_same_way() -> None:
     assert all(0.5 < a.seconds < 3 and a.samples.abs().max() > 0.1 for a in first)
 
 
-def test_espeak_is_slower_and_lower_when_asked() -> None:
+def test_pitch_and_speed_change_the_speech() -> None:
     plain, slow, low = speak(
         [Sentence("four thousand", "en", "Andy", pitch, rate) for pitch, rate in ((60, 180), (60, 100), (20, 180))]
     )
@@ -252,7 +252,7 @@ def test_espeak_is_slower_and_lower_when_asked() -> None:
 
 
 @pytest.mark.parametrize("variant", ["nobody", Mixture("m1", "nobody", "f1", 100)])
-def test_espeak_names_a_voice_it_does_not_have(variant: Variant) -> None:
+def test_a_voice_that_espeak_lacks_is_named(variant: Variant) -> None:
     with pytest.raises(ArecaError, match="no voice 'nobody'"):
         list(speak([Sentence("un", "fr", variant, 50, 150)]))
 
@@ -281,7 +281,7 @@ def test_a_mixture_takes_from_each_of_three_speakers(tmp_path: Path) -> None:
         assert 0.5 * 95 - 1 <= height <= 1.6 * 95 + 1
         assert lines[3:5] == ["pitch 180 200", "flutter 3"]
         kinds = [line.split()[0] for line in lines[5:]]
-        assert len(set(kinds)) == len(kinds), "a peculiarity takes the place of what the timbre has"
+        assert len(set(kinds)) == len(kinds), "a peculiarity replaces the same property of the timbre"
         assert {"consonants", "echo"} <= set(kinds)
         for kind, *values in map(str.split, lines[5:]):
             count, low, high = odd[kind]
@@ -294,7 +294,7 @@ def test_a_mixture_takes_from_each_of_three_speakers(tmp_path: Path) -> None:
         )
 
 
-def test_a_mixture_sounds_like_none_of_its_speakers_and_always_the_same() -> None:
+def test_a_mixture_differs_from_its_speakers_and_is_reproducible() -> None:
     mixed = Mixture("linda", "m3", "Andy", 1)
     variants: list[Variant] = [mixed, "linda", "m3", "Andy", Mixture("linda", "m3", "Andy", 2)]
     first, *others = speak([Sentence("deux mille cinq", "fr", variant, 50, 150) for variant in variants])
@@ -302,7 +302,7 @@ def test_a_mixture_sounds_like_none_of_its_speakers_and_always_the_same() -> Non
     assert torch.equal(first.samples, next(speak([Sentence("deux mille cinq", "fr", mixed, 50, 150)])).samples)
 
 
-def test_trim_keeps_the_speech_and_its_margin() -> None:
+def test_trim_keeps_the_speech_and_a_margin() -> None:
     silence, speech = np.zeros(8000, np.float32), np.full(1600, 0.5, np.float32)
     assert len(trim(np.concatenate([silence, speech, silence]), 16_000, 0.02)) == 1600 + 2 * 320
     assert len(trim(silence, 16_000, 0.02)) == 8000
@@ -313,8 +313,8 @@ def test_trim_keeps_the_speech_and_its_margin() -> None:
     assert set_level(spike).max() == pytest.approx(0.95)
 
 
-def test_a_synthetic_corpus(tmp_path: Path) -> None:
-    manifest = make(SMALL, tmp_path / "a")
+def test_a_synthetic_corpus_has_the_planned_rows_and_audio(tmp_path: Path) -> None:
+    manifest = build_say(SMALL, tmp_path / "a")
     assert Counter((r.language, r.source, r.split) for r in manifest.rows) == {
         (language, "synthetic", split): count
         for language in ("en", "fr")
@@ -323,7 +323,7 @@ def test_a_synthetic_corpus(tmp_path: Path) -> None:
     assert {r.extra["kind"] for r in manifest.rows} == {"number", "date", "time"}
     for row in manifest.rows:
         value = Value.parse(row.extra["kind"], row.extra["value"])
-        assert row.text == text(value, row.language or "")
+        assert row.text == spell_out(value, row.language or "")
         assert split_of(value, SMALL.test_share, SMALL.validation_share) == row.split
         names = set(re.split(r"[+*]", (row.speaker or "").removeprefix("espeak-")))
         assert bool(names & set(SMALL.held_out_voices)) is (row.split == "test")
@@ -333,29 +333,29 @@ def test_a_synthetic_corpus(tmp_path: Path) -> None:
         if row.language == "en":
             assert row.target_audio is row.target_text is row.target_language is None
         else:
-            assert (row.target_text, row.target_language) == (text(value, "en"), "en")
+            assert (row.target_text, row.target_language) == (spell_out(value, "en"), "en")
             assert manifest.target_audio(row).seconds > 0.2
 
 
-def test_seed_and_workers(tmp_path: Path) -> None:
+def test_the_seed_changes_the_corpus_and_workers_do_not(tmp_path: Path) -> None:
     config = dataclasses.replace(SMALL, languages=("it",), count=3, test_count=1)
-    make(config, tmp_path / "a")
-    make(dataclasses.replace(config, workers=1), tmp_path / "b")
-    make(config, tmp_path / "c", seed=1)
+    build_say(config, tmp_path / "a")
+    build_say(dataclasses.replace(config, workers=1), tmp_path / "b")
+    build_say(config, tmp_path / "c", seed=1)
     assert content(tmp_path / "a") == content(tmp_path / "b")
     assert content(tmp_path / "a") != content(tmp_path / "c")
 
 
 def test_other_languages_do_not_change_a_languages_rows(tmp_path: Path) -> None:
-    alone = make(dataclasses.replace(SMALL, languages=("fr",)), tmp_path / "a")
-    among = make(SMALL, tmp_path / "b")
+    alone = build_say(dataclasses.replace(SMALL, languages=("fr",)), tmp_path / "a")
+    among = build_say(SMALL, tmp_path / "b")
     assert alone.rows == among.select(language="fr").rows
     assert content(tmp_path / "a").items() - {("manifest.jsonl", b"")} >= {
         (path, data) for path, data in content(tmp_path / "b").items() if path.startswith("audio/fr")
     }
 
 
-def test_an_interrupted_job_goes_on_to_the_same_corpus(tmp_path: Path) -> None:
+def test_an_interrupted_job_resumes_to_the_same_corpus(tmp_path: Path) -> None:
     class Interrupted(Exception):
         pass
 
@@ -371,8 +371,8 @@ def test_an_interrupted_job_goes_on_to_the_same_corpus(tmp_path: Path) -> None:
     kept[-1].unlink()
     before = kept[0].stat().st_mtime_ns
     with pytest.warns(ArecaWarning, match=f"{kept[-1].name}: damaged, or not completely written; it is rebuilt"):
-        make(SMALL, tmp_path / "a")
-    make(SMALL, tmp_path / "b")
+        build_say(SMALL, tmp_path / "a")
+    build_say(SMALL, tmp_path / "b")
     assert content(tmp_path / "a") == content(tmp_path / "b")
     assert len(kept) < len(content(tmp_path / "b"))
     assert kept[0].stat().st_mtime_ns >= before
@@ -400,15 +400,15 @@ def test_options_are_checked(options: dict[str, object], message: str) -> None:
         build(SayConfig, options, "dataset 'say'")
 
 
-def test_nobody_to_speak(tmp_path: Path) -> None:
+def test_a_language_that_no_source_speaks_is_refused(tmp_path: Path) -> None:
     config = dataclasses.replace(SMALL, languages=("de",), sources=("human",))
-    with pytest.raises(InvalidConfig, match=r"no source of .* speaks any of"):
-        make(config, tmp_path / "a")
+    with pytest.raises(InvalidConfig, match=r"no source of .* speaks any of .*'de'"):
+        build_say(config, tmp_path / "a")
 
 
 @pytest.fixture
 def digits(tmp_path: Path) -> Path:
-    """An archive of an English voice that says 1 to 9."""
+    """Return an archive with the recordings of 1 to 9 of the English voice."""
     folder = tmp_path / "archive" / SOUNDS / VOICES["en"].folder / "digits"
     folder.mkdir(parents=True)
     for digit in range(1, 10):
@@ -417,35 +417,35 @@ def digits(tmp_path: Path) -> Path:
     return tmp_path / "archive"
 
 
-def test_people_need_no_espeak(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recorded_speech_needs_no_espeak(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     entry = resolve(Registry.discover(), Kind.DATASET, {"name": "say"}, role="data").entry
     assert entry.target() is Say
     people = dataclasses.replace(
         SMALL, languages=("en",), sources=("human",), kinds=("number",), test_share=0.4, archives=digits
     )
-    assert {row.source for row in make(people, tmp_path / "a").rows} == {"human"}
+    assert {row.source for row in build_say(people, tmp_path / "a").rows} == {"human"}
     both = dataclasses.replace(people, sources=("human", "synthetic"))
     with pytest.raises(MissingDependency, match=r"needs espeak-ng: pip install 'areca\[synthetic\]'"):
-        make(both, tmp_path / "b")
-    assert content(tmp_path / "b") == {}, "it refuses before it composes"
+        build_say(both, tmp_path / "b")
+    assert content(tmp_path / "b") == {}, "the error comes before any file is written"
 
 
-def test_notice_names_whose_voices_are_trained_on() -> None:
+def test_the_notice_credits_every_recorded_voice() -> None:
     notice = (ROOT / "NOTICE").read_text(encoding="utf-8")
     for voice in VOICES.values():
         if voice.language in LANGUAGES:
             assert voice.person in notice and voice.license in notice
 
 
-def test_the_component_is_found_and_light() -> None:
+def test_the_component_is_registered() -> None:
     part = resolve(Registry.discover(), Kind.DATASET, {"name": "say", "languages": ["fr"]}, role="data")
     assert part.spec.languages == ("fr",)  # type: ignore[union-attr]
     assert len(SayConfig().held_out_voices) == 10
     assert set(SayConfig().held_out_voices) < set(VARIANTS)
 
 
-def test_the_verb(world: Any) -> None:
+def test_areca_data_builds_and_checks_the_corpus(world: Any) -> None:
     options = ("languages=[fr]", "sources=[synthetic]", "target_source=synthetic", "count=2", "test_count=1")
     made = world.areca("data", "say", *options, "validation_count=0", "-o", "corpus")
     assert made.returncode == 0, made.stderr
@@ -468,9 +468,9 @@ def test_the_verb(world: Any) -> None:
 
 
 @pytest.mark.usefixtures("people")
-def test_a_human_corpus(tmp_path: Path) -> None:
+def test_a_human_corpus_is_composed_and_reproducible(tmp_path: Path) -> None:
     config = SayConfig(sources=("human", "human-unheard"), count=6, validation_count=1, test_count=3)
-    manifest = make(config, tmp_path / "a")
+    manifest = build_say(config, tmp_path / "a")
     counts = Counter((r.language, r.source) for r in manifest.rows)
     assert counts == {
         **{(language, "human"): 10 for language in ("en", "es", "fr", "it")},
@@ -483,24 +483,24 @@ def test_a_human_corpus(tmp_path: Path) -> None:
         assert 0.04 < float(samples.square().mean().sqrt()) < 0.12
         assert samples.abs().max() < 1
         if row.target_audio:
-            said = english.say(clips(Value.parse(row.extra["kind"], row.extra["value"]), "en"))
+            said = english.say(list_clips(Value.parse(row.extra["kind"], row.extra["value"]), "en"))
             assert np.abs(manifest.target_audio(row).samples[0].numpy() - said).max() < 1e-4
-    make(config, tmp_path / "b")
+    build_say(config, tmp_path / "b")
     assert content(tmp_path / "a") == content(tmp_path / "b")
 
 
 @pytest.mark.usefixtures("people")
-def test_who_can_say_what() -> None:
+def test_each_voice_speaks_the_values_that_it_has_words_for() -> None:
     def sayable(voice: str, others: bool = False) -> dict[str, int]:
         speaker = Speaker((OTHER_VOICES if others else VOICES)[voice], None)
-        return {kind: sum(speaker.can_say(clips(v, voice)) for v in values) for kind, values in sample.items()}
+        return {kind: sum(speaker.can_say(list_clips(v, voice)) for v in values) for kind, values in sample.items()}
 
-    sample = {kind: list(itertools.chain(*groups)) for kind, groups in everything().items()}
+    sample = {kind: list(itertools.chain(*groups)) for kind, groups in all_values().items()}
     sample["date"] = sample["date"][::29]
     days = len(sample["date"])
     for language in ("en", "es", "it"):
         assert sayable(language) == {"number": 10_000, "date": days, "time": 1440}
-    # No French recording says "une": not 1 and 21 o'clock, and no minute that ends in one.
+    # No French recording says "une", so 1 and 21 o'clock and minutes that end in 1 are missing.
     assert sayable("fr") == {"number": 10_000, "date": days, "time": 22 * 55}
     assert sayable("it", others=True) == {"number": 10_000, "date": days, "time": 1440}
     assert sayable("es", others=True)["date"] == 0
@@ -534,9 +534,9 @@ def test_an_independent_recogniser_understands_composed_speech() -> None:
     right = 0
     for number in (7, 16, 42, 93, 305, 618, 2050, 4821, 7113, 9999):
         value = Value("number", (number,))
-        samples = np.pad(speaker.say(clips(value, "en")), 3200)
+        samples = np.pad(speaker.say(list_clips(value, "en")), 3200)
         decoder.start_utt()
         decoder.process_raw((samples * 32767).astype("<i2").tobytes(), full_utt=True)
         decoder.end_utt()
-        right += decoder.hyp() is not None and decoder.hyp().hypstr == text(value, "en")
+        right += decoder.hyp() is not None and decoder.hyp().hypstr == spell_out(value, "en")
     assert right >= 8

@@ -16,8 +16,8 @@ from areca.registry.registry import Registry
 from areca.types import Audio
 from areca_judges.grammar import RULES
 from areca_metrics.spoken_values import read_values as read
-from areca_say.values import Value, everything
-from areca_say.wording import text
+from areca_say.values import Value, all_values
+from areca_say.wording import spell_out
 
 pytest.importorskip("pocketsphinx")
 from areca_judges import PocketsphinxConfig, WhisperConfig
@@ -40,13 +40,13 @@ def espeak() -> dict[str, Audio]:
     def say(words: str) -> Audio:  # alone, because espeak-ng's output depends on what it said before
         return conform(next(iter(speak([Sentence(words, "en", "f2", 50, 120)]))), RATE, 1)
 
-    return {words: say(words) for words in (text(Value(*value), "en") for value in SPOKEN)}
+    return {words: say(words) for words in (spell_out(Value(*value), "en") for value in SPOKEN)}
 
 
 @pytest.fixture(scope="module")
 def human() -> dict[str, Audio]:
     from areca_say.asterisk.recordings import VOICES
-    from areca_say.clips import clips
+    from areca_say.clips import list_clips
     from areca_say.human import Composition, Speaker
 
     values = [
@@ -59,7 +59,7 @@ def human() -> dict[str, Audio]:
         speaker = Speaker(VOICES["en"], None)
     except MissingDependency as error:
         pytest.skip(f"no recordings here: {error}")
-    return {text(v, "en"): Composition(speaker, clips(v, "en"), 0).audio() for v in values}
+    return {spell_out(v, "en"): Composition(speaker, list_clips(v, "en"), 0).audio() for v in values}
 
 
 def as_pattern(rule: str) -> str:
@@ -81,9 +81,9 @@ def accepts(pattern: re.Pattern[str], sentence: str) -> bool:
 
 def test_the_grammar_holds_every_value_as_it_is_worded() -> None:
     pattern = grammar()
-    values = everything()
+    values = all_values()
     for value in [*(v for group in values["number"] for v in group), *values["time"][0], *values["date"][0][::29]]:
-        assert accepts(pattern, text(value, "en")), value
+        assert accepts(pattern, spell_out(value, "en")), value
 
 
 @pytest.mark.parametrize(

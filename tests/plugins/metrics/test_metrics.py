@@ -17,7 +17,7 @@ from tests.scoring import METRICS, REGISTRY, example
 from areca.errors import InvalidConfig, MissingDependency
 from areca.evaluation.scoring import OpenMetric, open_metrics
 from areca.statistics import Estimate, wilson
-from areca_metrics.bleu_tokenizers import bleu_tokenizer
+from areca_metrics.bleu_tokenizers import choose_tokenizer
 from areca_metrics.error_rates import character_errors, word_errors
 
 Pairs = list[tuple[str, str]]
@@ -123,10 +123,10 @@ def test_bleu_of_chinese_is_of_characters() -> None:
 
 def test_the_tokenizer_of_one_language_is_not_used_for_others() -> None:
     languages = ("zh", "ja", "ko", "fr", None)
-    assert [bleu_tokenizer("auto", x) for x in languages] == ["char", "char", "13a", "13a", "13a"]
-    assert [bleu_tokenizer("zh", x) for x in languages] == ["zh", "char", "13a", "13a", "13a"]
-    assert [bleu_tokenizer("ja-mecab", x) for x in languages] == ["char", "ja-mecab", "13a", "13a", "13a"]
-    assert [bleu_tokenizer("intl", x) for x in languages] == ["intl"] * 5
+    assert [choose_tokenizer("auto", x) for x in languages] == ["char", "char", "13a", "13a", "13a"]
+    assert [choose_tokenizer("zh", x) for x in languages] == ["zh", "char", "13a", "13a", "13a"]
+    assert [choose_tokenizer("ja-mecab", x) for x in languages] == ["char", "ja-mecab", "13a", "13a", "13a"]
+    assert [choose_tokenizer("intl", x) for x in languages] == ["intl"] * 5
 
 
 def test_exact_match() -> None:

@@ -17,8 +17,8 @@ from areca_metrics import SPOKEN_LANGUAGES, NoConfig
 from areca_metrics.normalisers import Whisper
 from areca_metrics.spoken_lexicon import LANGUAGES, say
 from areca_metrics.spoken_values import read_values as read
-from areca_say.values import Value, everything
-from areca_say.wording import text
+from areca_say.values import Value, all_values
+from areca_say.wording import spell_out
 
 HOURS = {"fr": "{h} h {m:02d}", "de": "{h}.{m:02d} Uhr", "it": "alle {h}:{m:02d}"}
 MONTHS = {
@@ -89,7 +89,7 @@ def test_english_reads_as_it_is_said() -> None:
 @pytest.mark.parametrize("language", sorted(LANGUAGES))
 def test_every_number_is_read_back_from_digits_and_words(language: str) -> None:
     numbers = [*range(130), *range(130, 10_000, 37)]
-    readings = {n: read(text(Value("number", (n,)), language), language) for n in numbers}
+    readings = {n: read(spell_out(Value("number", (n,)), language), language) for n in numbers}
     assert len(set(readings.values())) == len(numbers)
     for n, reading in readings.items():
         assert read(str(n), language) == reading
@@ -99,20 +99,20 @@ def test_every_number_is_read_back_from_digits_and_words(language: str) -> None:
 @pytest.mark.parametrize("language", sorted(LANGUAGES))
 def test_every_time_is_read_back_from_the_clock(language: str) -> None:
     readings = set()
-    for value in everything()["time"][0][::7]:
+    for value in all_values()["time"][0][::7]:
         hour, minute = value.parts
-        said = read(text(value, language), language)
+        said = read(spell_out(value, language), language)
         half = f"{hour % 12 or 12}:{minute:02d} {'a' if hour < 12 else 'p'}m"
         written = HOURS.get(language, half).format(h=hour, m=minute)
-        assert read(written, language) == said, (written, text(value, language))
+        assert read(written, language) == said, (written, spell_out(value, language))
         readings.add(said)
-    assert len(readings) == len(everything()["time"][0][::7])
+    assert len(readings) == len(all_values()["time"][0][::7])
 
 
 @pytest.mark.parametrize("language", sorted(LANGUAGES))
 def test_dates_are_read_back_as_people_write_them(language: str) -> None:
     readings = set()
-    dates = everything()["date"][0][::997]
+    dates = all_values()["date"][0][::997]
     for value in dates:
         day = datetime.date(*value.parts)
         if language == "en":
@@ -122,17 +122,17 @@ def test_dates_are_read_back_as_people_write_them(language: str) -> None:
             number = {"fr": "1er"}.get(language, "1") if day.day == 1 else f"{day.day}{'.' * (language == 'de')}"
             of = " de " if language == "es" else " "
             written = f"{WEEKDAYS[language].split()[day.weekday()]}, {number}{of}{month}{of}{day.year}"
-        said = read(text(value, language), language)
-        assert read(written, language) == said, (written, text(value, language))
+        said = read(spell_out(value, language), language)
+        assert read(written, language) == said, (written, spell_out(value, language))
         readings.add(said)
     assert len(readings) == len(dates)
 
 
 @pytest.mark.parametrize("language", sorted(LANGUAGES))
 def test_reading_twice_changes_nothing(language: str) -> None:
-    for values in everything().values():
+    for values in all_values().values():
         for value in values[-1][:: len(values[-1]) // 40]:
-            once = read(text(value, language), language)
+            once = read(spell_out(value, language), language)
             assert read(once, language) == once
 
 

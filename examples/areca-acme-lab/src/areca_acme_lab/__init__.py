@@ -1,7 +1,4 @@
-"""What a lab adds to areca: a metric, a normaliser, an optimizer, a stream pattern, and a kind of its own.
-
-This half imports nothing heavy.
-"""
+"""Extensions of areca by a lab, light half: a metric, a normaliser, an optimizer, a stream pattern and a new kind."""
 
 from __future__ import annotations
 
@@ -24,12 +21,12 @@ class NoOptions:
 
 
 def length_ratio_spec(config: NoOptions, needs: Mapping[str, Spec]) -> MetricSpec:
-    """Read recordings of 16 kHz."""
+    """Return the metric's input, recordings at 16 kHz, and its column header."""
     return MetricSpec("audio", "length ratio", sample_rate_hz=16_000)
 
 
 def no_fillers_spec(config: NoOptions, needs: Mapping[str, Spec]) -> NormaliserSpec:
-    """Read any language."""
+    """Accept text in any language."""
     return NormaliserSpec()
 
 
@@ -38,7 +35,7 @@ class MuonConfig:
     """Options of `muon`."""
 
     momentum: float = 0.95
-    """Of the updates of matrices."""
+    """Momentum of the updates of matrices."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.momentum < 1:
@@ -46,18 +43,18 @@ class MuonConfig:
 
 
 def muon_spec(config: MuonConfig, needs: Mapping[str, Spec]) -> OptimizerSpec:
-    """Keep one value for each element of a matrix, two for each element of a vector."""
+    """Return the size of the state: one value per element of a matrix, two per element of a vector."""
     return OptimizerSpec(lambda shape: prod(shape) * (1 if len(shape) == 2 else 2))
 
 
 def chunks_spec(config: Chunks, needs: Mapping[str, Spec]) -> PatternSpec:
-    """Order the codes of a chunk stream by stream."""
+    """Return the order."""
     return PatternSpec(config)
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeSpec:
-    """The spec of a component of the kind ``probe``: the unit of the number that it measures."""
+    """The spec of a probe: the unit of its measurement."""
 
     unit: str
 
@@ -66,13 +63,13 @@ class ProbeSpec:
 
 
 def entropy_spec(config: NoOptions, needs: Mapping[str, Spec]) -> ProbeSpec:
-    """Measure in bits."""
-    return ProbeSpec("bits a code")
+    """Return the unit of the entropy."""
+    return ProbeSpec("bits per code")
 
 
 @hookimpl
 def areca_kinds() -> Iterable[KindSpec]:
-    """Add the kind `probe`: a number that describes the codes of a tokenizer."""
+    """Add the kind `probe`: a component that measures a tokenizer's codes."""
     yield KindSpec(name="probe", spec=ProbeSpec, checks="areca_acme_lab.checks")
 
 
@@ -119,7 +116,7 @@ def areca_components() -> Iterable[Component]:
         NoOptions,
         spec="entropy_spec",
         target="probes:UnitEntropy",
-        summary="entropy of how often each code of the first stream is used",
+        summary="entropy of the codes of the first stream",
         requires=("torch",),
     )
 

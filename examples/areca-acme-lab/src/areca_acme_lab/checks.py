@@ -1,4 +1,4 @@
-"""What the conformance kit checks in a component of the kind `probe`."""
+"""Conformance checks of the kind `probe`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from areca.types import Codes
 
 
 def check_number_is_finite(checked: CheckedComponent) -> None:
-    """Check that the measurement is a finite number, whatever the codes are."""
+    """Check that the measurement is a finite number for any codes."""
     for codes in (torch.zeros(1, dtype=torch.int64), torch.arange(50) % 7):
-        measured = checked.instance.measure([Codes((codes,))])
-        assert math.isfinite(measured), f"{len(codes)} codes measure {measured}, expected a finite number"
+        value = checked.instance.measure([Codes((codes,))])
+        assert math.isfinite(value), f"{len(codes)} codes: measured {value}, expected a finite number"

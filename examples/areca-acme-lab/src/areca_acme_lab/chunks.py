@@ -1,4 +1,4 @@
-"""The stream pattern `chunks`: coarse codes first, within some frames. Arithmetic only."""
+"""The stream pattern `chunks`: within a chunk of frames, coarse codes come first. Arithmetic only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from areca.patterns import OrderOptions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunks(OrderOptions):
-    """Within each chunk of frames, all codes of the first stream, then all of the second, and so on."""
+    """The options of `chunks`, and its order: chunk by chunk, the first stream, then the second, and so on."""
 
     frames: int = 4
     """Frames in a chunk; the last chunk may be shorter."""
@@ -27,6 +27,6 @@ class Chunks(OrderOptions):
 
     def turn(self, per_frame: Sequence[int], frames: int) -> int:
         """Return the first position at which the sequence of `frames` frames differs from every longer one."""
-        done = (frames - 1) // self.frames * self.frames
-        left = frames - done
-        return sum(per_frame) * done + (sum(per_frame) if left == self.frames else per_frame[0]) * left
+        full = (frames - 1) // self.frames * self.frames  # frames before the last chunk
+        last = frames - full
+        return sum(per_frame) * full + (sum(per_frame) if last == self.frames else per_frame[0]) * last

@@ -18,11 +18,11 @@ class LengthRatio:
         return cls()
 
     def count(self, examples: Sequence[Example]) -> list[tuple[float, float]]:
-        """Return seconds of the answer and of the reference, for each example."""
+        """Return the seconds of the answer and of the reference for each example."""
         return [(_seconds(e.answer.audio), _seconds(e.reference.audio)) for e in examples]
 
     def score(self, sums: Sequence[float]) -> float:
-        """Return the ratio of the sums."""
+        """Return the ratio of the summed seconds."""
         answer_s, reference_s = sums
         return answer_s / reference_s if reference_s else 0.0
 

@@ -28,29 +28,29 @@ class MuonBuilder:
 
 
 class MuonAndAdamW(torch.optim.Optimizer):
-    """Muon (which takes only matrices) and AdamW side by side.
+    """An optimizer that runs Muon, which takes only matrices, and AdamW on all other parameters.
 
     Args:
-        groups: ``{"params": [...], "weight_decay": ...}`` each.
-        lr: of both; Muon's updates are scaled to the size of AdamW's.
-        momentum: of Muon.
+        groups: parameter groups, ``{"params": [...], "weight_decay": ...}``.
+        lr: learning rate of both; Muon's updates are scaled to the size of AdamW's.
+        momentum: momentum of Muon.
     """
 
     def __init__(self, groups: list[dict[str, Any]], lr: float, momentum: float) -> None:
         self._parts: list[torch.optim.Optimizer] = []
-        if matrices := _only(groups, lambda p: p.ndim == 2):
+        if matrices := _select(groups, lambda p: p.ndim == 2):
             self._parts.append(torch.optim.Muon(matrices, lr=lr, momentum=momentum, adjust_lr_fn="match_rms_adamw"))
-        if others := _only(groups, lambda p: p.ndim != 2):
+        if others := _select(groups, lambda p: p.ndim != 2):
             self._parts.append(torch.optim.AdamW(others, lr=lr))
         super().__init__([group for part in self._parts for group in part.param_groups], {})
-        self._share()
+        self._share_state()
 
-    def _share(self) -> None:
-        """Let both work on this optimizer's groups and state, which a schedule changes and a checkpoint holds."""
-        rest = self.param_groups
+    def _share_state(self) -> None:
+        """Share the groups, which a schedule changes, and the state, which a checkpoint holds, with both parts."""
+        groups = self.param_groups
         for part in self._parts:
             count = len(part.param_groups)
-            part.param_groups, rest = rest[:count], rest[count:]
+            part.param_groups, groups = groups[:count], groups[count:]
             part.state = self.state
 
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -59,12 +59,12 @@ class MuonAndAdamW(torch.optim.Optimizer):
             part.step()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
+        """Restore a state that `state_dict` returned."""
         super().load_state_dict(state_dict)
-        self._share()
+        self._share_state()
 
 
-def _only(groups: list[dict[str, Any]], wanted: Callable[[torch.Tensor], bool]) -> list[dict[str, Any]]:
-    """Return the groups with the parameters that are `wanted`, without empty ones."""
-    chosen = [{**group, "params": [p for p in group["params"] if wanted(p)]} for group in groups]
-    return [group for group in chosen if group["params"]]
+def _select(groups: list[dict[str, Any]], is_selected: Callable[[torch.Tensor], bool]) -> list[dict[str, Any]]:
+    """Return the groups with only the selected parameters, without empty groups."""
+    selected = [{**group, "params": [p for p in group["params"] if is_selected(p)]} for group in groups]
+    return [group for group in selected if group["params"]]

@@ -1,4 +1,4 @@
-"""The probes: numbers that describe the codes of a tokenizer."""
+"""The probe `unit-entropy`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``areca probe``: describe the codes that a checkpoint's tokenizer makes of some recordings."""
+"""The verb ``areca probe``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def probe(
     name: Annotated[str, typer.Option(help="component of the kind `probe`")] = "unit-entropy",
     checkpoint: Annotated[Path | None, typer.Option(help="folder (default: the shipped checkpoint)")] = None,
 ) -> None:
-    """Measure the codes that a checkpoint's tokenizer makes of recordings."""
+    """Encode recordings with a checkpoint's tokenizer, and measure the codes."""
     import areca
     import torch
     from areca.audio import conform, read

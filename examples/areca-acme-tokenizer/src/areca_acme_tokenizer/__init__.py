@@ -1,4 +1,4 @@
-"""The tokenizer `acme-mulaw`: companded samples as tokens. This half imports nothing heavy."""
+"""The tokenizer `acme-mulaw`, light half: companded samples as tokens. No torch."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class MulawConfig:
     """Options of `acme-mulaw`."""
 
     sample_rate_hz: int = 4_000
-    """Samples, which are tokens, a second."""
+    """Samples per second; each sample is a token."""
     levels: int = 256
-    """Number of tokens: even, so that as many are above silence as below."""
+    """Number of tokens. Must be even, so that half of them are above silence and half below."""
 
     def __post_init__(self) -> None:
         if self.sample_rate_hz < 1 or self.levels < 2 or self.levels % 2:
@@ -29,7 +29,7 @@ class MulawConfig:
 
 
 def spec(config: MulawConfig, needs: Mapping[str, Spec]) -> TokenizerSpec:
-    """Return one stream, a token a sample."""
+    """Return one stream with a token per sample."""
     stream = Stream("mulaw", config.levels, float(config.sample_rate_hz))
     return TokenizerSpec((stream,), config.sample_rate_hz)
 

@@ -1,4 +1,4 @@
-"""The mu-law: small samples get more of the levels than large ones (ITU-T G.711, its continuous form)."""
+"""The mu-law, which has more levels for small samples than for large ones (ITU-T G.711, continuous form)."""
 
 from __future__ import annotations
 
@@ -33,35 +33,35 @@ class Mulaw:
         device: torch.device,
         dtype: torch.dtype,
     ) -> Mulaw:
-        """Return the tokenizer; it has no weights, and computes on the CPU whatever the device."""
+        """Return the tokenizer. It has no weights and always computes on the CPU; `device` and `dtype` are ignored."""
         return cls(config)
 
     def encode(self, audios: list[Audio]) -> list[Codes]:
-        """Encode mono audio of the spec's rate, a token a sample; what is outside [-1, 1] is clipped.
+        """Encode mono audio at the spec's rate, one token per sample; samples outside [-1, 1] are clipped.
 
         Raises:
-            InvalidAudio: nothing, or audio of another rate or channel count.
+            InvalidAudio: an empty list, or audio with another rate or number of channels.
         """
         require_audio(audios, self._spec.sample_rate_hz, 1)
         return [Codes((self._quantise(audio.samples[0]),)) for audio in audios]
 
     def decode(self, codes: list[Codes]) -> list[Audio]:
-        """Turn tokens back into mono audio of the spec's rate: the middle of each level.
+        """Decode tokens to mono audio at the spec's rate: each token is the middle of its level.
 
         Raises:
-            InvalidCodes: nothing, or tokens out of range.
+            InvalidCodes: an empty list, or tokens out of range.
         """
         require_codes(codes, self._spec.streams)
         rate_hz = self._spec.sample_rate_hz
         return [Audio(self._restore(c.streams[0])[None], rate_hz, f"codes {i}") for i, c in enumerate(codes)]
 
     def _quantise(self, samples: torch.Tensor) -> torch.Tensor:
-        """Return tokens int64 [T] of samples [T]."""
+        """Return the tokens, int64 ``[T]``, of samples ``[T]``."""
         x = samples.clamp(-1, 1)
         companded = x.sign() * torch.log1p(MU * x.abs()) / math.log1p(MU)
         return ((companded + 1) / 2 * self._levels).long().clamp(max=self._levels - 1)
 
     def _restore(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Return samples float32 [T] of tokens [T]."""
+        """Return the samples, float32 ``[T]``, of tokens ``[T]``."""
         companded = (2 * tokens.float() + 1) / self._levels - 1
         return companded.sign() * torch.expm1(companded.abs() * math.log1p(MU)) / MU

@@ -1,4 +1,4 @@
-"""The prompts of the Asterisk telephone exchange: the same sentences, spoken by professionals in five languages."""
+"""The prompts of the telephone exchange Asterisk: the same sentences in five languages, spoken by professionals."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from areca import Component, Kind, runtime
-from areca.errors import suggest
 from areca.specs import DatasetSpec, Spec
+from areca_say.checks import check_names, check_shares, check_workers
 
 LANGUAGES = ("en", "es", "fr", "it", "ru")
 
@@ -22,31 +22,21 @@ class AsteriskConfig:
     """
 
     languages: tuple[str, ...] = LANGUAGES
-    """Languages of the rows: en, es, fr, it, ru. English, if included, is the translated side of the others."""
+    """Languages of the rows: en, es, fr, it, ru. If English is included, it is the translation of the others."""
     test_share: float = 0.1
     """Share of the prompts that belong to the test split, by a hash of their key, which all languages share."""
     validation_share: float = 0.05
     """Share of the prompts that belong to the validation split, by the same hash."""
     archives: Path | None = None
-    """Folder of the recordings' Debian packages (.deb), or of their content; null: ``$ARECA_ASTERISK_ARCHIVES``, or
-    if that is not set, apt-get downloads them."""
+    """Folder with the recordings' Debian packages (.deb), or with their unpacked content (default:
+    ``$ARECA_ASTERISK_ARCHIVES``; if that is not set, apt-get downloads the packages)."""
     workers: int = runtime(2)
-    """Recordings that are decoded at the same time."""
+    """Number of recordings to decode at the same time."""
 
     def __post_init__(self) -> None:
-        if not self.languages or len(set(self.languages)) < len(self.languages):
-            raise ValueError(f"languages: expected some of {', '.join(LANGUAGES)}, each once, got {self.languages}")
-        for language in self.languages:
-            if language not in LANGUAGES:
-                near = suggest(language, LANGUAGES)
-                raise ValueError(f"languages: there is no {language!r}{near}; there are {', '.join(LANGUAGES)}")
-        shares = (self.test_share, self.validation_share)
-        if min(shares) < 0 or sum(shares) >= 1:
-            raise ValueError(
-                f"test_share and validation_share must be 0 or more and leave rows to train on, got {shares}"
-            )
-        if self.workers < 1:
-            raise ValueError(f"workers must be at least 1, got {self.workers}")
+        check_names("languages", self.languages, LANGUAGES)
+        check_shares(self.test_share, self.validation_share)
+        check_workers(self.workers)
 
 
 def spec(config: AsteriskConfig, needs: Mapping[str, Spec]) -> DatasetSpec:

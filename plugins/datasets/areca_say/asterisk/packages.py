@@ -1,4 +1,4 @@
-"""Download and unpack Debian packages of recordings, without root, each once."""
+"""Download and unpack Debian packages of recordings: each only once, and without root."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from areca.errors import MissingDependency
 from areca.options import file_hash
 
 ARCHIVES = "ARECA_ASTERISK_ARCHIVES"
-"""Environment variable: the folder of the packages, unless an option names one."""
+"""Environment variable that names the folder of the packages if no option does."""
 SOUNDS = Path("usr/share/asterisk/sounds")
 _TIMEOUT_S = 300
 
 
-def unpacked(package: str, archives: Path | None) -> Path:
+def locate_package(package: str, archives: Path | None) -> Path:
     """Return the folder of a package's files (``usr/share/...``); unpack the package first if necessary.
 
     Args:
         package: name of the Debian package, such as ``"asterisk-core-sounds-fr-g722"``.
-        archives: a folder with its ``.deb``, or with the files of packages that are already unpacked; None:
-            ``$ARECA_ASTERISK_ARCHIVES``, or if that is not set, ``apt-get`` downloads the package without root.
+        archives: a folder with its ``.deb``, or with the files of unpacked packages (default:
+            ``$ARECA_ASTERISK_ARCHIVES``; if that is not set, ``apt-get`` downloads the package).
 
     Raises:
-        MissingDependency: it cannot be had; the message says what to type.
+        MissingDependency: the package is not available; the message states what to type.
     """
     if archives is None and os.environ.get(ARCHIVES):
         archives = Path(os.environ[ARCHIVES])
@@ -41,8 +41,8 @@ def unpacked(package: str, archives: Path | None) -> Path:
         raise MissingDependency(f"{archives}: neither {package}_*.deb nor {SOUNDS} is in it; {_advice(package)}")
     folder = _cache() / f"{package}-{file_hash(debs[-1])[:16]}"
     if not folder.is_dir():
-        with _workplace() as workplace:
-            _unpack(debs[-1], Path(workplace), folder)
+        with _draft_folder() as draft:
+            _unpack(debs[-1], Path(draft), folder)
     return folder
 
 
@@ -50,48 +50,52 @@ def _cache() -> Path:
     return Store().root / "recordings"
 
 
-def _workplace() -> tempfile.TemporaryDirectory[str]:
+def _draft_folder() -> tempfile.TemporaryDirectory[str]:
+    """Create a folder on the same file system as the final one, so that the content can be renamed."""
     _cache().mkdir(parents=True, exist_ok=True)
-    return tempfile.TemporaryDirectory(dir=_cache(), prefix=".unpacking-")  # beside its goal, for the rename
+    return tempfile.TemporaryDirectory(dir=_cache(), prefix=".unpacking-")
 
 
 def _download(package: str, folder: Path) -> Path:
     if shutil.which("apt-get") is None:
-        raise MissingDependency(f"{package} is needed, and there is no apt-get here; {_advice(package)}")
-    with _workplace() as workplace:
+        raise MissingDependency(f"{package} is needed, and this machine has no apt-get; {_advice(package)}")
+    with _draft_folder() as draft:
         options = ["-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=20"]
-        _run(["apt-get", "-q", *options, "download", package], Path(workplace), package)
-        _unpack(next(Path(workplace).glob("*.deb")), Path(workplace), folder)
+        _run(["apt-get", "-q", *options, "download", package], Path(draft), package)
+        _unpack(next(Path(draft).glob("*.deb")), Path(draft), folder)
     return folder
 
 
-def _unpack(deb: Path, workplace: Path, folder: Path) -> None:
+def _unpack(deb: Path, draft: Path, folder: Path) -> None:
     if shutil.which("dpkg") is None:
-        raise MissingDependency(f"{deb}: there is no dpkg here to unpack it; {_advice(deb.stem.partition('_')[0])}")
-    _run(["dpkg", "-x", str(deb.resolve()), "tree"], workplace, deb.name)
+        advice = _advice(deb.stem.partition("_")[0])
+        raise MissingDependency(f"{deb}: unpacking it needs dpkg, which this machine does not have; {advice}")
+    _run(["dpkg", "-x", str(deb.resolve()), "tree"], draft, deb.name)
     try:
-        (workplace / "tree").rename(folder)
+        (draft / "tree").rename(folder)
     except OSError:
-        if not folder.is_dir():  # otherwise another process was first, with the same files
+        if not folder.is_dir():  # if it exists, another process has created it with the same files
             raise
 
 
-def _run(command: list[str], cwd: Path, what: str) -> None:
+def _run(command: list[str], cwd: Path, package: str) -> None:
     try:
-        done = subprocess.run(
+        finished = subprocess.run(
             command,
             cwd=cwd,
             capture_output=True,
             text=True,
             timeout=_TIMEOUT_S,
             check=False,
-            start_new_session=True,  # Ctrl-C is for the caller alone, who would take a stopped child for a failed one
+            start_new_session=True,  # only the caller handles Ctrl-C: a stopped child would look like a failed one
         )
     except subprocess.TimeoutExpired:
-        raise MissingDependency(f"{what}: {' '.join(command)} took over {_TIMEOUT_S} s; {_advice(what)}") from None
-    if done.returncode != 0:
-        said = done.stderr.strip().splitlines()[-1:] or ["no message"]
-        raise MissingDependency(f"{what}: {' '.join(command[:1])} failed ({said[0]}); {_advice(what)}")
+        raise MissingDependency(
+            f"{package}: {' '.join(command)} took over {_TIMEOUT_S} s; {_advice(package)}"
+        ) from None
+    if finished.returncode != 0:
+        message = (finished.stderr.strip().splitlines() or ["no message"])[-1]
+        raise MissingDependency(f"{package}: {' '.join(command[:1])} failed ({message}); {_advice(package)}")
 
 
 def _advice(package: str) -> str:

@@ -23,10 +23,10 @@ class Voice:
     Args:
         language: ISO 639-1 code.
         audio_package: Debian package of the recordings.
-        text_package: Debian package of the transcripts; None: there are none.
-        folder: where its recordings are, under the packages' sounds.
-        person: who speaks.
-        license: of the recordings, as SPDX says it.
+        text_package: Debian package of the transcripts; None if there are none.
+        folder: folder of the recordings, below the package's sounds.
+        person: the speaker's name.
+        license: SPDX expression of the recordings.
     """
 
     language: str
@@ -55,7 +55,7 @@ OTHER_VOICES: Mapping[str, Voice] = {
     "fr": Voice("fr", "asterisk-prompt-fr-armelle", None, "fr", "Armelle Desjardins", "LicenseRef-BSD-like"),
     "it": Voice("it", "asterisk-prompt-it-menardi-wav", None, "it_IT_f_Menardi", "Paola Dal Zot", "CC-BY-SA-3.0-IT"),
 }
-"""Other speakers, 8 kHz, without transcripts; file names identify the numbers and dates."""
+"""Other speakers, 8 kHz, without transcripts; the file names identify the words of numbers and dates."""
 
 
 class Recordings:
@@ -63,34 +63,34 @@ class Recordings:
 
     Args:
         voice: the voice.
-        archives: the folder of its packages, see `areca_say.asterisk.packages.unpacked`.
+        archives: the folder of its packages, see `areca_say.asterisk.packages.locate_package`.
 
     Raises:
-        MissingDependency: they cannot be had.
+        MissingDependency: the recordings are not available.
     """
 
     def __init__(self, voice: Voice, archives: Path | None = None) -> None:
         self.voice = voice
         self._archives = archives
-        root = packages.unpacked(voice.audio_package, archives) / packages.SOUNDS / voice.folder
-        found = (path for path in sorted(root.rglob("*")) if path.suffix in _SUFFIXES)
-        self.files = {path.relative_to(root).with_suffix("").as_posix(): path for path in found}
+        root = packages.locate_package(voice.audio_package, archives) / packages.SOUNDS / voice.folder
+        paths = (path for path in sorted(root.rglob("*")) if path.suffix in _SUFFIXES)
+        self.files = {path.relative_to(root).with_suffix("").as_posix(): path for path in paths}
 
     def read(self, key: str) -> Audio:
         """Decode one recording: mono, 16 kHz.
 
         Raises:
-            InvalidAudio: there is no recording of that key, or it is damaged.
+            InvalidAudio: there is no recording with this key, or it is damaged.
         """
         if key not in self.files:
             raise InvalidAudio(f"{self.voice.folder}: no recording {key!r}")
         return conform(read(self.files[key]), SAMPLE_RATE_HZ, 1)
 
     def transcripts(self) -> dict[str, str]:
-        """Return the lines ``key: text`` of the transcripts, unchanged; for a repeated key, the first."""
+        """Return the published transcripts by key, not cleaned; the first one of a repeated key."""
         if self.voice.text_package is None:
             return {}
-        root = packages.unpacked(self.voice.text_package, self._archives)
+        root = packages.locate_package(self.voice.text_package, self._archives)
         name = f"core-sounds-{self.voice.language}.txt.gz"
         path = root / "usr/share/doc" / self.voice.text_package / name
         texts: dict[str, str] = {}

@@ -1,0 +1,54 @@
+"""Write recordings in batches, several at a time; finished batches of an interrupted job are reused."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from areca.audio import write
+from areca.fitting.unfinished import SEAL, build_once
+from areca.interfaces import Job
+from areca.types import Audio
+
+T = TypeVar("T")
+
+
+def write_batches(
+    batches: Sequence[Sequence[tuple[str, T]]],
+    render: Callable[[list[T]], Iterable[Audio]],
+    job: Job,
+    *,
+    workers: int,
+    unit: str,
+) -> None:
+    """Write every file of `batches`, except those of batches that an interrupted job finished and that are intact.
+
+    Args:
+        batches: the path of each file, relative to the job's directory, and its content. An interrupted job must be
+            given the same batches again.
+        render: given the contents of a batch, returns their audio in order. Several threads call it.
+        job: its directory receives the files, and its work folder holds the batches' seals.
+        workers: number of batches to write at the same time.
+        unit: name of the files in progress messages.
+    """
+    for folder in sorted({Path(path).parent for batch in batches for path, _ in batch}):
+        (job.directory / folder).mkdir(parents=True, exist_ok=True)
+
+    def write_batch(number: int, batch: Sequence[tuple[str, T]]) -> int:
+        paths = [job.directory / path for path, _ in batch]
+
+        def write_files() -> None:
+            for path, audio in zip(paths, render([content for _, content in batch]), strict=True):
+                write(path, audio)
+
+        build_once(job.work / f"batch-{number:06}.{SEAL}", paths, write_files)
+        return len(batch)
+
+    total, done = sum(map(len, batches)), 0
+    with ThreadPoolExecutor(workers) as pool:
+        for written in pool.map(write_batch, itertools.count(), batches):
+            done += written
+            job.progress(done, total, unit)
