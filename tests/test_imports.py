@@ -98,7 +98,7 @@ def test_a_room_imports_only_rooms_before_it(room: str) -> None:
     assert sorted((name, m) for name, m in modules if room_of(m) not in allowed) == []
 
 
-def test_every_room_has_its_place() -> None:
+def test_every_room_is_in_the_order() -> None:
     top = ROOT / "core" / "areca"
     there = {p.stem for p in top.glob("*.py")} | {p.parent.name for p in top.glob("*/__init__.py")}
     assert there - {"__init__", "__main__"} == set(ROOMS)
@@ -142,7 +142,7 @@ def test_light_halves_import_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize("entry", FIRST_PARTY, ids=lambda entry: entry.qualified)
-def test_what_a_component_requires_comes_with_its_extra(entry: Entry) -> None:
+def test_a_components_extra_installs_what_it_requires(entry: Entry) -> None:
     extra = entry.component.extra
     lines = PROJECT["dependencies"] + (PROJECT["optional-dependencies"][extra] if extra else [])
     brought = {canonicalize_name(Requirement(line).name) for line in lines}

@@ -48,7 +48,7 @@ def test_a_dataset_killed_while_audio_is_written_holds_no_draft(data: Path, tmp_
     assert contents(tmp_path) == contents(data / "undisturbed")
 
 
-def test_the_comparison_sees_a_bit_and_a_file(tmp_path: Path) -> None:
+def test_the_comparison_detects_a_changed_bit_and_a_missing_file(tmp_path: Path) -> None:
     (tmp_path / "artifact.json").write_text('{"created": "now", "took_s": 1, "key": "a"}')
     before = contents(tmp_path)
     (tmp_path / "artifact.json").write_text('{"created": "then", "took_s": 2, "key": "a"}')

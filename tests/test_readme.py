@@ -43,7 +43,7 @@ NOT_OF_A_KIND = {"Progress", "TokenSource"}
 """Protocols in `areca.interfaces` that no component implements."""
 
 
-def test_the_commands_that_run_the_shipped_model(
+def test_the_commands_run_the_shipped_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     commands = re.findall(r"^areca run .*$", README, flags=re.MULTILINE)
@@ -62,14 +62,14 @@ def test_the_commands_that_run_the_shipped_model(
     assert "quatre cent vingt trois" in json.dumps(json.loads(last), ensure_ascii=False)
 
 
-def test_the_sample_says_where_it_comes_from() -> None:
+def test_the_sample_has_its_origin_stated() -> None:
     heard = audio.read(ROOT / "examples" / "in.wav")
     assert (heard.sample_rate_hz, heard.channels) == (16_000, 1) and heard.seconds == pytest.approx(1.23, abs=0.01)
     for page in ("examples/README.md", "NOTICE"):
         assert "in.wav" in (ROOT / page).read_text(encoding="utf-8")
 
 
-def test_the_readme_says_where_the_hugging_face_folder_is() -> None:
+def test_the_readme_names_the_hugging_face_folder() -> None:
     assert 'AutoModelForCausalLM.from_pretrained("my-model/lm")' in README
 
 

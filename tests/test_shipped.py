@@ -32,14 +32,14 @@ def nano() -> System:
     return areca.load()
 
 
-def test_it_transcribes_and_says_the_same_again(nano: System, tmp_path: Path) -> None:
+def test_it_transcribes_and_repeats_exactly(nano: System, tmp_path: Path) -> None:
     write_corpus(tmp_path)
     first, second = (nano.run("asr", tmp_path / "0-fr.wav", source="French") for _ in range(2))
     assert isinstance(first.transcript, str) and first.texts.keys() == {"source.text"}
     assert (first.transcript, first.cut) == (second.transcript, second.cut)
 
 
-def test_the_command_line_uses_it_where_no_checkpoint_is_named(nano: System, tmp_path: Path) -> None:
+def test_the_command_line_uses_it_by_default(nano: System, tmp_path: Path) -> None:
     write_corpus(tmp_path)
     sound, out = tmp_path / "0-fr.wav", tmp_path / "out.wav"
     command = ["run", str(sound), "--source", "French", "--target", "English", "-o", str(out)]
@@ -68,7 +68,7 @@ def test_silence_around_a_phrase_leaves_its_words(nano: System, tmp_path: Path) 
         assert abs(heard.shape[1] - length) < 0.15 * rate
 
 
-def test_antiphase_is_heard_as_its_louder_channel(nano: System, tmp_path: Path) -> None:
+def test_antiphase_is_transcribed_from_its_louder_channel(nano: System, tmp_path: Path) -> None:
     write_corpus(tmp_path)
     mono = audio.read(tmp_path / "0-fr.wav")
     anti = Audio(torch.cat([mono.samples, -mono.samples]), mono.sample_rate_hz, "anti")
@@ -77,14 +77,14 @@ def test_antiphase_is_heard_as_its_louder_channel(nano: System, tmp_path: Path) 
     assert answer == nano.run("asr", mono, source="French").transcript
 
 
-def test_it_answers_as_it_was_recorded(nano: System) -> None:
+def test_answers_equal_the_recorded_ones(nano: System) -> None:
     expected, found = json.loads(recording.FILE.read_text(encoding="utf-8")), recording.record(nano)
     losses = {task: pytest.approx(values, rel=1e-3, abs=1e-3) for task, values in expected.pop("losses").items()}
     assert found.pop("losses") == losses
     assert json.loads(json.dumps(found)) == expected
 
 
-def test_its_parts_are_of_revisions_that_are_read(nano: System) -> None:
+def test_the_revisions_of_its_parts_are_supported(nano: System) -> None:
     opened = open_checkpoint(NANO)  # refuses others
     made = {role: part["revision"] for role, part in opened.provenance["parts"].items()}
     components = {role: part.entry.component for role, part in nano.run_config.parts.items()}
@@ -123,7 +123,7 @@ def test_the_wheel_holds_the_checkpoint_byte_for_byte(wheel: Path, tmp_path: Pat
     open_checkpoint(tmp_path / "areca" / "assets" / "nano")  # verifies every file
 
 
-def test_the_wheel_holds_every_package_and_nothing_beside(wheel: Path) -> None:
+def test_the_wheel_holds_every_package_and_nothing_else(wheel: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     expected = set[str]()
     for root in project["tool"]["hatch"]["build"]["targets"]["wheel"]["sources"]:

@@ -29,7 +29,7 @@ def test_the_page_has_the_files() -> None:
     assert list(FILES) == ["my_zcr.py", "my_zcr_model.py", "tests/test_conformance.py"]
 
 
-def test_commands_of_the_tutorial(tutorial: Any) -> None:
+def test_the_commands_of_the_tutorial_work(tutorial: Any) -> None:
     shown = tutorial.areca("-p", "./my_zcr.py", "show", "my-zcr")
     assert "  bins: int = 32\n      Number of codes." in shown.stdout, shown.stderr
     checked = tutorial.areca("-p", "./my_zcr.py", "check", "my-zcr")
@@ -39,7 +39,7 @@ def test_commands_of_the_tutorial(tutorial: Any) -> None:
     assert "zcr[64] at 25 Hz" in valid.stdout, valid.stderr
 
 
-def test_kit_in_pytest_with_a_file_of_ones_own_and_a_strict_known_failure(tutorial: Any) -> None:
+def test_the_kit_in_pytest_checks_a_local_file_and_a_strict_known_failure(tutorial: Any) -> None:
     options = ("-q", "-p", "no:cacheprovider", "--areca-plugin", "./my_zcr.py", "tests")
     test = tutorial.directory / "tests" / "test_conformance.py"
     [mark] = re.findall(r"`(@pytest.mark.areca_xfail\(.*?\))`", PAGE)

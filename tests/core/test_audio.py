@@ -64,7 +64,7 @@ def test_writing_replaces_whole_and_leaves_nothing_beside(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "aiff"])
-def test_what_soundfile_reads(tmp_path: Path, suffix: str) -> None:
+def test_soundfile_formats_are_read(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
     soundfile.write(path, sine(1.0, rate=44_100, channels=2).samples.T.numpy(), 44_100)
     audio = read(path)
@@ -179,6 +179,6 @@ def test_rates_near_a_simple_ratio_keep_pitch_and_length(rate: int) -> None:
     assert (made[400:15_600] - expected[400:15_600]).abs().max() < 0.002
 
 
-def test_more_samples_than_can_be_held_are_refused() -> None:
+def test_too_many_samples_are_refused() -> None:
     with pytest.raises(InvalidAudio, match="slow: 5000 s at 1 Hz are 80000000 samples at 16000 Hz, more than 57600000"):
         conform(Audio(torch.ones(1, 5_000), 1, "slow"), RATE, 1)

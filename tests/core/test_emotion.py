@@ -120,7 +120,7 @@ def test_a_chain_with_it_answers_its_field(system: System, sounds: list[Path]) -
         assert result.texts["extra.emotion"] in FEELS.values(), "it was trained on these words alone"
 
 
-def test_the_chain_learnt_its_words(system: System, root: Path) -> None:
+def test_the_chain_learns_its_words(system: System, root: Path) -> None:
     manifest = read_manifest(root / RUN["data"])
     row = manifest.rows[-1]
     codes = system.tokenizer.encode([manifest.audio(row)])[0]

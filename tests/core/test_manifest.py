@@ -312,7 +312,7 @@ def test_nothing_is_written_into_an_artifact(root: Path) -> None:
         read_manifest(root / "own.jsonl")
 
 
-def test_depth_of_looking(root: Path) -> None:
+def test_each_depth_checks_what_it_states(root: Path) -> None:
     nan(root)
     path = lines(root, {"id": "x", "audio": "a.wav"})
     assert len(read_manifest(path, depth="header").rows) == 1
@@ -401,7 +401,7 @@ def test_select(root: Path) -> None:
         manifest.select(split="dev")
 
 
-def test_a_made_dataset_has_its_artifacts_key(root: Path) -> None:
+def test_a_built_dataset_has_its_artifacts_key(root: Path) -> None:
     rows = [Utterance(id="1", audio="a.wav"), Utterance(id="2", audio="b.flac", split="test")]
     write_manifest(root / "manifest.jsonl", rows)
     artifact = seal(root, "0123abcd", {"dataset": "x"}, "dataset x")
@@ -424,7 +424,7 @@ def test_a_made_dataset_has_its_artifacts_key(root: Path) -> None:
         (lambda root: (root / "b.flac").unlink(), "removed"),
     ],
 )
-def test_every_file_of_a_made_dataset_outside_the_store_is_checked(
+def test_every_file_of_a_built_dataset_outside_the_store_is_checked(
     root: Path, change: Callable[[Path], None], happened: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_manifest(root / "manifest.jsonl", [Utterance(id="1", audio="a.wav"), Utterance(id="2", audio="b.flac")])
@@ -442,7 +442,7 @@ def test_every_file_of_a_made_dataset_outside_the_store_is_checked(
     assert read_manifest(root / "manifest.jsonl", skip_bad=True).key != artifact.key
 
 
-def test_a_made_dataset_in_the_store_is_not_hashed_at_each_reading(
+def test_a_built_dataset_in_the_store_is_not_hashed_at_each_reading(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def build(directory: Path) -> None:
@@ -456,7 +456,7 @@ def test_a_made_dataset_in_the_store_is_not_hashed_at_each_reading(
     assert hashed == ["manifest.jsonl"]
 
 
-def test_a_made_datasets_key_changes_when_rows_are_left_out(root: Path, tmp_path: Path) -> None:
+def test_a_built_datasets_key_changes_when_rows_are_left_out(root: Path, tmp_path: Path) -> None:
     def build(directory: Path) -> None:
         (directory / "a.wav").write_bytes((root / "a.wav").read_bytes())
         write_manifest(directory / "manifest.jsonl", [Utterance(id="1", audio="a.wav"), Utterance(id="2", text="x")])

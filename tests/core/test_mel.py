@@ -71,12 +71,12 @@ def test_log_mel_is_the_transform_written_out(config: MelConfig) -> None:
         np.testing.assert_allclose(features[:, frame].numpy(), expected, atol=2e-4)
 
 
-def test_every_band_hears_something() -> None:
+def test_every_band_has_a_filter() -> None:
     assert (log_mel(noise(16_000)) > LOG_FLOOR + 1).all()
 
 
 @pytest.mark.parametrize(("samples", "frames"), [(1, 1), (160, 1), (161, 2), (16_000, 100)])
-def test_a_begun_hop_is_a_frame(samples: int, frames: int) -> None:
+def test_a_partial_hop_is_a_frame(samples: int, frames: int) -> None:
     assert count_frames(samples) == frames == log_mel(noise(samples)).shape[-1]
 
 
@@ -93,7 +93,7 @@ def test_no_samples_is_an_error() -> None:
         log_mel(torch.zeros(2, 0))
 
 
-def test_the_inverse_sounds_like_what_went_in() -> None:
+def test_the_inverse_is_close_to_the_original_audio() -> None:
     from pystoi import stoi
 
     x = vowels()
@@ -104,7 +104,7 @@ def test_the_inverse_sounds_like_what_went_in() -> None:
     assert (log_mel(y) - log_mel(x))[loud].abs().mean() < 0.15
 
 
-def test_more_iterations_come_nearer() -> None:
+def test_more_iterations_reduce_the_error() -> None:
     wanted = log_mel(vowels(0.8))
     errors = [
         float((log_mel(invert(wanted, generator=generator(), iterations=n)) - wanted).abs().mean()) for n in (0, 4, 32)

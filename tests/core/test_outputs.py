@@ -117,7 +117,7 @@ def test_machine_errors_are_one_line(error: Exception, says: str) -> None:
     assert line is not None and line.startswith(says) and "\n" not in line
 
 
-def test_errors_of_areca_and_of_code_are_left_alone() -> None:
+def test_errors_of_areca_and_of_code_are_unchanged() -> None:
     for error in (StorageError("x"), KeyError("x"), RuntimeError("shapes differ"), ValueError("x")):
         assert find_os_error(error) is None
     with pytest.raises(RuntimeError, match="shapes differ"), wrap_storage_errors(Path("x")):
@@ -237,7 +237,7 @@ def test_a_dataset_is_copied_whole_or_not_at_all(made: Home, tmp_path: Path) -> 
     assert read_manifest(folder / "manifest.jsonl").key == store.name
 
 
-def test_a_dataset_that_is_there_is_accepted_and_anything_else_is_not(made: Home, tmp_path: Path) -> None:
+def test_an_existing_copy_is_accepted_and_other_files_are_refused(made: Home, tmp_path: Path) -> None:
     folder = tmp_path / "fr"
     assert made.run("data", *SAY, "-o", str(folder))[0] == 0
     code, out, _ = made.run("data", *SAY, "-o", str(folder))
@@ -375,7 +375,7 @@ def test_answers_in_ascii(asked: Home) -> None:
     assert 200 < len(os.fsencode(Path(row["audio"]).name)) <= 255
 
 
-def test_a_reader_who_leaves_costs_no_speech(asked: Home) -> None:
+def test_a_closed_pipe_loses_no_speech(asked: Home) -> None:
     process = asked.start(*SPEAK, "-o", "out", PYTHONUNBUFFERED="1")
     assert process.stdout is not None
     process.stdout.close()
@@ -401,7 +401,7 @@ def test_speech_that_cannot_be_written_is_kept_elsewhere(asked: Home, disk: Path
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
-def test_a_late_failure_costs_no_earlier_answer(asked: Home, monkeypatch: pytest.MonkeyPatch, form: list[str]) -> None:
+def test_a_late_failure_loses_no_earlier_answer(asked: Home, monkeypatch: pytest.MonkeyPatch, form: list[str]) -> None:
     answer, calls = System._answer, []
 
     def failing(*arguments: Any) -> list[Result]:

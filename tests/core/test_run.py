@@ -119,7 +119,7 @@ def test_tasks_are_those_it_was_trained_for(system: System) -> None:
     assert system.tasks == ("asr", "s2st", "tts", "mt", "asr+ast+s2st")
 
 
-def test_what_answers_most_is_asked_where_no_task_is_named(system: System, checkpoint: Path) -> None:
+def test_the_task_with_the_most_outputs_is_the_default(system: System, checkpoint: Path) -> None:
     assert system.fullest_task("audio") == "asr+ast+s2st"
     assert system.fullest_task("text") in ("mt", "tts")
     with pytest.raises(InvalidConfig, match="no task of this checkpoint reads only video; name one of asr, s2st"):
@@ -144,7 +144,7 @@ def test_a_chain_gives_transcript_translation_and_speech(system: System, french:
     assert result.audio.seconds == pytest.approx(len(result.codes.streams[0]) / 25, abs=0.1)
 
 
-def test_answers_together_are_those_alone(system: System, french: list[Path]) -> None:
+def test_a_batch_gives_the_answers_of_single_recordings(system: System, french: list[Path]) -> None:
     alone = [system.run("s2st", path, source="fr", target="en") for path in french]
     together = system.run("s2st", french, source="fr", target="en")
     for a, b in zip(alone, together, strict=True):
@@ -170,7 +170,7 @@ def test_text_in(system: System) -> None:
     assert all(r.audio is not None for r in spoken)
 
 
-def test_a_seed_says_what_is_sampled(system: System, french: list[Path]) -> None:
+def test_samples_follow_from_the_seed(system: System, french: list[Path]) -> None:
     def sampled(seed: int) -> str | None:
         decoding = {"name": "sample", "max_text_ids": 40}
         return system.run("asr", french[0], source="fr", decoding=decoding, seed=seed).transcript  # type: ignore[no-any-return]
@@ -194,7 +194,7 @@ def test_a_seed_says_what_is_sampled(system: System, french: list[Path]) -> None
         ({"task": "asr", "audio": 0, "source": "fr", "voice": 1}, r"answers in text, so it takes no voice prompt"),
     ],
 )
-def test_questions_that_cannot_be_asked(
+def test_invalid_inputs_are_refused(
     arguments: dict[str, object], says: str, system: System, french: list[Path]
 ) -> None:
     given = {k: french[v] if isinstance(v, int) else v for k, v in arguments.items()}
@@ -288,12 +288,12 @@ def test_arrays_are_the_recordings_that_they_hold(system: System, french: list[P
         (0.1 * torch.randn(1, 16_000 * 601), "lasts 601 s, expected at most 600 s: cut it into pieces"),
     ],
 )
-def test_nothing_to_hear_is_no_question(system: System, samples: torch.Tensor, says: str) -> None:
+def test_silent_recordings_are_refused(system: System, samples: torch.Tensor, says: str) -> None:
     with pytest.raises(InvalidAudio, match=rf"quiet: {says}"):
         system.run("asr", Audio(samples, 16_000, "quiet"), source="fr")
 
 
-def test_silence_around_speech_is_cut_off_and_told(system: System, french: list[Path]) -> None:
+def test_silence_around_speech_is_trimmed_and_reported(system: System, french: list[Path]) -> None:
     clean = audio.read(french[0])
     assert system.run("asr", clean, source="fr").trimmed_s == (0.0, 0.0)
     padded = Audio(torch.nn.functional.pad(clean.samples, (3 * 16_000, 10 * 16_000)), 16_000, "padded")
@@ -313,7 +313,7 @@ def test_all_recordings_are_read_before_one_is_answered(
         system.run("asr", [*french, _bad(tmp_path, "nan")], source="fr", batch=1)
 
 
-def test_the_length_it_names_is_a_length_it_takes(system: System) -> None:
+def test_the_stated_maximum_length_is_accepted(system: System) -> None:
     import re
 
     with pytest.raises(InvalidAudio) as error:
@@ -391,13 +391,13 @@ def test_train_and_run_from_the_command_line(root: Path, checkpoint: Path, tmp_p
         assert audio.read(row["audio"]).seconds == pytest.approx(row["audio_seconds"], abs=1e-3)
 
 
-def test_run_says_what_is_wrong_before_it_loads_anything(root: Path, checkpoint: Path) -> None:
+def test_run_reports_errors_before_it_loads_anything(root: Path, checkpoint: Path) -> None:
     wrong = _areca("run", checkpoint, root / "none.wav", "--task", "asr", home=root / "store")
     assert (wrong.returncode, wrong.stdout) == (1, "")
     assert wrong.stderr.startswith("error: ") and "none.wav: no such recording" in wrong.stderr
 
 
-def test_run_does_all_it_can_where_no_task_is_named(
+def test_run_uses_the_task_with_the_most_outputs_by_default(
     system: System, checkpoint: Path, french: list[Path], tmp_path: Path
 ) -> None:
     out = tmp_path / "new" / "out.wav"
@@ -409,7 +409,7 @@ def test_run_does_all_it_can_where_no_task_is_named(
     assert audio.read(out).samples.shape == expected.audio.samples.shape
 
 
-def test_run_decodes_as_it_is_told(system: System, checkpoint: Path, french: list[Path]) -> None:
+def test_run_uses_the_given_decoding_method(system: System, checkpoint: Path, french: list[Path]) -> None:
     def transcript(*options: str) -> str:
         done = _run(checkpoint, french[0], "-t", "asr", "--source", "fr", "--json", *options)
         assert done.exit_code == 0, done.stderr
@@ -511,7 +511,7 @@ def test_run_names_the_bad_recording_and_writes_nothing(checkpoint: Path, french
         (("{0}", "."), ".: a folder; only the first argument, the checkpoint, may be a folder"),
     ],
 )
-def test_run_asked_for_what_cannot_be(
+def test_run_refuses_impossible_options(
     arguments: tuple[str, ...], says: str, checkpoint: Path, french: list[Path]
 ) -> None:
     wrong = _run(checkpoint, *(argument.format(*french) for argument in arguments))

@@ -84,7 +84,7 @@ def test_a_chain_of_a_third_partys_task() -> None:
     assert task.fields_missing(Utterance(id="b", audio="b.wav", language="fr")) == ("source.text", "extra.emotion")
 
 
-def test_a_link_may_read_what_a_link_before_it_wrote_and_nothing_else() -> None:
+def test_a_task_in_a_chain_reads_only_the_prompt_and_earlier_answers() -> None:
     task = chain([load("asr"), load("mt"), load("tts", side="target")])
     assert task.header(VALUES) == "[ASR MT TTS French English]"
     assert [f.path for f in task.inputs] == ["source.audio"]

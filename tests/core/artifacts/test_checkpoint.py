@@ -79,7 +79,7 @@ def test_provenance_names_every_part(checkpoint: Path) -> None:
     assert provenance["parts"]["backbone"]["component"] == "areca:decoder/decoder"
 
 
-def test_its_config_says_every_option(checkpoint: Path, root: Path) -> None:
+def test_its_config_states_every_option(checkpoint: Path, root: Path) -> None:
     config = yaml.safe_load((checkpoint / "config.yaml").read_text())
     speech = {"name": "mfcc-kmeans", "clusters": 16, "coefficients": 13, "sample_frames": 200_000}
     assert config["tokenizers"] == {"speech": speech}
@@ -115,7 +115,7 @@ def test_another_revision_of_a_part_is_refused(copy: Path) -> None:
         areca.load(copy)
 
 
-def test_nothing_is_made_twice(pipeline: Pipeline, checkpoint: Path, root: Path) -> None:
+def test_existing_artifacts_are_reused(pipeline: Pipeline, checkpoint: Path, root: Path) -> None:
     again = Pipeline(parse_config(RUN, root=root), Store(root / "store"))
     assert [step.state for step in again.steps()] == ["there"] * 4
     before = {path: path.stat().st_mtime_ns for path in (root / "store").rglob("*") if path.is_file()}
@@ -137,14 +137,14 @@ def test_nothing_is_made_twice(pipeline: Pipeline, checkpoint: Path, root: Path)
         ),
     ],
 )
-def test_a_change_makes_anew_what_it_touches_and_nothing_else(
+def test_a_change_rebuilds_only_what_depends_on_it(
     change: dict[str, object], fresh: set[str], checkpoint: Path, root: Path
 ) -> None:
     steps = Pipeline(parse_config(RUN | change, root=root), Store(root / "store")).steps()
     assert {step.label for step in steps if step.state == "to make"} == fresh
 
 
-def test_other_data_makes_everything_anew(checkpoint: Path, root: Path) -> None:
+def test_other_data_rebuild_everything(checkpoint: Path, root: Path) -> None:
     other = root / "other"
     shutil.copytree(root / "corpus", other)
     lines = (other / "manifest.jsonl").read_text().splitlines()
@@ -177,7 +177,7 @@ def test_validation_loss_is_recorded_for_the_tasks_that_have_rows(checkpoint: Pa
     assert 0 < losses["asr"] < 10
 
 
-def test_it_loads_with_transformers_alone(checkpoint: Path) -> None:
+def test_it_loads_with_only_transformers(checkpoint: Path) -> None:
     code = (
         "import sys, torch\n"
         "from transformers import AutoModelForCausalLM\n"
@@ -194,7 +194,7 @@ def test_it_loads_with_transformers_alone(checkpoint: Path) -> None:
     assert float(done.stdout) == mine
 
 
-def test_a_changed_file_is_found(copy: Path) -> None:
+def test_a_changed_file_is_detected(copy: Path) -> None:
     path = copy / "lm" / "model.safetensors"
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
@@ -203,13 +203,13 @@ def test_a_changed_file_is_found(copy: Path) -> None:
         areca.load(copy)
 
 
-def test_a_file_of_a_part_that_is_missing_is_found(copy: Path) -> None:
+def test_a_missing_file_of_a_part_is_detected(copy: Path) -> None:
     (copy / "parts" / "speech" / "codebook.safetensors").unlink()
     with pytest.raises(InvalidArtifact, match=r"added or missing: parts/speech/codebook\.safetensors"):
         areca.load(copy)
 
 
-def test_what_is_no_checkpoint_says_so(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         InvalidArtifact, match=r"not a checkpoint \(config.yaml is missing\); to build one: areca train"
     ):
@@ -226,7 +226,7 @@ def reseal(directory: Path, **changes: object) -> None:
     seal(directory, old.key, old.inputs, old.label)
 
 
-def test_files_of_the_users_own_must_be_what_they_were(checkpoint: Path, root: Path, tmp_path: Path) -> None:
+def test_files_of_the_user_must_be_unchanged(checkpoint: Path, root: Path, tmp_path: Path) -> None:
     weights, made = tmp_path / "lyra", tmp_path / "made"
     for directory in (weights, made):
         directory.mkdir()
@@ -253,7 +253,7 @@ def test_its_plugins_are_never_run(copy: Path, tmp_path: Path) -> None:
     assert not mark.exists()
 
 
-def test_a_component_that_is_not_installed_is_named_with_what_to_type(copy: Path) -> None:
+def test_a_missing_component_is_named_with_what_to_type(copy: Path) -> None:
     reseal(copy, plugins=["./my_codec.py"], tokenizers={"speech": {"name": "my-codec"}})
     with pytest.raises(UnknownComponent, match=r"no tokenizer is called 'my-codec'[\s\S]*areca -p \./my_codec\.py"):
         areca.load(copy)
@@ -287,7 +287,7 @@ def test_export_is_a_copy(checkpoint: Path, copy: Path, tmp_path: Path) -> None:
     assert (tmp_path / "mine" / "notes.txt").read_text() == "dear"
 
 
-def test_an_export_touches_nothing_of_the_users(checkpoint: Path, tmp_path: Path) -> None:
+def test_an_export_changes_no_file_of_the_user(checkpoint: Path, tmp_path: Path) -> None:
     for name in ("mine.partial", ".mine.draft", "mine.draft"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "notes.txt").write_text("dear")
@@ -314,7 +314,7 @@ def test_the_fingerprint_does_not_depend_on_the_clock(
     assert Artifact.open(again.directory / "parts" / "speech").fingerprint == part["fingerprint"]
 
 
-def test_a_part_that_is_not_the_one_named_is_refused(copy: Path) -> None:
+def test_a_part_of_another_component_is_refused(copy: Path) -> None:
     part = copy / "parts" / "speech"
     data = bytearray((part / "codebook.safetensors").read_bytes())
     data[-1] ^= 1
@@ -324,7 +324,7 @@ def test_a_part_that_is_not_the_one_named_is_refused(copy: Path) -> None:
         open_checkpoint(copy)
 
 
-def test_a_checkpoint_takes_nothing_from_outside(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkpoint_reads_no_file_outside_it(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", "s3cret")
     for name in ("${oc.env:SECRET}", "${seed}"):
         reseal(copy, name=name)

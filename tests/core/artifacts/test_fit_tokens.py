@@ -75,7 +75,7 @@ def manifest_path(corpus: Manifest) -> Path:
 
 
 @pytest.mark.parametrize("options", [{}, {"voice": "low"}, {"speech_s": 4.0}])
-def test_the_voice_is_that_of_direct_encoding(
+def test_token_tables_give_the_same_voice_as_direct_encoding(
     corpus: Manifest, tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     part = vocoder(**options)
@@ -93,7 +93,7 @@ def test_the_voice_is_that_of_direct_encoding(
 
 
 @pytest.mark.parametrize("lm_reads", [False, True])
-def test_a_fit_of_few_rows_encodes_them_alone_unless_the_lm_needs_all(
+def test_a_fit_of_few_rows_encodes_only_them_unless_the_lm_needs_all(
     corpus: Manifest, tmp_path: Path, encoded: list[bytes], lm_reads: bool
 ) -> None:
     part = vocoder(voice="low")

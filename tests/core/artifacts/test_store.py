@@ -72,7 +72,7 @@ def test_key_is_the_hash_of_canonical_json() -> None:
         key_of({"a": float("nan")})
 
 
-def test_made_once(tmp_path: Path) -> None:
+def test_an_artifact_is_built_once(tmp_path: Path) -> None:
     made = Store(tmp_path).make(INPUTS, write, label="x")
     assert (made.key, made.directory) == (KEY, tmp_path / KEY)
     assert (made.directory / "sub" / "b.txt").read_text() == "b"
@@ -89,7 +89,7 @@ def test_fingerprint_covers_key_and_files(tmp_path: Path) -> None:
     assert (meta["files"], meta["inputs"], meta["bytes"]) == (files, INPUTS, 2)
 
 
-def test_other_inputs_is_another_artifact(tmp_path: Path) -> None:
+def test_other_inputs_give_another_artifact(tmp_path: Path) -> None:
     store = Store(tmp_path)
     a = store.make(INPUTS, write, label="x")
     b = store.make(INPUTS | {"seed": 1}, write, label="x")
@@ -97,7 +97,7 @@ def test_other_inputs_is_another_artifact(tmp_path: Path) -> None:
     assert [x.key for x in store.artifacts()] == sorted([a.key, b.key])
 
 
-def test_failed_build_leaves_nothing_to_use(tmp_path: Path) -> None:
+def test_a_failed_build_leaves_no_artifact(tmp_path: Path) -> None:
     def fail(directory: Path) -> None:
         (directory / "half").write_text("half")
         raise RuntimeError("boom")
@@ -112,7 +112,7 @@ def test_failed_build_leaves_nothing_to_use(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("resume", "found"), [("", "[]"), ("resume", "['half']")])
-def test_killed_build_is_never_used_and_made_again_or_resumed(tmp_path: Path, resume: str, found: str) -> None:
+def test_a_killed_build_is_never_used_but_rebuilt_or_resumed(tmp_path: Path, resume: str, found: str) -> None:
     root, log = tmp_path / "store", tmp_path / "log"
     process = builder(root, log, 60.0, resume)
     wait_for(tmp_path / "log.started")
@@ -126,7 +126,7 @@ def test_killed_build_is_never_used_and_made_again_or_resumed(tmp_path: Path, re
     assert Artifact.open(root / KEY).fingerprint == out.strip()
 
 
-def test_two_processes_make_it_once(tmp_path: Path) -> None:
+def test_two_processes_build_an_artifact_once(tmp_path: Path) -> None:
     processes = [builder(tmp_path / "store", tmp_path / "log", 0.5) for _ in range(2)]
     outputs = [p.communicate() for p in processes]
     assert [p.returncode for p in processes] == [0, 0], outputs
@@ -134,7 +134,7 @@ def test_two_processes_make_it_once(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text().splitlines() == ["[]"]
 
 
-def test_build_killed_while_it_sealed_is_resumed(tmp_path: Path) -> None:
+def test_a_build_killed_while_sealing_is_resumed(tmp_path: Path) -> None:
     partial = tmp_path / f"{KEY}.partial"
     partial.mkdir(parents=True)
     (partial / f".{META}.0.0.draft").write_text("{")
@@ -142,7 +142,7 @@ def test_build_killed_while_it_sealed_is_resumed(tmp_path: Path) -> None:
     assert Artifact.open(made.directory) == made
 
 
-def test_what_a_build_goes_on_from_is_no_part_of_the_artifact(tmp_path: Path) -> None:
+def test_the_state_of_an_unfinished_build_is_not_in_the_artifact(tmp_path: Path) -> None:
     found: list[list[str]] = []
 
     def build(directory: Path) -> None:
@@ -164,7 +164,7 @@ def test_what_a_build_goes_on_from_is_no_part_of_the_artifact(tmp_path: Path) ->
     assert Artifact.open(made.directory).fingerprint == plain.fingerprint
 
 
-def test_killed_between_its_last_file_and_its_name_it_is_not_made_again(tmp_path: Path) -> None:
+def test_a_build_killed_before_its_final_rename_is_not_rebuilt(tmp_path: Path) -> None:
     """For each moment of the end: the folder of work there, half there, gone."""
     for number, left in enumerate((["state", "more"], ["more"], [])):
         root = tmp_path / str(number)
@@ -179,7 +179,7 @@ def test_killed_between_its_last_file_and_its_name_it_is_not_made_again(tmp_path
         assert sorted(p.name for p in made.directory.iterdir()) == ["a.txt", META, "sub"]
 
 
-def test_drafts_of_killed_processes_are_no_part_of_the_artifact(tmp_path: Path) -> None:
+def test_drafts_of_killed_processes_are_not_in_the_artifact(tmp_path: Path) -> None:
     """Those of areca, and those that safetensors writes beside its file."""
     partial = tmp_path / f"{KEY}.partial"
     (partial / "audio").mkdir(parents=True)
@@ -190,7 +190,7 @@ def test_drafts_of_killed_processes_are_no_part_of_the_artifact(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["a.txt", META])
-def test_damaged_between_its_last_file_and_its_name_it_is_made_again(name: str, tmp_path: Path) -> None:
+def test_a_build_damaged_before_its_final_rename_is_rebuilt(name: str, tmp_path: Path) -> None:
     whole = Store(tmp_path / "whole").make(INPUTS, write, label="x")
     partial = tmp_path / f"{KEY}.partial"
     (partial / WORK).mkdir(parents=True)
@@ -246,14 +246,14 @@ def test_changed_metadata_is_refused(tmp_path: Path) -> None:
         Artifact.open(tmp_path)
 
 
-def test_home_is_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_names_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARECA_HOME", str(tmp_path / "home"))
     assert Store().root == tmp_path / "home"
     monkeypatch.delenv("ARECA_HOME")
     assert Store().root == Path(os.path.expanduser("~/.cache/areca"))
 
 
-def test_removed_artifact_is_made_again(tmp_path: Path) -> None:
+def test_a_removed_artifact_is_rebuilt(tmp_path: Path) -> None:
     store = Store(tmp_path)
     made = store.make(INPUTS, write, label="x")
     store.remove(made.directory)
@@ -280,7 +280,7 @@ def test_removal_killed_halfway_is_neither_used_nor_resumed(tmp_path: Path, monk
     assert store.unfinished() == [] and Artifact.open(again.directory) == again
 
 
-def test_what_a_process_is_making_is_not_removed(tmp_path: Path) -> None:
+def test_an_artifact_in_progress_is_not_removed(tmp_path: Path) -> None:
     root = tmp_path / "store"
     process = builder(root, tmp_path / "log", 60.0)
     try:
@@ -328,7 +328,7 @@ def _as_link(path: Path, kept: Path) -> None:
         (lambda made, kept: shutil.rmtree(made / "sub"), "files added or missing"),
     ],
 )
-def test_what_a_stranger_put_in_an_artifacts_place_is_one_line(damage: Any, says: str, tmp_path: Path) -> None:
+def test_foreign_files_at_an_artifacts_path_are_one_error_line(damage: Any, says: str, tmp_path: Path) -> None:
     made = Store(tmp_path / "store").make(INPUTS, write, label="x").directory
     damage(made, tmp_path / "kept")
     with pytest.raises(InvalidArtifact, match=says) as caught:

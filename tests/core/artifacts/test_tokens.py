@@ -65,7 +65,7 @@ def contents(loader: PartLoader) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("column", ["audio", "target_audio"])
-def test_codes_are_the_tokenizers_own(column: Any, corpus: Manifest, part: Part, loader: PartLoader) -> None:
+def test_tokens_are_the_codes_of_the_tokenizer(column: Any, corpus: Manifest, part: Part, loader: PartLoader) -> None:
     table = tokenize(corpus, column, part, loader)
     assert list(table) == [row.id for row in corpus.rows]
     read = corpus.audio if column == "audio" else corpus.target_audio
@@ -95,7 +95,9 @@ def test_a_recording_that_rows_share_is_encoded_once(corpus: Manifest, part: Par
     assert abs(len(table["part"].streams[0]) - 12.5) <= 2
 
 
-def test_made_once(corpus: Manifest, part: Part, loader: PartLoader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tokens_are_computed_once(
+    corpus: Manifest, part: Part, loader: PartLoader, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tokenize(corpus, "audio", part, loader)
     before = contents(loader)
     monkeypatch.setattr(tokens, "_table", None)
@@ -103,7 +105,7 @@ def test_made_once(corpus: Manifest, part: Part, loader: PartLoader, monkeypatch
     assert contents(loader) == before
 
 
-def test_an_interrupted_run_goes_on_and_ends_the_same(
+def test_an_interrupted_run_resumes_to_the_same_tokens(
     corpus: Manifest, part: Part, loader: PartLoader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tokens, "WINDOW_S", 8.0)
@@ -134,7 +136,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
     assert {path.name: path.stat().st_mtime_ns for path in shards(loader) if path.name in kept} == kept
 
 
-def test_other_data_and_another_tokenizer_have_tokens_of_their_own(
+def test_other_data_or_another_tokenizer_have_separate_tokens(
     corpus: Manifest, part: Part, loader: PartLoader, fitted: PartLoader
 ) -> None:
     tokenize(corpus, "audio", part, loader)
@@ -158,13 +160,13 @@ def test_a_bad_recording_is_named(part: Part, loader: PartLoader, corpus: Manife
         tokenize(manifest, "audio", part, loader)
 
 
-def test_a_column_that_no_row_has(part: Part, loader: PartLoader, corpus: Manifest) -> None:
+def test_a_column_without_recordings_is_refused(part: Part, loader: PartLoader, corpus: Manifest) -> None:
     rows = tuple(dataclasses.replace(row, target_audio=None) for row in corpus.rows)
     with pytest.raises(InvalidManifest, match="no row has target_audio"):
         tokenize(FileManifest(rows, corpus.root), "target_audio", part, loader)
 
 
-def test_ahead_keeps_order_raises_in_place_and_stops() -> None:
+def test_prefetching_keeps_order_and_errors_and_stops() -> None:
     assert list(prefetch(range(50))) == list(range(50))
 
     def failing() -> Any:

@@ -78,7 +78,7 @@ def test_list_of_a_kind_and_as_json(shop: Any) -> None:
     assert wrong.stderr.startswith("error: no kind is called 'tokeniser'; did you mean 'tokenizer'?")
 
 
-def test_show_says_all_there_is(shop: Any) -> None:
+def test_show_prints_every_property(shop: Any) -> None:
     done = shop.areca("show", "usm-v2")
     assert done.stdout.startswith("tokenizer usm-v2: units of a speech encoder")
     for line in (
@@ -132,7 +132,7 @@ def test_wrong_command_suggests(shop: Any) -> None:
     assert "Did you mean 'list'?" in done.stderr
 
 
-def test_research_code_comes_in_by_module_and_by_file(shop: Any) -> None:
+def test_research_code_is_loaded_by_module_and_by_file(shop: Any) -> None:
     (shop.directory / "my_codec.py").write_text(shop_code(shop) + HOOK.format("row('my-codec')"))
     for plugin in ("my_codec", "./my_codec.py", str(shop.directory / "my_codec.py")):
         done = shop.areca("--plugin", plugin, "show", "my-codec")
@@ -195,7 +195,7 @@ def test_validate_prints_each_part_with_its_spec(shop: Any) -> None:
         ("seed", "error: override 'seed': expected key=value, like training.steps=100"),
     ],
 )
-def test_validate_says_what_is_wrong(shop: Any, override: str, message: str) -> None:
+def test_validate_reports_what_is_wrong(shop: Any, override: str, message: str) -> None:
     done = shop.areca("validate", "run.yaml", override)
     assert done.returncode == 1
     assert done.stderr.startswith(message)
@@ -234,7 +234,7 @@ def test_check_refuses_misspelt_options(shop: Any) -> None:
     assert done.stderr.startswith("error: tokenizer 'gadget': no option is called 'siz'; did you mean 'size'?")
 
 
-def test_ctrl_c_says_how_to_go_on(world: Any) -> None:
+def test_ctrl_c_prints_how_to_resume(world: Any) -> None:
     # A shell without job control starts what runs in its background deaf to Ctrl-C.
     code = "import signal, sys, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
     code += "from areca.cli.app import app\nfrom areca import cli\nimport areca.cli.list as verb\n"
@@ -248,14 +248,14 @@ def test_ctrl_c_says_how_to_go_on(world: Any) -> None:
     assert err == "\ninterrupted: finished work is kept; the same command resumes from there\n"
 
 
-def test_progress_prints_the_last_line_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_prints_the_last_line_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with common.progress("fit") as report:
         for done in range(1, 101):
             report(done, 100, f"loss {1 / done:.2f}")
     assert capsys.readouterr().err == "fit: 100/100 loss 0.01\n"
 
 
-def test_progress_tells_the_time_left_where_there_is_no_terminal(
+def test_progress_prints_the_time_left_without_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now_s = 0.0

@@ -47,7 +47,7 @@ def test_store_lists_removes_and_collects(world: Any) -> None:
     assert gone.stderr.startswith(f"error: no artifact in {store.root} has a key that begins with '{first.key[:8]}'")
 
 
-def test_store_keeps_what_is_being_made_and_shows_what_is_damaged(world: Any) -> None:
+def test_store_keeps_builds_in_progress_and_lists_damaged_artifacts(world: Any) -> None:
     store = Store(world.directory / "home")
     made = store.make({"seed": 0}, _write("x"), label="tokenizer")
     (made.directory / "artifact.json").write_text("{")

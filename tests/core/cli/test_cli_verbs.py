@@ -148,7 +148,7 @@ def test_a_name_of_two_distributions_is_an_error_that_says_what_to_type(lab: Any
     assert lab.areca("other:align").stdout == "otherwise\n"
 
 
-def test_arecas_own_names_cannot_be_taken(lab: Any) -> None:
+def test_a_plugin_cannot_replace_arecas_verbs(lab: Any) -> None:
     assert lab.areca("list").stdout.startswith("kind")
     assert "gadget" in lab.areca("acme-lab:list").stdout.split()
 
@@ -161,7 +161,7 @@ def test_a_broken_verb_is_one_line_when_it_is_run(lab: Any, verb: str) -> None:
     assert line.startswith(f"error: verb '{verb}' of bad 1.0 cannot be used: ") and BROKEN[verb][1] in line
 
 
-def test_doctor_reports_verbs_that_are_seen_to_be_broken(lab: Any) -> None:
+def test_doctor_reports_broken_verbs(lab: Any) -> None:
     doctor = lab.areca("doctor")
     assert doctor.returncode == 1
     assert "  broken verb: bad:lost (1.0): ModuleNotFoundError: No module named 'areca_bad.nowhere'" in doctor.stdout
@@ -170,7 +170,7 @@ def test_doctor_reports_verbs_that_are_seen_to_be_broken(lab: Any) -> None:
     assert reported == {"bad:lost", "bad:lost-package", "bad:misspelt", "bad:module"}
 
 
-def test_the_allow_list_rules_verbs_too(lab: Any) -> None:
+def test_the_allow_list_applies_to_verbs(lab: Any) -> None:
     for allowed in ("names", "units,names"):  # by the verb's own name
         assert lab.areca("names", ARECA_PLUGINS=allowed).returncode == 0
     by_plugin = lab.areca("--help", ARECA_PLUGINS="lab").stdout  # by the plugin of the same package

@@ -29,7 +29,7 @@ def no_recordings(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)
 
 
-def test_without_recordings_it_says_why_and_translates_synthetic_speech(
+def test_without_recordings_it_states_why_and_translates_synthetic_speech(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     quickstart.main()
@@ -70,7 +70,7 @@ def _apt_get_that_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("spoil", "says"),
     [(_no_apt_get, "this machine has no apt-get"), (_apt_get_that_fails, "E: Unable to locate package")],
 )
-def test_the_reason_is_that_of_the_machine(
+def test_the_reason_names_the_fault_of_this_machine(
     spoil: Callable[[Path, pytest.MonkeyPatch], None], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoil(tmp_path, monkeypatch)
@@ -81,7 +81,7 @@ def test_the_reason_is_that_of_the_machine(
         assert words in refusal
 
 
-def test_where_nothing_speaks_it_says_what_is_needed(
+def test_without_any_speech_it_states_what_is_needed(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ARECA_HOME", str(tmp_path / "new"))

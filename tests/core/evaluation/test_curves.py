@@ -20,7 +20,7 @@ ROWS = [
 ]
 
 
-def test_a_line_a_task_and_a_ring_a_validation() -> None:
+def test_each_task_is_a_line_and_each_validation_a_ring() -> None:
     drawn = curve_figure(ROWS)
     assert drawn.count("<polyline") == 3, "the axes and two tasks"
     lines = re.findall(r'points="([^"]*)" fill="none" stroke="#', drawn)
@@ -35,7 +35,7 @@ def test_a_line_a_task_and_a_ring_a_validation() -> None:
     assert "<script" not in drawn and "http" not in drawn
 
 
-def test_nothing_to_draw() -> None:
+def test_an_empty_curve_draws_nothing() -> None:
     assert curve_figure([]) == "" == curve_figure([{"step": 1, "loss_by_task": {"asr": "x"}}])
     assert "<polyline" in curve_figure([{"step": 5, "loss_by_task": {"asr": 0.0}}]), "one point, and no loss"
 

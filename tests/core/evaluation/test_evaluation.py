@@ -249,7 +249,7 @@ def test_a_chain_is_scored_by_each_output(manifest: Manifest, tmp_path: Path) ->
     assert values(rows, field="source.text", metric="exact", id="human/4") == {"human/4": 1.0}
 
 
-def test_without_a_judge_of_the_language_speech_has_times_alone(manifest: Manifest, tmp_path: Path) -> None:
+def test_without_a_judge_for_the_language_speech_has_only_times(manifest: Manifest, tmp_path: Path) -> None:
     config = EvaluationConfig(tasks=("s2st",))
     deaf = OpenJudge("deaf", ToneJudge(), JudgeSpec(("ru",), RATE), "{}")
     rows = read_results(
@@ -258,7 +258,7 @@ def test_without_a_judge_of_the_language_speech_has_times_alone(manifest: Manife
     assert {r.metric for r in rows} == {"compute_s", "speech_s"}
 
 
-def test_what_was_answered_is_not_asked_again(manifest: Manifest, tmp_path: Path) -> None:
+def test_existing_answers_are_reused(manifest: Manifest, tmp_path: Path) -> None:
     undisturbed, _, _ = run(manifest, tmp_path / "a", tasks=["asr", "s2st"])
     for fail_after in (0, 1, 4, 10, 10):
         with pytest.raises(RuntimeError, match="power"):
@@ -272,7 +272,7 @@ def test_what_was_answered_is_not_asked_again(manifest: Manifest, tmp_path: Path
     assert judge.instance.heard == 24  # type: ignore[attr-defined]
 
 
-def test_killed_at_any_moment_it_goes_on(manifest: Manifest, tmp_path: Path) -> None:
+def test_a_killed_evaluation_resumes_from_any_moment(manifest: Manifest, tmp_path: Path) -> None:
     directory = tmp_path / "killed"
     command = [sys.executable, "-c", SLOW, str(manifest.root), str(directory)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
@@ -286,7 +286,7 @@ def test_killed_at_any_moment_it_goes_on(manifest: Manifest, tmp_path: Path) -> 
     assert rows == run(manifest, tmp_path / "undisturbed", tasks=["asr", "s2st"])[0]
 
 
-def test_what_a_disk_changed_is_done_again(manifest: Manifest, tmp_path: Path) -> None:
+def test_damaged_answers_are_computed_again(manifest: Manifest, tmp_path: Path) -> None:
     """Whatever byte of the folder is flipped, the results are those of an undisturbed evaluation, or it is refused."""
     tasks = ["asr", "s2st"]
     run(manifest, tmp_path / "a", tasks=tasks)
@@ -310,7 +310,7 @@ def test_what_a_disk_changed_is_done_again(manifest: Manifest, tmp_path: Path) -
     assert (tmp_path / "a" / "results.jsonl").read_bytes() == expected
 
 
-def test_speech_that_is_answered_anew_is_judged_anew(manifest: Manifest, tmp_path: Path) -> None:
+def test_new_answers_in_speech_are_judged_again(manifest: Manifest, tmp_path: Path) -> None:
     """What a judge heard in a damaged recording must not stand for the recording that takes its place."""
     run(manifest, tmp_path, tasks=["s2st"])
     path = tmp_path / "audio" / "s2st" / "human%2F1.flac"
@@ -363,7 +363,7 @@ def test_every_byte_of_an_identity_counts(manifest: Manifest, tmp_path: Path) ->
             assert read_identity(tmp_path) == {k: v for k, v in said.items() if k != "sha256"}, place  # white space
 
 
-def test_answers_that_nothing_says_whose_they_are_are_refused(manifest: Manifest, tmp_path: Path) -> None:
+def test_answers_without_an_identity_are_refused(manifest: Manifest, tmp_path: Path) -> None:
     run(manifest, tmp_path, tasks=["asr"], limit=1)
     (tmp_path / "evaluation.json").unlink()
     with pytest.raises(InvalidArtifact, match="no such file, so the source of answers"):
@@ -393,7 +393,7 @@ def test_any_id_makes_a_file(manifest: Manifest, tmp_path: Path) -> None:
     assert len(list((tmp_path / "audio" / "question").iterdir())) == 3
 
 
-def test_another_task_or_limit_adds_to_what_is_there(manifest: Manifest, tmp_path: Path) -> None:
+def test_another_task_or_limit_adds_to_existing_results(manifest: Manifest, tmp_path: Path) -> None:
     _, first, _ = run(manifest, tmp_path, tasks=["asr"], limit=2)
     _, second, _ = run(manifest, tmp_path, tasks=["asr", "ast"], limit=4)
     asr = [value for task, value in second.answered if task == "asr"]
@@ -414,7 +414,7 @@ def test_a_folder_holds_one_system_and_one_manifest(manifest: Manifest, tmp_path
         run(manifest, tmp_path, tasks=["asr"], decoding="beam")
 
 
-def test_the_system_is_told_how_to_decode(manifest: Manifest, tmp_path: Path) -> None:
+def test_the_decoding_option_reaches_the_system(manifest: Manifest, tmp_path: Path) -> None:
     _, system, _ = run(manifest, tmp_path, tasks=["asr"], decoding={"name": "beam", "beams": 2, "max_text_ids": 9})
     assert {(d.method.name, d.method.config.beams, d.limits.max_text_ids) for d in system.decoded} == {("beam", 2, 9)}
     assert json.loads((tmp_path / "evaluation.json").read_text())["decoding"] == {
@@ -454,7 +454,7 @@ def test_questions_are_kept_for_listening(manifest: Manifest, tmp_path: Path) ->
     assert pitch(read(tmp_path / question_path("human/3"))) == 3
 
 
-def test_choosing_is_by_seed_and_nested(manifest: Manifest) -> None:
+def test_selected_rows_follow_from_the_seed_and_are_nested(manifest: Manifest) -> None:
     def ids(limit: int | None, seed: int = 0) -> set[str]:
         return {row.id for row in select_rows(manifest, "test", (), (), limit, seed)}
 
@@ -469,7 +469,7 @@ def test_options_out_of_range(options: dict[str, int]) -> None:
         build(EvaluationConfig, options, "evaluation")
 
 
-def test_a_journal_cut_at_any_byte_loses_its_last_row_alone(tmp_path: Path) -> None:
+def test_a_journal_cut_at_any_byte_loses_only_its_last_row(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
 
     def load(n: int) -> int:
@@ -490,7 +490,7 @@ def test_a_journal_cut_at_any_byte_loses_its_last_row_alone(tmp_path: Path) -> N
         assert 3 in opened()
 
 
-def test_a_journal_leaves_out_what_a_disk_changed(tmp_path: Path) -> None:
+def test_a_journal_leaves_out_damaged_rows(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
 
     def opened() -> Journal[dict[str, object]]:
@@ -514,7 +514,7 @@ def test_a_journal_leaves_out_what_a_disk_changed(tmp_path: Path) -> None:
     assert opened()[2] == {"n": 2, "text": "again"}
 
 
-def test_a_journal_of_something_else_is_refused(tmp_path: Path) -> None:
+def test_a_journal_of_another_evaluation_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     Journal(path, dict, dict, str).add([{"n": 1}])
     with pytest.raises(InvalidArtifact, match=r"log\.jsonl:1: not a row of this log \(.* unexpected keyword"):

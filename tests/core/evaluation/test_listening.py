@@ -139,7 +139,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_right_wrong_and_length_are_in_words(page: Path) -> None:
+def test_correctness_and_length_are_shown_in_words(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in text
     assert "Of 3 examples 1 are right and 1 wrong." in text
@@ -149,7 +149,7 @@ def test_right_wrong_and_length_are_in_words(page: Path) -> None:
     assert "<ear>" not in text and "&lt;ear&gt; heard: a &amp; b" in text
 
 
-def test_a_page_needs_nothing_from_elsewhere(page: Path) -> None:
+def test_a_page_loads_no_other_file(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert re.findall(r"https?://|@import|<link|<script src", text) == []
     assert len(re.findall(r'src="data:audio/flac;base64,', text)) == 6
@@ -185,7 +185,7 @@ def test_a_page_holds_no_file_from_outside_its_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_nothing_is_cut_off(browser: Browser, page: Path, width: int) -> None:
+def test_no_content_is_clipped(browser: Browser, page: Path, width: int) -> None:
     browser.open(page, width)
     found = browser.value(LAID_OUT)
     assert found == {"inner": width, "scroll": width, "out": [], "hidden": [], "scrolls": 1}

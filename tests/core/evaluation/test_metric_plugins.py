@@ -205,7 +205,9 @@ def test_a_metric_that_counts_nothing_is_named(manifest: Manifest, registry: Reg
         broken.count([None])  # type: ignore[list-item]
 
 
-def test_what_a_run_names_is_checked_without_importing_it(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_of_a_run_are_checked_without_importing_them(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     check_scoring(registry, {"limit": 3})
     with pytest.raises(UnknownComponent, match="no metric is called 'snrr'; did you mean 'snr'"):
         check_scoring(registry, {"metrics": ["snrr"]})

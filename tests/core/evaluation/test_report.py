@@ -96,7 +96,7 @@ def test_scores_are_by_source_and_language_and_together() -> None:
     assert found[*head, "synthetic", "fr"]["chrF"] == "100.0 [100.0, 100.0]"
 
 
-def test_the_ceiling_is_that_of_the_same_examples() -> None:
+def test_the_ceiling_is_computed_on_the_same_examples() -> None:
     rows = [r for n in range(10) for r in rows_of(n, right=n < 6, heard=n < 8)]
     table = tables(rows)[0]
     assert table.header == (*SCORES, *HEADERS, *CEILING)
@@ -106,7 +106,7 @@ def test_the_ceiling_is_that_of_the_same_examples() -> None:
     assert any("same judge" in note for note in table.notes)
 
 
-def test_text_alone_has_neither_ceiling_nor_speed() -> None:
+def test_text_tasks_have_neither_ceiling_nor_speed() -> None:
     made = tables([r for n in range(3) for r in rows_of(n, right=True, judge=None)])
     assert len(made) == 1 and made[0].header == (*SCORES, *HEADERS)
     assert made[0].rows[0][:6] == ("ast", "target.text", "", "human", "fr", "3")
@@ -186,7 +186,7 @@ def test_languages_without_spaces_have_their_own_words_and_no_pooled_bleu() -> N
 
 
 @pytest.mark.parametrize("which", ["rows", "study_rows"])
-def test_figures_are_those_of_before_metrics_were_components(which: str) -> None:
+def test_figures_equal_those_of_the_version_before_metrics_were_components(which: str) -> None:
     """The file holds what the report, and the study's table, said when the five metrics were part of core."""
     before = json.loads((ROOT / "tests" / "data" / "scores" / "before.json").read_text(encoding="utf-8"))
     answers = before["answers"]
@@ -315,7 +315,7 @@ def test_results_are_read_strictly(tmp_path: Path, change: dict[str, object], sa
         write_report(tmp_path)
 
 
-def test_no_results(tmp_path: Path) -> None:
+def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidArtifact, match=r"no results there; make them with: areca evaluate CHECKPOINT -o"):
         write_report(tmp_path)
     (tmp_path / RESULTS).write_text('{"id": "x"}\n')

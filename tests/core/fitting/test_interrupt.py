@@ -203,7 +203,7 @@ def test_ctrl_c_in_a_terminal_stops_a_dataset_without_a_traceback(tmp_path: Path
     assert "Traceback" not in err
 
 
-def test_what_ignores_a_signal_goes_on_to_and_a_thread_installs_nothing() -> None:
+def test_ignored_signals_stay_ignored_and_threads_install_no_handler() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with raise_on_signal(), defer_signals() as pending:
@@ -223,7 +223,7 @@ def test_what_ignores_a_signal_goes_on_to_and_a_thread_installs_nothing() -> Non
         signal.signal(signal.SIGINT, before)
 
 
-def test_a_signal_that_nobody_looked_at_is_raised_at_the_end() -> None:
+def test_a_signal_that_the_loop_did_not_check_is_raised_at_the_end() -> None:
     with pytest.raises(Interrupted) as caught, defer_signals():
         os.kill(os.getpid(), signal.SIGTERM)
     assert caught.value.code == 143

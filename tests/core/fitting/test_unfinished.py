@@ -219,7 +219,7 @@ def test_the_last_two_states_are_kept_and_the_newest_intact_one_is_used(tmp_path
     "content",
     ["", "[]", "{}", '{"x": 1}', pytest.param("[" * 100_000, id="deep"), '{"x": "0"}', '{"x": null, "../x": null}'],
 )
-def test_a_seal_that_is_not_one_vouches_for_nothing(content: str, tmp_path: Path) -> None:
+def test_an_invalid_seal_makes_its_files_damaged(content: str, tmp_path: Path) -> None:
     (tmp_path / "x").write_text("x")
     (tmp_path / SEAL).write_text(content)
     with pytest.warns(ArecaWarning, match="it is rebuilt"):
@@ -227,7 +227,7 @@ def test_a_seal_that_is_not_one_vouches_for_nothing(content: str, tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_not_a_plain_file_is_not_intact(tmp_path: Path) -> None:
+def test_only_regular_files_are_intact(tmp_path: Path) -> None:
     path, other = tmp_path / "x", tmp_path / "other"
     path.write_text("x")
     other.write_text("x")

@@ -89,7 +89,7 @@ def test_patterns_of_several_streams_are_kept(pattern: str, rates: tuple[float, 
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen3", "gemma", "gemma2", "cohere", "gpt_neox", "gpt2"])
-def test_batched_with_padding_is_one_by_one(family: str) -> None:
+def test_a_padded_batch_gives_the_answers_of_single_prompts(family: str) -> None:
     lm = extend(family, **({"sliding_window": 8} if family == "gemma2" else {}))
     given = prompts(lm, 3, 14, 8, 1)
     for method in ("greedy", "sample"):
@@ -101,7 +101,7 @@ def test_batched_with_padding_is_one_by_one(family: str) -> None:
 
 
 @pytest.mark.parametrize("family, options", [("llama", {}), ("gemma2", {"sliding_window": 8}), ("gpt_neox", {})])
-def test_the_cache_gives_what_full_passes_give(family: str, options: dict[str, Any]) -> None:
+def test_cached_and_full_passes_agree(family: str, options: dict[str, Any]) -> None:
     """Choose greedily from the model's own logits over the whole sequence, by rules written here."""
     lm = extend(family, **options)
     (prompt,) = prompts(lm, 6, task=chain([ASR, S2ST]))
@@ -126,7 +126,7 @@ def test_the_cache_gives_what_full_passes_give(family: str, options: dict[str, A
     assert [*prompt, *found.ids] == [*ids, *body, c(Control.END_SEQUENCE)]
 
 
-def test_beam_search_finds_what_trying_everything_finds() -> None:
+def test_beam_search_finds_the_answer_of_exhaustive_search() -> None:
     """With as many beams as there are answers nothing is lost: compare with all answers, scored one by one."""
     lm = extend(streams=(Stream("units", 3, 25.0),))
     task = Task("X", (), (Field("target.audio"),), ())
@@ -276,7 +276,7 @@ def test_a_cursor_takes_only_what_is_allowed() -> None:
 
 
 @pytest.mark.parametrize("columns", [[], [10**6], [-1]])
-def test_columns_that_are_not_there_are_refused(columns: list[int]) -> None:
+def test_unknown_columns_are_refused(columns: list[int]) -> None:
     lm = extend()
     with pytest.raises(InvalidConfig, match=r"a decoding method picked .*: expected 1 columns, each in \[0, 301\)"):
         generate(

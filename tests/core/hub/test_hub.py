@@ -63,7 +63,7 @@ def sharded(directory: Path) -> Path:
     return directory
 
 
-def test_what_it_loads_is_what_transformers_loads(llama: Path, copy: Path) -> None:
+def test_loaded_models_equal_those_of_transformers(llama: Path, copy: Path) -> None:
     state = torch.random.get_rng_state()
     mine, theirs = load(llama, own=True), AutoModelForCausalLM.from_pretrained(llama)
     assert torch.equal(torch.random.get_rng_state(), state)
@@ -75,7 +75,7 @@ def test_what_it_loads_is_what_transformers_loads(llama: Path, copy: Path) -> No
     assert load(llama, dtype=torch.bfloat16).dtype == torch.bfloat16
 
 
-def test_weights_there_twice_are_refused_and_counted_once(copy: Path) -> None:
+def test_duplicate_weights_are_refused_and_counted_once(copy: Path) -> None:
     once = sum(tensor.elements for tensor in stored_tensors(copy).values())
     stale = (copy / "model.safetensors").read_bytes()
     sharded(copy)
@@ -147,7 +147,7 @@ def edited(change: Callable[[dict[str, torch.Tensor]], object]) -> Callable[[Pat
         (lambda d: config(d, transformers_weights="x.safetensors"), "files of the usual names"),
     ],
 )
-def test_what_is_not_a_whole_model_is_one_line(damage: Callable[[Path], object], says: str, copy: Path) -> None:
+def test_an_incomplete_model_is_one_error_line(damage: Callable[[Path], object], says: str, copy: Path) -> None:
     damage(copy)
     with pytest.raises(InvalidConfig, match=says) as caught:
         load(copy)
@@ -176,13 +176,13 @@ def test_the_links_of_the_hubs_cache_are_followed(llama: Path, tmp_path: Path) -
     assert load_fast_tokenizer(snapshot).is_fast
 
 
-def test_what_a_caller_expects_may_lack_or_be_left_over(copy: Path) -> None:
+def test_tensors_that_the_caller_allows_may_be_missing_or_unused(copy: Path) -> None:
     edited(lambda x: x.update(head=torch.ones(1)) or x.pop("model.norm.weight"))(copy)
     model = load(copy, may_lack=lambda name: name.endswith("norm.weight"), may_ignore=lambda name: name == "head")
     assert "head" not in model.state_dict()
 
 
-def test_code_beside_a_model_of_the_librarys_own_never_runs(
+def test_code_in_the_folder_of_a_known_model_never_runs(
     copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config(copy, auto_map={"AutoConfig": "code.C", "AutoModelForCausalLM": "code.M"})
@@ -215,7 +215,7 @@ def test_a_damaged_tokenizer_is_one_line(name: str, content: str, copy: Path) ->
     assert str(caught.value).startswith(str(copy)) and len(str(caught.value).splitlines()) == 1
 
 
-def test_whatever_is_raised_is_one_line_but_an_interruption() -> None:
+def test_every_exception_except_an_interruption_is_one_line() -> None:
     def interrupted() -> None:
         raise KeyboardInterrupt
 
@@ -230,7 +230,7 @@ def test_whatever_is_raised_is_one_line_but_an_interruption() -> None:
 # What parts hold
 
 
-def test_tensors_have_the_names_and_shapes_that_were_asked_for(tmp_path: Path) -> None:
+def test_tensors_must_have_the_expected_names_and_shapes(tmp_path: Path) -> None:
     path = tmp_path / "codebook.safetensors"
     save_file({"centroids": torch.ones(4, 3), "mean": torch.ones(3)}, path, {"commit": "0123"})
     assert read_header(path).metadata == {"commit": "0123"}
@@ -257,7 +257,7 @@ def layers(count: int) -> nn.Module:
     return nn.Sequential(*(nn.Linear(3, 3) for _ in range(count)))
 
 
-def test_a_net_is_read_in_float32_and_no_larger_than_its_file(tmp_path: Path) -> None:
+def test_a_network_is_read_in_float32_and_takes_no_more_than_its_file(tmp_path: Path) -> None:
     net = layers(2)
     save_file({name: x.half() for name, x in net.state_dict().items()}, tmp_path / "net.safetensors")
     state = torch.random.get_rng_state()
@@ -276,7 +276,7 @@ def endless(count: int) -> nn.Module:
     return nn.Sequential(*made)
 
 
-def test_the_bound_ends_with_the_block() -> None:
+def test_the_module_limit_applies_only_in_its_block() -> None:
     with pytest.raises(TooLarge), limit_module_count(1):
         endless(10**9)
     endless(1000)

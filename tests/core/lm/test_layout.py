@@ -27,7 +27,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "vocabulary.json"
 
 
-def test_what_is_written_is_read(path: Path) -> None:
+def test_a_written_layout_is_read_back(path: Path) -> None:
     vocabulary, reads, writes = read_layout(path, parts.REGISTRY)
     assert vocabulary == Vocabulary.make(10, "h", {"speech": STREAMS})
     assert reads == writes and reads.order(2) == [0, 0, 1, 1]
@@ -44,7 +44,7 @@ def test_what_is_written_is_read(path: Path) -> None:
         (("hash",), "0" * 64),
     ],
 )
-def test_the_hash_covers_all_of_it(path: Path, keys: tuple[str, ...], value: Any) -> None:
+def test_the_hash_covers_the_whole_layout(path: Path, keys: tuple[str, ...], value: Any) -> None:
     values = json.loads(path.read_text())
     inner = values
     for key in keys[:-1]:

@@ -75,7 +75,7 @@ def test_text_logits_do_not_move_when_audio_is_appended(family: str, options: di
 
 
 @every_family
-def test_the_head_at_some_rows_gives_those_logits(family: str, options: dict[str, Any]) -> None:
+def test_the_head_on_some_rows_gives_the_full_logits_there(family: str, options: dict[str, Any]) -> None:
     lm = extend(family, options)
     with torch.no_grad():
         expected = lm.model(input_ids=TEXT).logits
@@ -189,7 +189,7 @@ def test_the_seed_decides_and_the_global_state_is_left_alone() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_a_sequence_written_out() -> None:
+def test_a_sequence_equals_one_written_by_hand() -> None:
     lm = extend()
     v, c = lm.vocabulary, lm.vocabulary.control
     tag, text = lm.text_tokenizer.encode("[ASR S2ST French English]"), lm.text_tokenizer.encode("un deux")
@@ -372,7 +372,7 @@ def test_the_directory_loads_in_a_process_without_areca(tmp_path: Path) -> None:
         assert torch.equal(out["logits"], lm.model(input_ids=out["ids"]).logits)
 
 
-def test_an_lm_that_was_extended_before_is_refused_when_saved(tmp_path: Path) -> None:
+def test_saving_refuses_an_lm_that_was_extended_twice(tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
     lm = extend()

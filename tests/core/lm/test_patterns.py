@@ -45,7 +45,7 @@ RATES: list[tuple[str, tuple[float | None, ...]]] = [
 
 @pytest.mark.parametrize("pattern, rates", RATES)
 @pytest.mark.parametrize("frames", [1, 2, 3, 7])
-def test_decode_gives_back_what_encode_took(pattern: str, rates: tuple[float | None, ...], frames: int) -> None:
+def test_decoding_inverts_encoding(pattern: str, rates: tuple[float | None, ...], frames: int) -> None:
     layout = make(pattern, rates)
     given = codes(layout, frames)
     ids = layout.encode(given)
@@ -134,7 +134,7 @@ def test_wrong_codes_are_named() -> None:
         layout.grammar(0)
 
 
-def test_rates_that_do_not_go_together() -> None:
+def test_incompatible_rates_are_refused() -> None:
     with pytest.raises(IncompatibleParts, match="multiples"):
         make("flatten", (20.0, 50.0))
     with pytest.raises(IncompatibleParts, match="all vary"):
@@ -172,7 +172,7 @@ def test_one_stream_needs_no_pattern() -> None:
         ({"options": None}, InvalidArtifact, "expected component, revision and options"),
     ],
 )
-def test_another_pattern_than_the_one_of_the_training_is_refused(change: Any, error: Any, message: str) -> None:
+def test_a_pattern_other_than_the_trained_one_is_refused(change: Any, error: Any, message: str) -> None:
     layout = make("delay", (25.0, 25.0))
     written = layout.to_json()
     assert written["pattern"] == {"component": "areca:patterns/delay", "revision": 1, "options": {}}

@@ -54,7 +54,7 @@ def test_a_layout_with_other_controls_is_refused() -> None:
         Vocabulary.from_json({"streams": []})
 
 
-def test_errors_say_what_to_type() -> None:
+def test_errors_state_what_to_type() -> None:
     v = Vocabulary.make(7, "h", {"speech": SPEECH})
     with pytest.raises(InvalidConfig, match="did you mean 'speech/0'"):
         v.span("speach/0")

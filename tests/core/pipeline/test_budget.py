@@ -82,7 +82,7 @@ def test_every_recipe_is_valid_and_runs_dry(path: Path, home: Path, capsys: pyte
     assert ("needs " in printed) == isinstance(run.data, Path)
 
 
-def test_the_recipes_say_the_paper() -> None:
+def test_the_recipes_have_the_values_of_the_paper() -> None:
     for name in ("audiopalm", "audiopalm-2"):
         run = read_config(ROOT / "recipes" / f"{name}.yaml")
         assert {mix.name for mix in run.tasks} >= {"asr", "ast", "s2st", "tts", "mt", "asr+ast+s2st"}
@@ -125,7 +125,7 @@ def test_an_untied_input_embedding_is_looked_up() -> None:
     assert cost.matrix_flops == 6 * (cost.parameters - rows * 16)
 
 
-def test_palm_8b_costs_what_its_paper_says() -> None:
+def test_the_cost_of_palm_8b_is_that_of_its_paper() -> None:
     # Appendix B: 6N + 12 L H Q T operations a token; N, L, H, Q, T of PaLM 8B.
     run = read_config(ROOT / "recipes" / "audiopalm.yaml")
     cost = budget(run, run.training)
@@ -156,7 +156,7 @@ def test_attention_over_heads_that_do_not_fill_the_width() -> None:
     assert attention_flops(gemma, 100) == 12 * gemma.num_hidden_layers * 4096 * 100
 
 
-def test_a_model_that_is_not_at_hand_says_what_is_missing(home: Path, tmp_path: Path) -> None:
+def test_a_model_that_is_not_on_this_machine_is_named(home: Path, tmp_path: Path) -> None:
     with pytest.raises(ArecaError, match=r"org/none.*\n.*state it in the recipe: .*architecture: \{model_type"):
         HFBackbone.architecture(HFConfig(model="org/none"))
     with pytest.raises(InvalidConfig, match="architecture"):
@@ -175,7 +175,7 @@ def test_a_directory_says_its_architecture(tmp_path: Path) -> None:
     assert architecture_of(run.backbone).vocab_size == 77
 
 
-def test_a_backbone_without_architecture_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backbone_without_architecture_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     run = parsed(PALM)
     monkeypatch.delattr(run.backbone.entry.target(), "architecture")
     with pytest.raises(ArecaError, match=r"backbone 'palm' cannot be built without weights.*architecture\(config\)"):

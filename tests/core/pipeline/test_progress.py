@@ -79,7 +79,7 @@ def test_seconds_of_a_voice_are_at_most_those_of_the_corpus(
     assert told[-1] == (len(clips), len(clips), "recordings read")
 
 
-def test_the_total_stays_what_will_end_the_pass() -> None:
+def test_the_total_is_the_quota_that_ends_the_pass() -> None:
     told: Told = []
     for seen in (64, 128, 160):  # 160 recordings of 79.5 frames, 200,000 wanted
         report_quota(lambda *t: told.append(t), 79.5 * seen, 200_000, seen, 160, unit="frames", doing="x")
@@ -127,7 +127,7 @@ def test_a_dry_run_times_some_steps_and_says_how(
     assert re.search(r"Measured here \(cpu, \d+ threads\) in [1-5] passes, .* of \d+ x 64 random tokens", said)
 
 
-def test_the_pace_is_that_of_the_work() -> None:
+def test_the_timing_matches_real_steps() -> None:
     """Twice the tokens a batch take about twice as long; a machine that is busy is no reason to fail."""
     source = {"tokenizer": {"name": "mfcc-kmeans"}, "backbone": BACKBONE, "tasks": ["asr"]}
     run = parse_config(source, root=Path.cwd())

@@ -114,7 +114,7 @@ FOREIGN: list[tuple[str, Callable[[Path], Path], str, str]] = [
 
 
 @pytest.mark.parametrize(("make", "what", "hint"), [row[1:] for row in FOREIGN], ids=[row[0] for row in FOREIGN])
-def test_validate_and_reading_say_what_lies_there_and_what_to_do(
+def test_validating_and_reading_name_the_file_type_and_what_to_do(
     tmp_path: Path, make: Callable[[Path], Path], what: str, hint: str
 ) -> None:
     path = make(tmp_path)
@@ -229,7 +229,7 @@ def test_a_compressed_line_does_not_fill_the_memory(tmp_path: Path) -> None:
         ([{"id": "1", "path": "a.wav"}, ROW], "to leave bad rows out: areca data "),
     ],
 )
-def test_leaving_bad_rows_out_is_advised_only_where_it_leaves_something(
+def test_skipping_bad_rows_is_advised_only_if_good_rows_remain(
     tmp_path: Path, rows: list[dict[str, Any]], says: str
 ) -> None:
     tone(tmp_path / "a.wav")
@@ -240,7 +240,7 @@ def test_leaving_bad_rows_out_is_advised_only_where_it_leaves_something(
     assert ("--skip-bad" in last) == says.startswith("to leave")
 
 
-def test_a_manifest_of_ones_own_names_recordings_anywhere(tmp_path: Path) -> None:
+def test_a_users_manifest_may_name_recordings_anywhere(tmp_path: Path) -> None:
     where = tone(tmp_path / "corpora" / "deep" / "a.wav")
     own = packed(tmp_path / "own" / "own.jsonl", ROW | {"audio": str(where)})
     manifest = read_manifest(own)

@@ -30,7 +30,7 @@ def parse(**changes: Any) -> Any:
     return parse_config(RUN | changes, root=Path.cwd())
 
 
-def test_run_is_made_of_parts() -> None:
+def test_a_run_resolves_to_its_parts() -> None:
     run = parse()
     assert (run.name, run.seed, run.lm.reads, run.lm.writes) == ("little", 0, "speech", "speech")
     assert list(run.parts) == ["speech", "backbone", "lm.pattern"]
@@ -247,13 +247,13 @@ def research(tmp_path: Path, plugin_code: str) -> Path:
     return tmp_path
 
 
-def test_a_users_own_plugin_comes_in_by_the_yaml(research: Path) -> None:
+def test_a_local_plugin_is_loaded_from_the_yaml(research: Path) -> None:
     run = read_config(research / "run.yaml")
     assert run.streams("speech")[0].size == 9
     assert run.parts["speech"].entry.provider.distribution == "local"
 
 
-def test_the_same_line_in_a_checkpoint_runs_nothing(research: Path) -> None:
+def test_a_checkpoints_config_runs_no_local_plugin(research: Path) -> None:
     source = yaml.safe_load((research / "run.yaml").read_text())
     with pytest.raises(UnknownComponent, match="no tokenizer is called 'my-codec'"):
         parse_config(source, root=research, trusted=False)
@@ -267,7 +267,7 @@ def test_the_same_line_in_a_checkpoint_runs_nothing(research: Path) -> None:
     assert named.parts["speech"].name == "my-codec"
 
 
-def test_a_users_own_plugin_that_fails_is_an_error(tmp_path: Path) -> None:
+def test_a_failing_local_plugin_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BrokenPlugin, match=r"plugin '\./none\.py' cannot be used: FileNotFoundError"):
         parse_config(RUN | {"plugins": ["./none.py"]}, root=tmp_path)
 

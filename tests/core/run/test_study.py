@@ -95,7 +95,7 @@ def test_errors_are_reported_before_any_work(tmp_path: Path, changes: dict[str, 
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda p: p.stem)
-def test_the_studies_that_areca_brings_are_whole(path: Path) -> None:
+def test_the_shipped_studies_are_complete(path: Path) -> None:
     cells = read_study(path)
     assert len({(cell.label, cell.seed) for cell in cells}) == len(cells) >= 6
 
@@ -131,7 +131,7 @@ def test_a_question_that_returns_under_each_seed_counts_once_for_the_interval() 
     assert (once[5], thrice[5]) == ("100", "300")
 
 
-def test_a_study_from_the_command_line_makes_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_on_the_command_line_reuses_artifacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_corpus(tmp_path / "corpus")
     axes = {"units": {"few": {"tokenizer": {"tokenizer": {"clusters": 8}}}, "many": None}}
     path = written(tmp_path, axes=axes)

@@ -110,7 +110,7 @@ def test_a_part_is_complete_or_an_error(tmp_path: Path, name: str) -> None:
         read(path, offset_s=7.0)
 
 
-def test_a_part_behind_the_cut_is_refused_and_one_before_it_read(tmp_path: Path) -> None:
+def test_a_part_after_the_cut_is_refused_and_one_before_it_is_read(tmp_path: Path) -> None:
     path = cut(written(tmp_path, "webm", 5.0), 0.6)
     assert read(path, offset_s=0.5, duration_s=1.0).seconds == 1.0
     with pytest.raises(InvalidAudio, match=r"truncated, its header declares 5\.01 s, got 2\.\d\d s"):
@@ -118,7 +118,7 @@ def test_a_part_behind_the_cut_is_refused_and_one_before_it_read(tmp_path: Path)
 
 
 @pytest.mark.parametrize(("name", "codec", "container"), [("a.g722", "g722", "g722"), ("a.aac", "aac", "adts")])
-def test_streams_without_a_header_are_what_they_hold(tmp_path: Path, name: str, codec: str, container: str) -> None:
+def test_headerless_streams_are_decoded_whole(tmp_path: Path, name: str, codec: str, container: str) -> None:
     path = encode(tmp_path / name, noise(1.0), codec, container)
     audio = read(path)
     assert (audio.sample_rate_hz, audio.channels) == (RATE, 1)
@@ -127,7 +127,7 @@ def test_streams_without_a_header_are_what_they_hold(tmp_path: Path, name: str, 
 
 
 @pytest.mark.parametrize("stated_s", [1.0, 3600.0])
-def test_a_length_that_is_a_lie_is_refused(tmp_path: Path, stated_s: float) -> None:
+def test_a_wrong_stated_length_is_refused(tmp_path: Path, stated_s: float) -> None:
     path = written(tmp_path, "mka", 5.0)
     content = path.read_bytes()
     place = content.index(b"\x44\x89\x88") + 3  # the element Duration, of 8 bytes

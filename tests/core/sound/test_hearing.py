@@ -66,7 +66,7 @@ def test_channels_that_do_not_cancel_are_mixed_without_a_warning(kind: str) -> N
         (tone(1.0, 8.5), ".*got a peak of 8.5"),
     ],
 )
-def test_nothing_to_hear(samples: torch.Tensor, says: str) -> None:
+def test_silent_and_short_recordings_are_refused(samples: torch.Tensor, says: str) -> None:
     with pytest.raises(InvalidAudio, match=rf"x\.wav: {says}"):
         require_audible(Audio(samples, RATE, "x.wav"))
 

@@ -153,7 +153,7 @@ def test_good_component_passes(directory: Path, kind: str, name: str, passed: in
         ("weights-wrong", "fail", "InvalidConfig: the weights lack a tensor"),
     ],
 )
-def test_only_weights_out_of_reach_are_excused(directory: Path, name: str, state: str, message: str) -> None:
+def test_only_unavailable_weights_are_skipped(directory: Path, name: str, state: str, message: str) -> None:
     outcomes = {o.check: o for o in _outcomes(directory, "tokenizer", name, BY_PLUGIN)}
     assert (outcomes["codes"].state, outcomes["codes"].message) == (state, message)
 

@@ -150,7 +150,7 @@ def test_a_language_without_a_name_is_named_by_file_and_row(lm: SpeechLM, tmp_pa
     assert not (tmp_path / "x.arrow").exists()
 
 
-def test_padding_is_no_target(examples: Examples) -> None:
+def test_padding_is_not_a_target(examples: Examples) -> None:
     batch = collate(examples, [np.array([0]), np.array([1]), np.array([45])], pad=7)
     for b, i in enumerate((0, 1, 45)):
         ids, prompt_length = examples[i]

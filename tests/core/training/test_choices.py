@@ -132,14 +132,14 @@ def test_a_choice_is_in_the_key_by_what_it_is(root: Path) -> None:
     assert key() == key(report_to=["tensorboard"], validate_every_steps=2)
 
 
-def test_a_strangers_optimizer_passes_the_kit(tmp_path: Path) -> None:
+def test_a_third_partys_optimizer_passes_the_kit(tmp_path: Path) -> None:
     registry = Registry.discover([MUON], root=ROOT)
     for kind, name in (("optimizer", "muon"), ("schedule", "inverse-root")):
         checked = CheckedComponent(registry.find(kind, name), tmp_path, registry=registry)
         assert [o for o in run(checked) if o.state == "fail"] == []
 
 
-def test_a_strangers_optimizer_resumes_exactly(tmp_path: Path) -> None:
+def test_a_third_partys_optimizer_resumes_exactly(tmp_path: Path) -> None:
     chosen = {
         kind: load_choice(kind, name, [str(ROOT / MUON)])
         for kind, name in (("optimizer", "muon"), ("schedule", "inverse-root"))
@@ -161,7 +161,9 @@ def test_a_strangers_optimizer_resumes_exactly(tmp_path: Path) -> None:
     assert curves[0] == curves[1], "no row is lost or doubled"
 
 
-def test_the_dry_run_shows_a_strangers_memory(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_dry_run_shows_the_memory_of_a_third_partys_optimizer(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     made = parsed(root, {"optimizer": "muon"}, plugins=[str(ROOT / MUON)])
     found = budget(made, made.training)
     assert found.memory.weights < found.memory.optimizer < 1.1 * found.memory.weights, "one value an element, or two"

@@ -46,7 +46,7 @@ def test_the_losses_of_targets_have_the_gradients_of_the_loss() -> None:
         assert (a.grad is None and b.grad is None) or torch.equal(a.grad, b.grad)
 
 
-def test_a_curve_that_was_saved_goes_on_exactly(tmp_path: Path) -> None:
+def test_a_saved_curve_resumes_exactly(tmp_path: Path) -> None:
     curve, again = Curve(("a", "b", "a")), Curve(("a", "b", "a"))
     curve.add(torch.tensor([0.1, 0.2, 0.7]), torch.tensor([0, 1, 2]))
     curve.tokens = 9

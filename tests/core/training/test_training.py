@@ -138,7 +138,7 @@ def test_wrong_options_are_named(options: dict[str, Any], says: str) -> None:
 
 @pytest.mark.parametrize("packing", [0, 384])
 @pytest.mark.parametrize("options", [{"micro_batch_tokens": 512}, {"checkpoint_activations": True}], ids=str)
-def test_to_save_memory_changes_nothing_but_rounding(options: dict[str, Any], packing: int, tmp_path: Path) -> None:
+def test_saving_memory_changes_only_rounding(options: dict[str, Any], packing: int, tmp_path: Path) -> None:
     computed: list[int] = []
 
     def counting() -> SpeechLM:
@@ -243,7 +243,7 @@ def test_packing_trains(tmp_path: Path) -> None:
     assert all(a < b - 1.0 for a, b in zip(mean_loss(lm, examples, 512), before, strict=True))
 
 
-def test_new_rows_alone(tmp_path: Path) -> None:
+def test_only_the_new_rows_are_trained_on_request(tmp_path: Path) -> None:
     lm = tiny_lm(train="embeddings")
     before = {name: value.clone() for name, value in lm.model.state_dict().items()}
     trained(tmp_path, lm=lm, optimizer="adamw", weight_decay=0.1)
@@ -289,7 +289,7 @@ def test_half_a_state_is_not_used(tmp_path: Path) -> None:
     assert sorted(p.name for p in work.iterdir()) == ["state-20", "state-24"]
 
 
-def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_a_number_stops_the_run(tmp_path: Path) -> None:
     lm = tiny_lm()
     with torch.no_grad():
         lm.model.get_output_embeddings().weight[0] = math.nan

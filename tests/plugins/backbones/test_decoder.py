@@ -152,7 +152,7 @@ def test_tags_name_languages_as_tasks_do():
     assert tag_line(Utterance(id="a", language="Elvish?"), "ASR") == "[ASR Elvish?]"
 
 
-def test_only_the_training_split_is_looked_at(fitted, tmp_path):
+def test_only_the_training_split_is_used(fitted, tmp_path):
     held_out = make_manifest(tmp_path, last=200, split="test").rows
     data = FileManifest(make_manifest(tmp_path).rows + held_out, tmp_path)
     assert hashes(fit(tmp_path / "made", data)) == hashes(fitted)
@@ -217,7 +217,7 @@ def test_text_pretraining_learns_and_reports_progress(fitted, tmp_path):
 
 
 @pytest.mark.parametrize("killed_at", [3, 6, 8, 12])
-def test_a_killed_pretraining_ends_with_the_weights_of_an_undisturbed_one(tmp_path, killed_at):
+def test_a_killed_pretraining_resumes_to_the_same_weights(tmp_path, killed_at):
     undisturbed = fit(tmp_path / "undisturbed", make_manifest(tmp_path), **PRETRAIN)
     seen = []
 

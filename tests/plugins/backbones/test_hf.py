@@ -125,7 +125,7 @@ def test_a_damaged_file_is_one_line_that_names_it(llama, tmp_path):
         load(path=directory)
 
 
-def test_dtype_is_the_one_asked_for(llama):
+def test_weights_have_the_requested_dtype(llama):
     backbone = HFBackbone.load(HFConfig(path=llama), {}, None, device=CPU, dtype=torch.bfloat16)
     assert {p.dtype for p in backbone.model.parameters()} == {torch.bfloat16}
 
@@ -152,7 +152,7 @@ def test_scratch_follows_from_its_seed_alone(llama, tmp_path):
     assert areca_hf.spec(HFConfig(path=tmp_path / "tiny.json", weights="scratch"), {}).family == "llama"
 
 
-def test_another_text_tokenizer(llama, tmp_path):
+def test_another_text_tokenizer_replaces_the_models_own(llama, tmp_path):
     tokenizer = text_tokenizer()
     tokenizer.add_tokens(["zwei"])
     tokenizer.save_pretrained(tmp_path / "text")
@@ -213,7 +213,7 @@ def test_a_hub_id_is_found_in_the_cache_and_its_commit_recorded(hub, llama, tmp_
         {"model": "org/tiny", "text_tokenizer": "org/other"},
     ],
 )
-def test_without_network_the_error_says_what_to_do(hub, options):
+def test_without_network_the_error_states_what_to_do(hub, options):
     message = r"cannot fetch 'org/\w+' at revision '\w+': .*give the directory as `path`"
     with pytest.raises(MissingWeights, match=message):
         load(**options)
@@ -227,7 +227,7 @@ def test_without_network_the_error_says_what_to_do(hub, options):
         (RevisionNotFoundError, InvalidConfig, "the repository has no such revision: check `revision`"),
     ],
 )
-def test_what_the_hub_refuses_is_told_apart_from_a_hub_out_of_reach(monkeypatch, answer, error, advice):
+def test_refusals_of_the_hub_differ_from_an_unreachable_hub(monkeypatch, answer, error, advice):
     def refuse(*given, **options):
         raise answer.__new__(answer, "no")  # its initialiser wants a response of the library's HTTP client
 
@@ -255,7 +255,7 @@ def test_what_the_hub_refuses_is_told_apart_from_a_hub_out_of_reach(monkeypatch,
         ({"path": Path("any.json"), "weights": "scratch"}, "not a transformers config: it has no `model_type`"),
     ],
 )
-def test_options_that_cannot_be_are_refused(tmp_path, monkeypatch, options, message):
+def test_impossible_options_are_refused(tmp_path, monkeypatch, options, message):
     monkeypatch.chdir(tmp_path)
     Path("empty").mkdir()
     Path("model.bin").touch()

@@ -89,7 +89,7 @@ def test_parameters_are_those_of_the_formula(fitted):
 
 
 @pytest.mark.parametrize(("size", "named", "within"), [("128M", 128e6, 0.01), ("1B", 1e9, 0.01), ("8B", 8.63e9, 0.001)])
-def test_presets_are_of_the_size_that_they_are_named_for(size, named, within):
+def test_presets_have_the_size_in_their_names(size, named, within):
     options = PalmConfig(size=size, text_tokenizer="org/name")
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(Palm.architecture(options))
@@ -138,7 +138,7 @@ def plain(weights: dict[str, torch.Tensor], d: Dimensions, ids: torch.Tensor) ->
 
 
 @torch.no_grad()
-def test_logits_are_those_of_the_paper_written_out(fitted):
+def test_logits_equal_the_equations_of_the_paper(fitted):
     model = load(fitted).model
     for parameter in model.parameters():  # no gain at 1
         parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
@@ -177,7 +177,7 @@ def test_same_seed_same_bytes_other_seed_other_weights(fitted, tmp_path):
 
 
 @torch.no_grad()
-def test_saved_and_loaded_it_is_the_same_without_areca(fitted, tmp_path):
+def test_a_saved_model_loads_unchanged_without_areca(fitted, tmp_path):
     model = load(fitted).model
     model.save_pretrained(tmp_path)
     again = AutoModelForCausalLM.from_pretrained(tmp_path).eval()
@@ -209,7 +209,7 @@ class Killed(Exception):
 
 
 @pytest.mark.parametrize("killed_at", [3, 6])
-def test_a_killed_pretraining_ends_with_the_weights_of_an_undisturbed_one(tmp_path, killed_at):
+def test_a_killed_pretraining_resumes_to_the_same_weights(tmp_path, killed_at):
     undisturbed, seen = fit(tmp_path / "undisturbed", **PRETRAIN), []
 
     def kill(done: int, total: int, message: str = "") -> None:
@@ -224,7 +224,7 @@ def test_a_killed_pretraining_ends_with_the_weights_of_an_undisturbed_one(tmp_pa
     assert hashes(resumed) == hashes(undisturbed)
 
 
-def test_a_text_tokenizer_of_a_directory_and_rows_for_it(tmp_path):
+def test_a_text_tokenizer_is_read_from_a_directory_and_must_fit_the_rows(tmp_path):
     given = train_tokenizer(["one two three four five"] * 9, 270, 2)
     given.save_pretrained(tmp_path / "text")
     options = {"text_tokenizer_path": tmp_path / "text", "vocabulary_size": 300}

@@ -27,6 +27,6 @@ def test_options_out_of_range_are_refused(name: str, options: dict[str, Any]) ->
 
 @pytest.mark.parametrize("check", checks_for(parts.REGISTRY.kinds["decoding"]), ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", ["greedy", "sample", "beam"])
-def test_conformance(name: str, check: Check, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_conformance_kit_passes(name: str, check: Check, tmp_path_factory: pytest.TempPathFactory) -> None:
     entry = parts.REGISTRY.find(Kind.DECODING, name)
     check(CheckedComponent(entry, tmp_path_factory.mktemp("areca"), registry=parts.REGISTRY))

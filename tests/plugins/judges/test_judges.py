@@ -79,7 +79,7 @@ def accepts(pattern: re.Pattern[str], sentence: str) -> bool:
     return pattern.fullmatch("".join(f"{word}_" for word in words)) is not None
 
 
-def test_the_grammar_holds_every_value_as_it_is_worded() -> None:
+def test_the_grammar_accepts_the_wording_of_every_value() -> None:
     pattern = grammar()
     values = all_values()
     for value in [*(v for group in values["number"] for v in group), *values["time"][0], *values["date"][0][::29]]:
@@ -90,7 +90,7 @@ def test_the_grammar_holds_every_value_as_it_is_worded() -> None:
     "sentence",
     ["two oh", "two oh five", "sixty five a m", "two sixty five p m", "thirteen p m", "zero one", "march seventh", ""],
 )
-def test_the_grammar_holds_nothing_else(sentence: str) -> None:
+def test_the_grammar_accepts_nothing_else(sentence: str) -> None:
     assert not accepts(grammar(), sentence)
 
 
@@ -110,7 +110,7 @@ def test_earlier_audio_does_not_matter(judge: Pocketsphinx, espeak: dict[str, Au
     assert judge.transcribe(audios[::-1], "en") == forwards[::-1]
 
 
-def test_a_grammar_of_the_user(espeak: dict[str, Audio], tmp_path: Path) -> None:
+def test_a_users_grammar_is_recognised(espeak: dict[str, Audio], tmp_path: Path) -> None:
     path = tmp_path / "answers.jsgf"
     path.write_text("#JSGF V1.0; grammar g; public <a> = two hundred eighty two | four thousand | good morning;")
     audio = espeak["two hundred eighty two"]
@@ -120,14 +120,14 @@ def test_a_grammar_of_the_user(espeak: dict[str, Audio], tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "content", ["no grammar at all", "#JSGF V1.0; grammar g; public <a> = xyzzyx | one;", "#JSGF V1.0; grammar g;"]
 )
-def test_a_grammar_that_cannot_be_used(content: str, tmp_path: Path) -> None:
+def test_an_unusable_grammar_is_refused(content: str, tmp_path: Path) -> None:
     path = tmp_path / "bad.jsgf"
     path.write_text(content)
     with pytest.raises(InvalidConfig, match=r"grammar .*bad\.jsgf.*expected a JSGF file.*cmudict-en-us"):
         Pocketsphinx(PocketsphinxConfig(grammar=path))
 
 
-def test_pocketsphinx_refuses_what_it_cannot_hear(judge: Pocketsphinx) -> None:
+def test_pocketsphinx_refuses_other_audio_and_languages(judge: Pocketsphinx) -> None:
     with pytest.raises(InvalidConfig, match=r"knows only English \('en'\), got 'fr'; use 'whisper'"):
         judge.transcribe([Audio(torch.zeros(1, 100), RATE)], "fr")
     with pytest.raises(InvalidAudio, match="expected 16000 Hz"):
@@ -136,7 +136,7 @@ def test_pocketsphinx_refuses_what_it_cannot_hear(judge: Pocketsphinx) -> None:
         judge.transcribe([], "en")
 
 
-def test_silence_and_a_single_sample_are_heard_as_something(judge: Pocketsphinx) -> None:
+def test_silence_and_a_single_sample_have_a_transcript(judge: Pocketsphinx) -> None:
     audios = [Audio(torch.zeros(1, n), RATE) for n in (1, 160, RATE)]
     assert all(isinstance(said, str) for said in judge.transcribe(audios, "en"))
 
@@ -158,7 +158,7 @@ def test_judges_are_opened_by_name_value_and_mapping(tmp_path: Path) -> None:
         open_judge(registry, "{name: pocketsphinx")
 
 
-def test_nothing_is_judged_twice(espeak: dict[str, Audio], tmp_path: Path) -> None:
+def test_existing_transcripts_are_reused(espeak: dict[str, Audio], tmp_path: Path) -> None:
     judge = open_judge(Registry.discover(), "pocketsphinx")
     asked: list[str] = []
 

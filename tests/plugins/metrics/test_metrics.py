@@ -107,7 +107,7 @@ def test_empty_texts_score_as_jiwer_and_sacrebleu_have_it() -> None:
     assert math.isfinite(found_rate.high)
 
 
-def test_bleu_of_chinese_is_of_characters() -> None:
+def test_chinese_is_scored_by_characters_in_bleu() -> None:
     answer, reference = "今天天气非常好我们去公园", "今天天气非常好我们去学校"  # two of twelve characters are wrong
     expected = sacrebleu.corpus_bleu([answer], [[reference]], tokenize="char").score
     for language in ("zh", "ja", "th", "lo", "my", "yue"):
@@ -161,7 +161,7 @@ def test_signatures_have_one_form() -> None:
     }
 
 
-def test_nothing_to_score() -> None:
+def test_an_empty_evaluation_is_refused() -> None:
     for metric in METRICS.values():
         with pytest.raises(InvalidConfig, match="expected at least one answer"):
             metric.corpus([])

@@ -80,7 +80,7 @@ def test_different_values_stay_apart(one: str, other: str) -> None:
     assert read(one, "en") != read(other, "en")
 
 
-def test_english_reads_as_it_is_said() -> None:
+def test_english_is_read_as_it_is_spoken() -> None:
     assert read("7:05 p.m. on Wednesday, the 7th of March 1984", "en") == (
         "seven oh five p m wednesday march seven nineteen eighty four"
     )
@@ -136,13 +136,13 @@ def test_reading_twice_changes_nothing(language: str) -> None:
             assert read(once, language) == once
 
 
-def test_words_that_are_no_values_stay() -> None:
+def test_words_that_are_not_values_are_kept() -> None:
     assert read("Call  extension 12, please!", "en") == "call extension twelve please"
     assert read("", "en") == ""
     assert read("oh", "en") == "oh"
 
 
-def test_numbers_beyond_the_table_stay_as_they_are() -> None:
+def test_numbers_beyond_the_table_are_unchanged() -> None:
     assert read("12345", "en") == "12345"
 
 
@@ -197,7 +197,7 @@ def sentences() -> list[str]:
     return [" ".join(rng.choice(words) for words in (subjects, verbs, amounts)) + rng.choice(ends) for _ in range(200)]
 
 
-def test_whisper_is_the_library() -> None:
+def test_whisper_equals_the_library() -> None:
     english, basic = EnglishTextNormalizer(), BasicTextNormalizer()
     texts = sentences()
     assert len(set(texts)) > 150
@@ -208,7 +208,7 @@ def test_whisper_is_the_library() -> None:
     assert sum(english(text) != basic(text) for text in texts) > 100
 
 
-def test_white_space_at_an_end_is_no_other_answer() -> None:
+def test_white_space_at_the_ends_does_not_change_an_answer() -> None:
     """Whisper's basic normaliser leaves a space where punctuation was."""
     [right] = METRICS["exact"].count([example(NORMALISERS["whisper"]("oui !", "fr"), "oui", "fr")])
     assert right == (1.0, 1.0)

@@ -13,7 +13,7 @@ def order(name: str) -> Order:
     return found
 
 
-def test_orders_written_out() -> None:
+def test_orders_equal_those_written_by_hand() -> None:
     one, two = (1, 1, 1), (1, 2)
     assert order("flatten").sequence(two, 2) == [0, 1, 1, 0, 1, 1]
     assert order("coarse-first").sequence(two, 2) == [0, 0, 1, 1, 1, 1]
@@ -23,6 +23,6 @@ def test_orders_written_out() -> None:
 
 @pytest.mark.parametrize("check", checks_for(parts.REGISTRY.kinds["pattern"]), ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", ["flatten", "coarse-first", "delay"])
-def test_conformance(name: str, check: Check, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_conformance_kit_passes(name: str, check: Check, tmp_path_factory: pytest.TempPathFactory) -> None:
     entry = parts.REGISTRY.find(Kind.PATTERN, name)
     check(CheckedComponent(entry, tmp_path_factory.mktemp("areca"), registry=parts.REGISTRY))

@@ -240,7 +240,7 @@ def test_an_unknown_unit_cannot_be_expanded() -> None:
 # Specs and options
 
 
-def test_spec_has_a_variable_rate_and_the_base_of_what_is_inside() -> None:
+def test_spec_has_a_variable_rate_and_the_inner_base_rate() -> None:
     expected = TokenizerSpec((Stream("unit", 64, None),), RATE_HZ, 1, 25.0)
     config = BpeConfig(size=64)
     assert bpe_spec(config, {"tokenizer": SPEC}) == expected
@@ -267,7 +267,7 @@ def test_unit_mel_speaks_merged_units() -> None:
     ],
     ids=["several streams", "no durations", "too few", "too many"],
 )
-def test_what_cannot_be_merged_is_refused(inner: TokenizerSpec, message: str) -> None:
+def test_incompatible_tokenizers_are_refused(inner: TokenizerSpec, message: str) -> None:
     with pytest.raises(IncompatibleParts, match=message):
         bpe_spec(BpeConfig(), {"tokenizer": inner})
 

@@ -177,13 +177,13 @@ def test_published_models_are_known_without_their_weights(config, streams, size,
     assert round(streams * frame_rate_hz * (size.bit_length() - 1)) == bit_s
 
 
-def test_streams_say_what_they_carry():
+def test_stream_names_state_their_content():
     names = {family: [s.name for s in areca_codecs.spec(CONFIGS[family](), {}).streams] for family in TINY}
     assert names["mimi"] == ["semantic", *(f"acoustic-{k}" for k in range(7))]
     assert names["dac"] == [f"rvq-{k}" for k in range(12)] and names["xcodec"] == [f"rvq-{k}" for k in range(8)]
 
 
-def test_published_properties_equal_the_librarys():
+def test_published_properties_equal_those_of_the_library():
     """The library's default configurations are those of kyutai/mimi and of X-Codec."""
     mimi, xcodec = transformers.MimiConfig(), transformers.XcodecConfig()
     [known] = PUBLISHED["mimi"].values()
@@ -203,7 +203,7 @@ def test_published_properties_equal_the_librarys():
         assert known.bandwidths_kbps == tuple(xcodec.target_bandwidths)
 
 
-def test_a_directory_is_read_and_what_it_leaves_out_is_the_librarys_default(directories, family, tmp_path):
+def test_missing_values_of_a_directory_have_the_librarys_defaults(directories, family, tmp_path):
     assert codec_properties(family, "", directories[family]) == TINY[family]
     (tmp_path / "config.json").write_text(json.dumps({"model_type": family}))
     default = codec_properties(family, "", tmp_path)
@@ -265,7 +265,7 @@ def test_codes_and_audio_are_those_of_the_library(models, directories, family):
 
 
 @pytest.mark.parametrize("frames", [0.001, 0.3, 1.0, 2.5])
-def test_a_frame_for_each_hop_begun_padded_as_the_feature_extractor_does(models, directories, family, frames):
+def test_every_partial_hop_is_a_frame_padded_like_the_feature_extractor(models, directories, family, frames):
     audio, hop = sound(family, frames), TINY[family].hop
     whole = -(-audio.samples.shape[1] // hop)
     with torch.inference_mode():
@@ -274,7 +274,7 @@ def test_a_frame_for_each_hop_begun_padded_as_the_feature_extractor_does(models,
     assert torch.equal(torch.stack(codes.streams), expected) and expected.shape[1] == whole
 
 
-def test_a_list_gives_exactly_the_codes_of_each_alone(directories, family):
+def test_a_list_gives_exactly_the_codes_of_single_recordings(directories, family):
     tokenizer = load(directories[family])
     sounds = [sound(family, frames, seed) for seed, frames in enumerate((9, 0.2, 24, 9, 3.7))]
     together, again = tokenizer.encode(sounds), tokenizer.encode(sounds)
@@ -283,7 +283,7 @@ def test_a_list_gives_exactly_the_codes_of_each_alone(directories, family):
 
 
 # In double precision: rounding, which differs with the batch, decides some codes of random weights.
-def test_a_batch_gives_the_codes_and_the_audio_of_each_alone(directories, family):
+def test_a_batch_gives_the_codes_and_audio_of_single_recordings(directories, family):
     one, many = (load(directories[family], torch.float64, batch_s=batch_s) for batch_s in (0.0, 1000.0))
     sounds = [sound(family, frames, seed) for seed, frames in enumerate((9, 0.2, 24, 9, 8.4, 3.7))]
     codes = many.encode(sounds)
@@ -301,7 +301,7 @@ def test_only_a_causal_model_shares_a_batch_between_lengths(directories, family)
     assert list(load(directories[family])._batches(frames)) == [[1], [0], [3], [2]]
 
 
-def test_padding_would_change_the_codes_of_those_that_are_not_causal(directories, family):
+def test_padding_would_change_the_codes_of_noncausal_models(directories, family):
     model, samples = load(directories[family], torch.float64)._model, sound(family, frames=12).samples.double()
     with torch.inference_mode():
         alone = library_codes(family, model, samples)
@@ -309,7 +309,7 @@ def test_padding_would_change_the_codes_of_those_that_are_not_causal(directories
     assert torch.equal(alone, padded[:, :12]) == (family == "mimi")
 
 
-def test_the_global_generator_is_neither_used_nor_moved(directories, family):
+def test_the_global_generator_is_not_used(directories, family):
     state = torch.get_rng_state()
     codes = load(directories[family]).encode([sound(family, frames=6)])[0]
     assert torch.equal(torch.get_rng_state(), state)
@@ -349,7 +349,7 @@ def test_wrong_input_is_named(directories, family):
         (XcodecConfig(bandwidth_kbps=3.0), "bandwidth_kbps: expected one of 0.5, 1, 1.5, 2, 4, got 3"),
     ],
 )
-def test_options_that_cannot_be_are_refused(config, message):
+def test_impossible_options_are_refused(config, message):
     with pytest.raises(InvalidConfig, match=message):
         areca_codecs.spec(config, {})
 
@@ -366,7 +366,7 @@ def test_options_that_cannot_be_are_refused(config, message):
         ('{"model_type": "mimi", "upsampling_ratios": 8}', "not a configuration of mimi: TypeError"),
     ],
 )
-def test_a_config_file_of_something_else_is_refused(tmp_path, text, message):
+def test_a_config_file_of_another_model_is_refused(tmp_path, text, message):
     with pytest.raises(InvalidConfig, match=r"config\.json cannot be read"):
         areca_codecs.spec(MimiConfig(path=tmp_path), {})
     (tmp_path / "config.json").write_text(text)
@@ -454,7 +454,7 @@ def test_a_hub_model_is_found_in_the_cache(hub, directories, monkeypatch):
 
 
 @pytest.mark.parametrize("config", [DacConfig(), MimiConfig(revision="v9")])
-def test_without_network_the_error_says_what_to_do(hub, config):
+def test_without_network_the_error_states_what_to_do(hub, config):
     message = f"cannot fetch '{config.model}' at revision '{config.revision}': .*give the directory as `path`"
     with pytest.raises(ArecaError, match=message):
         from_hub(config)

@@ -90,7 +90,7 @@ def test_codes_and_audio_are_those_of_the_package(reference, weights):
 
 
 @pytest.mark.parametrize("seconds", [0.01, 0.05, 0.5, 0.777, 1.0])
-def test_a_frame_for_each_320_samples_begun(weights, seconds):
+def test_every_partial_320_samples_are_a_frame(weights, seconds):
     sound = audio(seconds)
     [codes] = load(weights).encode([sound])
     assert {s.numel() for s in codes.streams} == {-(-sound.samples.shape[1] // 320)}
@@ -116,7 +116,7 @@ def test_codes_do_not_depend_on_the_batch(weights, alone, batch_s):
     assert all(same(a, b) for a, b in zip(tokenizer.encode(SOUNDS), alone, strict=True))
 
 
-def test_one_list_gives_the_codes_of_each_and_again_the_same(weights):
+def test_a_list_gives_the_codes_of_single_recordings_every_time(weights):
     tokenizer = load(weights)
     first, second = tokenizer.encode(SOUNDS), tokenizer.encode(SOUNDS)
     alone = [tokenizer.encode([sound])[0] for sound in SOUNDS]
@@ -144,7 +144,7 @@ def test_the_end_of_a_sound_does_not_change_its_beginning(weights):
     assert equal.double().mean() >= 0.98
 
 
-def test_safetensors_give_the_same_and_the_global_generator_is_left_alone(reference, weights, tmp_path):
+def test_safetensors_give_the_same_codes_without_global_randomness(reference, weights, tmp_path):
     save_file({k: v.contiguous() for k, v in reference.state_dict().items()}, tmp_path / "random.safetensors")
     state = torch.get_rng_state()
     pickled, plain = load(weights), load(tmp_path / "random.safetensors")
@@ -177,7 +177,7 @@ def test_an_unreadable_file_is_refused(tmp_path):
             load(tmp_path / name)
 
 
-def test_without_network_or_file_it_says_what_to_do(tmp_path, monkeypatch):
+def test_without_network_and_file_the_error_states_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     for proxy in ("http_proxy", "https_proxy", "HTTPS_PROXY", "HTTP_PROXY"):
         monkeypatch.setenv(proxy, "http://127.0.0.1:9")  # nothing listens there
@@ -194,7 +194,7 @@ def test_without_network_or_file_it_says_what_to_do(tmp_path, monkeypatch):
         ({"weights": Path("nowhere.th")}, r"nowhere\.th is not a file"),
     ],
 )
-def test_options_that_cannot_be_are_refused(options, message):
+def test_impossible_options_are_refused(options, message):
     with pytest.raises(InvalidConfig, match=message):
         areca_encodec.spec(EncodecConfig(**options), {})
 

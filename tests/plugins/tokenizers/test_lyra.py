@@ -67,12 +67,12 @@ def test_spec_has_a_stream_for_each_quantizer_or_pair(
         ({"quantiser": 8}, "did you mean 'quantizers'"),
     ],
 )
-def test_options_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
+def test_impossible_options_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidConfig, match=message):
         build(LyraConfig, options, "tokenizer lyra")
 
 
-def test_without_weights_it_says_where_they_are(hollow: Path) -> None:
+def test_without_weights_the_error_states_where_they_are(hollow: Path) -> None:
     with pytest.raises(InvalidConfig, match=r"lyra/model_coeffs of https://github\.com/google/lyra"):
         areca_lyra.spec(LyraConfig(), {})
     (hollow / "lyragan.tflite").unlink()
@@ -178,7 +178,7 @@ def test_codes_and_audio_are_those_of_a_plain_loop(quantizers: int) -> None:
 
 
 @weights
-def test_a_batch_gives_exactly_what_each_gives_alone() -> None:
+def test_a_batch_gives_exactly_the_codes_of_single_recordings() -> None:
     tokenizer = load()
     sounds = [audio("one", 110.0), audio("two three", 190.0), audio("six", 150.0)]
     together, alone = tokenizer.encode(sounds), [tokenizer.encode([s])[0] for s in reversed(sounds)]
@@ -188,7 +188,7 @@ def test_a_batch_gives_exactly_what_each_gives_alone() -> None:
 
 
 @weights
-def test_a_frame_for_each_320_samples_begun_and_320_samples_for_each_frame() -> None:
+def test_every_partial_320_samples_are_a_frame_and_decode_to_320_samples() -> None:
     tokenizer = load(quantizers=8)
     for length in (1, 319, 320, 321, 12_800, 12_801):
         [codes] = tokenizer.encode([Audio(audio("four seven nine").samples[:, :length].clone(), RATE_HZ)])
@@ -198,7 +198,7 @@ def test_a_frame_for_each_320_samples_begun_and_320_samples_for_each_frame() -> 
 
 
 @weights
-def test_merging_changes_the_streams_and_nothing_else() -> None:
+def test_merging_changes_only_the_streams() -> None:
     single, merged = load(), load(merge=2)
     [codes], [pairs] = single.encode([audio()]), merged.encode([audio()])
     assert torch.equal(split_pairs(torch.stack(pairs.streams)), torch.stack(codes.streams))

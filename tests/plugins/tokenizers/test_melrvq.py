@@ -56,7 +56,7 @@ def tokenizer(data: Manifest, tmp_path_factory: pytest.TempPathFactory) -> MelRv
     return fitted(CONFIG, data, tmp_path_factory.mktemp("fitted"))
 
 
-def test_each_level_quantises_what_the_ones_before_left() -> None:
+def test_each_level_quantises_the_residual_of_earlier_levels() -> None:
     points = torch.randn(600, 6, generator=torch.Generator().manual_seed(0))
     told: list[int] = []
     books = fit_levels(points, 4, 16, generator=torch.Generator().manual_seed(1), report=told.append)
@@ -128,7 +128,7 @@ def test_wrong_audio_and_wrong_codes_are_named(tokenizer: MelRvq) -> None:
         tokenizer.decode([Codes((good, good, good, good[:4]))])
 
 
-def test_too_little_speech_says_how_much_there_is(data: Manifest, tmp_path: Path) -> None:
+def test_too_little_speech_is_refused_with_its_amount(data: Manifest, tmp_path: Path) -> None:
     few = FileManifest(data.rows[:1], data.root)
     with pytest.raises(InvalidManifest, match="256 clusters need as many frames, the training split has 60"):
         MelRvq.fit(MelRvqConfig(), {}, few, job(tmp_path))

@@ -154,7 +154,7 @@ def test_features_are_those_of_transformers(models: dict[str, Path], name: str, 
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_batch_gives_the_features_of_each_alone(models: dict[str, Path], name: str) -> None:
+def test_a_batch_gives_the_features_of_single_recordings(models: dict[str, Path], name: str) -> None:
     units = unclustered(config_of(models, name))
     audios = sounds([1.0, 0.31, 2.2, 1.0, 0.02, 1.71, 2.9])
     together = units.features(audios)
@@ -163,7 +163,7 @@ def test_a_batch_gives_the_features_of_each_alone(models: dict[str, Path], name:
     assert all(map(torch.equal, together, units.features(audios)))
 
 
-def test_models_that_see_padding_are_given_none(models: dict[str, Path]) -> None:
+def test_models_without_a_mask_get_no_padding(models: dict[str, Path]) -> None:
     mixed = {name: open_encoder(config_of(models, name), CPU).mixed for name in MODELS}
     assert mixed == {
         "hubert-group": True,
@@ -186,7 +186,7 @@ def test_models_that_see_padding_are_given_none(models: dict[str, Path]) -> None
     assert sorted(map(tuple, sizes)) == [(1, 8000), (3, 16000)]
 
 
-def test_a_norm_over_time_sees_no_padding(models: dict[str, Path]) -> None:
+def test_a_norm_over_time_excludes_padding(models: dict[str, Path]) -> None:
     """What the library itself says of padded speech is otherwise, with its mask or without."""
     long, short = sounds([2.0, 1.0])
     model = AutoModel.from_pretrained(models["hubert-group"]).eval()
@@ -200,7 +200,7 @@ def test_a_norm_over_time_sees_no_padding(models: dict[str, Path]) -> None:
     torch.testing.assert_close(together[1], alone, atol=3e-5, rtol=1e-4)
 
 
-def test_silence_after_the_speech_is_whispers_and_no_more_than_configured(models: dict[str, Path]) -> None:
+def test_silence_after_the_speech_is_as_long_as_configured(models: dict[str, Path]) -> None:
     [audio] = sounds([0.7])
     samples = audio.samples[0]
     for silence_to_s, frames in ((1.0, 100), (0.5, 100), (0.1, 70), (2.0, 200), (3.0, 300), (30.0, 300)):
@@ -218,7 +218,7 @@ def test_silence_after_the_speech_is_whispers_and_no_more_than_configured(models
 
 @pytest.mark.parametrize("frame_rate_hz", [25, 50])
 @pytest.mark.parametrize("name", ONE_EACH)
-def test_a_second_has_as_many_frames_as_the_rate_says(models: dict[str, Path], name: str, frame_rate_hz: int) -> None:
+def test_a_second_has_as_many_frames_as_the_rate(models: dict[str, Path], name: str, frame_rate_hz: int) -> None:
     config = config_of(models, name, frame_rate_hz=frame_rate_hz)
     assert areca_ssl.spec(config, {}) == TokenizerSpec((Stream("unit", 12, float(frame_rate_hz)),), RATE_HZ)
     audios = sounds([0.0, 0.012, 0.025, 0.04, 1.0, 2.337, 7.9])  # the last one is longer than a window of Whisper
@@ -313,7 +313,7 @@ def test_the_sample_bounds_what_is_clustered(
         fitted(config_of(models, "hubert-group", sample_frames=5), corpus, tmp_path)
 
 
-def test_normalised_features_are_clustered_in_their_own_scale(
+def test_normalised_features_are_clustered_after_scaling(
     models: dict[str, Path], corpus: Manifest, tmp_path: Path
 ) -> None:
     units = fitted(config_of(models, "w2v-bert", normalise=True, sample_frames=10_000), corpus, tmp_path)
@@ -450,7 +450,7 @@ def test_options_are_checked(config: type[SslConfig], options: dict[str, Any], m
         build(config, options, "tokenizer")
 
 
-def test_spec_needs_no_weights_and_says_where_there_is_no_model(tmp_path: Path) -> None:
+def test_the_spec_needs_no_weights_and_names_a_missing_model(tmp_path: Path) -> None:
     streams = {config: areca_ssl.spec(config(), {}).streams for config in (HubertConfig, WhisperConfig, W2vBertConfig)}
     assert [str(s) for [s] in streams.values()] == ["unit[1000] at 50 Hz", "unit[1024] at 50 Hz", "unit[1024] at 25 Hz"]
     for path, message in ((tmp_path, "has no config.json"), (tmp_path / "none", "is not a directory")):

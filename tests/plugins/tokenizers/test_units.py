@@ -137,7 +137,7 @@ def test_kmeans_is_no_worse_than_scikit_learn(count: int) -> None:
     assert ours < 1.02 * theirs
 
 
-def test_kmeans_gives_rare_sounds_clusters_of_their_own() -> None:
+def test_kmeans_gives_rare_sounds_separate_clusters() -> None:
     generator = torch.Generator().manual_seed(0)
     often, often_at = clouds(12, generator, 2_000)
     rare, rare_at = clouds(6, generator, 60)
@@ -294,7 +294,7 @@ def test_padding_changes_no_hidden_state(heads: int) -> None:
         assert not hidden[count:].any()
 
 
-def test_a_batch_gives_the_units_of_each_alone(usm: UsmV2, corpus: Manifest) -> None:
+def test_a_batch_gives_the_units_of_single_recordings(usm: UsmV2, corpus: Manifest) -> None:
     audios = held_out(corpus)
     together = usm.encode(audios)
     same = total = 0
@@ -446,7 +446,7 @@ def same_weights(a: torch.nn.Module, b: torch.nn.Module) -> bool:
     return all(torch.equal(x, b.state_dict()[name]) for name, x in a.state_dict().items())
 
 
-def test_ctc_starts_from_the_encoder_that_it_is_given(corpus: Manifest, tmp_path: Path) -> None:
+def test_ctc_starts_from_the_given_encoder(corpus: Manifest, tmp_path: Path) -> None:
     given = another_encoder()
     for encoder in (given, None):
         (tmp_path / str(encoder is None)).mkdir()
@@ -539,7 +539,7 @@ def test_one_encoder_serves_any_number_of_units(corpus: Manifest, tmp_path: Path
 # MFCC units
 
 
-def test_mfcc_units_tell_letters_apart(corpus: Manifest, tmp_path: Path) -> None:
+def test_mfcc_units_distinguish_letters(corpus: Manifest, tmp_path: Path) -> None:
     config = MfccKmeansConfig(clusters=16, sample_frames=1000)
     tokenizer = fitted(MfccKmeans, config, corpus, tmp_path)
     generator = torch.Generator().manual_seed(5)
@@ -614,7 +614,7 @@ def test_dedup_spec_has_a_variable_rate_and_the_inner_base() -> None:
     [(Stream("rvq-0", 8, 50.0), Stream("rvq-1", 8, 50.0)), (Stream("unit", 8, None),)],
     ids=["several streams", "a variable rate"],
 )
-def test_dedup_refuses_what_it_cannot_join(streams: tuple[Stream, ...]) -> None:
+def test_dedup_refuses_incompatible_tokenizers(streams: tuple[Stream, ...]) -> None:
     with pytest.raises(IncompatibleParts, match="one stream at a constant rate"):
         dedup_spec(DedupConfig(), {"tokenizer": TokenizerSpec(streams, 16_000)})
 

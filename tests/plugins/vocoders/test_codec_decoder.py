@@ -50,7 +50,7 @@ def load(tokenizer: Any) -> Codec:
     return Codec.load(CodecConfig(), {"tokenizer": tokenizer}, None, device=CPU, dtype=torch.float32)
 
 
-def test_it_says_what_the_codec_decodes(tokenizer: MelRvq) -> None:
+def test_it_speaks_what_the_codec_decodes(tokenizer: MelRvq) -> None:
     vocoder = load(tokenizer)
     assert isinstance(vocoder, Vocoder)
     codes = tokenizer.encode([tone(250), tone(400)])

@@ -115,7 +115,7 @@ def timed(deduplicated: tuple[Any, Spec], data: Manifest, tmp_path_factory: pyte
     return load(CONFIG, fit(CONFIG, deduplicated, data, tmp_path_factory.mktemp("timed")))
 
 
-def test_unheard_speech_comes_back(vocoder: UnitMel, units: tuple[Any, Spec]) -> None:
+def test_unseen_speech_is_reconstructed(vocoder: UnitMel, units: tuple[Any, Spec]) -> None:
     assert isinstance(vocoder, Vocoder)
     unheard = vowels(1_000)
     codes = units[0].encode([unheard])
@@ -144,7 +144,7 @@ def tone(hz: float) -> torch.Tensor:
     return 0.1 * torch.sin(2 * math.pi * hz * torch.arange(8_000) / 16_000)
 
 
-def test_each_recording_is_learnt_once_and_never_a_test_row(data: Manifest) -> None:
+def test_each_training_recording_is_used_once_and_no_test_row(data: Manifest) -> None:
     assert [row.target_audio for row, column in recordings(CONFIG, data) if column == "target_audio"] == [
         f"t{i}.wav" for i in range(12)
     ]
@@ -157,7 +157,7 @@ def test_each_recording_is_learnt_once_and_never_a_test_row(data: Manifest) -> N
         recordings(CONFIG, alone)
 
 
-def test_durations_are_predicted_where_they_are_missing(timed: UnitMel, deduplicated: tuple[Any, Spec]) -> None:
+def test_missing_durations_are_predicted(timed: UnitMel, deduplicated: tuple[Any, Spec]) -> None:
     codes = deduplicated[0].encode([vowels(i) for i in range(2_000, 2_006)])
     for c, exact in zip(codes, speak(timed, codes), strict=True):
         assert c.durations is not None
@@ -182,7 +182,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("after", [3, 17, 25])
-def test_a_killed_fit_goes_on_to_the_same_weights(
+def test_a_killed_fit_resumes_to_the_same_weights(
     after: int, deduplicated: tuple[Any, Spec], data: Manifest, tmp_path: Path
 ) -> None:
     config = dataclasses.replace(CONFIG, width=16, steps=25, checkpoint_steps=10)
@@ -203,7 +203,7 @@ def test_a_killed_fit_goes_on_to_the_same_weights(
     assert (resumed / "voice.safetensors").read_bytes() == (undisturbed / "voice.safetensors").read_bytes()
 
 
-def test_company_in_a_batch_changes_nothing(vocoder: UnitMel, timed: UnitMel) -> None:
+def test_other_items_of_a_batch_change_nothing(vocoder: UnitMel, timed: UnitMel) -> None:
     short, long = torch.tensor([3, 1, 2]), torch.tensor([0, 5, 9, 9, 4, 7, 7, 1])
     clips = [Clip(u, torch.ones_like(u), torch.randn(len(u) * 4, 80).half()) for u in (short, long)]
     net = vocoder.voice.mel
@@ -221,7 +221,7 @@ def test_phases_come_from_the_generator(vocoder: UnitMel) -> None:
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
-def test_the_global_generator_is_left_alone(deduplicated: tuple[Any, Spec], data: Manifest, tmp_path: Path) -> None:
+def test_the_global_generator_is_not_used(deduplicated: tuple[Any, Spec], data: Manifest, tmp_path: Path) -> None:
     config = dataclasses.replace(CONFIG, steps=2)
     before = torch.get_rng_state()
     vocoder = load(config, fit(config, deduplicated, data, tmp_path / "voice"))
@@ -267,7 +267,7 @@ def test_voices_and_wrong_codes_are_refused(vocoder: UnitMel) -> None:
             speak(vocoder, wrong)
 
 
-def test_the_spec_takes_what_divides_into_mel_frames() -> None:
+def test_the_spec_accepts_units_of_whole_mel_frames() -> None:
     constant = TokenizerSpec((Stream("unit", 9, 25.0),), 24_000)
     varying = TokenizerSpec((Stream("unit", 9, None),), 16_000, base_rate_hz=50.0)
     for tokenizer in (constant, varying):
@@ -283,7 +283,7 @@ def test_the_spec_takes_what_divides_into_mel_frames() -> None:
             spec(CONFIG, {"tokenizer": TokenizerSpec(streams, 16_000)})
 
 
-def test_the_net_of_a_faster_tokenizer_makes_fewer_frames_a_unit() -> None:
+def test_a_faster_tokenizer_has_fewer_mel_frames_per_unit() -> None:
     voice = Voice(Shape(units=5, frames_per_unit=2, width=8, layers=1, fine_layers=1, longest=None))
     assert voice.duration is None
     assert voice.mel(torch.zeros(1, 7, dtype=torch.int64), torch.ones(1, 7)).shape == (1, 80, 14)
