@@ -1,4 +1,4 @@
-"""Pages of documentation: the length of their lines, their links, and the tests that they name."""
+"""Pages of documentation: line lengths, links, and the tests that they name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fuzz harness finds what it is for, and its targets run; ``make fuzz`` runs them at length."""
+"""The fuzz harness finds planted faults, and its targets run; ``make fuzz`` runs them at length."""
 
 from __future__ import annotations
 

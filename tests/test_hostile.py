@@ -1,4 +1,4 @@
-"""Checkpoints that somebody made to harm: each is one error, at once, in bounded memory, and runs nothing."""
+"""Malicious checkpoints: each is one error, at once, in bounded memory, and runs no code."""
 
 from __future__ import annotations
 

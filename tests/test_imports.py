@@ -1,4 +1,4 @@
-"""What imports what: core knows no plugin, and what has to be quick imports nothing heavy."""
+"""Imports: core knows no plugin, and everything that must be quick imports nothing heavy."""
 
 from __future__ import annotations
 

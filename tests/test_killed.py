@@ -1,4 +1,4 @@
-"""Commands that are killed with -9 at any moment and given again end as undisturbed ones do; see ``tests/kills``."""
+"""Commands that are killed at any moment and repeated end like undisturbed ones; see ``tests/kills``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the README and the pages for newcomers say works as it is written."""
+"""The commands in the README and in the pages for new users work as written."""
 
 from __future__ import annotations
 

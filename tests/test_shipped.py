@@ -1,4 +1,4 @@
-"""What areca ships: a checkpoint that answers as it is, and a wheel that holds it with every package."""
+"""The shipped checkpoint gives the recorded answers, and the wheel holds it with every package."""
 
 from __future__ import annotations
 

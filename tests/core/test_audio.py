@@ -1,3 +1,5 @@
+"""Audio files are read, written, resampled and mixed down without loss beyond the formats' limits."""
+
 from __future__ import annotations
 
 import math

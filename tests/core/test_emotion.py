@@ -1,4 +1,4 @@
-"""A third party's task in one file of its own: trained in a chain with a first-party one, and answered from Python."""
+"""A third party's task in one file: trained in a chain with a first-party task, and used from Python."""
 
 from __future__ import annotations
 

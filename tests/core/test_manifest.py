@@ -1,3 +1,5 @@
+"""Manifests: rows, refused rows, keys and selections."""
+
 from __future__ import annotations
 
 import json

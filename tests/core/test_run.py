@@ -1,4 +1,4 @@
-"""A checkpoint in use, from Python and from the command line."""
+"""A checkpoint in use, from Python and on the command line."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Tasks: fields, prompts, chains and languages."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,4 +1,4 @@
-"""What a user's type checker sees: mypy --strict over the lines that a user writes."""
+"""The types in a user's code, checked by ``mypy --strict``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a checkpoint holds, that it is checked, and that it runs nothing but what is installed."""
+"""A checkpoint is complete, verified when opened, and runs only installed code."""
 
 from __future__ import annotations
 

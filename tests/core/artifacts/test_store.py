@@ -1,4 +1,4 @@
-"""Artifacts: made once, never used half-made, checked when used again."""
+"""Artifacts are built once, never used incomplete, and verified when reused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens of a manifest: what they are, made once, and made again after a kill as if there had been none."""
+"""Tokens of a manifest: their content, their reuse, and exact resumption after a kill."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: what it prints, what it says when something is wrong, and its exit codes."""
+"""The command line: output, error messages and exit codes."""
 
 from __future__ import annotations
 

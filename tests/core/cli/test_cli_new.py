@@ -1,4 +1,4 @@
-"""``areca new``: a plugin package that works at once."""
+"""``areca new`` creates a plugin package that works without changes."""
 
 from __future__ import annotations
 

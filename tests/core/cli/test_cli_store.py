@@ -1,4 +1,4 @@
-"""``areca store``: what was made, and how to be rid of it."""
+"""``areca store`` lists artifacts and removes them."""
 
 from __future__ import annotations
 

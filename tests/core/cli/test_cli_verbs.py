@@ -1,4 +1,4 @@
-"""Verbs of plugins: listed without being imported, run like areca's own, and harmless where they are broken."""
+"""Verbs of plugins are listed without an import, run like areca's own, and do no harm if they are broken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The quickstart: what it says where people's recordings cannot be had, and the page that it writes."""
+"""The quickstart without recordings of people, and its page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evaluation end to end on synthetic tones: every step is real, and the expected numbers are known."""
+"""Evaluation from end to end on synthetic tones with known results."""
 
 from __future__ import annotations
 

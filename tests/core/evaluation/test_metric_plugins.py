@@ -1,4 +1,4 @@
-"""A third party's metric and normaliser, in one file of its own, score an evaluation, its report and a study."""
+"""A third party's metric and normaliser, in one file, score an evaluation, its report and a study."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a training saves its state, the exit code says which it was, and the end is the same."""
+"""Ctrl-C and SIGTERM: a training saves its state, exits with the signal's code and resumes to the same result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unfinished work is used again only if it is what was written: whatever else is rebuilt, and the end is the same."""
+"""A resumed build uses only intact files, rebuilds all others, and gives the same result."""
 
 from __future__ import annotations
 

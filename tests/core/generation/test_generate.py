@@ -1,3 +1,5 @@
+"""Generation: grammar, batches, cache, and the decoding methods."""
+
 from __future__ import annotations
 
 import dataclasses

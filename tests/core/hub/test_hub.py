@@ -1,4 +1,4 @@
-"""Models from a folder: data alone, whole, and no larger than their files. Attacks on a checkpoint: `test_hostile`."""
+"""Models are loaded from a folder as data, complete, and no larger than their files. Attacks: `test_hostile`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``vocabulary.json``: written and read, and refused where it was changed."""
+"""``vocabulary.json`` is written and read back, and refused if it was changed."""
 
 from __future__ import annotations
 

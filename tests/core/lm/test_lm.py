@@ -1,3 +1,5 @@
+"""The language model: logits, loss, new rows, saving and loading."""
+
 from __future__ import annotations
 
 import json

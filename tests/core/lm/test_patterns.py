@@ -1,3 +1,5 @@
+"""Stream patterns: exact round trips, their grammar, and refused codes and rates."""
+
 from __future__ import annotations
 
 import itertools

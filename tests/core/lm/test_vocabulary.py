@@ -1,3 +1,5 @@
+"""The vocabulary: the ranges of ids, and their stability when roles are added."""
+
 from __future__ import annotations
 
 import pytest

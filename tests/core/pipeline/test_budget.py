@@ -1,4 +1,4 @@
-"""What a dry run says, against formulas of its own and against what training really keeps."""
+"""The figures of a dry run, against independent formulas and the state of real training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Totals are what will be done, and the time that a dry run tells is the time that steps take."""
+"""Totals in progress reports, and the times that a dry run predicts."""
 
 from __future__ import annotations
 

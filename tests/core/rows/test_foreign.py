@@ -1,4 +1,4 @@
-"""What is given for a manifest and is none: named, with what to do, by `validate` and by whoever reads it."""
+"""Files that are not manifests: `validate` and every reader name them and state what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A study: its cells are each trained and evaluated once, and a table compares them."""
+"""A study trains and evaluates each cell once, and compares the cells in a table."""
 
 from __future__ import annotations
 

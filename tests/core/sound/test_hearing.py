@@ -1,4 +1,4 @@
-"""The checks of a recording before a component receives it."""
+"""Checks of a recording before a component receives it."""
 
 from __future__ import annotations
 

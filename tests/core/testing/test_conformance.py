@@ -1,4 +1,4 @@
-"""The kit passes what is right, and for each check there is a component that fails it and nothing else."""
+"""The conformance kit passes correct components, and each check fails exactly the component with its fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The conformance kit on the tokenizers and vocoders that are made here, of the options that each declares for it."""
+"""The conformance kit on fitted tokenizers and vocoders, with the options that they declare for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which examples make which batch, and how they are laid out."""
+"""Batches: which examples they hold, and their layout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Optimizers, schedules and callbacks by name: today's training bit for bit, and a stranger's from one file."""
+"""Optimizers, schedules and callbacks by name: the defaults bit for bit, and a third party's from one file."""
 
 from __future__ import annotations
 

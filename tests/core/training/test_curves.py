@@ -1,4 +1,4 @@
-"""The training curve: the loss of each task, and rows that a kill does not change."""
+"""The training curve: the loss of each task, unchanged by a kill."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training: what it minimises, that it learns, and that a killed run ends where an undisturbed one does."""
+"""Training: its objective, its effect, and exact resumption after a kill."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""The backbone `decoder`: its text tokenizer, weights and text pretraining."""
+
 from __future__ import annotations
 
 import hashlib

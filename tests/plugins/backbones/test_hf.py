@@ -1,3 +1,5 @@
+"""The backbone `hf`: directories, hub ids, scratch weights, text tokenizers and refused files."""
+
 from __future__ import annotations
 
 import json

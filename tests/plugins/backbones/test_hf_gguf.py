@@ -1,3 +1,5 @@
+"""The backbone `hf` from GGUF files and from a published model."""
+
 from __future__ import annotations
 
 import importlib.util

@@ -1,3 +1,5 @@
+"""The backbone `palm` against the equations and figures of its paper."""
+
 from __future__ import annotations
 
 import hashlib

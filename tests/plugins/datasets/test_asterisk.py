@@ -1,3 +1,5 @@
+"""The dataset `asterisk`: packages, transcripts, and the real prompts if they are available."""
+
 from __future__ import annotations
 
 import subprocess

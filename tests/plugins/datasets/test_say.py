@@ -1,3 +1,5 @@
+"""The dataset `say`: wordings, splits, synthetic and composed speech."""
+
 from __future__ import annotations
 
 import dataclasses

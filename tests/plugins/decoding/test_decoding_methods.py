@@ -1,3 +1,5 @@
+"""The decoding methods: refused options, and the conformance kit."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Judges recognise real speech: of people if their recordings are available, else of espeak-ng."""
+"""Judges recognise real speech: recordings of people if they are available, otherwise espeak-ng."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One answer has one reading, however it is written; different answers have different ones."""
+"""All notations of one answer have one reading; different answers have different readings."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""The stream patterns: their orders, and the conformance kit."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""The tokenizer `encodec` against the package's own calls."""
+
 from __future__ import annotations
 
 import importlib.util

@@ -1,4 +1,4 @@
-"""The codec vocoder on a real decoder, and what it refuses."""
+"""The vocoder `codec-decoder` on a real decoder, and what it refuses."""
 
 from __future__ import annotations
 

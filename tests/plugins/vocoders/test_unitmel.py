@@ -1,4 +1,4 @@
-"""A voice learnt from units: tiny nets on synthetic vowels, real tokenizers."""
+"""The vocoder `unit-mel` on synthetic vowels, with real tokenizers."""
 
 from __future__ import annotations
 
