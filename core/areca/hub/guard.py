@@ -1,4 +1,4 @@
-"""Call transformers quietly, and turn whatever it raises into one line that names the source."""
+"""Call transformers quietly, and turn its exceptions into one line that names the source."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def call_guarded(source: str, load: Callable[[], T], error: type[ArecaError] = A
     except ArecaError:
         raise
     except BaseException as e:
-        # A stranger's config can cause any exception; a panic of tokenizers is not even an Exception.
+        # An untrusted config can cause any exception; a panic of tokenizers is not even an Exception.
         if not isinstance(e, Exception) and type(e).__name__ != "PanicException":
             raise
         reason = summarise(e)

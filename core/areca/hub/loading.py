@@ -1,8 +1,8 @@
 """Load models of transformers from a local folder as data: safetensors and JSON, never code or pickles.
 
-areca loads every transformers model through this module. The files come from strangers, so the module limits what they
-can do: no code, no pickle, no file outside the folder, no missing or unexpected tensor, and no more memory and time
-than the size of the weights justifies.
+areca loads every transformers model through this module. The files are untrusted, so it accepts no code, no pickle, no
+file outside the folder and no missing or unexpected tensor, and takes no more memory and time than the size of the
+weights justifies.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _SLACK = 1 << 24
 
 
 def read_model_config(
-    directory: Path, source: str, *, own: bool = False, error: type[ArecaError] = InvalidConfig
+    directory: Path, source: str, *, from_areca: bool = False, error: type[ArecaError] = InvalidConfig
 ) -> Any:
     """Return the ``PreTrainedConfig`` of a folder in the hub's layout, without any reference to code.
 
     Args:
         directory: the folder.
         source: name of the folder in errors.
-        own: whether areca wrote the folder, as for `areca.hub.model_config.read_checked_config`.
+        from_areca: whether areca wrote the folder, as for `areca.hub.model_config.read_checked_config`.
         error: the class to raise.
 
     Raises:
@@ -42,7 +42,9 @@ def read_model_config(
             does not know.
     """
     check_files(directory, source, error)
-    read_checked_config(directory, len(stored_tensors(directory, error=error)), source, own=own, error=error)
+    read_checked_config(
+        directory, len(stored_tensors(directory, error=error)), source, from_areca=from_areca, error=error
+    )
 
     def read() -> Any:
         config: Any = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
@@ -62,7 +64,7 @@ def load_pretrained(
     dtype: torch.dtype | None = None,
     may_lack: Callable[[str], bool] = lambda name: False,
     may_ignore: Callable[[str], bool] = lambda name: False,
-    own: bool = False,
+    from_areca: bool = False,
     error: type[ArecaError] = InvalidConfig,
 ) -> Any:
     """Return a transformers model from a folder in the hub's layout, in evaluation mode, on the CPU.
@@ -75,7 +77,7 @@ def load_pretrained(
         dtype: of the weights (default: the stored dtype).
         may_lack: given a tensor name of the model, whether the files may lack it.
         may_ignore: given a tensor name in the files, whether the model may ignore it.
-        own: whether areca wrote the folder, as for `areca.hub.model_config.read_checked_config`.
+        from_areca: whether areca wrote the folder, as for `areca.hub.model_config.read_checked_config`.
         error: the class to raise.
 
     Raises:
@@ -89,7 +91,7 @@ def load_pretrained(
     source = source or str(directory)
     # Compare the config with the headers of the weights, before any memory is taken.
     if config is None:
-        config = read_model_config(directory, source, own=own, error=error)
+        config = read_model_config(directory, source, from_areca=from_areca, error=error)
     stored = stored_tensors(directory, error=error)
     if not stored:
         raise error(f"{source}: has no *.safetensors, and pickled weights are never read: convert them first")
@@ -111,7 +113,7 @@ def load_pretrained(
     model, report = call_guarded(source, load, error)
     # transformers fills in missing tensors at random and skips unexpected ones, so check its report.
     _check_report(report, source, may_lack, may_ignore, error)
-    if own and config.architectures != [type(model).__name__]:
+    if from_areca and config.architectures != [type(model).__name__]:
         raise error(f"{source}: its {CONFIG} says {quote(config.architectures)}, and loads as {type(model).__name__}")
     return model
 

@@ -1,7 +1,7 @@
 """Check a model's config.json before transformers reads it. Light: no torch.
 
-Strangers write these files. Some keys make transformers fetch, run or load something else, and some numbers make it
-build a model without end. This module refuses both.
+These files are untrusted. Some keys make transformers fetch, run or load something else, and some numbers make it build
+a model without end. This module refuses both.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ def read_checked_config(
     tensors: int,
     source: str,
     *,
-    own: bool = False,
+    from_areca: bool = False,
     error: type[ArecaError] = InvalidConfig,
 ) -> dict[str, Any]:
-    """Return the values in a folder's config.json, if they refer to nothing else and match the size of the weights.
+    """Return the values in a folder's config.json, if they refer to no other files and match the size of the weights.
 
     Args:
         directory: the folder.
         tensors: number of tensors in its weights.
         source: name of the folder in errors.
-        own: whether areca wrote the folder. If so, the config must not name any code, even code that would not run.
+        from_areca: whether areca wrote the folder. If so, the config must not name code, even code that would not run.
         error: the class to raise.
 
     Raises:
@@ -64,7 +64,7 @@ def read_checked_config(
     except FileNotFoundError:
         raise error(f"{source}: has no {CONFIG}") from None
     _check_values(values, tensors, source, error)
-    if own and "auto_map" in values:
+    if from_areca and "auto_map" in values:
         raise error(f"{source}: its {CONFIG} names its own code (auto_map), which areca never runs")
     return values
 

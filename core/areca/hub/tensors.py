@@ -42,8 +42,8 @@ def read_tensors(
     """
     stored = read_header(path, error=error).tensors
     known = {**shapes, **(optional or {})}
-    if odd := sorted((shapes.keys() - stored.keys()) | (stored.keys() - known.keys())):
-        raise error(f"{path}: expected tensors {', '.join(known)}; {quote(odd[0])} is missing or unexpected")
+    if differing := sorted((shapes.keys() - stored.keys()) | (stored.keys() - known.keys())):
+        raise error(f"{path}: expected tensors {', '.join(known)}; {quote(differing[0])} is missing or unexpected")
     for name, tensor in stored.items():
         if not _matches_shape(tensor.shape, known[name]):
             raise error(f"{path}: expected {name} of shape {list(known[name])}, got {list(tensor.shape)}")
@@ -104,7 +104,7 @@ class TooLarge(ValueError):
 def limit_module_count(tensors: int) -> Iterator[None]:
     """Within the block, stop the building of a network with far more modules and parameters than `tensors`.
 
-    Options that a stranger wrote can ask for a billion layers. On the device ``meta`` these cost no memory at first,
+    Untrusted options can ask for a billion layers. On the device ``meta`` these cost no memory at first,
     but building them never ends. A network has several modules and parameters for each stored tensor (tied weights,
     lists of modules), so the limit is a multiple.
 

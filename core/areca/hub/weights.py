@@ -76,8 +76,8 @@ def read_header(path: Path, *, error: type[ArecaError] = InvalidArtifact) -> Hea
 
 def _parse_tensor(name: str, entry: Any) -> StoredTensor:
     dtype, shape = (entry.get("dtype"), entry.get("shape")) if isinstance(entry, dict) else (None, None)
-    whole = isinstance(shape, list) and all(type(n) is int and 0 <= n < 1 << 48 for n in shape) and len(shape) < 16
-    if dtype not in _BITS or not whole:
+    is_shape = isinstance(shape, list) and all(type(n) is int and 0 <= n < 1 << 48 for n in shape) and len(shape) < 16
+    if dtype not in _BITS or not is_shape:
         raise ValueError(f"tensor {quote(name)} has dtype {quote(dtype)} and shape {quote(shape)}")
     return StoredTensor(dtype, tuple(shape or ()))
 
@@ -109,8 +109,8 @@ def weight_files(directory: Path, *, error: type[ArecaError] = InvalidArtifact) 
     weight_map = read_json(index, links=True, error=error).get("weight_map")
     indexed = {str(file) for file in weight_map.values()} if isinstance(weight_map, dict) else set[str]()
     if indexed != shards:
-        odd = sorted(indexed ^ shards) or [INDEX]
-        raise error(f"{directory}: {INDEX} and the files in the folder differ, for example in {quote(odd[0])}")
+        differing = sorted(indexed ^ shards) or [INDEX]
+        raise error(f"{directory}: {INDEX} and the files in the folder differ, for example in {quote(differing[0])}")
     return tuple(directory / name for name in sorted(indexed))
 
 

@@ -273,7 +273,7 @@ class SpeechLM:
                 f"{directory}: the text tokenizer has ids up to {text.size - 1}, but the text ids of the vocabulary "
                 f"end at {vocabulary.text_size - 1}"
             )
-        model = load_pretrained(AutoModelForCausalLM, directory, own=True, error=InvalidArtifact)
+        model = load_pretrained(AutoModelForCausalLM, directory, from_areca=True, error=InvalidArtifact)
         model.to(torch.device(device))
         rows = int(model.get_input_embeddings().weight.shape[0])
         if rows != vocabulary.size:

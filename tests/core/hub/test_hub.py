@@ -65,7 +65,7 @@ def sharded(directory: Path) -> Path:
 
 def test_loaded_models_equal_those_of_transformers(llama: Path, copy: Path) -> None:
     state = torch.random.get_rng_state()
-    mine, theirs = load(llama, own=True), AutoModelForCausalLM.from_pretrained(llama)
+    mine, theirs = load(llama, from_areca=True), AutoModelForCausalLM.from_pretrained(llama)
     assert torch.equal(torch.random.get_rng_state(), state)
     ids = torch.arange(20)[None]
     with torch.inference_mode():
@@ -190,7 +190,7 @@ def test_code_in_the_folder_of_a_known_model_never_runs(
     monkeypatch.setattr("builtins.input", lambda *_: "y")
     assert not hasattr(load(copy).config, "auto_map")
     with pytest.raises(InvalidArtifact, match="names its own code"):
-        load(copy, own=True, error=InvalidArtifact)
+        load(copy, from_areca=True, error=InvalidArtifact)
     assert not (tmp_path / "ran").exists()
 
 

@@ -74,5 +74,5 @@ def load_backbone(files: Path, device: torch.device, dtype: torch.dtype) -> Back
     Raises:
         InvalidArtifact: the files are damaged, or do not belong together.
     """
-    model = load_pretrained(AutoModelForCausalLM, files, dtype=dtype, own=True, error=InvalidArtifact)
+    model = load_pretrained(AutoModelForCausalLM, files, dtype=dtype, from_areca=True, error=InvalidArtifact)
     return Backbone(model=model.to(device).eval(), tokenizer=load_fast_tokenizer(files, error=InvalidArtifact))
