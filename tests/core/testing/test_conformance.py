@@ -70,7 +70,7 @@ MESSAGES = {
     ("vocoder", "voices_differ"): "the voices of two speakers gave the same audio",
     ("vocoder", "refuses_wrong_codes"): "an empty list was accepted: expected InvalidCodes",
     ("task", "spec_matches"): "the task has",
-    ("task", "prompt_needs_no_target"): "I want to see the answer",
+    ("task", "prompt_needs_no_target"): "the prompt needs the answer",
     ("task", "parse_inverts_target"): "parsing the target gave",
     ("task", "chains"): "different prompt",
     (
