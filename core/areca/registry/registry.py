@@ -185,9 +185,14 @@ class Registry:
             if key in found:
                 raise BrokenPlugin(f"{provider} declares {key[0]} {key[1]!r} twice")
             found[key] = Entry(component, provider, self.kinds[component.kind])
-        if not found and not any(True for _ in self._call_hook(plugin, "areca_kinds")):
+        if not (found or self._observes(plugin) or any(True for _ in self._call_hook(plugin, "areca_kinds"))):
             raise BrokenPlugin(f"{provider} declares no component: implement the hook areca_components")
         return list(found.values())
+
+    def _observes(self, plugin: ModuleType) -> bool:
+        """Return whether the plugin implements a hook that is an event, like ``areca_training_callbacks``."""
+        implemented = {caller.name for caller in self._manager.get_hookcallers(plugin) or ()}
+        return bool(implemented - {"areca_components", "areca_kinds"})
 
     def _check_component(self, component: Component, provider: Provider) -> None:
         component.__post_init__()  # repeated, because a plugin could have bypassed it

@@ -281,6 +281,14 @@ def room_spec(config, needs):
 """
 
 
+def test_a_plugin_may_only_observe(make_world: Callable[[], Any]) -> None:
+    world = make_world()
+    code = "from areca import hookimpl\nARECA_PLUGIN_API = 1\n@hookimpl\ndef areca_training_callbacks(run, directory):\n"
+    world.distribution("watch", {"watch": code + "    return []\n"})
+    listed = world.areca("list", "--json")
+    assert listed.returncode == 0 and json.loads(listed.stdout)["broken"] == [], listed.stdout
+
+
 def test_a_plugin_adds_a_kind_and_another_that_comes_before_it_has_a_component_of_it(
     make_world: Callable[[], Any], plugin_code: str
 ) -> None:
