@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -283,7 +284,9 @@ def room_spec(config, needs):
 
 def test_a_plugin_may_only_observe(make_world: Callable[[], Any]) -> None:
     world = make_world()
-    code = "from areca import hookimpl\nARECA_PLUGIN_API = 1\n@hookimpl\ndef areca_training_callbacks(run, directory):\n"
+    code = (
+        "from areca import hookimpl\nARECA_PLUGIN_API = 1\n@hookimpl\ndef areca_training_callbacks(run, directory):\n"
+    )
     world.distribution("watch", {"watch": code + "    return []\n"})
     listed = world.areca("list", "--json")
     assert listed.returncode == 0 and json.loads(listed.stdout)["broken"] == [], listed.stdout
