@@ -73,6 +73,7 @@ ROOMS = [
         "tasks",
         "artifact",
         "manifest",
+        "job",
         "interfaces",
         "hub",
         "fitting",

@@ -39,8 +39,6 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PLUGINS = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
 DATA = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
 PROTOCOLS = (Tokenizer, Featured, Decoder, Vocoder, Judge, Metric, Normaliser, Optimizer, Schedule)
-NOT_OF_A_KIND = {"Progress", "TokenSource"}
-"""Protocols in `areca.interfaces` that no component implements."""
 
 
 def test_the_commands_run_the_shipped_model(
@@ -81,7 +79,7 @@ def test_every_kind_has_its_methods_in_the_page_on_plugins() -> None:
         assert f"| `{kind.name}` | `{kind.spec.__name__}({shown})` |" in section
     declared = [c for c in vars(areca.interfaces).values() if getattr(c, "_is_protocol", False)]
     names = {p.__name__ for p in declared if p.__module__ == "areca.interfaces"}
-    assert names == {p.__name__ for p in PROTOCOLS} | NOT_OF_A_KIND
+    assert names == {p.__name__ for p in PROTOCOLS}
     written = _methods(section)
     for protocol in (*PROTOCOLS, Order, DecodingMethod):
         for name, function in vars(protocol).items():

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import areca
 from areca import audio
-from areca.artifacts.checkpoint import held_parts, open_checkpoint
+from areca.artifacts.checkpoint import open_checkpoint, stored_parts
 from areca.cli.app import app
 from areca.errors import ArecaWarning
 from areca.system import NANO, System
@@ -64,7 +64,7 @@ def test_silence_around_a_phrase_leaves_its_words(nano: System, tmp_path: Path) 
         assert sum(result.trimmed_s) == pytest.approx(
             before_s + behind_s - 0.05 * (bool(before_s) + bool(behind_s)), abs=0.2
         )
-        heard = nano._heard((padded, rate), "audio")[0].samples
+        heard = nano._read_recording((padded, rate), "audio")[0].samples
         assert abs(heard.shape[1] - length) < 0.15 * rate
 
 
@@ -90,7 +90,7 @@ def test_the_revisions_of_its_parts_are_supported(nano: System) -> None:
     components = {role: part.entry.component for role, part in nano.run_config.parts.items()}
     assert made.keys() == components.keys()
     assert all(made[role] in {c.revision, *c.loads_revisions} for role, c in components.items())
-    assert set(opened.parts) == set(held_parts(opened.run)) == {"speech.tokenizer", "vocoder"}
+    assert set(opened.parts) == set(stored_parts(opened.run)) == {"speech.tokenizer", "vocoder"}
 
 
 @pytest.fixture(scope="module")

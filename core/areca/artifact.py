@@ -25,7 +25,7 @@ _MOST_META = 1 << 28  # bytes of an artifact.json: enough to name two million fi
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A finished directory, whose files are identified by their hashes.
+    """A finished folder, whose files are identified by their hashes.
 
     Args:
         directory: where the files are.
@@ -60,7 +60,7 @@ class Artifact:
                 raise InvalidArtifact(f"{directory / META}: expected {name!r}, a {kind.__name__}")
         files = {name: str(sha) for name, sha in meta["files"].items()}
         artifact = cls(directory, meta["key"], meta["fingerprint"], meta["inputs"], meta["label"], files)
-        if artifact.fingerprint != _fingerprint(artifact.key, files):
+        if artifact.fingerprint != _compute_fingerprint(artifact.key, files):
             raise InvalidArtifact(f"{directory / META}: fingerprint does not belong to its key and files")
         if verify:
             _verify(directory, files, beside)
@@ -80,13 +80,13 @@ def read_meta(directory: Path) -> dict[str, Any]:
 _META_TYPES = {"label": str, "key": str, "fingerprint": str, "inputs": dict, "files": dict}
 
 
-def _fingerprint(key: str, files: Mapping[str, str]) -> str:
+def _compute_fingerprint(key: str, files: Mapping[str, str]) -> str:
     return key_of({"key": key, "files": dict(files)})
 
 
 def _verify(directory: Path, files: Mapping[str, str], beside: Sequence[str]) -> None:
-    found = set(_files(directory, *beside))
-    if changed := sorted(found.symmetric_difference(files)):
+    present = set(_list_files(directory, *beside))
+    if changed := sorted(present.symmetric_difference(files)):
         names = ", ".join(name if name.isprintable() and len(name) < QUOTED else quote(name) for name in changed[:5])
         raise InvalidArtifact(f"{directory}: files added or missing: {names}")
     for name, expected in files.items():
@@ -96,7 +96,7 @@ def _verify(directory: Path, files: Mapping[str, str], beside: Sequence[str]) ->
             )
 
 
-def _files(directory: Path, *beside: str) -> Iterator[str]:
+def _list_files(directory: Path, *beside: str) -> Iterator[str]:
     for path in sorted(directory.rglob("*")):
         name = path.relative_to(directory)
         if name.parts[0] in (META, *beside):
@@ -113,27 +113,27 @@ def copy_artifact(artifact: Artifact, directory: Path) -> None:
     """Copy an artifact's folder without the times of its build, so that copies of equal artifacts are equal."""
     shutil.copytree(artifact.directory, directory)
     meta = read_meta(directory)
-    write_json(directory / META, {name: value for name, value in meta.items() if name not in _OF_THE_CLOCK})
+    write_json(directory / META, {name: value for name, value in meta.items() if name not in _TIMES})
 
 
-_OF_THE_CLOCK = ("created", "took_s")
+_TIMES = ("created", "took_s")
 
 
 def seal(directory: Path, key: str, inputs: Mapping[str, Any], label: str, *, took_s: float | None = None) -> Artifact:
-    """Write the ``artifact.json`` of a directory whose files are complete; `WORK` is left out.
+    """Write the ``artifact.json`` of a directory whose files are complete, and return the artifact; `WORK` is left out.
 
     Args:
-        directory: the files.
-        key: of the artifact.
+        directory: folder of the files.
+        key: key of the artifact, the hash of `inputs`.
         inputs: the values that the key is computed from.
         label: its name for people.
-        took_s: seconds of the last call that built the files; interrupted calls before it are not counted.
+        took_s: seconds that the last call took to build the files, without earlier calls that were interrupted.
     """
     remove_drafts(directory)  # of a build that was killed
-    names = list(_files(directory, WORK))
+    names = list(_list_files(directory, WORK))
     with ThreadPoolExecutor(SYNCING) as pool:
-        files = dict(zip(names, pool.map(_hashed_on_disk, [directory / name for name in names]), strict=True))
-    fingerprint = _fingerprint(key, files)
+        files = dict(zip(names, pool.map(_sync_and_hash, [directory / name for name in names]), strict=True))
+    fingerprint = _compute_fingerprint(key, files)
     meta = {
         "label": label,
         "key": key,
@@ -148,13 +148,13 @@ def seal(directory: Path, key: str, inputs: Mapping[str, Any], label: str, *, to
     return Artifact(directory, key, fingerprint, inputs, label, files)
 
 
-def _hashed_on_disk(path: Path) -> str:
+def _sync_and_hash(path: Path) -> str:
     sync(path)
     return file_hash(path)
 
 
 def is_sealed(directory: Path, key: str) -> bool:
-    """Return whether a killed build had written all its files; warn if one of them is damaged."""
+    """Return whether a killed build of `key` had sealed its files; warn and unseal if one of them is damaged."""
     if not (directory / META).is_file():
         return False
     try:

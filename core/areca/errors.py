@@ -69,6 +69,8 @@ class StorageError(ArecaError, OSError):
 QUOTED = 80
 """Maximum number of characters that `quote` returns."""
 
+_LONGEST_SUMMARY = 400
+
 
 def quote(value: object) -> str:
     """Return ``repr(value)`` for a message; beyond `QUOTED` characters its middle is replaced by ``...``.
@@ -89,6 +91,36 @@ def shorten(message: object, most: int = 300) -> str:
     """
     text = str(message)
     return text if len(text) <= most else f"{text[:most]} ..."
+
+
+def summarise(error: BaseException, *, lines: int | None = 1) -> str:
+    """Return an error's message on one line of at most 400 characters; a longer one loses its middle.
+
+    For errors of libraries, whose messages may have many lines. The end is kept because it often names a file. Never
+    fails, even if formatting the error does.
+
+    Args:
+        error: the error.
+        lines: number of lines of the message to keep; None: all.
+
+    Returns:
+        The message; the name of the error's class if the message is empty.
+    """
+    text, half = _join_lines(error, lines) or type(error).__name__, _LONGEST_SUMMARY // 2
+    return text if len(text) <= _LONGEST_SUMMARY else f"{text[:half]} ... {text[-half:]}"
+
+
+def format_error(error: BaseException) -> str:
+    """Return ``"ValueError: message"`` on one line. Never fails, even if formatting the error does."""
+    return f"{type(error).__name__}: {shorten(_join_lines(error, None))}"
+
+
+def _join_lines(error: BaseException, lines: int | None) -> str:
+    try:
+        text = str(error)
+    except Exception as e:
+        return f"its message cannot be read ({type(e).__name__})"
+    return " ".join(" ".join(text.strip().splitlines()[:lines]).split())
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -19,9 +19,9 @@ from areca.errors import InvalidArtifact, InvalidAudio, InvalidManifest, Missing
 from areca.files.writing import replace_file
 from areca.options import file_hash
 from areca.rows.checks import Depth, Files
-from areca.rows.columns import Utterance, parse
+from areca.rows.columns import Utterance, parse_row
 from areca.rows.foreign import require_manifest
-from areca.rows.lines import lines_of, plain_name
+from areca.rows.lines import read_lines, strip_suffixes
 from areca.rows.protocol import Column, Manifest, filter_rows, hash_json, selected_key
 from areca.types import Audio
 
@@ -30,7 +30,7 @@ __all__ = [
     "selected_key", "write_manifest",
 ]  # fmt: skip
 _EXAMINED = 20
-"""After this many bad rows in succession, leaving bad rows out is no longer suggested."""
+"""If this many rows in succession are bad, the error does not suggest to leave bad rows out."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class FileManifest:
 
     @functools.cached_property
     def _files(self) -> Files:
-        return Files(self.root, own=self.artifact_key is None)
+        return Files(self.root, allow_absolute=self.artifact_key is None)
 
     def _read(self, row: Utterance, column: Column, offset_s: float, duration_s: float | None) -> Audio:
         relative = getattr(row, column)
@@ -123,7 +123,7 @@ def read_manifest(
 
     Args:
         path: the ``.jsonl`` file, which gzip may have compressed.
-        skip_bad: leave bad rows out and list them in `skipped`, instead of raising at the first.
+        skip_bad: whether to leave bad rows out and list them in `skipped`; False: the first one is an error.
         depth: how thoroughly files are checked: ``"decode"`` finds NaN and damage behind the header, ``"header"``
             missing, truncated and overlong files, ``"path"`` only missing ones. None: ``"decode"``, or ``"path"`` in
             an artifact, whose files are known by their hashes.
@@ -139,7 +139,7 @@ def read_manifest(
     key = _artifact_key(path)
     if root is not None and key is not None:
         raise InvalidManifest(f"{path}: belongs to an artifact, whose files are in its folder: leave out `root:`")
-    files = Files(root or path.parent, own=key is None)
+    files = Files(root or path.parent, allow_absolute=key is None)
     good: list[Utterance] = []
     skipped: list[str] = []
     for row in (rows := _check_rows(path, files, depth or ("decode" if key is None else "path"))):
@@ -148,7 +148,7 @@ def read_manifest(
         elif skip_bad:
             skipped.append(str(row))
         elif key is None:
-            raise InvalidManifest(f"{row}\n  {_advise(path, root, itertools.chain(good[:1], rows))}")
+            raise InvalidManifest(f"{row}\n  {_advise_on_bad_row(path, root, itertools.chain(good[:1], rows))}")
         else:
             raise row
     if not good:
@@ -159,7 +159,7 @@ def read_manifest(
 
 
 def read_rows(path: str | Path) -> tuple[Utterance, ...]:
-    """Read the rows of a manifest without looking at their recordings: for datasets that keep audio elsewhere.
+    """Read the rows of a manifest without opening their recordings, for datasets that keep audio elsewhere.
 
     Raises:
         InvalidManifest: the file is not a manifest, or a row is bad; the message names file and line.
@@ -193,21 +193,21 @@ def _line(row: Utterance) -> str:
 
 def good_rows_path(path: Path) -> Path:
     """Return the default file for the good rows of the manifest `path`: beside it, uncompressed."""
-    return path.with_name(f"{plain_name(path)}-good.jsonl")
+    return path.with_name(f"{strip_suffixes(path)}-good.jsonl")
 
 
-def _advise(path: Path, root: Path | None, rows: Iterable[Utterance | InvalidManifest]) -> str:
-    """Return what to do about a bad row, given the rows behind it (and a good one before it)."""
+def _advise_on_bad_row(path: Path, root: Path | None, rows: Iterable[Utterance | InvalidManifest]) -> str:
+    """Return advice about a bad row, given the rows after it and, if there is one, a good row before it."""
     examined = list(itertools.islice(rows, _EXAMINED - 1))
     if any(isinstance(row, Utterance) for row in examined):
-        where = [] if root is None else [f"root={root}"]
-        line = shlex.join(["areca", "data", str(path), *where, "--skip-bad", "-o", str(good_rows_path(path))])
-        return f"to leave bad rows out: {line}"
+        options = [] if root is None else [f"root={root}"]
+        command = shlex.join(["areca", "data", str(path), *options, "--skip-bad", "-o", str(good_rows_path(path))])
+        return f"to leave bad rows out: {command}"
     bad = len(examined) + 1
-    which = (
+    subject = (
         "its only row is" if bad == 1 else f"its first {bad} rows are" if bad == _EXAMINED else f"all {bad} rows are"
     )
-    return f"{which} bad: correct how the file is written; leaving bad rows out would leave nothing"
+    return f"{subject} bad: correct how the file is written; leaving bad rows out would leave nothing"
 
 
 def _artifact_key(path: Path) -> str | None:
@@ -220,26 +220,26 @@ def _artifact_key(path: Path) -> str | None:
         return None
     artifact = Artifact.open(path.parent, verify=False)
     hashes = artifact.files
-    own = f"to use the folder as your own data: remove {meta}"
+    adopt = f"to use the folder as your own data: remove {meta}"
     if path.name not in hashes:
-        raise InvalidArtifact(f"{path}: does not belong to the artifact in {path.parent}\n  {own}")
+        raise InvalidArtifact(f"{path}: does not belong to the artifact in {path.parent}\n  {adopt}")
     in_store = path.parent.resolve().name == artifact.key
-    again = f"areca store rm {artifact.key[:12]}" if in_store else "areca data NAME ... -o ANOTHER_FOLDER"
+    rebuild = f"areca store rm {artifact.key[:12]}" if in_store else "areca data NAME ... -o ANOTHER_FOLDER"
     for name in [path.name] if in_store else hashes:
         file = path.parent / name
-        found = file_hash(file) if file.is_file() else None
-        if found != hashes[name]:
-            happened = "changed" if found else "removed"
-            raise InvalidArtifact(f"{file}: {happened} since it was made\n  to rebuild it: {again}\n  {own}")
+        actual = file_hash(file) if file.is_file() else None
+        if actual != hashes[name]:
+            change = "changed" if actual else "removed"
+            raise InvalidArtifact(f"{file}: {change} since it was made\n  to rebuild it: {rebuild}\n  {adopt}")
     return artifact.key
 
 
 def _check_rows(path: Path, files: Files | None, depth: Depth) -> Iterator[Utterance | InvalidManifest]:
-    """Yield each row, or what is wrong with it; without `files`, recordings are not looked at."""
+    """Yield each row, or the error in it. If `files` is None, recordings are not checked."""
     numbers: dict[str, int] = {}
-    for number, line in lines_of(path):
+    for number, line in read_lines(path):
         try:
-            row = parse(line)
+            row = parse_row(line)
             if row.id in numbers:
                 raise InvalidManifest(f"id {quote(row.id)} is taken by line {numbers[row.id]}")
             if files is not None:

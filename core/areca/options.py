@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from areca.errors import InvalidConfig, quote, shorten, suggest
+from areca.errors import InvalidConfig, quote, shorten, suggest, summarise
 
 T = TypeVar("T")
 _SCALARS = (str, int, float, bool, Path)
@@ -125,7 +125,7 @@ def _describe_error(cls: type[Any], values: Mapping[str, Any], where: str, error
     key = str(getattr(error, "full_key", None) or "").partition("[")[0]
     wrong = [o for o in list_options(cls) if o.name == key or (not key and _is_rejected(cls, o.name, values))]
     if not wrong:
-        return f"{where}: {shorten(str(error).splitlines()[0])}"
+        return f"{where}: {summarise(error)}"
     return _expected(cls, wrong[0].name, values.get(wrong[0].name), where)
 
 

@@ -1,7 +1,7 @@
-"""What authors of stream patterns use, and the arithmetic of rates. No torch.
+"""For authors of stream patterns: a base class, and the arithmetic of rates. No torch.
 
 A pattern is a component of the kind `areca.component.Kind.PATTERN`. Its spec holds an `areca.specs.Order`, a rule for
-any number of frames. The smallest pattern is one dataclass that is the options and the order at the same time::
+any number of frames. The smallest pattern is one dataclass that is both the options and the order::
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Backwards(OrderOptions):
@@ -24,7 +24,7 @@ from areca.specs import PatternSpec, Stream
 
 
 class OrderOptions:
-    """Base of options that are an `areca.specs.Order` themselves; the class is the component's target, too."""
+    """Base class of options that are an `areca.specs.Order`. The subclass is also the component's target."""
 
     __slots__ = ()
 
@@ -37,26 +37,26 @@ class OrderOptions:
 def codes_per_frame(streams: Sequence[Stream], pattern: PatternSpec | None = None) -> tuple[int, ...]:
     """Return how many codes of each stream one frame holds; the slowest stream has one.
 
-    Streams of variable rate only go together with streams of variable rate, and are taken to run code by code.
+    Streams of variable rate can be combined only with each other; a frame then has one code of each.
 
     Args:
         streams: of one tokenizer.
-        pattern: how they become one sequence; None: there is one stream.
+        pattern: the order of several streams in one sequence; None: there is one stream.
 
     Raises:
         IncompatibleParts: rates that are not multiples of the slowest, a mixture of variable and constant rates,
             rates that differ where the pattern needs one rate, or several streams without a pattern.
     """
-    found = ", ".join(map(str, streams))
+    described = ", ".join(map(str, streams))
     if pattern is None and len(streams) > 1:
-        raise IncompatibleParts(f"{len(streams)} streams need a pattern, as lm: {{pattern: flatten}}; got {found}")
+        raise IncompatibleParts(f"{len(streams)} streams need a pattern, as lm: {{pattern: flatten}}; got {described}")
     rates = [stream.frame_rate_hz for stream in streams]
     constant = [Fraction(rate).limit_denominator(1000) for rate in rates if rate is not None]
     if not rates or len(constant) not in (0, len(rates)):
-        raise IncompatibleParts(f"expected streams that all have a rate or all vary in it, got {found or 'none'}")
+        raise IncompatibleParts(f"expected streams that all have a rate or all vary in it, got {described or 'none'}")
     ratios = [rate / min(constant) for rate in constant] or [Fraction(1)] * len(rates)
     if any(ratio.denominator != 1 for ratio in ratios):
-        raise IncompatibleParts(f"expected rates that are multiples of the slowest, got {found}")
+        raise IncompatibleParts(f"expected rates that are multiples of the slowest, got {described}")
     if pattern is not None and pattern.one_rate and max(ratios) != 1:
-        raise IncompatibleParts(f"the pattern needs streams of one rate, got {found}; choose another lm.pattern")
+        raise IncompatibleParts(f"the pattern needs streams of one rate, got {described}; choose another lm.pattern")
     return tuple(int(ratio) for ratio in ratios)

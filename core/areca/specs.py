@@ -1,4 +1,4 @@
-"""What a component says of itself before any weight is loaded: enough to tell whether parts fit. No torch."""
+"""Specs: what is known of a component before its weights are loaded, to check that parts are compatible. No torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from areca.component import COMPONENT_NAME, Kind
 from areca.errors import IncompatibleParts, quote
 
 ROLE = re.compile(r"[a-z][a-z0-9_]*")
-"""How a run calls a tokenizer: its streams in the vocabulary are ``role/0``, ``role/1`` ..."""
+"""A tokenizer's name in a run. In the vocabulary its streams are ``role/0``, ``role/1`` ..."""
 _STREAM_NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 
@@ -20,9 +20,12 @@ class Stream:
     """One sequence of discrete codes that a tokenizer emits.
 
     Args:
-        name: what the stream carries, as ``"semantic"`` or ``"rvq-3"``.
+        name: what the codes stand for, such as ``"semantic"`` or ``"rvq-3"``: lowercase letters, digits and ``-``.
         size: number of distinct codes; codes are in ``[0, size)``.
-        frame_rate_hz: codes per second; None where the rate varies (deduplicated codes carry durations).
+        frame_rate_hz: codes per second; None: the rate varies, as that of deduplicated codes, which have durations.
+
+    Raises:
+        ValueError: a field breaks one of these rules.
     """
 
     name: str
@@ -60,15 +63,18 @@ def _check_texts(**values: object) -> None:
             raise ValueError(f"{name} is {quote(value)}, expected a tuple of texts")
 
 
-def _hear(languages: tuple[str, ...], sample_rate_hz: int) -> str:
+def _describe_audio(languages: tuple[str, ...], sample_rate_hz: int) -> str:
     return f"{', '.join(languages) or 'any language'}, {sample_rate_hz} Hz"
 
 
 @dataclass(frozen=True, slots=True)
 class TokenizerSpec:
-    """The streams a tokenizer emits, and the audio it takes: core resamples and mixes down to it.
+    """The streams that a tokenizer emits, and the audio that it takes.
 
-    `base_rate_hz` is the rate in which the durations of deduplicated codes count; None where codes carry none.
+    Args:
+        streams: the streams, in the order of `areca.types.Codes.streams`.
+        sample_rate_hz, channels: format of the audio. Core resamples and mixes down before it calls the tokenizer.
+        base_rate_hz: durations of codes count frames of this rate; None: codes have no durations.
     """
 
     streams: tuple[Stream, ...]
@@ -85,14 +91,14 @@ class TokenizerSpec:
 
     @property
     def unit_s(self) -> float:
-        """Seconds that one unit of the slowest stream lasts; 0 where the rates vary."""
+        """Seconds that one code of the slowest stream lasts; 0: all rates vary."""
         rates = [rate for rate in (self.base_rate_hz, *(s.frame_rate_hz for s in self.streams)) if rate is not None]
         return 1 / min(rates) if rates else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class BackboneSpec:
-    """A text LM's architecture family (a transformers ``model_type``) and size; None where only the weights say."""
+    """A text LM's architecture family (a transformers ``model_type``) and number of parameters (None: not known)."""
 
     family: str
     parameters: int | None = None
@@ -103,7 +109,7 @@ class BackboneSpec:
 
 @dataclass(frozen=True, slots=True)
 class VocoderSpec:
-    """The streams a vocoder turns into audio (it knows them by its needs), and the rate of that audio."""
+    """The streams that a vocoder turns into audio, usually those of a tokenizer it needs, and the audio's rate."""
 
     streams: tuple[Stream, ...]
     sample_rate_hz: int
@@ -118,7 +124,7 @@ class VocoderSpec:
 
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
-    """The fields a task reads and produces, in order, as ``"source.audio"``."""
+    """The fields that a task reads and those that it produces, in order, such as ``"source.audio"``."""
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -133,26 +139,28 @@ class TaskSpec:
 def check_chain(links: Sequence[tuple[str, TaskSpec]]) -> None:
     """Refuse tasks that cannot be answered in order, in one pass.
 
+    The prompt holds the inputs of the first task. Each task may also read the outputs of earlier tasks.
+
     Args:
-        links: name and spec of each task.
+        links: name and spec of each task; at least one.
 
     Raises:
-        IncompatibleParts: a task reads what neither the prompt nor an answer before it holds, or produces a field
-            that is there already.
+        IncompatibleParts: a task reads a field that neither the prompt nor an earlier task provides, or two tasks
+            produce the same field.
     """
     known = set(links[0][1].inputs)
     for name, spec in links:
-        if lacking := [field for field in spec.inputs if field not in known]:
-            raise IncompatibleParts(f"{name} reads {', '.join(lacking)}, which nothing before it in the chain holds")
+        if missing := [field for field in spec.inputs if field not in known]:
+            raise IncompatibleParts(f"{name} reads {', '.join(missing)}, which nothing before it in the chain holds")
         known |= set(spec.outputs)
     outputs = [field for _, spec in links for field in spec.outputs]
-    if again := sorted({field for field in outputs if outputs.count(field) > 1}):
-        raise IncompatibleParts(f"two tasks of the chain produce the same field ({', '.join(again)})")
+    if repeated := sorted({field for field in outputs if outputs.count(field) > 1}):
+        raise IncompatibleParts(f"two tasks of the chain produce the same field ({', '.join(repeated)})")
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetSpec:
-    """The languages a dataset holds (ISO 639-1) and the rate of the audio it writes."""
+    """The languages of a dataset (ISO 639-1) and the rate of its audio."""
 
     languages: tuple[str, ...]
     sample_rate_hz: int
@@ -162,7 +170,7 @@ class DatasetSpec:
         _check_counts(sample_rate_hz=self.sample_rate_hz)
 
     def __str__(self) -> str:
-        return _hear(self.languages, self.sample_rate_hz)
+        return _describe_audio(self.languages, self.sample_rate_hz)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +185,11 @@ class JudgeSpec:
         _check_counts(sample_rate_hz=self.sample_rate_hz)
 
     def __str__(self) -> str:
-        return _hear(self.languages, self.sample_rate_hz)
+        return _describe_audio(self.languages, self.sample_rate_hz)
 
 
 INPUTS = ("answer", "reference", "question", "voice")
-"""What a metric may read of an `areca.types.Example`."""
+"""The fields of an `areca.types.Example` that a metric may read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,13 +198,16 @@ class MetricSpec:
 
     Args:
         reads: ``"text"``: written answers, and each judge's transcript of spoken ones; ``"audio"``: the recordings.
-        header: of its column in a report, such as ``"WER %"``.
+        header: title of its column in a report, such as ``"WER %"``.
         higher_is_better: whether a higher score means a better answer.
-        scale: factor on the score where it is shown: 100 for a share in percent.
+        scale: factor by which reports multiply the score: 100 for a share in percent.
         inputs: those of `INPUTS` that it reads; an example that lacks one is left out.
-        languages: of the answers that it scores (ISO 639-1); empty: any.
-        sample_rate_hz: rate of the mono audio that it gets; None for text.
-        normalised: whether the normaliser is applied to the texts first; False: they are given as written.
+        languages: languages of the answers that it scores (ISO 639-1); empty: any.
+        sample_rate_hz: rate of the mono audio that it receives; None for text.
+        normalised: whether the normaliser is applied to the texts first; False: they stay as written.
+
+    Raises:
+        ValueError: a field breaks one of these rules.
     """
 
     reads: Literal["text", "audio"]
@@ -241,24 +252,24 @@ class NormaliserSpec:
 
 @runtime_checkable
 class Order(Protocol):
-    """Where the codes of each stream go in one sequence, for any number of frames.
+    """The order of the codes of several streams in one sequence, for any number of frames.
 
     A frame is one code of the slowest stream and ``per_frame[k]`` codes of stream k.
     """
 
     def sequence(self, per_frame: Sequence[int], frames: int) -> list[int]:
-        """Return the stream of each position in the sequence of `frames` frames; codes of a stream keep their order."""
+        """Return the number of the stream at each position of `frames` frames; codes of a stream keep their order."""
 
     def turn(self, per_frame: Sequence[int], frames: int) -> int:
         """Return the first position at which the sequence of `frames` frames differs from every longer one.
 
-        There, the shorter sequence is over, or it has a code of stream k + 1 where longer ones have one of stream k.
+        At this position the shorter sequence ends, or it has a code of stream k + 1 and longer ones of stream k.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class PatternSpec:
-    """How several streams become one sequence, and whether these streams must have one rate. Arithmetic, no torch."""
+    """The order of several streams in one sequence, and whether these streams must have the same rate. No torch."""
 
     order: Order
     one_rate: bool = False
@@ -273,7 +284,7 @@ class PatternSpec:
 
 @dataclass(frozen=True, slots=True)
 class DecodingSpec:
-    """Whether a decoding method draws at random, so that another seed gives another answer."""
+    """Whether a decoding method draws at random, so that the answer depends on the seed."""
 
     random: bool = False
 
@@ -286,9 +297,9 @@ class OptimizerSpec:
     """The memory of an optimizer.
 
     Args:
-        state_elements: given a parameter's shape, returns how many float32 values the optimizer keeps for it from step
-            to step; scalars are not counted, and values of another size count by their bytes. Plain arithmetic, without
-            torch: the memory of ``areca train --dry-run`` follows from it.
+        state_elements: returns how many float32 values the optimizer keeps between steps for a parameter of a given
+            shape. Scalars are not counted; a value of n bytes counts as n / 4. It is arithmetic without torch, from
+            which ``areca train --dry-run`` computes the memory.
     """
 
     state_elements: Callable[[tuple[int, ...]], int]
@@ -311,7 +322,7 @@ class OptimizerSpec:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleSpec:
-    """The factor on the learning rate at the last step; None where it depends on the number of steps."""
+    """The factor on the highest learning rate at the last step; None: it depends on the number of steps."""
 
     last: float | None = None
 
@@ -326,19 +337,21 @@ class ScheduleSpec:
 
 
 Spec = Any
-"""What a component says of itself: one of the classes above, or that of a kind that a plugin adds."""
+"""The spec of a component: an instance of a class above, or of the class of a kind that a plugin adds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KindSpec:
-    """An interface that components implement.
+    """A kind of component.
 
     Args:
         name: as in ``Component(kind=...)``; lowercase words joined by ``-``.
-        spec: class of what a component of it says of itself; ``str(spec)`` is the line of ``areca validate``.
-        checks: module whose functions ``check_...(checked)`` are its conformance checks; None: those of all kinds.
-        templates: ``"package:folder"`` that holds ``light.py.txt`` and ``heavy.py.txt`` for ``areca new``.
-        place: where a run's YAML has it, as ``"tokenizer:"`` or, in a list, ``"tasks: -"``; None: nowhere.
+        spec: class of its components' specs. ``areca validate`` prints ``str(spec)``.
+        checks: module whose functions ``check_...(checked)`` are its conformance checks; None: it has no checks of its
+            own, only those of every kind.
+        templates: ``"package:folder"`` with ``light.py.txt`` and ``heavy.py.txt`` for ``areca new``; None: no template.
+        place: key of a component in a run's YAML, such as ``"tokenizer:"`` or, in a list, ``"tasks: -"``; None: a run
+            does not name one.
 
     Raises:
         ValueError, TypeError: a field breaks one of the rules above.
@@ -383,4 +396,4 @@ KINDS = (
     _kind(Kind.OPTIMIZER, OptimizerSpec, place="training: optimizer:"),
     _kind(Kind.SCHEDULE, ScheduleSpec, place="training: schedule:"),
 )
-"""The kinds that areca itself knows, in the order in which they are listed."""
+"""The kinds of areca itself, in the order of ``areca list``."""

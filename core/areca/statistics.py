@@ -1,10 +1,10 @@
-"""Estimates with 95 % intervals, and the paired bootstrap test. A metric's counts are added up, then scored."""
+"""Estimates with 95 % intervals, and the paired bootstrap test. Counts are added up over items, then scored."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ CONFIDENCE = 0.95
 _Z = 1.959963984540054
 """Standard normal quantile at 0.975."""
 RESAMPLES = 1000
-"""Samples that a bootstrap draws."""
+"""Number of samples of a bootstrap."""
 SEED = 0
 """Seed of the bootstrap intervals."""
 TEST_SEED = 12345
@@ -71,21 +71,22 @@ def bootstrap(counts: Counts, score: Score, *, groups: Sequence[object] | None =
     Args:
         counts: one row for each item, ``[n, k]``.
         score: maps summed counts to a score.
-        groups: for each item the group that it is drawn with, such as its question; None: items are drawn alone.
-        seed: of the samples.
+        groups: the group of each item, such as its question: items of a group are drawn together. None: items are
+            drawn one by one.
+        seed: seed of the samples.
 
     Raises:
         InvalidConfig: there are no items.
     """
     _require_items(len(counts))
-    rows = np.array(counts if groups is None else grouped(counts, groups), dtype=np.float64)
+    rows = np.array(counts if groups is None else sum_groups(counts, groups), dtype=np.float64)
     n = len(rows)
     weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(np.float64)
     low, high = np.quantile(
-        _scores(weights @ rows, score), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], method="nearest"
+        _score_rows(weights @ rows, score), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], method="nearest"
     )
     value = score(rows.sum(axis=0).tolist())
-    return replace(Estimate(value, float(low), float(high), n), n=len(counts))
+    return Estimate(value, float(low), float(high), len(counts))
 
 
 def paired_p(
@@ -99,8 +100,9 @@ def paired_p(
         baseline: counts of one system, ``[n, k]``.
         counts: counts of the other system on the same items, in the same order, ``[n, k]``.
         score: maps summed counts to a score.
-        p_value: gets the differences of the samples' scores and the difference observed; None: `two_sided_p`.
-        seed: of the samples; they are those that sacrebleu's ``PairedTest`` draws.
+        p_value: computes the p-value from the differences of the samples' scores and the observed difference; None:
+            `two_sided_p`.
+        seed: seed of the samples, which are those of sacrebleu's ``PairedTest``.
 
     Raises:
         InvalidConfig: there are no items.
@@ -115,14 +117,14 @@ def paired_p(
     n = len(one)
     drawn = np.random.default_rng(seed).choice(n, size=(RESAMPLES, n), replace=True)
     weights = np.stack([np.bincount(sample, minlength=n) for sample in drawn]).astype(np.float64)
-    pairs = zip(_scores(weights @ one, score), _scores(weights @ other, score), strict=True)
+    pairs = zip(_score_rows(weights @ one, score), _score_rows(weights @ other, score), strict=True)
     differences = [after - before for before, after in pairs]
     observed = score(other.sum(axis=0).tolist()) - score(one.sum(axis=0).tolist())
     return (p_value or two_sided_p)(differences, observed)
 
 
 def two_sided_p(differences: Sequence[float], observed: float) -> float:
-    """Return the share of resampled differences that lie as far from their mean as the observed one lies from 0.
+    """Return the share of resampled differences that are at least as far from their mean as `observed` is from 0.
 
     The observed difference counts as one sample, so the smallest p-value of 1,000 samples is 1 / 1001.
     """
@@ -131,16 +133,16 @@ def two_sided_p(differences: Sequence[float], observed: float) -> float:
     return (extreme + 1) / (len(differences) + 1)
 
 
-def grouped(counts: Counts, groups: Sequence[object]) -> list[list[float]]:
+def sum_groups(counts: Counts, groups: Sequence[object]) -> list[list[float]]:
     """Return the summed counts of each group, in the order in which groups first occur."""
     index = {group: i for i, group in enumerate(dict.fromkeys(groups))}
-    together = np.zeros((len(index), len(counts[0])))
-    np.add.at(together, [index[group] for group in groups], np.array(counts, dtype=np.float64))
-    sums: list[list[float]] = together.tolist()
-    return sums
+    sums = np.zeros((len(index), len(counts[0])))
+    np.add.at(sums, [index[group] for group in groups], np.array(counts, dtype=np.float64))
+    rows: list[list[float]] = sums.tolist()
+    return rows
 
 
-def _scores(sums: _Floats, score: Score) -> list[float]:
+def _score_rows(sums: _Floats, score: Score) -> list[float]:
     return [score(row) for row in sums.tolist()]
 
 

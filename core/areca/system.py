@@ -19,13 +19,13 @@ from areca.component import Kind
 from areca.errors import ArecaError, ArecaWarning, InvalidArtifact, InvalidConfig, quote
 from areca.generation.batch import Batch, Instruction
 from areca.generation.generate import Generated
-from areca.generation.requests import Request, Result, Sound, check_texts, input_kind, languages_of, read_sound
+from areca.generation.requests import Request, Result, Sound, check_texts, get_input_kind, read_sound, resolve_languages
 from areca.interfaces import Tokenizer, Vocoder
 from areca.lm.model import SpeechLM
 from areca.lm.patterns import Pattern
 from areca.lm.spelling import warn_about_texts
 from areca.registry.parts import Part, resolve
-from areca.run.decoding import DEFAULT, Decoding, decoding_of
+from areca.run.decoding import DEFAULT, Decoding, resolve_decoding
 from areca.run.devices import resolve_device
 from areca.sound.arrays import is_recording
 from areca.sound.hearing import trim_silence
@@ -51,7 +51,9 @@ class AnswerOptions(TypedDict, total=False):
 
 
 class System:
-    """A checkpoint that is ready for use. `load` returns one; each component is loaded when it is first needed.
+    """A checkpoint that is ready for use: it transcribes, translates and speaks.
+
+    `load` returns one; `run` answers requests. The LM is loaded at once, each component when it is first needed.
 
     Args:
         checkpoint: an open, verified checkpoint.
@@ -72,16 +74,19 @@ class System:
         return tuple(dict.fromkeys(mix.name for mix in self.run_config.tasks))
 
     def fullest_task(self, kind: str) -> str:
-        """Return the task with the most outputs among those that read only ``"audio"`` or only ``"text"``.
+        """Return the task with the most outputs among those whose only input is of a kind.
+
+        Args:
+            kind: ``"audio"`` or ``"text"``.
 
         Raises:
             InvalidConfig: the checkpoint was not trained for such a task.
         """
         tasks = {name: self.task(name) for name in self.tasks}
-        fitting = {name: len(t.outputs) for name, t in tasks.items() if [f.kind for f in t.inputs] == [kind]}
-        if not fitting:
+        counts = {name: len(t.outputs) for name, t in tasks.items() if [f.kind for f in t.inputs] == [kind]}
+        if not counts:
             raise InvalidConfig(f"no task of this checkpoint reads only {kind}; name one of {', '.join(tasks)}")
-        return max(fitting, key=fitting.__getitem__)
+        return max(counts, key=counts.__getitem__)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -161,7 +166,7 @@ class System:
             InvalidConfig: an input or a language that the task needs is missing.
             InvalidAudio: a recording cannot be used or is silent; the message names it.
         """
-        kind = input_kind(self.task(task))
+        kind = get_input_kind(self.task(task))
         given = {name: value for name, value in (("audio", audio), ("text", text)) if value is not None}
         if list(given) != [kind]:
             raise InvalidConfig(f"task {task}: reads {kind}, got {' and '.join(given) or 'neither audio nor text'}")
@@ -201,17 +206,19 @@ class System:
                 not take one.
             InvalidAudio: a recording cannot be used; the message names it.
         """
+        # Resolve the task and the decoding method.
         wanted = self.task(task)
         if not isinstance(decoding, Decoding):
-            decoding = decoding_of(self.run_config.registry, decoding or DEFAULT)
+            decoding = resolve_decoding(self.run_config.registry, decoding or DEFAULT)
         method = self._loader.instance(decoding.method)
-        instruction = Instruction(wanted, languages_of(wanted, source, target), method, decoding.limits)
-        texts = check_texts(items) if input_kind(wanted) == "text" else []
+        instruction = Instruction(wanted, resolve_languages(wanted, source, target), method, decoding.limits)
+        texts = check_texts(items) if get_input_kind(wanted) == "text" else []
         warn_about_texts(self.lm.text_tokenizer, [wanted.header(instruction.languages), *texts])
-        voice_prompt = self._voice(wanted, voice)
+        # Read all requests, then answer them batch by batch.
+        voice_prompt = self._read_voice(wanted, voice)
         name = task.replace(",", "+").replace(" ", "")
         starts = range(0, len(items), batch)
-        batches = [self._ready(instruction, items[start : start + batch]) for start in starts]
+        batches = [self._prepare(instruction, items[start : start + batch]) for start in starts]
         results = []
         for start, ready in zip(starts, batches, strict=True):
             for result in self._answer(instruction, name, ready, voice_prompt, seed + start):
@@ -219,8 +226,8 @@ class System:
                 results.append(result)
         return results
 
-    def _ready(self, instruction: Instruction, items: Sequence[Sound]) -> tuple[Batch, float]:
-        """Return a batch, and the seconds spent on making it."""
+    def _prepare(self, instruction: Instruction, items: Sequence[Sound]) -> tuple[Batch, float]:
+        """Return a batch, and the seconds that it took to read and encode it."""
         start_s = time.perf_counter()
         batch = Batch.of(self.lm, instruction, self._requests(instruction.task, items))
         return batch, time.perf_counter() - start_s
@@ -230,22 +237,24 @@ class System:
     ) -> list[Result]:
         start_s, (batch, took_s) = time.perf_counter(), ready
         answers = batch.answers(self.lm, instruction, seed)
-        codes = [_codes(answer) for answer in answers]
+        codes = [_find_codes(answer) for answer in answers]
         audios = self._speak(codes, voice, seed)
         each_s = (took_s + time.perf_counter() - start_s) / len(answers)
         return [
-            Result(q.name, name, _texts(instruction.task, answer), audio, code, any(answer.cut), each_s, q.trimmed_s)
+            Result(
+                q.name, name, _parse_texts(instruction.task, answer), audio, code, any(answer.cut), each_s, q.trimmed_s
+            )
             for q, answer, audio, code in zip(batch.requests, answers, audios, codes, strict=True)
         ]
 
     def _requests(self, task: Task, items: Sequence[Sound]) -> list[Request]:
-        if input_kind(task) == "text":
+        if get_input_kind(task) == "text":
             return [Request(text, text) for text in check_texts(items)]
-        heard = [self._heard(item, f"audio {number}") for number, item in enumerate(items, start=1)]
-        codes = self.tokenizer.encode([audio for audio, _ in heard])
-        return [Request(a.name, c, a.seconds, trimmed) for (a, trimmed), c in zip(heard, codes, strict=True)]
+        recordings = [self._read_recording(item, f"audio {number}") for number, item in enumerate(items, start=1)]
+        codes = self.tokenizer.encode([audio for audio, _ in recordings])
+        return [Request(a.name, c, a.seconds, trimmed) for (a, trimmed), c in zip(recordings, codes, strict=True)]
 
-    def _heard(self, item: Sound, name: str) -> tuple[Audio, tuple[float, float]]:
+    def _read_recording(self, item: Sound, name: str) -> tuple[Audio, tuple[float, float]]:
         """Return a recording in the tokenizer's format, and the seconds of silence cut off at its start and end."""
         spec = self.run_config.tokenizers[self.run_config.lm.reads].spec
         assert isinstance(spec, TokenizerSpec)
@@ -261,10 +270,10 @@ class System:
         if not spoken:
             return [None] * len(codes)
         generator = torch.Generator().manual_seed(seed)
-        made = iter(self.vocoder.synthesize(spoken, [voice] * len(spoken), generator=generator))
-        return [None if c is None else next(made) for c in codes]
+        audios = iter(self.vocoder.synthesize(spoken, [voice] * len(spoken), generator=generator))
+        return [None if c is None else next(audios) for c in codes]
 
-    def _voice(self, task: Task, voice: Sound | None) -> VoicePrompt | None:
+    def _read_voice(self, task: Task, voice: Sound | None) -> VoicePrompt | None:
         if voice is None:
             if "audio" in task.answer_kinds:
                 _ = self.vocoder  # a missing vocoder is reported before any work
@@ -288,7 +297,7 @@ def load(path: str | Path | None = None, *, device: torch.device | str = "cpu", 
 
 
 def _check_streams(checkpoint: Checkpoint, lm: SpeechLM) -> None:
-    """Refuse an LM whose vocabulary was not made for the streams of the run's tokenizers."""
+    """Refuse an LM whose layouts do not have the streams of the run's tokenizers and the run's pattern."""
     run = checkpoint.run
     pattern = Pattern.of(run.pattern)
     for role, layout in ((run.lm.reads, lm.reads), (run.lm.writes, lm.writes)):
@@ -304,9 +313,9 @@ def _check_streams(checkpoint: Checkpoint, lm: SpeechLM) -> None:
             )
 
 
-def _texts(task: Task, answer: Generated) -> dict[str, str]:
+def _parse_texts(task: Task, answer: Generated) -> dict[str, str]:
     return {path: value for path, value in task.parse(answer.segments).items() if isinstance(value, str)}
 
 
-def _codes(answer: Generated) -> Codes | None:
+def _find_codes(answer: Generated) -> Codes | None:
     return next((s.codes for s in answer.segments if isinstance(s, AudioSegment)), None)

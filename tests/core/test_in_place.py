@@ -67,7 +67,7 @@ def test_the_artifact_holds_rows_and_digests_but_no_audio(home: Path, source: st
 def test_a_run_is_trained_and_evaluated_from_an_archive(home: Path, tmp_path: Path) -> None:
     built = pipeline(home, "archive.zip", tmp_path / "store", evaluation={"limit": 1, "judges": []})
     checkpoint = built.checkpoint()
-    assert {step.state for step in built.steps()} == {"there"}, "the keys are known before the work"
+    assert {step.state for step in built.steps()} == {"ready"}, "the keys are known before the work"
     opened = open_inputs(built, None, {"tasks": ["asr"]}, plugins=[str(PLUGIN)], device="cpu", stage=silent)
     opened.evaluate(tmp_path / "results", device="cpu", stage=silent)
     assert (tmp_path / "results" / "results.jsonl").is_file()

@@ -15,7 +15,7 @@ from areca.cli.data import data
 from areca.cli.new import new
 from areca.cli.validate import validate
 from areca.component import Kind
-from areca.errors import QUOTED, ArecaError, quote, shorten
+from areca.errors import QUOTED, ArecaError, format_error, quote, shorten, summarise
 from areca.manifest import read_manifest
 from areca.options import read_mapping
 from areca.registry.registry import Registry
@@ -89,8 +89,8 @@ def test_overrides(pair: str, tmp_path: Path) -> None:
 
 def test_names_on_the_command_line(tmp_path: Path) -> None:
     registry = Registry.discover()
-    refused(lambda: common.find(registry, LONG, None))
-    refused(lambda: common.find(registry, "asr", LONG))
+    refused(lambda: common.find_component(registry, LONG, None))
+    refused(lambda: common.find_component(registry, "asr", LONG))
     refused(lambda: registry.find(Kind.TASK, LONG))
     refused(lambda: new("tokenizer", LONG.upper()))
     refused(lambda: new(LONG, "my-codec"))
@@ -161,3 +161,19 @@ def test_what_is_quoted_keeps_its_ends() -> None:
         len(quote(LONG)) <= QUOTED and quote("a" + LONG + "b").startswith("'ax") and quote(LONG + "b").endswith("xb'")
     )
     assert shorten("short") == "short" and shorten("y" * 500) == "y" * 300 + " ..."
+
+
+class _Unreadable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def test_an_error_of_a_library_is_summarised_on_one_line() -> None:
+    error = ValueError("\n  first  line\n\n second ")
+    assert summarise(error) == "first line"
+    assert summarise(error, lines=None) == "first line second"
+    assert format_error(error) == "ValueError: first line second"
+    assert summarise(ValueError()) == "ValueError" and format_error(ValueError()) == "ValueError: "
+    long = summarise(OSError(f"start {LONG} /end/of/the.file"))
+    assert len(long) < 410 and long.startswith("start x") and long.endswith("x /end/of/the.file")
+    assert summarise(_Unreadable()) == "its message cannot be read (RuntimeError)"

@@ -379,7 +379,7 @@ def test_train_and_run_from_the_command_line(root: Path, checkpoint: Path, tmp_p
     done = _areca("train", root / "run.yaml", "-o", tmp_path / "mine", home=root / "store")
     assert done.returncode == 0, done.stderr
     assert f"use it:     areca run {tmp_path / 'mine'} --task asr" in done.stdout
-    assert "to make" not in done.stdout, "the fixture made it under the same keys"
+    assert "to build" not in done.stdout, "the fixture made it under the same keys"
     sounds = [root / "corpus" / f"{i}-fr.wav" for i in range(2)]
     options = ["--task", "s2st", "--source", "French", "--target", "English", "--json", "-o", tmp_path / "out"]
     done = _areca("run", tmp_path / "mine", *sounds, *options, home=root / "store")

@@ -18,7 +18,7 @@ from areca.audio import read_bytes
 from areca.errors import InvalidAudio, InvalidManifest
 from areca.interfaces import Job
 from areca.manifest import Utterance, filter_rows, selected_key
-from areca.rows.columns import parse
+from areca.rows.columns import parse_row
 from areca.types import Audio
 
 ROWS, DIGESTS = "rows.jsonl", "digests.json"
@@ -38,7 +38,7 @@ class LazyRows(Sequence[Utterance]):
     @overload
     def __getitem__(self, i: slice) -> LazyRows: ...
     def __getitem__(self, i: int | slice) -> Utterance | LazyRows:
-        return LazyRows(self._lines[i]) if isinstance(i, slice) else parse(self._lines[i])
+        return LazyRows(self._lines[i]) if isinstance(i, slice) else parse_row(self._lines[i])
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class InPlace:
     @staticmethod
     def fit(config: InPlaceConfig, needs: Mapping[str, Any], data: None, job: Job) -> None:
         lines = read_member(config.source, "list.jsonl").splitlines()
-        rows = [parse(line) for line in lines]
+        rows = [parse_row(line) for line in lines]
         names = sorted({name for row in rows for name in (row.audio, row.target_audio) if name})
         digests = {name: hashlib.sha256(read_member(config.source, name)).hexdigest() for name in names}
         (job.directory / ROWS).write_bytes(b"\n".join(lines))

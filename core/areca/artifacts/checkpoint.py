@@ -77,8 +77,8 @@ class Checkpoint:
         return key_of({"lm": self.provenance["lm"]["fingerprint"], "parts": parts, "config": config})
 
 
-def held_parts(run: RunConfig) -> dict[str, Part]:
-    """Return the trained parts in a checkpoint, by role: all except the backbone, which is inside the LM."""
+def stored_parts(run: RunConfig) -> dict[str, Part]:
+    """Return the trained parts that a checkpoint stores by role: all except the backbone, which is in the LM."""
     return {
         role: part for role, part in run.parts.items() if part.is_trained and part.entry.component.kind != Kind.BACKBONE
     }
@@ -93,7 +93,7 @@ def write_checkpoint(
         directory: where to write; exists.
         run: the run that the checkpoint is built from.
         lm: the trained LM.
-        fitted: the artifacts of `held_parts`, by role.
+        fitted: the artifacts of the run's `stored_parts`, by role.
         data_key: key of the training data.
     """
     text = yaml.safe_dump(explicit_config(run), sort_keys=False, allow_unicode=True)
@@ -108,8 +108,8 @@ def write_checkpoint(
         "seed": run.seed,
         "data": data_key,
         "lm": {"key": lm.key, "fingerprint": lm.fingerprint},
-        "parts": {role: _origin(part, fitted.get(role)) for role, part in run.parts.items()},
-        "areca": {"version": metadata.version("areca"), "commit": commit_of("areca")},
+        "parts": {role: _describe_origin(part, fitted.get(role)) for role, part in run.parts.items()},
+        "areca": {"version": metadata.version("areca"), "commit": find_commit("areca")},
     }
     write_json(directory / PROVENANCE, provenance)
     run.registry.hook.areca_checkpoint_saving(directory=directory)
@@ -123,8 +123,8 @@ def open_checkpoint(directory: Path, *, plugins: tuple[str, ...] = ()) -> Checkp
         plugins: files or modules that the user names, with components that the checkpoint needs.
 
     Raises:
-        InvalidArtifact: the folder is not a checkpoint, or a file has changed; or a part was built by a revision of
-            its component that this one does not read, or with other files.
+        InvalidArtifact: the folder is not a checkpoint, or a file has changed; or a part was built by a revision that
+            the installed component does not load, or files that the part's options name have changed.
         UnknownComponent: a part's component is not installed.
     """
     if not (directory / CONFIG).is_file():
@@ -138,19 +138,19 @@ def open_checkpoint(directory: Path, *, plugins: tuple[str, ...] = ()) -> Checkp
         needed = {k: v for k, v in source.items() if k not in ("data", "evaluation")}
         run = parse_config(needed, root=directory.resolve(), plugins=plugins, trusted=False)
     except (UnknownComponent, BrokenPlugin) as e:
-        raise type(e)(f"{directory}: {e}{_to_install(directory)}{_own_plugins(source)}") from e
+        raise type(e)(f"{directory}: {e}{_advise_install(directory)}{_advise_local_plugins(source)}") from e
     provenance = _read_provenance(directory, run)
     _check_revisions(directory, run, provenance)
     _check_paths(directory, run, provenance)
-    parts = {role: _open_part(directory, artifact, role, provenance) for role in held_parts(run)}
+    parts = {role: _open_part(directory, artifact, role, provenance) for role in stored_parts(run)}
     return Checkpoint(directory, artifact, run, parts, provenance)
 
 
 def _open_part(directory: Path, checkpoint: Artifact, role: str, provenance: Mapping[str, Any]) -> Artifact:
-    """Return a trained part's artifact; its files are verified as the checkpoint's, its fingerprint by provenance."""
+    """Return a trained part's artifact. Its files must be those of the verified checkpoint and of its provenance."""
     part = Artifact.open(directory / PARTS / role, verify=False)
-    held = {f"{PARTS}/{role}/{name}": sha for name, sha in part.files.items()}
-    if part.fingerprint != provenance["parts"][role]["weights"] or not held.items() <= checkpoint.files.items():
+    files = {f"{PARTS}/{role}/{name}": sha for name, sha in part.files.items()}
+    if part.fingerprint != provenance["parts"][role]["weights"] or not files.items() <= checkpoint.files.items():
         raise InvalidArtifact(f"{directory}: its {role} is not the part that {PROVENANCE} names")
     return part
 
@@ -173,13 +173,13 @@ def read_source(directory: Path) -> dict[str, Any]:
 
 
 def _read_provenance(directory: Path, run: RunConfig) -> dict[str, Any]:
-    """Return ``provenance.json``; it has a valid entry for the LM and for every part of `run`."""
+    """Return the content of ``provenance.json``, with valid entries for the LM and for every part of `run`."""
     path = directory / PROVENANCE
     try:
-        found = read_json(path)
+        provenance = read_json(path)
     except FileNotFoundError:
         raise InvalidArtifact(f"{path}: is missing") from None
-    lm, parts = found.get("lm"), found.get("parts")
+    lm, parts = provenance.get("lm"), provenance.get("parts")
     if not isinstance(lm, dict) or not isinstance(lm.get("fingerprint"), str):
         raise InvalidArtifact(f"{path}: expected {{lm: {{fingerprint: ...}}}}, got {quote(lm)}")
     for role in run.parts:
@@ -188,19 +188,19 @@ def _read_provenance(directory: Path, run: RunConfig) -> dict[str, Any]:
             raise InvalidArtifact(f"{path}: expected revision and weights of the part {role!r}, got {quote(part)}")
         if not isinstance(part.get("contents", {}), dict):
             raise InvalidArtifact(f"{path}: expected contents of {role!r} by option, got {quote(part['contents'])}")
-    return found
+    return provenance
 
 
 def _check_revisions(directory: Path, run: RunConfig, provenance: Mapping[str, Any]) -> None:
     for role, part in run.parts.items():
-        made = provenance["parts"][role]
+        recorded = provenance["parts"][role]
         component = part.entry.component
         known = {component.revision, *component.loads_revisions}
-        if component.kind != Kind.BACKBONE and made["revision"] not in known:
+        if component.kind != Kind.BACKBONE and recorded["revision"] not in known:
             raise InvalidArtifact(
-                f"{directory}: its {role} was made by revision {made['revision']} of {part.entry.qualified}, and "
+                f"{directory}: its {role} was made by revision {recorded['revision']} of {part.entry.qualified}, and "
                 f"{part.entry.provider.distribution} {part.entry.provider.version} has revision {component.revision}, "
-                f"whose output differs: pip install {made.get('distribution')}=={made.get('version')}, "
+                f"whose output differs: pip install {recorded.get('distribution')}=={recorded.get('version')}, "
                 "or train it again"
             )
 
@@ -208,21 +208,21 @@ def _check_revisions(directory: Path, run: RunConfig, provenance: Mapping[str, A
 def _check_paths(directory: Path, run: RunConfig, provenance: Mapping[str, Any]) -> None:
     """Refuse parts with options of type `Path` whose files have changed."""
     for role, part in run.parts.items():
-        made = provenance["parts"][role].get("contents", {})
-        for option, path in _paths(part).items():
-            content = made.get(option)
+        recorded = provenance["parts"][role].get("contents", {})
+        for option, path in _path_options(part).items():
+            content = recorded.get(option)
             if content != (now := content_hash(path)):
                 raise InvalidArtifact(
-                    f"{directory}: its {role} was made with {option}: {path} when that held something else (sha256 "
+                    f"{directory}: its {role} was made with another content of {option}: {path} (sha256 "
                     f"{str(content)[:12]}, now {now[:12]}): put those files back, or train the part again"
                 )
 
 
-def _contents(part: Part) -> dict[str, str]:
-    return {name: content_hash(path) for name, path in _paths(part).items()}
+def _hash_path_options(part: Part) -> dict[str, str]:
+    return {name: content_hash(path) for name, path in _path_options(part).items()}
 
 
-def _paths(part: Part) -> dict[str, Path]:
+def _path_options(part: Part) -> dict[str, Path]:
     """Return the part's options of type `Path` that have a value; none for a backbone, whose weights are in the LM."""
     if part.entry.component.kind == Kind.BACKBONE:
         return {}
@@ -230,7 +230,7 @@ def _paths(part: Part) -> dict[str, Path]:
     return {name: value for name, value in values.items() if isinstance(value, Path)}
 
 
-def export(source: Path, target: Path, *, replace: bool = False) -> None:
+def export_checkpoint(source: Path, target: Path, *, replace: bool = False) -> None:
     """Verify a checkpoint and copy it to a folder, atomically.
 
     Args:
@@ -253,7 +253,7 @@ def export(source: Path, target: Path, *, replace: bool = False) -> None:
         shutil.copytree(source, draft, dirs_exist_ok=True)
 
 
-def commit_of(distribution: str) -> str | None:
+def find_commit(distribution: str) -> str | None:
     """Return the commit of a distribution, as pip recorded it or from its editable checkout; None: unknown."""
     try:
         origin = json.loads(metadata.distribution(distribution).read_text("direct_url.json") or "{}")
@@ -273,7 +273,7 @@ def commit_of(distribution: str) -> str | None:
     return done.stdout.strip() or None
 
 
-def _origin(part: Part, artifact: Artifact | None) -> dict[str, Any]:
+def _describe_origin(part: Part, artifact: Artifact | None) -> dict[str, Any]:
     provider = part.entry.provider
     return {
         "component": part.entry.qualified,
@@ -281,27 +281,27 @@ def _origin(part: Part, artifact: Artifact | None) -> dict[str, Any]:
         "revision": part.entry.component.revision,
         "distribution": provider.distribution,
         "version": provider.version,
-        "commit": commit_of(provider.distribution),
+        "commit": find_commit(provider.distribution),
         "license": part.entry.component.stated_license,
         "weights_license": part.entry.component.weights_license,
         "weights": artifact.fingerprint if artifact else None,
-        "contents": _contents(part),
+        "contents": _hash_path_options(part),
     }
 
 
-def _to_install(directory: Path) -> str:
-    """Return a line that names the distributions that a checkpoint was made with and that are not installed."""
+def _advise_install(directory: Path) -> str:
+    """Return a line of advice that names the distributions of a checkpoint that are not installed."""
     try:
         parts = read_json(directory / PROVENANCE)["parts"]
-        made = {(part["distribution"], part["version"]) for part in parts.values()}
+        recorded = {(part["distribution"], part["version"]) for part in parts.values()}
     except (ArecaError, FileNotFoundError, KeyError, TypeError, AttributeError):
         return ""
-    named = [f"{name}=={version}" for name, version in sorted(made, key=str) if _is_missing(name, version)]
+    named = [f"{name}=={version}" for name, version in sorted(recorded, key=str) if _is_missing(name, version)]
     return f"\n  it was made with {', '.join(named)}: pip install {' '.join(named)}" if named else ""
 
 
 def _is_missing(distribution: object, version: object) -> bool:
-    """Whether these name a distribution that is not installed; a checkpoint may name anything."""
+    """Return whether these name a distribution that is not installed; a checkpoint may name anything."""
     if not (isinstance(distribution, str) and isinstance(version, str)) or distribution == LOCAL:
         return False
     if not (_WORD.fullmatch(distribution) and _WORD.fullmatch(version)):
@@ -313,7 +313,7 @@ def _is_missing(distribution: object, version: object) -> bool:
     return False
 
 
-def _own_plugins(source: Mapping[str, Any]) -> str:
+def _advise_local_plugins(source: Mapping[str, Any]) -> str:
     names = source.get("plugins")
     if not names or not isinstance(names, list):
         return ""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from areca.audio import write
-from areca.interfaces import Progress, no_progress
+from areca.job import Progress, no_progress
 from areca.manifest import Manifest, Utterance, write_manifest
 from areca.types import Audio
 
@@ -31,7 +31,7 @@ def copy_manifest(manifest: Manifest, folder: Path, progress: Progress = no_prog
     files: dict[tuple[object, ...], str] = {}
     (folder / "audio").mkdir()
 
-    def place(recording: tuple[object, ...], sound: Audio) -> str:
+    def write_file(recording: tuple[object, ...], sound: Audio) -> str:
         files[recording] = f"audio/{len(files):06}.flac"
         write(folder / files[recording], sound)
         return files[recording]
@@ -39,11 +39,11 @@ def copy_manifest(manifest: Manifest, folder: Path, progress: Progress = no_prog
     def copy(row: Utterance) -> Utterance:
         if row.audio is not None:
             recording: tuple[object, ...] = (row.audio, row.offset_s, row.duration_s)
-            name = files.get(recording) or place(recording, manifest.audio(row))
+            name = files.get(recording) or write_file(recording, manifest.audio(row))
             row = replace(row, audio=name, offset_s=0.0, duration_s=None)
         if row.target_audio is not None:
             recording = ("target", row.target_audio)
-            row = replace(row, target_audio=files.get(recording) or place(recording, manifest.target_audio(row)))
+            row = replace(row, target_audio=files.get(recording) or write_file(recording, manifest.target_audio(row)))
         return row
 
     rows = []

@@ -1,7 +1,4 @@
-"""Content-addressed artifact store: each artifact is built once, under a key computed from its inputs.
-
-It is verified when it is reused.
-"""
+"""Artifact store: each artifact is built once, under a key computed from its inputs, and verified when reused."""
 
 from __future__ import annotations
 
@@ -31,16 +28,22 @@ _ELSEWHERE = "\n  to keep artifacts elsewhere: ARECA_HOME=/a/folder/of/yours are
 
 
 class Store:
-    """A folder of artifacts, one per key."""
+    """A folder of artifacts.
+
+    Each finished artifact is a folder named by its key; it is verified once per `Store`. A build writes into the folder
+    ``<key>.partial``, which is renamed when it is complete. A lock file makes other processes wait for a build.
+
+    Args:
+        root: the folder; None: ``$ARECA_HOME``, or ``~/.cache/areca``.
+    """
 
     def __init__(self, root: Path | None = None) -> None:
-        """Use `root`; None: ``$ARECA_HOME``, or ``~/.cache/areca``."""
         self._root = root
         self._verified: dict[str, Artifact] = {}
 
     @cached_property
     def root(self) -> Path:
-        """The folder.
+        """The store's folder; it may not exist yet.
 
         Raises:
             StorageError: there is no home folder, and ARECA_HOME is not set.
@@ -78,17 +81,23 @@ class Store:
     ) -> Artifact:
         """Return the artifact of `inputs`; if it is missing, build it with ``build(directory)``.
 
-        Processes that need the same artifact at the same time build it once. The files of an interrupted build are
-        deleted or, with `resume`, passed to the next build. The folder `WORK` is removed after the build.
+        Processes that need the same artifact at the same time build it once. The folder `WORK` is removed after the
+        build.
+
+        Args:
+            inputs: values that determine the artifact; JSON can express them. Their hash is the key.
+            build: writes the files into the given folder, which exists.
+            label: name for people, such as ``"tokenizer usm-v2"``.
+            resume: whether the folder still holds the files of an interrupted build; False: they are deleted.
 
         Raises:
             InvalidArtifact: the artifact's files have changed since it was built.
             StorageError: the disk refuses.
         """
         key = key_of(inputs)
-        if made := self.find(key):
-            return made
-        with self._explained():
+        if artifact := self.find(key):
+            return artifact
+        with self._advise_on_storage_errors():
             return self._make(key, inputs, build, label, resume)
 
     def _make(
@@ -96,8 +105,9 @@ class Store:
     ) -> Artifact:
         self.root.mkdir(parents=True, exist_ok=True)
         with self._lock(self.root / key):
-            if made := self.find(key):  # another process built it while this one waited
-                return made
+            if artifact := self.find(key):  # another process built it while this one waited
+                return artifact
+            # Build, unless an earlier process was killed after it had sealed the files.
             partial = self.root / (key + PARTIAL)
             if not is_sealed(partial, key):
                 if partial.exists() and not resume:
@@ -106,14 +116,15 @@ class Store:
                 start_s = time.monotonic()
                 build(partial)
                 seal(partial, key, inputs, label, took_s=round(time.monotonic() - start_s, 3))
+            # Remove the state of the build, and give the folder its final name.
             self._discard(partial / WORK, key)
             partial.replace(self.root / key)
             sync(self.root)
         return self._remember(Artifact.open(self.root / key, verify=False))
 
     @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Add what to type to an error of this folder's disk; errors about other files are unchanged."""
+    def _advise_on_storage_errors(self) -> Iterator[None]:
+        """Add advice to an error about the store's folder or its disk; errors about other files are unchanged."""
         try:
             yield
         except StorageError as error:
@@ -126,13 +137,13 @@ class Store:
                 str(self.root) in str(fault.filename) or (fault.filename is None and is_unwritable(fault))
             ):
                 raise
-            where = self.root if fault.filename is None else fault.filename
-            raise StorageError(f"{where}: cannot be written ({fault.strerror}){advise(fault)}{_ELSEWHERE}") from error
+            path = self.root if fault.filename is None else fault.filename
+            raise StorageError(f"{path}: cannot be written ({fault.strerror}){advise(fault)}{_ELSEWHERE}") from error
 
     def _discard(self, work: Path, key: str) -> None:
         if work.exists():
-            # Out of the artifact first: a file that is still mapped cannot be deleted on every system (NFS, Windows).
-            # What remains then is an unfinished build for `areca store gc`.
+            # Move it out of the artifact first: some systems (NFS, Windows) cannot delete a file that is still mapped.
+            # What remains is an unfinished build for `areca store gc`.
             trash = Path(tempfile.mkdtemp(prefix=f"{key}.", suffix=REMOVED, dir=self.root))
             work.replace(trash / work.name)
             shutil.rmtree(trash, ignore_errors=True)
@@ -151,8 +162,8 @@ class Store:
         Raises:
             InvalidArtifact: an ``artifact.json`` cannot be read.
         """
-        found = [self._open(directory) for directory in self.directories()]
-        return sorted(found, key=lambda a: (a.label, a.key))
+        artifacts = [self._open(directory) for directory in self.directories()]
+        return sorted(artifacts, key=lambda a: (a.label, a.key))
 
     def unfinished(self) -> list[Path]:
         """Return the folders of interrupted builds."""
@@ -181,10 +192,10 @@ class Store:
                 self._remove(path)
         except filelock.Timeout:
             raise InvalidArtifact(f"{path}: a process is building it; stop that process first") from None
-        self._verified.pop(_key(path), None)
+        self._verified.pop(_key_of(path), None)
 
     def _remove(self, path: Path) -> None:
-        trash = self.root / (_key(path) + REMOVED)
+        trash = self.root / (_key_of(path) + REMOVED)
         if trash != path:
             if trash.exists():
                 shutil.rmtree(trash)
@@ -197,8 +208,8 @@ class Store:
     def _lock(self, path: Path, timeout_s: float = -1) -> filelock.BaseFileLock:
         import filelock
 
-        return filelock.FileLock(self.root / f"{_key(path)}.lock", timeout=timeout_s)
+        return filelock.FileLock(self.root / f"{_key_of(path)}.lock", timeout=timeout_s)
 
 
-def _key(path: Path) -> str:
+def _key_of(path: Path) -> str:
     return path.name.partition(".")[0]

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,7 @@ from areca.artifacts.store import Store
 from areca.batching import bucket
 from areca.errors import InvalidManifest
 from areca.fitting.unfinished import is_intact, seal_path, sealing
-from areca.interfaces import Progress, no_progress
+from areca.job import Progress, no_progress
 from areca.manifest import Column, Manifest, Utterance
 from areca.options import key_of
 from areca.registry.parts import Part
@@ -32,8 +32,8 @@ T = TypeVar("T")
 _END = object()
 
 WINDOW_S = 900.0
-"""Seconds of audio in a shard, which is the most work that a kill can cost. A shard's recordings are sorted by length:
-recordings of 0.5 to 20 s then need 5 % of padding, and 12 % in shards of a third of this."""
+"""Seconds of audio in a shard: the most work that a kill can cost. The recordings of a shard are sorted by length, so a
+longer shard needs less padding: 5 % for recordings of 0.5 to 20 s, and 12 % at a third of this length."""
 _SCHEMA = pa.schema(
     [
         ("clip", pa.string()),
@@ -45,32 +45,37 @@ _SCHEMA = pa.schema(
 
 
 class TokenTable(Mapping[str, Codes]):
-    """The codes of a column of a manifest, by row id. They are read from memory-mapped shards on access."""
+    """The codes of a column of a manifest, by row id. They are read from memory-mapped shards on access.
 
-    def __init__(self, shards: list[Path], clips: Mapping[str, str], fingerprint: str) -> None:
-        """Open `shards`; `clips` gives each row id its clip, `fingerprint` is the tokenizer's."""
-        self._table = pa.concat_tables([_open(shard) for shard in shards])
-        self._places = {clip: i for i, clip in enumerate(self._table["clip"].to_pylist())}
-        self._clips, self._fingerprint = clips, fingerprint
+    Args:
+        shards: the Arrow files.
+        recordings: for each row id, the id of its recording, which rows may share.
+        fingerprint: the fingerprint of the tokenizer that encoded them.
+    """
+
+    def __init__(self, shards: list[Path], recordings: Mapping[str, str], fingerprint: str) -> None:
+        self._table = pa.concat_tables([_open_shard(shard) for shard in shards])
+        self._indices = {recording: i for i, recording in enumerate(self._table["clip"].to_pylist())}
+        self._recordings, self._fingerprint = recordings, fingerprint
 
     def __getitem__(self, row_id: str) -> Codes:
-        place = self._places[self._clips[row_id]]
-        durations = self._table["durations"][place]
+        index = self._indices[self._recordings[row_id]]
+        durations = self._table["durations"][index]
         return Codes(
-            tuple(_tensor(stream) for stream in self._table["streams"][place]),
-            _tensor(durations) if durations.is_valid else None,
+            tuple(_to_tensor(stream) for stream in self._table["streams"][index]),
+            _to_tensor(durations) if durations.is_valid else None,
             self._fingerprint,
         )
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._clips)
+        return iter(self._recordings)
 
     def __len__(self) -> int:
-        return len(self._clips)
+        return len(self._recordings)
 
 
 class TokenizerLoader(Protocol):
-    """What `tokenize` needs of `areca.artifacts.loader.PartLoader`."""
+    """The members of `areca.artifacts.loader.PartLoader` that `tokenize` uses."""
 
     store: Store
     device: torch.device
@@ -79,7 +84,7 @@ class TokenizerLoader(Protocol):
         """Return the loaded tokenizer."""
 
     def fingerprint(self, part: Part) -> str:
-        """Return what identifies the tokenizer with its weights."""
+        """Return a hash that identifies the loaded tokenizer."""
 
 
 def tokenize(
@@ -92,7 +97,7 @@ def tokenize(
     progress: Progress = no_progress,
     batch_s: float = 30.0,
 ) -> TokenTable:
-    """Encode the audio of a manifest's rows, or return the existing codes.
+    """Encode the audio of a manifest's rows; if the store has their codes, return these.
 
     A recording that several rows share is encoded once. Memory use does not grow with the length of the audio. On an
     accelerator, a thread decodes and resamples the next recordings; on the CPU that would slow down the encoder.
@@ -110,107 +115,118 @@ def tokenize(
         InvalidAudio: a recording cannot be decoded; the message names row and file.
         InvalidManifest: no row has the column.
     """
-    clips = _clips(manifest, column, rows)
+    recordings = _identify_recordings(manifest, column, rows)
     fingerprint = loader.fingerprint(part)
     inputs = table_inputs(manifest, column, fingerprint, rows)
 
     def build(directory: Path) -> None:
         first: dict[str, Utterance] = {}
         for row in manifest.rows if rows is None else rows:
-            if row.id in clips:
-                first.setdefault(clips[row.id], row)
-        _write(directory, manifest, column, list(first.items()), part, loader, progress, batch_s)
+            if row.id in recordings:
+                first.setdefault(recordings[row.id], row)
+        _encode_shards(directory, manifest, column, list(first.items()), part, loader, progress, batch_s)
 
     artifact = loader.store.make(inputs, build, label=f"tokens {part.name} {column}", resume=True)
-    return TokenTable(sorted(artifact.directory.glob("*.arrow")), clips, fingerprint)
+    return TokenTable(sorted(artifact.directory.glob("*.arrow")), recordings, fingerprint)
 
 
 def table_inputs(
     manifest: Manifest, column: Column, fingerprint: str, rows: Sequence[Utterance] | None = None
 ) -> dict[str, Any]:
-    """Return the inputs of the key of the table that `tokenize` builds with a tokenizer of that fingerprint."""
+    """Return the inputs of the artifact key of a token table; `fingerprint` is the tokenizer's."""
     inputs = {"kind": "tokens", "revision": 1, "tokenizer": fingerprint, "data": manifest.key, "column": column}
     return inputs if rows is None else inputs | {"rows": key_of({"ids": [row.id for row in rows]})}
 
 
 def covers(manifest: Manifest, column: Column, rows: Sequence[Utterance]) -> bool:
-    """Return whether `rows` have all recordings of the manifest's column."""
-    return set(_clips(manifest, column, rows).values()) == set(_clips(manifest, column, None).values())
+    """Return whether `rows` have all recordings in a column of the manifest."""
+    return set(_identify_recordings(manifest, column, rows).values()) == set(
+        _identify_recordings(manifest, column, None).values()
+    )
 
 
-def _clips(manifest: Manifest, column: Column, rows: Sequence[Utterance] | None) -> dict[str, str]:
-    """Return what identifies each row's recording, by row id."""
+def _identify_recordings(manifest: Manifest, column: Column, rows: Sequence[Utterance] | None) -> dict[str, str]:
+    """Return the id of each row's recording, by row id; rows without one are left out."""
     chosen = manifest.rows if rows is None else rows
-    clips = {row.id: _clip(row, column) for row in chosen if getattr(row, column) is not None}
-    if not clips:
+    recordings = {row.id: _recording_id(row, column) for row in chosen if getattr(row, column) is not None}
+    if not recordings:
         raise InvalidManifest(f"{manifest.name}: no row has {column}")
-    return clips
+    return recordings
 
 
-def _write(
+class _Decoded(NamedTuple):
+    """A recording, ready to be encoded."""
+
+    recording: str
+    samples_sha256: str
+    audio: Audio
+
+
+def _encode_shards(
     directory: Path,
     manifest: Manifest,
     column: Column,
-    clips: list[tuple[str, Utterance]],
+    recordings: list[tuple[str, Utterance]],
     part: Part,
     loader: TokenizerLoader,
     progress: Progress,
     batch_s: float,
 ) -> None:
-    shards = _resume(directory)
-    done = first = sum(_open(shard).num_rows for shard in shards)
+    """Encode `recordings`, each given by its id and a row that has it, into shards; intact shards are kept."""
+    shards = _find_intact_shards(directory)
+    done = first = sum(_open_shard(shard).num_rows for shard in shards)
     tokenizer, start_s, seconds = loader.instance(part), time.monotonic(), 0.0
     assert isinstance(part.spec, TokenizerSpec)
-    windows = _split(_decode(manifest, column, clips[first:], part.spec))
+    windows = _split_windows(_decode(manifest, column, recordings[first:], part.spec))
     for number, window in enumerate(windows if loader.device.type == "cpu" else prefetch(windows), start=len(shards)):
-        lengths_s = np.array([sound.seconds for _, _, sound in window])
+        # Encode the window in batches of similar length.
+        lengths_s = np.array([decoded.audio.seconds for decoded in window])
         codes: dict[int, Codes] = {}
         for batch in bucket((lengths_s * 1000).astype(np.int64), int(batch_s * 1000)):
-            codes.update(zip(batch.tolist(), tokenizer.encode([window[i][2] for i in batch]), strict=True))
+            codes.update(zip(batch.tolist(), tokenizer.encode([window[i].audio for i in batch]), strict=True))
             seconds += float(lengths_s[batch].sum())
             speed = seconds / (time.monotonic() - start_s)
-            progress(done + len(codes), len(clips), f"{part.name} {column}, {speed:.0f} x real time")
+            progress(done + len(codes), len(recordings), f"{part.name} {column}, {speed:.0f} x real time")
+        # Save its codes as one shard.
         done += len(window)
-        _save(_shard(directory, number), _table(window, codes))
+        _save_table(_shard_path(directory, number), _build_table(window, codes))
 
 
-def _shard(directory: Path, number: int) -> Path:
+def _shard_path(directory: Path, number: int) -> Path:
     return directory / f"tokens-{number:06d}.arrow"
 
 
-def _seal_of(shard: Path) -> Path:
+def _seal_path(shard: Path) -> Path:
     work = shard.parent / WORK  # it is not part of the artifact
     work.mkdir(exist_ok=True)
     return seal_path(work / shard.name)
 
 
-def _resume(directory: Path) -> list[Path]:
-    """Return the shards of an interrupted run, up to the first that is missing or damaged; remove the others."""
-    numbered = (_shard(directory, number) for number in itertools.count())
-    shards = list(itertools.takewhile(lambda shard: is_intact(_seal_of(shard), [shard]), numbered))
+def _find_intact_shards(directory: Path) -> list[Path]:
+    """Return the shards of an interrupted build, up to the first that is missing or damaged; remove the others."""
+    numbered = (_shard_path(directory, number) for number in itertools.count())
+    shards = list(itertools.takewhile(lambda shard: is_intact(_seal_path(shard), [shard]), numbered))
     for path in set(directory.glob("*.arrow")) - set(shards):
         path.unlink()
     return shards
 
 
-Window = list[tuple[str, str, Audio]]
-
-
 def _decode(
-    manifest: Manifest, column: Column, clips: Iterable[tuple[str, Utterance]], spec: TokenizerSpec
-) -> Iterator[tuple[str, str, Audio]]:
+    manifest: Manifest, column: Column, recordings: Iterable[tuple[str, Utterance]], spec: TokenizerSpec
+) -> Iterator[_Decoded]:
     read = manifest.audio if column == "audio" else manifest.target_audio
-    for clip, row in clips:
+    for recording, row in recordings:
         sound = read(row)
-        yield clip, _sha256(sound), audio.conform(sound, spec.sample_rate_hz, spec.channels)
+        yield _Decoded(recording, _hash_samples(sound), audio.conform(sound, spec.sample_rate_hz, spec.channels))
 
 
-def _split(decoded: Iterable[tuple[str, str, Audio]]) -> Iterator[Window]:
-    window: Window = []
+def _split_windows(decoded: Iterable[_Decoded]) -> Iterator[list[_Decoded]]:
+    """Yield recordings in lists of at least `WINDOW_S` seconds; the last list may be shorter."""
+    window: list[_Decoded] = []
     seconds = 0.0
     for item in decoded:
         window.append(item)
-        seconds += item[2].seconds
+        seconds += item.audio.seconds
         if seconds >= WINDOW_S:
             yield window
             window, seconds = [], 0.0
@@ -218,43 +234,43 @@ def _split(decoded: Iterable[tuple[str, str, Audio]]) -> Iterator[Window]:
         yield window
 
 
-def _table(window: Window, codes: Mapping[int, Codes]) -> pa.Table:
+def _build_table(window: Sequence[_Decoded], codes: Mapping[int, Codes]) -> pa.Table:
     rows = [
         {
-            "clip": clip,
-            "samples_sha256": sha,
+            "clip": decoded.recording,
+            "samples_sha256": decoded.samples_sha256,
             "streams": [stream.numpy() for stream in codes[i].streams],
             "durations": None if (durations := codes[i].durations) is None else durations.numpy(),
         }
-        for i, (clip, sha, _) in enumerate(window)
+        for i, decoded in enumerate(window)
     ]
     return pa.Table.from_pylist(rows, schema=_SCHEMA)
 
 
-def _save(path: Path, table: pa.Table) -> None:
+def _save_table(path: Path, table: pa.Table) -> None:
     with (
-        sealing(path, _seal_of(path)) as draft,
+        sealing(path, _seal_path(path)) as draft,
         pa.OSFile(str(draft), "wb") as file,
         pa.ipc.new_file(file, table.schema) as writer,
     ):
         writer.write_table(table)
 
 
-def _open(shard: Path) -> pa.Table:
+def _open_shard(shard: Path) -> pa.Table:
     return pa.ipc.open_file(pa.memory_map(str(shard))).read_all()
 
 
-def _tensor(values: Any) -> torch.Tensor:
+def _to_tensor(values: Any) -> torch.Tensor:
     return torch.from_numpy(values.values.to_numpy(zero_copy_only=False).astype(np.int64))
 
 
-def _clip(row: Utterance, column: Column) -> str:
+def _recording_id(row: Utterance, column: Column) -> str:
     if column == "target_audio":
         return f"{row.target_audio}"
     return f"{row.audio}@{row.offset_s!r}+{row.duration_s!r}"
 
 
-def _sha256(sound: Audio) -> str:
+def _hash_samples(sound: Audio) -> str:
     """Hash the decoded samples with their rate and channel count."""
     digest = hashlib.sha256(f"{sound.sample_rate_hz} {sound.channels} ".encode())
     digest.update(sound.samples.contiguous().numpy().data)
@@ -262,9 +278,9 @@ def _sha256(sound: Audio) -> str:
 
 
 def prefetch(items: Iterable[T]) -> Iterator[T]:
-    """Yield `items` in order, which a thread computes: one item is ready and one in progress while the caller works.
+    """Yield `items` in order while a thread computes the next ones: one is ready and one in progress.
 
-    An exception of `items` is raised here, in its place. The thread ends with the iteration, however that ends.
+    An exception of `items` is raised at its position. The thread ends with the iteration, however that ends.
     """
     ready: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(maxsize=1)
     stop = threading.Event()
@@ -277,7 +293,7 @@ def prefetch(items: Iterable[T]) -> Iterator[T]:
             except queue.Full:
                 continue
 
-    def make() -> None:
+    def compute() -> None:
         try:
             for item in items:
                 put(item)
@@ -287,7 +303,7 @@ def prefetch(items: Iterable[T]) -> Iterator[T]:
         except BaseException as error:
             put(_END, error)
 
-    thread = threading.Thread(target=make, daemon=True)
+    thread = threading.Thread(target=compute, daemon=True)
     thread.start()
     try:
         while True:

@@ -21,10 +21,10 @@ def main() -> None:
     try:
         with raise_on_signal():
             from areca.cli.app import app
-            from areca.cli.reporting import open_output, reported
+            from areca.cli.reporting import open_output, report_errors
 
             open_output()
-            with reported():  # the help is printed before a verb is invoked
+            with report_errors():  # the help is printed before a verb is invoked
                 app(prog_name="areca")
     except Interrupted as e:  # before or after the verb's own work
         sys.exit(e.code)

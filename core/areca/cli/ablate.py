@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from areca.cli import common
-from areca.cli.common import quiet
+from areca.cli.common import hide_download_bars
 from areca.files.writing import hold_lock, probe, write_text
 from areca.run.study import Cell, read_study
 
@@ -32,13 +32,13 @@ def ablate(
 
     Artifacts that several cells share are built once. To resume interrupted work, run the same command again.
     """
-    quiet()
+    hide_download_bars()
     from areca.evaluation.folder import LOCK, RESULTS
 
     cells = read_study(path, plugins=common.plugins())
     directory = output or Path("results") / path.stem
-    pipelines = _pipelines(cells, device)
-    common.print_table(("cell", "seed", "to build"), [_plan(*pair, directory) for pair in pipelines])
+    pipelines = _create_pipelines(cells, device)
+    common.print_table(("cell", "seed", "to build"), [_plan_cell(*pair, directory) for pair in pipelines])
     if dry_run:
         return
     probe(directory)
@@ -58,7 +58,7 @@ def ablate(
     print("\n" + "\n".join(table.notes) + f"\nwritten: {directory / TABLE}")
 
 
-def _pipelines(cells: list[Cell], device: str) -> list[tuple[Cell, Pipeline]]:
+def _create_pipelines(cells: list[Cell], device: str) -> list[tuple[Cell, Pipeline]]:
     """Return the pipeline of each cell. Errors in any cell are raised here; each manifest is read once."""
     from areca.artifacts.store import Store
     from areca.evaluation.inputs import resolve_evaluation
@@ -66,7 +66,7 @@ def _pipelines(cells: list[Cell], device: str) -> list[tuple[Cell, Pipeline]]:
 
     store = Store()
     manifests: dict[tuple[Path, Path | None], Manifest] = {}
-    made = []
+    pipelines = []
     for cell in cells:
         resolve_evaluation(cell.run)
         data = cell.run.data
@@ -74,16 +74,16 @@ def _pipelines(cells: list[Cell], device: str) -> list[tuple[Cell, Pipeline]]:
         pipeline = Pipeline(cell.run, store, device=device, stage=common.progress, manifest=known)
         if isinstance(data, Path) and data.is_file():
             manifests[data, cell.run.data_root] = pipeline.data()
-        made.append((cell, pipeline))
-    return made
+        pipelines.append((cell, pipeline))
+    return pipelines
 
 
-def _plan(cell: Cell, pipeline: Pipeline, directory: Path) -> tuple[str, str, str]:
+def _plan_cell(cell: Cell, pipeline: Pipeline, directory: Path) -> tuple[str, str, str]:
     from areca.errors import InvalidArtifact
     from areca.evaluation.folder import IDENTITY, RESULTS
 
     folder = _folder(directory, cell)
-    waiting = [step.label for step in pipeline.steps() if step.state != "there"]
+    waiting = [step.label for step in pipeline.steps() if step.state != "ready"]
     if "lm" in waiting and (folder / IDENTITY).is_file():  # the evaluation would refuse it, but only after the training
         raise InvalidArtifact(
             f"{folder}: holds the evaluation of another model: the study was edited, or its models were removed. "
@@ -109,7 +109,7 @@ def _evaluate(pipeline: Pipeline, directory: Path, device: str) -> None:
 
 def _compare(cells: list[Cell], directory: Path) -> Table:
     """Write and return the comparison of the cells that have been evaluated."""
-    from areca.evaluation.comparison import comparison
+    from areca.evaluation.comparison import compare_cells
     from areca.evaluation.folder import RESULTS
     from areca.evaluation.results import ResultRow, read_results
 
@@ -117,6 +117,6 @@ def _compare(cells: list[Cell], directory: Path) -> Table:
     for cell in cells:
         if (path := _folder(directory, cell) / RESULTS).is_file():
             results.setdefault(cell.label, {})[cell.seed] = read_results(path)
-    table = comparison(results, cells[0].run.registry)
+    table = compare_cells(results, cells[0].run.registry)
     write_text(directory / TABLE, table.markdown())
     return table

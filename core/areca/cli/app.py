@@ -15,9 +15,8 @@ from typer.core import TyperCommand, TyperGroup
 
 import areca
 from areca.cli import common
-from areca.cli.reporting import reported
-from areca.errors import AmbiguousComponent, ArecaWarning, quote
-from areca.registry.importing import format_error
+from areca.cli.reporting import report_errors
+from areca.errors import AmbiguousComponent, ArecaWarning, format_error, quote
 from areca.registry.verbs import Verb, installed_verbs
 
 VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -41,14 +40,14 @@ VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "store": ("Maintenance", "list and remove stored artifacts"),
     }
 )
-"""Verb -> (panel, one line): everything that ``areca --help`` shows of areca's own verbs."""
+"""Panel and summary of each of areca's own verbs in ``areca --help``."""
 PLUGINS = "From plugins"
 """The panel of verbs that plugins add."""
 HELP_WIDTH = 100
-"""Columns of a help page, at most."""
+"""Maximum number of columns of a help page."""
 
 
-class _AsGiven:
+class _Unchanged:
     """Passes text and flags through a parameter unchanged."""
 
     def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
@@ -56,24 +55,24 @@ class _AsGiven:
         return list(value or ()) if several else value
 
 
-def _lean(parameter: Any) -> Any:
+def _simplify(parameter: Any) -> Any:
     """Keep typer from importing pydantic to convert text to text, which would double the time of ``areca list``."""
     descriptor = getattr(parameter, "type_descriptor", None)  # older versions of typer have neither this nor pydantic
     if descriptor is not None and descriptor.annotation in (str, list[str], bool):
-        parameter._runtime_param = _AsGiven()
+        parameter._runtime_param = _Unchanged()
     return parameter
 
 
 class _Verb(TyperCommand):
     def get_params(self, ctx: Any) -> list[Any]:
-        return [_lean(p) for p in super().get_params(ctx)]
+        return [_simplify(p) for p in super().get_params(ctx)]
 
 
 class _Verbs(TyperGroup):
     """The group of verbs. The help is made without importing them; only the verb that is run is imported."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        return [_lean(p) for p in super().get_params(ctx)]
+        return [_simplify(p) for p in super().get_params(ctx)]
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         panels: dict[str, list[tuple[str, str]]] = {}
@@ -90,16 +89,16 @@ class _Verbs(TyperGroup):
         name, *rest = args
         if name in VERBS:
             return name, _core_command(name), rest
-        if found := [verb for verb in installed_verbs() if name in verb.names]:
-            return name, _plugin_command(found), rest
+        if matches := [verb for verb in installed_verbs() if name in verb.names]:
+            return name, _plugin_command(matches), rest
         self.commands = {known: TyperCommand(known) for known in (*VERBS, *_plugin_verbs())}  # for "did you mean"
         resolved: tuple[str | None, Any, list[str]] = super().resolve_command(ctx, args)
         return resolved
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            with warnings.catch_warnings(), reported():
-                warnings.showwarning = _show_warning(warnings.showwarning)
+            with warnings.catch_warnings(), report_errors():
+                warnings.showwarning = _print_warnings_with(warnings.showwarning)
                 return super().invoke(ctx)
         except KeyboardInterrupt as e:
             saved = str(e) or "finished work is kept"
@@ -121,24 +120,24 @@ def _core_command(name: str) -> Any:
     return _command(name, getattr(module, name, None) or getattr(module, f"{name}_"))  # `list` is a builtin's name
 
 
-def _plugin_command(found: Sequence[Verb]) -> Any:
-    """Return the command of the one verb in `found`.
+def _plugin_command(matches: Sequence[Verb]) -> Any:
+    """Return the command of the one verb in `matches`.
 
     Raises:
         AmbiguousComponent: several distributions have a verb of this name.
         BrokenPlugin: it cannot be imported, or typer cannot make a command of it.
     """
-    verb, *others = found
+    verb, *others = matches
     if others:
-        lines = "\n".join(f"  areca {v.provider}  (version {v.provider.version})" for v in found)
-        raise AmbiguousComponent(f"{len(found)} distributions have a verb {verb.names[0]!r}; type one of\n{lines}")
+        lines = "\n".join(f"  areca {v.provider}  (version {v.provider.version})" for v in matches)
+        raise AmbiguousComponent(f"{len(matches)} distributions have a verb {verb.names[0]!r}; type one of\n{lines}")
     function = verb.load()
     if not isinstance(function, (FunctionType, typer.Typer)):
-        raise verb.broken(f"{verb.point.value!r} is {quote(function)}, expected a function or a typer.Typer")
+        raise verb.create_error(f"{verb.point.value!r} is {quote(function)}, expected a function or a typer.Typer")
     try:
         return _command(verb.names[0], function)
     except Exception as error:  # annotations that typer does not take
-        raise verb.broken(format_error(error)) from error
+        raise verb.create_error(format_error(error)) from error
 
 
 def _command(name: str, function: Any) -> Any:
@@ -149,7 +148,7 @@ def _command(name: str, function: Any) -> Any:
     return typer.main.get_command(app)
 
 
-def _show_warning(default: Callable[..., None]) -> Callable[..., None]:
+def _print_warnings_with(default: Callable[..., None]) -> Callable[..., None]:
     def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
         if issubclass(category, ArecaWarning):
             print(f"warning: {message}", file=sys.stderr)

@@ -24,7 +24,7 @@ def check(
     from areca.testing import CheckedComponent, Skipped, run
 
     registry = common.registry()
-    entry = common.find(registry, name, kind)
+    entry = common.find_component(registry, name, kind)
     given = read_pairs(options or (), what="option", example="steps=2")
     counts = {"pass": 0, "fail": 0, "skip": 0}
     with tempfile.TemporaryDirectory() as directory:

@@ -39,7 +39,7 @@ HowDecoded = Annotated[
 ]
 
 
-def _usable(device: str) -> str:
+def _check_device(device: str) -> str:
     from areca.run.devices import require_single_process, resolve_device
 
     require_single_process()
@@ -48,7 +48,7 @@ def _usable(device: str) -> str:
     return device
 
 
-Device = Annotated[str, typer.Option("--device", callback=_usable, help="where to compute, such as cuda")]
+Device = Annotated[str, typer.Option("--device", callback=_check_device, help="where to compute, such as cuda")]
 """Checked before the verb runs."""
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="override values in the file")]
 OfKind = Annotated[str | None, typer.Option("--kind", help=f"{', '.join(Kind)}, or a kind that a plugin adds")]
@@ -56,14 +56,14 @@ OfKind = Annotated[str | None, typer.Option("--kind", help=f"{', '.join(Kind)}, 
 
 def use_plugins(names: Iterable[str]) -> None:
     """Store the values of ``areca -p``. Relative paths start from the working directory."""
-    _plugins.set(tuple(map(_from_here, names)))
+    _plugins.set(tuple(map(_find_local, names)))
 
 
-def _from_here(name: str) -> str:
-    """Return the path of a file or of a module in the working directory, or else `name`, for an installed module."""
+def _find_local(name: str) -> str:
+    """Return the path of a file, or of a module in the working directory; `name` itself is an installed module."""
     files = [Path(name)] if name.endswith(".py") else [Path(f"{name}.py"), Path(name, "__init__.py")]
-    found = next((file for file in files if file.is_file()), files[0] if name.endswith(".py") else None)
-    return name if found is None else str(found.absolute())
+    path = next((file for file in files if file.is_file()), files[0] if name.endswith(".py") else None)
+    return name if path is None else str(path.absolute())
 
 
 def plugins() -> tuple[str, ...]:
@@ -76,8 +76,8 @@ def registry() -> Registry:
     return Registry.discover(plugins())
 
 
-def to_kind(registry: Registry, name: str | None) -> str | None:
-    """Return the name of a kind; None stands for any kind.
+def check_kind(registry: Registry, name: str | None) -> str | None:
+    """Return `name` if it is the name of a kind, or None, which stands for any kind.
 
     Raises:
         InvalidConfig: no kind has that name.
@@ -88,7 +88,7 @@ def to_kind(registry: Registry, name: str | None) -> str | None:
     return name
 
 
-def find(registry: Registry, name: str, kind: str | None) -> Entry:
+def find_component(registry: Registry, name: str, kind: str | None) -> Entry:
     """Return the component called `name`.
 
     Args:
@@ -101,7 +101,7 @@ def find(registry: Registry, name: str, kind: str | None) -> Entry:
         UnknownComponent, AmbiguousComponent: no component or several components have that name; the message says what
             to type.
     """
-    if wanted := to_kind(registry, kind):
+    if wanted := check_kind(registry, kind):
         return registry.find(wanted, name)
     kinds = sorted({e.component.kind for e in registry.entries() if name in e.names})
     if len(kinds) == 1:
@@ -114,21 +114,21 @@ def find(registry: Registry, name: str, kind: str | None) -> Entry:
         )
     names = [e.component.name for e in registry.entries()]
     lines = [f"no component is called {quote(name)}{suggest(name, names)}", "  `areca list` shows what is installed"]
-    raise UnknownComponent("\n".join([*lines, *registry.not_usable()]))
+    raise UnknownComponent("\n".join([*lines, *registry.describe_unusable()]))
 
 
-def health(entry: Entry) -> str:
+def describe_health(entry: Entry) -> str:
     """Return ``"ok"``, or what is missing and what to type."""
     missing = entry.missing()
     return f"missing {', '.join(missing)}: {entry.install_command(missing)}" if missing else "ok"
 
 
-def decoding(text: str | None) -> Mapping[str, Any] | str | None:
-    """Return the decoding that the command line gives: a method's name, or a mapping in YAML."""
+def parse_decoding(text: str | None) -> Mapping[str, Any] | str | None:
+    """Parse the option ``--decoding``: a method's name, or a mapping in YAML."""
     return read_mapping(text, "decoding") if text is not None and text.lstrip().startswith("{") else text
 
 
-def as_yaml(value: Any) -> str:
+def to_yaml(value: Any) -> str:
     """Return an option's value as YAML on one line, or its ``repr`` if YAML cannot express it."""
     import yaml
 
@@ -139,10 +139,10 @@ def as_yaml(value: Any) -> str:
         return quote(value)
 
 
-def quantity(value: float, unit: str) -> str:
+def format_quantity(value: float, unit: str) -> str:
     """Return `value` with three digits and a decimal prefix, as in ``"34.5 GB"``."""
     prefixes = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
-    value = float(f"{value:.3g}")  # first, so that 999,999 becomes 1 M
+    value = float(f"{value:.3g}")  # rounded first, so that 999,999 becomes 1 M
     power = min(len(prefixes) - 1, (len(str(int(value))) - 1) // 3)
     return f"{value / 1000**power:.3g} {prefixes[power]}{unit}".rstrip()
 
@@ -195,7 +195,7 @@ def progress(title: str) -> Iterator[Reporter]:
 
 
 class Reporter:
-    """An `areca.interfaces.Progress`."""
+    """Base class of an `areca.job.Progress` on stderr."""
 
     def __call__(self, done: int, total: int, message: str = "") -> None:
         """Show that `done` of `total` units are done."""
@@ -248,6 +248,6 @@ class Lines(Reporter):
         return f"{timedelta(seconds=round(left_s))} left"
 
 
-def quiet() -> None:
+def hide_download_bars() -> None:
     """Switch off the download bars of transformers. Call this before transformers is imported."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

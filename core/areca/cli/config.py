@@ -12,13 +12,13 @@ from areca.options import list_options
 
 def config(name: common.Name, kind: common.OfKind = None) -> None:
     """Print a component's options, with their defaults and docs, as YAML to paste into a run."""
-    entry = common.find(common.registry(), name, kind)
+    entry = common.find_component(common.registry(), name, kind)
     component = entry.component
-    lines = [f"name: {name}", *_needs(component), *_options(component)]
-    print(_placed(entry.kind.place or "", "\n".join(lines)))
+    lines = [f"name: {name}", *_format_needs(component), *_format_options(component)]
+    print(_place(entry.kind.place or "", "\n".join(lines)))
 
 
-def _placed(place: str, text: str) -> str:
+def _place(place: str, text: str) -> str:
     """Return `text` below the keys of `place`, as ``"lm: pattern:"`` or, in a list, ``"tasks: -"``."""
     for key in reversed(place.split()):
         if key == "-":
@@ -28,17 +28,17 @@ def _placed(place: str, text: str) -> str:
     return text
 
 
-def _needs(component: Component) -> Iterator[str]:
+def _format_needs(component: Component) -> Iterator[str]:
     for need, kind in component.needs.items():
         yield f"# a {kind}: its role, or {{name: ...}}; may be left out if the run has only one"
         yield f"# {need}: {{name: ...}}"
 
 
-def _options(component: Component) -> Iterator[str]:
+def _format_options(component: Component) -> Iterator[str]:
     for option in list_options(component.config):
         doc = " ".join(option.doc.split())
         yield from textwrap.wrap(doc, 100, initial_indent="# ", subsequent_indent="# ")
         if option.required:
             yield f"{option.name}: ???  # must be given: {option.type}"
         else:
-            yield f"{option.name}: {common.as_yaml(option.default)}"
+            yield f"{option.name}: {common.to_yaml(option.default)}"

@@ -47,35 +47,35 @@ def data(
     require_single_process()
     given = read_pairs(options or (), what="option", example="count=100")
     if name.endswith(_MANIFEST):
-        root = _root_of(given)
+        root = _parse_root(given)
         _check(Path(name), None if output is None else Path(output), skip_bad=skip_bad, root=root)
         return
     part = resolve(common.registry(), Kind.DATASET, {"name": name, **given}, role="data")
     if output is None:
-        manifest, artifact = _make(part, _whole(seed))
-        _summarize(manifest, manifest.name if artifact is None else artifact.directory)
+        manifest, artifact = _build(part, _parse_seed(seed))
+        _print_counts(manifest, manifest.name if artifact is None else artifact.directory)
         if not _holds_audio(artifact, manifest):
             print(f"audio is left where it is: {manifest.name}")
     else:
-        _summarize(_put(part, _whole(seed), Path(output), copy=copy), Path(output))
+        _print_counts(_write_dataset(part, _parse_seed(seed), Path(output), copy=copy), Path(output))
 
 
-def _put(part: Part, seed: int, folder: Path, *, copy: bool) -> Manifest:
+def _write_dataset(part: Part, seed: int, folder: Path, *, copy: bool) -> Manifest:
     """Build the dataset and copy it into `folder`, unless the folder holds it already, complete and unchanged."""
     from areca.artifact import META, Artifact
     from areca.files.copying import copy_folder
     from areca.files.writing import create_folder, probe
 
     if os.path.lexists(folder):
-        found = _held(folder)
-        if found is None or found.key != part.key(None, seed):
+        artifact = _open_artifact(folder)
+        if artifact is None or artifact.key != part.key(None, seed):
             raise InvalidConfig(f"{folder}: exists already; name another folder, or remove this one")
         print(f"{folder} already holds this dataset\n")
         return _load(part, folder)
     probe(folder)
-    manifest, artifact = _make(part, seed)
+    manifest, artifact = _build(part, seed)
     if not _holds_audio(artifact, manifest):
-        return _put_with_audio(manifest, folder, part.name, copy=copy)
+        return _copy_dataset(manifest, folder, part.name, copy=copy)
     assert artifact is not None
     with create_folder(folder) as draft:
         copy_folder(artifact.directory, draft)
@@ -84,7 +84,7 @@ def _put(part: Part, seed: int, folder: Path, *, copy: bool) -> Manifest:
     return manifest
 
 
-def _put_with_audio(manifest: Manifest, folder: Path, name: str, *, copy: bool) -> Manifest:
+def _copy_dataset(manifest: Manifest, folder: Path, name: str, *, copy: bool) -> Manifest:
     from areca.artifacts.copying import MANIFEST, copy_manifest
     from areca.files.writing import create_folder
     from areca.manifest import read_manifest
@@ -108,7 +108,7 @@ def _holds_audio(artifact: Artifact | None, manifest: Manifest) -> bool:
     return os.path.realpath(manifest.root) == os.path.realpath(artifact.directory)
 
 
-def _held(folder: Path) -> Artifact | None:
+def _open_artifact(folder: Path) -> Artifact | None:
     """Return the artifact in a folder, verified; None: the folder is not an artifact, or a file has changed."""
     from areca.artifact import Artifact
 
@@ -127,8 +127,8 @@ def _load(part: Part, folder: Path) -> Manifest:
     return manifest
 
 
-def _root_of(values: Mapping[str, Any]) -> Path | None:
-    """Return the option ``root``, the folder from which the paths of a manifest start, if it is given."""
+def _parse_root(values: Mapping[str, Any]) -> Path | None:
+    """Return the option ``root``, the folder where a manifest's paths start; None: it is not given."""
     if others := sorted(set(values) - {"root"}):
         raise InvalidConfig(
             f"option {quote(others[0])}: for a manifest the only option is root=FOLDER, where its paths start"
@@ -136,7 +136,7 @@ def _root_of(values: Mapping[str, Any]) -> Path | None:
     return Path(str(values["root"])) if "root" in values else None
 
 
-def _whole(seed: str) -> int:
+def _parse_seed(seed: str) -> int:
     try:
         return int(seed)
     except ValueError:
@@ -148,7 +148,7 @@ def _require_free(output: Path) -> None:
         raise InvalidConfig(f"{output}: exists already; name another file, or remove this one")
 
 
-def _make(part: Part, seed: int) -> tuple[Manifest, Artifact | None]:
+def _build(part: Part, seed: int) -> tuple[Manifest, Artifact | None]:
     from areca.artifacts.loader import PartLoader
     from areca.artifacts.store import Store
 
@@ -171,7 +171,7 @@ def _check(path: Path, output: Path | None, *, skip_bad: bool, root: Path | None
     if output is not None:
         _require_free(output)  # again: another process may have made it meanwhile
         write_manifest(output, manifest.rows)
-    _summarize(manifest, output or path.parent)
+    _print_counts(manifest, output or path.parent)
 
 
 def _require_beside(path: Path, output: Path) -> None:
@@ -191,7 +191,7 @@ def _require_beside(path: Path, output: Path) -> None:
     _require_free(output)
 
 
-def _summarize(manifest: Manifest, place: Path | str) -> None:
+def _print_counts(manifest: Manifest, place: Path | str) -> None:
     counts = Counter((row.language or "", row.source or "", row.split) for row in manifest.rows)
     rows = [[*cell, str(count)] for cell, count in sorted(counts.items())]
     common.print_table(("language", "source", "split", "rows"), rows)

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from areca.cli.reporting import FAILED, NO_READER, as_json, drop_output
+from areca.cli.reporting import FAILED, NO_READER, drop_output, to_json
 from areca.errors import StorageError
 from areca.files import writing
 from areca.files.faults import describe_machine_error
@@ -72,18 +72,20 @@ class Delivery:
         """Write the answer's speech and print its text."""
         item, number = self._items[len(self._rows)], len(self._rows) + 1
         path = None if result.audio is None else self._write(result.audio, self._path(result.task, item, number))
-        self._rows.append(_row(result, path))
+        self._rows.append(_to_row(result, path))
         if not self._as_json:
-            self._print("\n".join(_lines(result, path)))
+            self._print("\n".join(_format_lines(result, path)))
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         if self._as_json and (self._rows or error is None):
-            self._print(as_json(self._rows))
+            self._print(to_json(self._rows))
         if self._refused is not None:
             drop_output()
         if self._refused is not None and self._refused.errno != errno.EPIPE:
             self._failed = True
-            self._keep_texts(str(describe_machine_error(self._refused)))
+            self._save_texts(str(describe_machine_error(self._refused)))
         if error is None and self._failed:
             raise SystemExit(FAILED)
         if error is None and self._refused is not None:
@@ -97,17 +99,17 @@ class Delivery:
         except OSError as error:
             self._refused = error
 
-    def _keep_texts(self, reason: str) -> None:
+    def _save_texts(self, reason: str) -> None:
         name = f"{ANSWERS}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.json"
         content = json.dumps(self._rows, indent=1) + "\n"  # ASCII: a file name may not be valid UTF-8
-        for folder in self._places():
+        for folder in self._list_folders():
             with contextlib.suppress(OSError):
                 writing.write_text(folder / name, content)
                 print(f"error: {reason}\n  the answers are in {folder / name}", file=sys.stderr)
                 return
         print(f"error: {reason}\n  the answers: {content}", file=sys.stderr)
 
-    def _places(self) -> Iterator[Path]:
+    def _list_folders(self) -> Iterator[Path]:
         yield self._folder
         yield Path()
         with contextlib.suppress(OSError):  # no temporary folder
@@ -148,7 +150,7 @@ class Delivery:
         return path
 
 
-def _row(result: Result, path: Path | None) -> dict[str, Any]:
+def _to_row(result: Result, path: Path | None) -> dict[str, Any]:
     return {
         "input": result.name,
         "task": result.task,
@@ -161,7 +163,7 @@ def _row(result: Result, path: Path | None) -> dict[str, Any]:
     }
 
 
-def _lines(result: Result, path: Path | None) -> Iterator[str]:
+def _format_lines(result: Result, path: Path | None) -> Iterator[str]:
     yield result.name
     for field, text in result.texts.items():
         yield f"  {field:<12} {text}"

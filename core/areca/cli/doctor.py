@@ -30,30 +30,30 @@ def doctor() -> None:
     registry = common.registry()
     print(f"areca {areca.__version__}, Python {platform.python_version()}, {platform.platform()}")
     print(f"{os.cpu_count()} processors, OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'not set')}")
-    missing = _dependencies()
-    _extras()
-    unwritable = _home()
+    missing = _print_dependencies()
+    _print_extras()
+    unwritable = _print_home()
     verbs = broken_verbs()
-    _plugins(registry, verbs)
+    _print_plugins(registry, verbs)
     if missing or unwritable or registry.broken or verbs:
         raise typer.Exit(1)
 
 
-def _requirements() -> Iterator[tuple[str, str | None]]:
+def _read_requirements() -> Iterator[tuple[str, str | None]]:
     for text in metadata.requires("areca") or ():
         if match := _REQUIREMENT.fullmatch(text):
             yield match["name"], match["extra"]
 
 
-def _version(distribution: str) -> str | None:
+def _find_version(distribution: str) -> str | None:
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return None
 
 
-def _dependencies() -> list[str]:
-    versions = {name: _version(name) for name, extra in _requirements() if extra is None}
+def _print_dependencies() -> list[str]:
+    versions = {name: _find_version(name) for name, extra in _read_requirements() if extra is None}
     print("\ndependencies")
     print("  " + ", ".join(f"{name} {version}" for name, version in versions.items() if version))
     missing = [name for name, version in versions.items() if version is None]
@@ -62,38 +62,38 @@ def _dependencies() -> list[str]:
     return missing
 
 
-def _extras() -> None:
+def _print_extras() -> None:
     print("\nextras")
     extras: dict[str, list[str]] = {}
-    for name, extra in _requirements():
+    for name, extra in _read_requirements():
         if extra is not None and extra not in _NOT_A_FEATURE:
             extras.setdefault(extra, []).append(name)
     for extra, names in extras.items():
-        missing = [name for name in names if _version(name) is None]
+        missing = [name for name in names if _find_version(name) is None]
         state = f"missing {', '.join(missing)}: pip install 'areca[{extra}]'" if missing else "ok"
         print(f"  {extra}: {state}")
 
 
-def _home() -> bool:
+def _print_home() -> bool:
     try:
         root = Store().root
         probe(root)
     except StorageError as error:
         print(f"\n  broken: {error}: set ARECA_HOME to a folder that you can write to")
         return True
-    there = next(p for p in (root, *root.absolute().parents) if p.is_dir())
-    print(f"\nartifacts are stored in {root} (ARECA_HOME), {shutil.disk_usage(there).free / 1e9:.1f} GB free")
+    existing = next(p for p in (root, *root.absolute().parents) if p.is_dir())
+    print(f"\nartifacts are stored in {root} (ARECA_HOME), {shutil.disk_usage(existing).free / 1e9:.1f} GB free")
     return False
 
 
-def _plugins(registry: Registry, verbs: Sequence[PluginFailure]) -> None:
+def _print_plugins(registry: Registry, verbs: Sequence[PluginFailure]) -> None:
     print("\nplugins")
     for provider in registry.plugins:
         names = [e.component.name for e in registry.entries() if e.provider == provider]
         print(f"  {provider} {provider.version}: {', '.join(names)}")
     for entry in registry.entries():
         if entry.missing():
-            print(f"  {entry.component.kind} {entry.component.name}: {common.health(entry)}")
+            print(f"  {entry.component.kind} {entry.component.name}: {common.describe_health(entry)}")
     for broken in registry.broken:
         print(f"  broken: {broken}")
     for broken in verbs:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from areca.cli import common
-from areca.cli.common import quiet
+from areca.cli.common import hide_download_bars
 from areca.errors import InvalidConfig
 from areca.files.names import sanitize_folder_name
 from areca.files.writing import probe
@@ -68,7 +68,7 @@ def evaluate(
     Default options come from `evaluation:` in the checkpoint's YAML. To resume interrupted work, run the same command
     again.
     """
-    quiet()
+    hide_download_bars()
     from areca.evaluation.inputs import open_inputs
 
     given = {
@@ -80,7 +80,7 @@ def evaluate(
         "limit": limit,
         "metrics": metric,
         "normaliser": normaliser,
-        "decoding": common.decoding(decoding),
+        "decoding": common.parse_decoding(decoding),
         "batch": batch,
     }
     probe(output or RESULTS)

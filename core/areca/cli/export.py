@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from areca.cli import common
-from areca.cli.common import quiet
+from areca.cli.common import hide_download_bars
 from areca.files.writing import probe
 
 
@@ -21,11 +21,11 @@ def export(
 
     DIR/lm is a plain Hugging Face folder: `AutoModelForCausalLM.from_pretrained("DIR/lm")` loads it without areca.
     """
-    quiet()
-    from areca.artifacts.checkpoint import export as copy
-    from areca.pipeline.pipeline import locate
+    hide_download_bars()
+    from areca.artifacts.checkpoint import export_checkpoint as copy
+    from areca.pipeline.pipeline import locate_checkpoint
 
-    source = locate(checkpoint, plugins=common.plugins())
+    source = locate_checkpoint(checkpoint, plugins=common.plugins())
     probe(target.parent)
     copy(source, target, replace=replace)
     print(f"{target}: a copy of {source}; {target / 'lm'} loads in transformers without areca")

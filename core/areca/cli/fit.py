@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from areca.cli import common
-from areca.cli.common import quiet
+from areca.cli.common import hide_download_bars
 from areca.run.config import read_config
 
 
@@ -27,7 +27,7 @@ def fit(
 
     To fit means to train a component, such as a tokenizer, before the LM is trained.
     """
-    quiet()
+    hide_download_bars()
     from areca.artifacts.store import Store
     from areca.pipeline.pipeline import Pipeline
 
@@ -40,5 +40,5 @@ def fit(
 
 def _split(words: list[str]) -> tuple[list[str], Path, list[str]]:
     """Return the kinds and roles, the run's file (the last word before any ``KEY=VALUE``), and the overrides."""
-    at = max(next((i for i, word in enumerate(words) if "=" in word), len(words)) - 1, 0)
-    return words[:at], Path(words[at]), words[at + 1 :]
+    position = max(next((i for i, word in enumerate(words) if "=" in word), len(words)) - 1, 0)
+    return words[:position], Path(words[position]), words[position + 1 :]

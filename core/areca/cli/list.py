@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from areca.cli import common
-from areca.cli.reporting import as_json as to_json
+from areca.cli.reporting import to_json
 from areca.registry.entry import Entry
 from areca.registry.registry import Registry
 
@@ -18,11 +18,13 @@ def list_(
 ) -> None:
     """List installed components, and what they lack."""
     registry = common.registry()
-    entries = registry.entries(common.to_kind(registry, kind))
+    entries = registry.entries(common.check_kind(registry, kind))
     if as_json:
-        print(to_json(_as_json(registry, entries)))
+        print(to_json(_to_json(registry, entries)))
         return
-    rows = [[e.component.kind, shortest_name(registry, e), e.component.summary, common.health(e)] for e in entries]
+    rows = [
+        [e.component.kind, shortest_name(registry, e), e.component.summary, common.describe_health(e)] for e in entries
+    ]
     rows += [["plugin", str(b.provider), "", f"broken: {b.reason}"] for b in registry.broken]
     common.print_table(("kind", "name", "summary", "health"), rows)
 
@@ -33,7 +35,7 @@ def shortest_name(registry: Registry, entry: Entry) -> str:
     return next(name for name in entry.names if not any(name in other.names for other in others))
 
 
-def _as_json(registry: Registry, entries: tuple[Entry, ...]) -> dict[str, Any]:
+def _to_json(registry: Registry, entries: tuple[Entry, ...]) -> dict[str, Any]:
     return {
         "components": [_row(entry) for entry in entries],
         "broken": [
@@ -61,5 +63,5 @@ def _row(entry: Entry) -> dict[str, Any]:
         "tags": sorted(component.tags),
         "license": component.stated_license,
         "missing": list(entry.missing()),
-        "health": common.health(entry),
+        "health": common.describe_health(entry),
     }

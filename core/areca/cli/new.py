@@ -23,9 +23,9 @@ def new(
 ) -> None:
     """Create a plugin package with tests and a component that works. Then change the component into your own."""
     registry = common.registry()
-    wanted = registry.kinds[common.to_kind(registry, kind) or kind]
+    wanted = registry.kinds[common.check_kind(registry, kind) or kind]
     if wanted.templates is None:
-        able = ", a ".join(name for name, found in registry.kinds.items() if found.templates)
+        able = ", a ".join(name for name, known in registry.kinds.items() if known.templates)
         raise InvalidConfig(f"`areca new` makes a {able}, not a {kind}")
     if not COMPONENT_NAME.fullmatch(name):
         raise InvalidConfig(f"name {quote(name)}: expected lowercase words joined by '-', like 'my-codec'")
@@ -56,13 +56,13 @@ def write_package(kind: KindSpec, name: str, folder: Path) -> None:
     source = Path("src", words["package"])
     shared = importlib.resources.files("areca.cli") / "templates" / "common"
     package, _, within = (kind.templates or "").partition(":")
-    own = importlib.resources.files(package) / within
+    specific = importlib.resources.files(package) / within
     places = {
         shared / "pyproject.toml.txt": Path("pyproject.toml"),
         shared / "README.md.txt": Path("README.md"),
         shared / "test_conformance.py.txt": Path("tests", "test_conformance.py"),
-        own / "light.py.txt": source / "__init__.py",
-        own / "heavy.py.txt": source / "model.py",
+        specific / "light.py.txt": source / "__init__.py",
+        specific / "heavy.py.txt": source / "model.py",
     }
     with create_folder(folder) as draft:
         for template, place in places.items():

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import areca
-from areca.cli.common import print_table, progress, quiet
-from areca.cli.reporting import open_output, reported
+from areca.cli.common import hide_download_bars, print_table, progress
+from areca.cli.reporting import open_output, report_errors
 from areca.component import Kind
 from areca.errors import ArecaError
 from areca.files.writing import probe, write_text
@@ -37,9 +37,9 @@ _CHAIN, _DIRECT = "asr+ast+s2st", "s2st"
 
 def main() -> None:
     """Translate some recordings, print the results, and write ``quickstart/index.html``."""
-    quiet()
+    hide_download_bars()
     open_output()
-    with reported():
+    with report_errors():
         _translate(FOLDER)
 
 
@@ -97,7 +97,7 @@ def _row(row: Any, result: Any) -> tuple[str, ...]:
 
 def _write(folder: Path, manifest: Any, results: Sequence[Any], rows: Sequence[tuple[str, ...]], source: str) -> Path:
     from areca.audio import write
-    from areca.evaluation.listening import Example, Line, Player, listening_page
+    from areca.evaluation.listening import Example, Line, Player, render_page
     from areca.evaluation.scoring import open_normaliser
 
     normalise = open_normaliser(Registry.discover(), "spoken-values")
@@ -108,12 +108,12 @@ def _write(folder: Path, manifest: Any, results: Sequence[Any], rows: Sequence[t
         write(folder / spoken, result.audio)
         translation = result.translation
         good = None if translation is None else normalise(translation, "en") == normalise(row.target_text, "en")
-        said = () if translation is None else (Line(translation),)
-        players = (Player("French", Path(heard), (Line(row.text),)), Player("English", Path(spoken), said))
+        lines = () if translation is None else (Line(translation),)
+        players = (Player("French", Path(heard), (Line(row.text),)), Player("English", Path(spoken), lines))
         examples.append(Example(f"{number}. {row.target_text}", players, good))
     intro = f"Input: {SOURCES[source]}. Output: the model that areca ships."
-    page = listening_page("French to English", [("Results", HEADER, rows, ())], examples, folder, intro)
-    write_text(folder / "index.html", page)  # last, when everything that it plays is written
+    page = render_page("French to English", [("Results", HEADER, rows, ())], examples, folder, intro)
+    write_text(folder / "index.html", page)  # last, because it plays the files above
     return folder / "index.html"
 
 

@@ -53,7 +53,7 @@ def open_output() -> None:
 
 
 @contextlib.contextmanager
-def reported() -> Iterator[None]:
+def report_errors() -> Iterator[None]:
     """Report errors of areca and of the machine as one line, and exit; ``ARECA_DEBUG=1`` shows their tracebacks.
 
     Standard output is flushed when the block ends. If the reader of a pipe has closed it, nothing is reported.
@@ -72,23 +72,23 @@ def reported() -> Iterator[None]:
         drop_output()
         if error.errno == errno.EPIPE:
             raise SystemExit(NO_READER) from error
-        _leave(error, str(describe_machine_error(error)))
+        _exit_with(error, str(describe_machine_error(error)))
     except ArecaError as error:
-        _leave(error, str(error))
+        _exit_with(error, str(error))
     except Exception as error:
         if (line := describe_machine_error(error)) is None:
             raise
-        _leave(error, f"{line} (ARECA_DEBUG=1 shows where)")
+        _exit_with(error, f"{line} (ARECA_DEBUG=1 shows where)")
 
 
-def _leave(error: Exception, line: str) -> NoReturn:
+def _exit_with(error: Exception, line: str) -> NoReturn:
     if os.environ.get("ARECA_DEBUG"):
         raise error
     print(f"error: {line}", file=sys.stderr)
     raise SystemExit(FAILED) from error
 
 
-def as_json(value: Any) -> str:
+def to_json(value: Any) -> str:
     """Return `value` as JSON that standard output can encode."""
     whole = (sys.stdout.encoding or "").lower().startswith("utf")
     return json.dumps(value, ensure_ascii=not whole, indent=1)

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from areca.cli import common
-from areca.cli.common import quiet
+from areca.cli.common import hide_download_bars
 from areca.cli.delivery import Delivery
 from areca.errors import InvalidConfig
 from areca.files.writing import probe
-from areca.run.decoding import decoding_of
+from areca.run.decoding import resolve_decoding
 
 STDIN = "/dev/stdin"
 """The recording that ``-`` means."""
@@ -57,10 +57,10 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="print the answers as JSON")] = False,
 ) -> None:
     """Transcribe, translate or speak with a checkpoint."""
-    quiet()
+    hide_download_bars()
     from areca.system import load
 
-    how = None if decoding is None else decoding_of(common.registry(), common.decoding(decoding))
+    method = None if decoding is None else resolve_decoding(common.registry(), common.parse_decoding(decoding))
     checkpoint, recordings = _split(inputs or [])
     _check(recordings, text or [], output)
     system = load(checkpoint, device=device, plugins=common.plugins())
@@ -78,7 +78,7 @@ def run(
             source=source,
             target=target,
             voice=voice,
-            decoding=how,
+            decoding=method,
             batch=batch,
             deliver=delivery.add,
         )
@@ -88,9 +88,9 @@ def _split(inputs: Sequence[str]) -> tuple[Path | None, list[Path]]:
     """Separate a checkpoint, which is a folder or a YAML and comes first, from recordings; ``-`` is standard input."""
     paths = [Path(STDIN if name == "-" else name) for name in inputs]
     if paths and paths[0].suffix in (".yaml", ".yml"):
-        from areca.pipeline.pipeline import locate
+        from areca.pipeline.pipeline import locate_checkpoint
 
-        return locate(paths[0], plugins=common.plugins()), paths[1:]
+        return locate_checkpoint(paths[0], plugins=common.plugins()), paths[1:]
     if paths and paths[0].is_dir():
         return paths[0], paths[1:]
     return None, paths

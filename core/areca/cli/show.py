@@ -13,15 +13,15 @@ from areca.registry.entry import Entry
 
 def show(name: common.Name, kind: common.OfKind = None) -> None:
     """Describe a component and its options."""
-    entry = common.find(common.registry(), name, kind)
-    print("\n".join([*_facts(entry), "", *_options(entry)]))
+    entry = common.find_component(common.registry(), name, kind)
+    print("\n".join([*_describe_facts(entry), "", *_describe_options(entry)]))
 
 
-def _facts(entry: Entry) -> Iterator[str]:
+def _describe_facts(entry: Entry) -> Iterator[str]:
     component, provider = entry.component, entry.provider
     yield f"{component.kind} {component.name}: {component.summary}"
     yield f"  provider  {entry.qualified}, version {provider.version}"
-    yield f"  health    {common.health(entry)}"
+    yield f"  health    {common.describe_health(entry)}"
     yield f"  revision  {component.revision}"
     if component.paper:
         yield f"  paper     {component.paper}"
@@ -35,14 +35,14 @@ def _facts(entry: Entry) -> Iterator[str]:
         yield f"  needs     {need}: a {kind}{able}: its role, or {{name: ...}}"
 
 
-def _options(entry: Entry) -> Iterator[str]:
+def _describe_options(entry: Entry) -> Iterator[str]:
     options = list_options(entry.component.config)
     yield "options" if options else "options: none"
     for option in options:
-        yield f"  {option.name}: {option.type}{_default(option)}"
+        yield f"  {option.name}: {option.type}{_describe_default(option)}"
         doc = f"{option.doc} (cannot change results)" if option.runtime else option.doc
         yield textwrap.fill(" ".join(doc.split()), 100, initial_indent="      ", subsequent_indent="      ")
 
 
-def _default(option: Option) -> str:
-    return " (must be given)" if option.required else f" = {common.as_yaml(option.default)}"
+def _describe_default(option: Option) -> str:
+    return " (must be given)" if option.required else f" = {common.to_yaml(option.default)}"

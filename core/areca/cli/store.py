@@ -70,16 +70,16 @@ def rm(
 
 
 def _find(root: Store, prefix: str) -> Path:
-    found = [p for p in (*root.directories(), *root.unfinished()) if prefix and p.name.startswith(prefix)]
-    if not found:
+    matches = [p for p in (*root.directories(), *root.unfinished()) if prefix and p.name.startswith(prefix)]
+    if not matches:
         raise InvalidConfig(
             f"no artifact in {root.root} has a key that begins with {quote(prefix)}: see `areca store ls`"
         )
-    if len(found) > 1:
+    if len(matches) > 1:
         raise InvalidConfig(
-            f"{len(found)} keys begin with {quote(prefix)}: {', '.join(p.name[:_SHORT] for p in found)}"
+            f"{len(matches)} keys begin with {quote(prefix)}: {', '.join(p.name[:_SHORT] for p in matches)}"
         )
-    return found[0]
+    return matches[0]
 
 
 @store.command()

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from areca.cli import common
-from areca.cli.common import quiet
+from areca.cli.common import hide_download_bars
 from areca.run.config import read_config
 
 
@@ -19,7 +19,7 @@ def tokenize(
     device: common.Device = "cpu",
 ) -> None:
     """Encode the audio that a run's tasks read or write. Missing data is built, and tokenizers are fitted first."""
-    quiet()
+    hide_download_bars()
     from areca.artifacts.store import Store
     from areca.pipeline.pipeline import Pipeline
 

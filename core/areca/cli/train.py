@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from areca.cli import common
-from areca.cli.common import quiet
+from areca.cli.common import hide_download_bars
 from areca.files.writing import probe
 from areca.run.config import read_config
 
@@ -29,8 +29,8 @@ def train(
     Existing artifacts are reused. To resume an interrupted run, even after kill -9, run the same command again: it
     ends with the same weights. On Ctrl-C or SIGTERM, the training state is saved first.
     """
-    quiet()
-    from areca.artifacts.checkpoint import export
+    hide_download_bars()
+    from areca.artifacts.checkpoint import export_checkpoint
     from areca.artifacts.store import Store
     from areca.errors import InvalidArtifact
     from areca.pipeline.pipeline import Pipeline
@@ -50,7 +50,7 @@ def train(
     print("Ctrl-C is safe: the training state is saved, and the same command resumes from it.\n", flush=True)
     directory = pipeline.checkpoint().directory
     if output is not None:
-        export(directory, output)
+        export_checkpoint(directory, output)
         directory = output
     if losses := pipeline.validation_loss():
         print("validation loss: " + ", ".join(f"{name} {loss:.3f}" for name, loss in losses.items()))

@@ -28,7 +28,7 @@ def validate(
         parts["data"] = run.data
     tasks = [(mix.name, part) for mix in run.tasks for part in mix.parts]
     rows = [
-        (role, part.entry.component.kind, part.name, str(part.spec), common.health(part.entry))
+        (role, part.entry.component.kind, part.name, str(part.spec), common.describe_health(part.entry))
         for role, part in [*parts.items(), *tasks]
     ]
     common.print_table(("role", "kind", "name", "what it is", "health"), rows)

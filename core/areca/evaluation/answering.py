@@ -1,4 +1,4 @@
-"""Run a system on the rows of a manifest, in batches; after an interruption, finished rows are not repeated."""
+"""Run a system on the rows of a manifest, in batches; an interrupted evaluation keeps its finished rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from areca.evaluation.folder import file_name
 from areca.evaluation.journal import Journal
 from areca.files.writing import wrap_storage_errors
 from areca.generation.requests import Result, Sound
-from areca.interfaces import Progress, no_progress
+from areca.job import Progress, no_progress
 from areca.languages import known_code, language_code
 from areca.manifest import Manifest, Utterance
 from areca.options import file_hash
@@ -97,9 +97,9 @@ def discard_damaged(journal: Journal[Answer], directory: Path) -> None:
     """Discard answers whose speech file is missing or changed, with a warning each, so that they are repeated."""
     for answer in [answer for answer in journal if answer.audio is not None]:
         path = directory / str(answer.audio)
-        found = file_hash(path) if path.is_file() else None
-        if found != answer.audio_sha256:
-            reason = "missing" if found is None else "changed since it was written"
+        actual = file_hash(path) if path.is_file() else None
+        if actual != answer.audio_sha256:
+            reason = "missing" if actual is None else "changed since it was written"
             warnings.warn(f"{path}: {reason}; row {answer.id!r} is answered again", ArecaWarning, stacklevel=2)
             journal.forget([(answer.task, answer.id)])
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from areca.errors import ArecaError, InvalidArtifact
+from areca.errors import ArecaError, InvalidArtifact, summarise
 from areca.evaluation.results import ResultRow
 from areca.evaluation.scoring import OpenMetric, open_metrics
 from areca.registry.registry import Registry
@@ -20,8 +20,8 @@ class Column:
     """A metric of a report.
 
     Args:
-        label: of the metric in the results.
-        metric: it, loaded; None where it is not available.
+        label: label of the metric in the results.
+        metric: the loaded metric; None: it is not available.
         missing: why it is not available.
     """
 
@@ -40,7 +40,7 @@ class Column:
         return self.metric.spec.scale if self.metric else 1.0
 
     def estimate(self, rows: Sequence[ResultRow], questions: Sequence[Any] | None = None) -> Estimate | None:
-        """Return the score of `rows` together; None where there are none, or they were not scored in one way."""
+        """Return the score of `rows` together; None: there are none, or they were scored in different ways."""
         if self.metric is None or not is_scored_alike(rows):
             return None
         return self.metric.corpus([row.counts for row in rows], questions)
@@ -49,24 +49,24 @@ class Column:
         """Return the score of `rows` together with its interval; without the metric, the mean of their scores."""
         if self.metric is None and is_scored_alike(rows):
             return f"{sum(row.value for row in rows) / len(rows):.3g}"
-        found = self.estimate(rows)
-        return "" if found is None else show(found, self.scale)
+        estimate = self.estimate(rows)
+        return "" if estimate is None else format_estimate(estimate, self.scale)
 
 
-def columns_of(rows: Iterable[ResultRow], registry: Registry) -> dict[str, Column]:
+def build_columns(rows: Iterable[ResultRow], registry: Registry) -> dict[str, Column]:
     """Return the columns of results by label, in the order in which the results first name them.
 
-    A metric that is not available here, or whose revision is another one than in the results, has only the mean of
-    the examples' scores.
+    If a metric is not installed, or has another revision than in the results, its column shows only the mean of the
+    examples' scores.
     """
     first: dict[str, ResultRow] = {}
     for row in rows:
         if row.component:
             first.setdefault(row.metric, row)
-    return {label: _column(label, row, registry) for label, row in first.items()}
+    return {label: _open_column(label, row, registry) for label, row in first.items()}
 
 
-def by_metric(rows: Iterable[ResultRow]) -> dict[str, list[ResultRow]]:
+def group_by_metric(rows: Iterable[ResultRow]) -> dict[str, list[ResultRow]]:
     """Return `rows` by the label of their metric."""
     groups: dict[str, list[ResultRow]] = {}
     for row in rows:
@@ -75,36 +75,38 @@ def by_metric(rows: Iterable[ResultRow]) -> dict[str, list[ResultRow]]:
 
 
 def is_scored_alike(rows: Sequence[ResultRow]) -> bool:
-    """Return whether there are rows, and all have one signature and one normaliser, so that counts may be added up."""
+    """Return whether the counts of `rows` may be added up: all rows have one metric, signature and normaliser."""
     return len({(row.metric, row.signature, row.normaliser) for row in rows}) == 1
 
 
-def show(estimate: Estimate, scale: float = 1.0) -> str:
+def format_estimate(estimate: Estimate, scale: float = 1.0) -> str:
     """Return an estimate as ``"87.5 [83.9, 90.4]"``."""
     return f"{scale * estimate.value:.1f} [{scale * estimate.low:.1f}, {scale * estimate.high:.1f}]"
 
 
-def _column(label: str, row: ResultRow, registry: Registry) -> Column:
+def _open_column(label: str, row: ResultRow, registry: Registry) -> Column:
     try:
         [metric] = open_metrics(registry, [dict(row.component)])
         _check_revision(metric, row)
     except ArecaError as error:
-        return Column(label, None, str(error).splitlines()[0])
+        return Column(label, None, summarise(error))
     return Column(label, metric)
 
 
 def _check_revision(metric: OpenMetric, row: ResultRow) -> None:
-    written, here = (signature.partition("|")[0] for signature in (row.signature, metric.stated))
-    if written != here:
-        raise InvalidArtifact(f"scored by {written}, installed is {here}: repeat the `areca evaluate` that scored it")
+    stored, installed = (signature.partition("|")[0] for signature in (row.signature, metric.component_signature))
+    if stored != installed:
+        raise InvalidArtifact(
+            f"scored by {stored}, installed is {installed}: repeat the `areca evaluate` that scored it"
+        )
 
 
-def notes_on(columns: Mapping[str, Column]) -> Iterable[str]:
-    """Yield which scores are better, and what a reader must know of columns whose metric is not available."""
-    for better, which in (("Higher", True), ("Lower", False)):
-        headers = [c.header for c in columns.values() if c.metric and c.metric.spec.higher_is_better is which]
+def describe_columns(columns: Mapping[str, Column]) -> Iterable[str]:
+    """Yield notes for a table: whether higher or lower scores are better, and which metrics are not available."""
+    for direction, higher in (("Higher", True), ("Lower", False)):
+        headers = [c.header for c in columns.values() if c.metric and c.metric.spec.higher_is_better is higher]
         if headers:
-            yield f"{better} is better: {', '.join(headers)}."
+            yield f"{direction} is better: {', '.join(headers)}."
     for column in columns.values():
         if column.metric is None:
             yield (

@@ -51,20 +51,22 @@ def read_curves(directory: Path) -> list[Mapping[str, Any]]:
     return [row for row in rows if isinstance(row, dict) and _is_number(row.get("step"))]
 
 
-def curve_figure(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the losses of `rows` over the steps as HTML: an SVG and its legend; empty if there is nothing to draw.
+def draw_curves(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the losses of `rows` over the steps as HTML, an SVG with a legend; ``""`` if there are no losses.
 
-    A line is the training loss of a task, a ring its validation loss. The axis of the loss is logarithmic.
+    Lines show the training loss of a task, rings its validation loss. The axis of the loss is logarithmic.
     """
-    lines, rings = _series(rows, "loss_by_task"), _series(rows, "validation_loss")
+    lines, rings = _collect_series(rows, "loss_by_task"), _collect_series(rows, "validation_loss")
     points = [point for series in (*lines.values(), *rings.values()) for point in series]
     if not points:
         return ""
-    to_x, to_y, labels = _axes(points)
+    to_x, to_y, labels = _draw_axes(points)
     colours = {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(dict.fromkeys((*lines, *rings)))}
-    shapes = [_line([(to_x(step), to_y(loss)) for step, loss in series], colours[n]) for n, series in lines.items()]
+    shapes = [
+        _draw_line([(to_x(step), to_y(loss)) for step, loss in series], colours[n]) for n, series in lines.items()
+    ]
     for name, series in rings.items():
-        shapes += [_ring(to_x(step), to_y(loss), colours[name]) for step, loss in series]
+        shapes += [_draw_ring(to_x(step), to_y(loss), colours[name]) for step, loss in series]
     legend = " ".join(f'<b style="color:{colour}">{escape(name)}</b>' for name, colour in colours.items())
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="training and validation loss by step" '
@@ -73,8 +75,8 @@ def curve_figure(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _series(rows: Sequence[Mapping[str, Any]], column: str) -> dict[str, Points]:
-    """Return the losses of each task in a column of `rows`; what is not a number is left out."""
+def _collect_series(rows: Sequence[Mapping[str, Any]], column: str) -> dict[str, Points]:
+    """Return the losses of each task in a column of `rows`; values that are not numbers are left out."""
     series: dict[str, Points] = {}
     for row in rows:
         losses = row.get(column)
@@ -88,7 +90,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e15
 
 
-def _axes(points: Points) -> tuple[Any, Any, str]:
+def _draw_axes(points: Points) -> tuple[Any, Any, str]:
     """Return the functions from step and loss to the drawing, and the axes with their labels."""
     steps, losses = [step for step, _ in points], [max(loss, _LOWEST) for _, loss in points]
     first, last, low, high = min(steps), max(steps), math.log(min(losses)), math.log(max(losses))
@@ -101,20 +103,22 @@ def _axes(points: Points) -> tuple[Any, Any, str]:
         return round(_TOP + tall * (high - math.log(max(loss, _LOWEST))) / (high - low or 1), 1)
 
     marks = [math.exp(low + share * (high - low)) for share in (0, 0.5, 1)]
-    labels = [_text(_LEFT - 6, to_y(loss) + 4, f"{loss:.3g}", "end") for loss in marks]
-    labels += [_text(to_x(step), HEIGHT - 6, f"{step:,.0f}", end) for step, end in ((first, "start"), (last, "end"))]
+    labels = [_draw_text(_LEFT - 6, to_y(loss) + 4, f"{loss:.3g}", "end") for loss in marks]
+    labels += [
+        _draw_text(to_x(step), HEIGHT - 6, f"{step:,.0f}", end) for step, end in ((first, "start"), (last, "end"))
+    ]
     frame = f"{_LEFT},{_TOP} {_LEFT},{HEIGHT - _BOTTOM} {WIDTH - _RIGHT},{HEIGHT - _BOTTOM}"
     return to_x, to_y, f'<polyline points="{frame}" fill="none" stroke="currentColor" opacity="0.4"/>{"".join(labels)}'
 
 
-def _text(x: float, y: float, words: str, anchor: str) -> str:
+def _draw_text(x: float, y: float, words: str, anchor: str) -> str:
     return f'<text x="{x}" y="{y}" text-anchor="{anchor}" font-size="11" fill="currentColor">{escape(words)}</text>'
 
 
-def _line(points: Points, colour: str) -> str:
+def _draw_line(points: Points, colour: str) -> str:
     joined = " ".join(f"{x},{y}" for x, y in points)
     return f'<polyline points="{joined}" fill="none" stroke="{colour}" stroke-width="1.5"/>'
 
 
-def _ring(x: float, y: float, colour: str) -> str:
+def _draw_ring(x: float, y: float, colour: str) -> str:
     return f'<circle cx="{x}" cy="{y}" r="4" fill="none" stroke="{colour}" stroke-width="1.5"/>'

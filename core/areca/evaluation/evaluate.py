@@ -1,9 +1,9 @@
-"""Run a system over a manifest, let judges hear its speech, and write one row for each example and metric.
+"""Run a system over a manifest, let judges transcribe its speech, and write one row for each example and metric.
 
-An evaluation's folder holds ``evaluation.json`` (what was evaluated), ``answers.jsonl`` and ``audio/`` (the system's
-answers), ``heard.jsonl`` (the judges' transcripts), ``counted.jsonl`` (what metrics counted of recordings) and
-``results.jsonl``. All but the last only grow, and nothing in them is computed twice unless a disk damages it. The
-results follow from them.
+An evaluation's folder holds ``evaluation.json`` (its identity), ``answers.jsonl`` and ``audio/`` (the system's
+answers), ``heard.jsonl`` (the judges' transcripts), ``counted.jsonl`` (the counts of metrics that read audio) and
+``results.jsonl``, which is computed from the others. The logs only grow; what they hold is computed again only if it
+is damaged.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from pathlib import Path
 from areca.audio import read, write
 from areca.errors import InvalidConfig
 from areca.evaluation.answering import Answer, System, answer_rows, discard_damaged, open_answer_journal, select_rows
-from areca.evaluation.examples import RowMaker, Scorers, counted_journal
+from areca.evaluation.examples import RowMaker, Scorers, open_count_journal
 from areca.evaluation.folder import ANSWERS, COUNTED, HEARD, RESULTS, claim_folder, file_name, record_results
 from areca.evaluation.journal import Journal
-from areca.evaluation.judging import Clip, hear, heard_journal
+from areca.evaluation.judging import Clip, open_transcript_journal, transcribe_clips
 from areca.evaluation.results import language_of, spoken_fields, truth_of, write_results
-from areca.interfaces import Stage, silent
+from areca.job import Stage, silent
 from areca.manifest import Manifest, Utterance
 from areca.run.decoding import Decoding
 from areca.run.options import EvaluationConfig
@@ -31,7 +31,7 @@ from areca.tasks import Field, Task
 from areca.types import Audio
 
 EXAMPLES = 4
-"""Questions of each task, source and language whose recordings are copied for the listening page."""
+"""Number of questions of each task, source and language whose recordings are copied for the listening page."""
 
 
 def evaluate(
@@ -45,15 +45,15 @@ def evaluate(
     decoding: Decoding,
     stage: Stage = silent,
 ) -> Path:
-    """Evaluate a system. Work that the folder already holds is reused.
+    """Evaluate a system. Finished work in the folder is reused.
 
     Args:
         system: the system to evaluate.
         manifest: questions and references.
-        config: which of them, and how they are answered. Its metrics, normaliser and judges are those of `scorers`.
-        scorers: metrics, normaliser and judges, loaded.
+        config: the choice of questions and the batch size. Metrics, normaliser and judges come from `scorers`.
+        scorers: the loaded metrics, normaliser and judges.
         directory: the evaluation's folder.
-        identity: tells this system from all others, as `areca.artifacts.checkpoint.Checkpoint.identity` does.
+        identity: hash that identifies the system, such as `areca.artifacts.checkpoint.Checkpoint.identity`.
         decoding: how the system answers.
         stage: shows progress.
 
@@ -61,12 +61,13 @@ def evaluate(
         The path of ``results.jsonl``, which is written atomically.
 
     Raises:
-        InvalidArtifact: the folder holds an evaluation of something else, or a damaged one.
+        InvalidArtifact: the folder holds another evaluation, or a damaged one.
         StorageError: another process evaluates into the folder, or the disk refuses.
         InvalidConfig, InvalidManifest: there is nothing to evaluate, or the normaliser does not read a language.
         BrokenPlugin: a metric returns something other than finite counts and scores.
     """
-    plan = _plan(system, manifest, config)
+    # Choose the questions, and refuse languages that the normaliser does not read.
+    plan = _plan_parts(system, manifest, config)
     for part in plan:
         scorers.require(part.task, part.rows)
     settings = {
@@ -76,18 +77,21 @@ def evaluate(
         "batch": config.batch,
     }
     with claim_folder(directory, settings, {judge.label: json.loads(judge.signature) for judge in scorers.judges}):
+        # Answer them.
         answers = open_answer_journal(directory / ANSWERS)
         discard_damaged(answers, directory)
         for part in plan:
             with stage(f"answer {part.name}") as progress:
                 answer_rows(system, manifest, part.name, part.rows, answers, directory, config, decoding, progress)
-        heard = heard_journal(directory / HEARD)
-        clips = [clip for part in plan for clip in _clips(part, manifest, answers, directory)]
+        # Transcribe spoken answers and their references.
+        heard = open_transcript_journal(directory / HEARD)
+        clips = [clip for part in plan for clip in _list_clips(part, manifest, answers, directory)]
         for judge in scorers.judges:
             with stage(f"judge {judge.name}") as progress:
-                hear(judge, clips, heard, config.batch, progress)
+                transcribe_clips(judge, clips, heard, config.batch, progress)
         _keep_questions(manifest, plan, directory)
-        counted = counted_journal(directory / COUNTED)
+        # Score the answers.
+        counted = open_count_journal(directory / COUNTED)
         maker = RowMaker(scorers, manifest, directory, answers, heard, counted, config.batch)
         for part in plan if maker.reads_audio else ():
             with stage(f"score {part.name}") as progress:
@@ -106,41 +110,41 @@ class _Part:
     rows: Sequence[Utterance]
 
 
-def _plan(system: System, manifest: Manifest, config: EvaluationConfig) -> list[_Part]:
+def _plan_parts(system: System, manifest: Manifest, config: EvaluationConfig) -> list[_Part]:
     rows = select_rows(manifest, config.split, config.sources, config.languages, config.limit, config.seed)
     names = [name.replace(",", "+").replace(" ", "") for name in config.tasks or system.tasks]
-    plan = [_Part(name, task, _answerable(task, rows)) for name in names for task in [system.task(name)]]
+    plan = [_Part(name, task, _select_answerable(task, rows)) for name in names for task in [system.task(name)]]
     lacking = [part.name for part in plan if not part.rows]
-    if len(lacking) == len(plan) or (lacking and config.tasks):  # "all tasks" means those that rows can be found for
+    if len(lacking) == len(plan) or (lacking and config.tasks):  # by default, tasks without rows are left out
         raise InvalidConfig(f"no row of split {config.split!r} has what {', '.join(lacking)} need")
     return plan
 
 
-def _answerable(task: Task, rows: Sequence[Utterance]) -> list[Utterance]:
+def _select_answerable(task: Task, rows: Sequence[Utterance]) -> list[Utterance]:
     return [row for row in rows if not task.fields_missing(row)]
 
 
-def _clips(part: _Part, manifest: Manifest, answers: Journal[Answer], directory: Path) -> Iterator[Clip]:
+def _list_clips(part: _Part, manifest: Manifest, answers: Journal[Answer], directory: Path) -> Iterator[Clip]:
     for row in part.rows:
         for field in spoken_fields(part.task):
             language = language_of(row, field) or ""
             answer = answers[part.name, row.id]
             if answer.audio is not None:
                 yield Clip(answer.clip, language, partial(read, directory / answer.audio))
-            yield Clip(truth_of(row, field), language, partial(_true_audio, manifest, row, field))
+            yield Clip(truth_of(row, field), language, partial(_read_reference, manifest, row, field))
 
 
-def _true_audio(manifest: Manifest, row: Utterance, field: Field) -> Audio:
+def _read_reference(manifest: Manifest, row: Utterance, field: Field) -> Audio:
     return manifest.target_audio(row) if field.path == "target.audio" else manifest.audio(row)
 
 
 def question_path(row_id: str) -> str:
-    """Return the path, from the results' folder, to which the recording of a row's question may be copied."""
+    """Return the path for the recording of a row's question, relative to the evaluation's folder."""
     return f"audio/question/{file_name(row_id, '.flac')}"
 
 
 def _keep_questions(manifest: Manifest, plan: Sequence[_Part], directory: Path) -> None:
-    """Copy the recordings of some questions beside the answers, so that the page plays wherever the folder goes."""
+    """Copy the recordings of some questions into the folder, so that the listening page can play them anywhere."""
     kept: Counter[tuple[str, str | None, str | None]] = Counter()
     for part in plan:
         for row in part.rows if spoken_fields(part.task) else ():

@@ -1,4 +1,4 @@
-"""From answers to result rows: what each metric is given of an answer, and what it counts."""
+"""From answers to result rows: build the examples that a metric reads, and collect its counts."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 from areca.audio import conform, read
 from areca.evaluation.answering import Answer
 from areca.evaluation.journal import Journal
-from areca.evaluation.judging import Heard, OpenJudge
+from areca.evaluation.judging import OpenJudge, Transcript
 from areca.evaluation.results import COMPUTE, OUTPUT, SPEECH, TRUTH, ResultRow, language_of, truth_of
 from areca.evaluation.scoring import OpenMetric, OpenNormaliser
-from areca.interfaces import Progress
+from areca.job import Progress
 from areca.languages import known_code
 from areca.manifest import Manifest, Utterance
 from areca.tasks import Field, Task
@@ -26,7 +26,7 @@ _Load = Callable[[], Audio]
 
 @dataclass(frozen=True, slots=True)
 class Scorers:
-    """What scores answers: metrics, the normaliser of their texts, and the judges that hear spoken answers."""
+    """Everything that scores answers: metrics, the normaliser of texts, and judges, which transcribe spoken answers."""
 
     metrics: Sequence[OpenMetric]
     normaliser: OpenNormaliser
@@ -36,7 +36,7 @@ class Scorers:
         """Check that the normaliser reads the languages of all texts that metrics compare.
 
         Raises:
-            InvalidConfig: it does not read one of them.
+            InvalidConfig: it does not read one of these languages.
         """
         for metric in self.metrics:
             if metric.spec.reads == "text" and metric.spec.normalised:
@@ -46,13 +46,13 @@ class Scorers:
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
-    """What a metric counted of a recording.
+class RecordingCounts:
+    """The counts of a metric for one recording.
 
     Args:
-        metric: its signature.
-        clip: the recording.
-        counts: of it.
+        metric: signature of the metric.
+        clip: name of the recording, `Answer.clip`.
+        counts: the counts.
     """
 
     metric: str
@@ -60,25 +60,25 @@ class Counted:
     counts: tuple[float, ...]
 
 
-def counted_journal(path: Path) -> Journal[Counted]:
-    """Open the log of what metrics counted of recordings, by metric and clip."""
+def open_count_journal(path: Path) -> Journal[RecordingCounts]:
+    """Open the log of metrics' counts of recordings; its keys are ``(metric, clip)``."""
 
-    def load(metric: str, clip: str, counts: Sequence[float]) -> Counted:
-        return Counted(metric, clip, tuple(counts))
+    def load(metric: str, clip: str, counts: Sequence[float]) -> RecordingCounts:
+        return RecordingCounts(metric, clip, tuple(counts))
 
     return Journal(path, load, dataclasses.asdict, lambda row: (row.metric, row.clip))
 
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """One output of one row, as it was answered, or as a judge heard the answer or the truth.
+    """One output of one row: the answer, or a judge's transcript of the answer or of the reference recording.
 
     Args:
-        row: the manifest's.
-        shared: the columns that result rows of it share.
-        answer: its text.
-        clip: names the recording of the answer; None where there is none.
-        recordings: how to decode the recordings there are, by the metric's name for the input.
+        row: the row of the manifest.
+        shared: the columns that all its result rows have in common.
+        answer: the text.
+        clip: name of the answer's recording; None: it has none.
+        recordings: functions that decode the available recordings, by the input's name in `areca.specs.INPUTS`.
     """
 
     row: Utterance
@@ -94,11 +94,11 @@ class RowMaker:
     Args:
         scorers: metrics, normaliser and judges.
         manifest: questions and references.
-        directory: the evaluation's folder, where the recordings of the answers are.
-        answers: what the system answered.
-        heard: what the judges heard.
-        counted: what metrics counted of recordings; none is scored twice.
-        batch: recordings scored at once.
+        directory: the evaluation's folder, with the recordings of the answers.
+        answers: the system's answers.
+        heard: the judges' transcripts.
+        counted: counts of recordings; new ones are added.
+        batch: number of recordings scored at once.
     """
 
     def __init__(
@@ -107,8 +107,8 @@ class RowMaker:
         manifest: Manifest,
         directory: Path,
         answers: Journal[Answer],
-        heard: Journal[Heard],
-        counted: Journal[Counted],
+        heard: Journal[Transcript],
+        counted: Journal[RecordingCounts],
         batch: int,
     ) -> None:
         self._scorers, self._manifest, self._directory = scorers, manifest, directory
@@ -116,48 +116,48 @@ class RowMaker:
 
     @property
     def reads_audio(self) -> bool:
-        """Whether one of the metrics does."""
-        return bool(self._metrics("audio"))
+        """Whether one of the metrics reads audio."""
+        return bool(self._metrics_reading("audio"))
 
     def score_recordings(self, task: Task, name: str, rows: Sequence[Utterance], progress: Progress) -> None:
-        """Let the metrics that read audio count all recordings that they have not counted yet."""
-        for metric in self._metrics("audio"):
-            left = [
+        """Let the metrics that read audio count the recordings that are not in the log yet."""
+        for metric in self._metrics_reading("audio"):
+            pending = [
                 (case, example)
                 for field in task.outputs
-                for case in self._recorded(task, name, field, rows)
+                for case in self._list_recorded(task, name, field, rows)
                 if (example := self._audio_example(metric, case)) and self._key(metric, case) not in self._counted
             ]
-            for start in range(0, len(left), self._batch):
-                some = left[start : start + self._batch]
-                counts = metric.count([example() for _, example in some])
+            for start in range(0, len(pending), self._batch):
+                batch = pending[start : start + self._batch]
+                counts = metric.count([example() for _, example in batch])
                 self._counted.add(
-                    Counted(*self._key(metric, case), row) for (case, _), row in zip(some, counts, strict=True)
+                    RecordingCounts(*self._key(metric, case), row) for (case, _), row in zip(batch, counts, strict=True)
                 )
-                progress(start + len(some), len(left), metric.label)
+                progress(start + len(batch), len(pending), metric.label)
 
     def rows(self, task: Task, name: str, rows: Sequence[Utterance]) -> Iterator[ResultRow]:
-        """Yield the rows of every output under every metric; of spoken outputs under every judge, with their times."""
+        """Yield a row for each output and metric; for spoken outputs also for each judge, and their times."""
         for field in task.outputs:
             if field.kind == "text":
-                yield from self._text_rows(task, self._written(name, field, rows))
+                yield from self._text_rows(task, self._list_written(name, field, rows))
                 continue
             for judge in self._scorers.judges:
                 known = [row for row in rows if judge.knows(language_of(row, field))]
                 for of in (OUTPUT, TRUTH):
-                    yield from self._text_rows(task, [self._judged(name, field, row, judge, of) for row in known])
-            recorded = self._recorded(task, name, field, rows)
-            for metric in self._metrics("audio"):
+                    yield from self._text_rows(task, [self._build_judged(name, field, row, judge, of) for row in known])
+            recorded = self._list_recorded(task, name, field, rows)
+            for metric in self._metrics_reading("audio"):
                 for case in recorded:
                     if (key := self._key(metric, case)) in self._counted:
-                        yield _result(metric, case, self._counted[key].counts, "")
+                        yield _build_row(metric, case, self._counted[key].counts, "")
             for row in rows:
-                yield from _times(self._shared(name, field, row), self._answers[name, row.id])
+                yield from _build_time_rows(self._share_columns(name, field, row), self._answers[name, row.id])
 
-    def _metrics(self, reads: str) -> list[OpenMetric]:
+    def _metrics_reading(self, reads: str) -> list[OpenMetric]:
         return [metric for metric in self._scorers.metrics if metric.spec.reads == reads]
 
-    def _shared(self, name: str, field: Field, row: Utterance, of: str = OUTPUT) -> dict[str, Any]:
+    def _share_columns(self, name: str, field: Field, row: Utterance, of: str = OUTPUT) -> dict[str, Any]:
         return {
             "id": row.id,
             "task": name,
@@ -166,24 +166,25 @@ class RowMaker:
             "language": known_code(row.language),
             "text_language": language_of(row, field),
             "source": row.source,
-            "reference": _text(row, field.path),
+            "reference": _read_text(row, field.path),
             "judge": None,
             "audio": None,
         }
 
-    def _written(self, name: str, field: Field, rows: Sequence[Utterance]) -> list[_Case]:
+    def _list_written(self, name: str, field: Field, rows: Sequence[Utterance]) -> list[_Case]:
         return [
-            _Case(row, self._shared(name, field, row), self._answers[name, row.id].texts[field.path]) for row in rows
+            _Case(row, self._share_columns(name, field, row), self._answers[name, row.id].texts[field.path])
+            for row in rows
         ]
 
-    def _judged(self, name: str, field: Field, row: Utterance, judge: OpenJudge, of: str) -> _Case:
-        answer, shared = self._answers[name, row.id], self._shared(name, field, row, of) | {"judge": judge.label}
+    def _build_judged(self, name: str, field: Field, row: Utterance, judge: OpenJudge, of: str) -> _Case:
+        answer, shared = self._answers[name, row.id], self._share_columns(name, field, row, of) | {"judge": judge.label}
         if of == TRUTH:
             return _Case(row, shared, self._heard[judge.label, truth_of(row, field)].text)
         text = "" if answer.audio is None else self._heard[judge.label, answer.clip].text
         return _Case(row, shared | {"audio": answer.audio}, text)
 
-    def _recorded(self, task: Task, name: str, field: Field, rows: Sequence[Utterance]) -> list[_Case]:
+    def _list_recorded(self, task: Task, name: str, field: Field, rows: Sequence[Utterance]) -> list[_Case]:
         """Return the recordings of a spoken output; a text has none."""
         cases = []
         for row in rows if field.kind == "audio" else ():
@@ -191,28 +192,30 @@ class RowMaker:
             if answer.audio is not None:
                 recordings: dict[str, _Load] = {"answer": partial(read, self._directory / answer.audio)}
                 recordings |= self._recordings(row, reference=field.path, question=task.inputs[0].path)
-                shared = self._shared(name, field, row) | {"audio": answer.audio}
+                shared = self._share_columns(name, field, row) | {"audio": answer.audio}
                 cases.append(_Case(row, shared, "", answer.clip, recordings))
         return cases
 
     def _recordings(self, row: Utterance, **paths: str) -> dict[str, _Load]:
         sides = {True: (row.target_audio, self._manifest.target_audio), False: (row.audio, self._manifest.audio)}
-        found = {name: sides[path.startswith("target.")] for name, path in paths.items()}
-        return {name: partial(load, row) for name, (relative, load) in found.items() if relative is not None}
+        chosen = {name: sides[path.startswith("target.")] for name, path in paths.items()}
+        return {name: partial(load, row) for name, (relative, load) in chosen.items() if relative is not None}
 
     def _text_rows(self, task: Task, cases: Sequence[_Case]) -> Iterator[ResultRow]:
-        for metric in self._metrics("text"):
+        for metric in self._metrics_reading("text"):
             pairs = [(case, example) for case in cases if (example := self._text_example(metric, task, case))]
             counts = metric.count([example for _, example in pairs]) if pairs else []
             for (case, _), row in zip(pairs, counts, strict=True):
-                yield _result(metric, case, row, self._scorers.normaliser.signature if metric.spec.normalised else "")
+                yield _build_row(
+                    metric, case, row, self._scorers.normaliser.signature if metric.spec.normalised else ""
+                )
 
     def _text_example(self, metric: OpenMetric, task: Task, case: _Case) -> Example | None:
         language, path = case.shared["text_language"], task.inputs[0].path
         texts = {
             "answer": (case.answer, language),
             "reference": (case.shared["reference"], language),
-            "question": (_text(case.row, path), language_of(case.row, task.inputs[0])),
+            "question": (_read_text(case.row, path), language_of(case.row, task.inputs[0])),
         }
         if not metric.scores_language(language) or "voice" in metric.spec.inputs:
             return None
@@ -221,7 +224,7 @@ class RowMaker:
         return Example(**{"answer": Passage(), **given}, language=language)
 
     def _audio_example(self, metric: OpenMetric, case: _Case) -> Callable[[], Example] | None:
-        """Return what decodes and resamples the inputs of a metric; None where one of them is missing."""
+        """Return a function that decodes and resamples a metric's inputs; None: the metric does not apply."""
         if not metric.scores_language(language := case.shared["text_language"]):
             return None
         if any(name not in case.recordings for name in metric.spec.inputs):
@@ -239,13 +242,13 @@ class RowMaker:
         return metric.signature(case.shared["text_language"]), str(case.clip)
 
 
-def _text(row: Utterance, path: str) -> str:
+def _read_text(row: Utterance, path: str) -> str:
     if path.startswith("extra."):
         return str(row.extra[path.removeprefix("extra.")])
     return (row.target_text if path.startswith("target.") else row.text) or ""
 
 
-def _result(metric: OpenMetric, case: _Case, counts: tuple[float, ...], normaliser: str) -> ResultRow:
+def _build_row(metric: OpenMetric, case: _Case, counts: tuple[float, ...], normaliser: str) -> ResultRow:
     return ResultRow(
         **case.shared,
         metric=metric.label,
@@ -258,7 +261,7 @@ def _result(metric: OpenMetric, case: _Case, counts: tuple[float, ...], normalis
     )
 
 
-def _times(shared: Mapping[str, Any], answer: Answer) -> Iterator[ResultRow]:
+def _build_time_rows(shared: Mapping[str, Any], answer: Answer) -> Iterator[ResultRow]:
     for metric, value in ((COMPUTE, answer.compute_s), (SPEECH, answer.speech_s)):
         yield ResultRow(
             **{**shared, "reference": "", "audio": answer.audio},

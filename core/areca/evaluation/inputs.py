@@ -16,18 +16,18 @@ from areca.errors import InvalidConfig, quote
 from areca.evaluation.curves import copy_curves
 from areca.evaluation.evaluate import evaluate
 from areca.evaluation.examples import Scorers
-from areca.evaluation.judging import judge_part, open_judge
+from areca.evaluation.judging import open_judge, resolve_judge
 from areca.evaluation.scoring import open_metrics, open_normaliser
-from areca.interfaces import Stage
+from areca.job import Stage
 from areca.manifest import Manifest, read_manifest
 from areca.options import build
 from areca.pipeline.pipeline import Pipeline
 from areca.registry.parts import Part, resolve
 from areca.registry.registry import Registry
 from areca.run.config import RunConfig, read_config
-from areca.run.decoding import Decoding, decoding_of
+from areca.run.decoding import Decoding, resolve_decoding
 from areca.run.options import EvaluationConfig
-from areca.run.scoring import metric_parts, normaliser_part
+from areca.run.scoring import resolve_metrics, resolve_normaliser
 from areca.system import System, load
 
 _RECIPE = (".yaml", ".yml")
@@ -56,13 +56,13 @@ class Inputs:
     identity: str
 
     def evaluate(self, directory: Path, *, device: str, stage: Stage) -> Path:
-        """Load metrics, normaliser and judges, and evaluate into `directory`; arguments and errors as of `evaluate`."""
+        """Load metrics, normaliser and judges, and evaluate into `directory`; errors are those of `evaluate`."""
         scorers = Scorers(
             open_metrics(self.registry, self.config.metrics, device),
             open_normaliser(self.registry, self.config.normaliser),
             [open_judge(self.registry, wanted, device) for wanted in self.config.judges],
         )
-        made = evaluate(
+        results = evaluate(
             self.system,
             self.manifest,
             self.config,
@@ -73,31 +73,31 @@ class Inputs:
             stage=stage,
         )
         copy_curves(self.system.checkpoint.directory, directory)
-        return made
+        return results
 
 
 def resolve_evaluation(run: RunConfig, options: Mapping[str, Any] = MappingProxyType({})) -> EvaluationConfig:
-    """Return a run's options of evaluation, overridden by `options`; the components that they name are looked up.
+    """Return a run's evaluation options, overridden by `options`; check that the components they name are available.
 
     Raises:
-        InvalidConfig, UnknownComponent, MissingDependency: a wrong option, or a judge, metric or normaliser that is not
-            available.
+        InvalidConfig, UnknownComponent, MissingDependency: an option is wrong, or a judge, metric, normaliser or
+            decoding method is not available.
     """
-    return _evaluation(run.registry, {**run.evaluation, **options})
+    return _check_evaluation(run.registry, {**run.evaluation, **options})
 
 
-def _evaluation(registry: Registry, options: Mapping[str, Any]) -> EvaluationConfig:
+def _check_evaluation(registry: Registry, options: Mapping[str, Any]) -> EvaluationConfig:
     config = build(EvaluationConfig, options, "evaluation")
-    metric_parts(registry, config.metrics)
-    normaliser_part(registry, config.normaliser)
+    resolve_metrics(registry, config.metrics)
+    resolve_normaliser(registry, config.normaliser)
     for wanted in config.judges:
-        judge_part(registry, wanted).entry.target()
-    _decoding(registry, config).method.entry.target()
+        resolve_judge(registry, wanted).entry.target()
+    _resolve_decoding(registry, config).method.entry.target()
     return config
 
 
-def _decoding(registry: Registry, config: EvaluationConfig) -> Decoding:
-    return decoding_of(registry, config.decoding, "evaluation.decoding")
+def _resolve_decoding(registry: Registry, config: EvaluationConfig) -> Decoding:
+    return resolve_decoding(registry, config.decoding, "evaluation.decoding")
 
 
 def open_inputs(
@@ -134,15 +134,15 @@ def open_inputs(
         assert not isinstance(checkpoint, Pipeline)
         system = load(checkpoint, device=device, plugins=plugins)
     if run is None or config is None:
-        own_options, manifest = _checkpoint_inputs(system, data, stage)
-        config = _evaluation(system.run_config.registry, {**own_options, **options})
+        own_options, manifest = _read_checkpoint_inputs(system, data, stage)
+        config = _check_evaluation(system.run_config.registry, {**own_options, **options})
     else:
         manifest = (
             pipeline.data() if pipeline and data is None else _load_data(run.data, run.seed, stage, run.data_root)
         )
     trained = system.run_config
     registry = trained.registry if run is None else run.registry
-    decoding = _decoding(registry, config)
+    decoding = _resolve_decoding(registry, config)
     return Inputs(trained.name, system, manifest, config, decoding, registry, system.checkpoint.identity)
 
 
@@ -155,7 +155,7 @@ def _read_run(path: Path | None, plugins: Sequence[str]) -> RunConfig | None:
     return read_config(path, plugins=plugins) if path is not None and path.suffix in _RECIPE else None
 
 
-def _checkpoint_inputs(system: System, data: Path | None, stage: Stage) -> tuple[Mapping[str, Any], Manifest]:
+def _read_checkpoint_inputs(system: System, data: Path | None, stage: Stage) -> tuple[Mapping[str, Any], Manifest]:
     """Return the evaluation options in the checkpoint's YAML, and `data` (default: the data in the YAML)."""
     source = read_source(system.checkpoint.directory)
     options = source.get("evaluation") or {}

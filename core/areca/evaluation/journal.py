@@ -19,7 +19,7 @@ _CHECKED = re.compile(rb'(?P<row>\{.*), "sha256": "(?P<sha256>[0-9a-f]{64})"\}',
 
 
 class Journal(Generic[T]):
-    """Rows of one type in a file, by key. Rows are on the disk when `add` returns.
+    """An append-only log of rows of one type, by key. Rows are on the disk when `add` returns.
 
     Each line ends with the sha256 of its content. A damaged line is dropped with a warning; an incomplete last line,
     which a kill leaves, is dropped silently. The work of dropped lines is repeated.
@@ -104,7 +104,7 @@ def _format_line(row: dict[str, Any]) -> str:
 
 def _verify_line(line: bytes) -> bytes | None:
     """Return the JSON object of a line without its checksum; None if the checksum does not match."""
-    found = _CHECKED.fullmatch(line)
-    if found is None or hashlib.sha256(found["row"]).hexdigest().encode() != found["sha256"]:
+    match = _CHECKED.fullmatch(line)
+    if match is None or hashlib.sha256(match["row"]).hexdigest().encode() != match["sha256"]:
         return None
-    return found["row"] + b"}"
+    return match["row"] + b"}"

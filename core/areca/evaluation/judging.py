@@ -1,4 +1,4 @@
-"""Judges in use: chosen by name, and asked about each recording once."""
+"""Judges in use: chosen by name; each transcribes a recording once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ import torch
 from areca.audio import conform
 from areca.component import Kind
 from areca.evaluation.journal import Journal
-from areca.interfaces import Judge, Progress, no_progress
+from areca.interfaces import Judge
+from areca.job import Progress, no_progress
 from areca.options import canonical, read_mapping
 from areca.registry.parts import Part, resolve
 from areca.registry.registry import Registry
@@ -26,13 +27,13 @@ from areca.types import Audio
 
 @dataclass(frozen=True, slots=True)
 class OpenJudge:
-    """A judge, loaded.
+    """A loaded judge.
 
     Args:
-        name: the component's.
+        name: name of the component.
         instance: the recogniser.
         spec: the languages and the audio that it takes.
-        signature: component, library versions and every option that can change its transcripts, as JSON.
+        signature: JSON of the component, its libraries' versions and all options that can change its transcripts.
     """
 
     name: str
@@ -46,7 +47,7 @@ class OpenJudge:
         return f"{self.name}@{hashlib.sha256(self.signature.encode()).hexdigest()[:8]}"
 
     def knows(self, language: str | None) -> bool:
-        """Return whether it understands `language` (ISO 639-1)."""
+        """Return whether it recognises `language` (ISO 639-1; None: not known)."""
         return language is not None and (not self.spec.languages or language in self.spec.languages)
 
     def transcribe(self, audios: Sequence[Audio], language: str) -> list[str]:
@@ -55,7 +56,7 @@ class OpenJudge:
 
 
 def open_judge(registry: Registry, wanted: str | Mapping[str, Any], device: torch.device | str = "cpu") -> OpenJudge:
-    """Open a judge.
+    """Load a judge.
 
     Args:
         registry: the components to choose from.
@@ -66,15 +67,15 @@ def open_judge(registry: Registry, wanted: str | Mapping[str, Any], device: torc
     Raises:
         UnknownComponent, MissingDependency, InvalidConfig: it is not available; the message says what to type.
     """
-    part = judge_part(registry, wanted)
+    part = resolve_judge(registry, wanted)
     target = part.entry.target()
     instance = target.load(part.config, {}, None, device=torch.device(device), dtype=torch.float32)
     assert isinstance(part.spec, JudgeSpec)
     return OpenJudge(part.name, instance, part.spec, _signature(part))
 
 
-def judge_part(registry: Registry, wanted: str | Mapping[str, Any]) -> Part:
-    """Return the part that `open_judge` loads; arguments and errors as there."""
+def resolve_judge(registry: Registry, wanted: str | Mapping[str, Any]) -> Part:
+    """Resolve a judge; arguments and errors are those of `open_judge`."""
     return resolve(registry, Kind.JUDGE, _options(registry, wanted), role="judge")
 
 
@@ -94,12 +95,12 @@ def _signature(part: Part) -> str:
     component = part.entry.component
     distributions = metadata.packages_distributions()
     versions = {m: [metadata.version(d) for d in distributions.get(m, ())] for m in component.requires}
-    said = {"judge": part.entry.qualified, "revision": component.revision, "versions": versions}
-    return json.dumps(said | {"options": canonical(part.config)}, sort_keys=True, ensure_ascii=False)
+    component_values = {"judge": part.entry.qualified, "revision": component.revision, "versions": versions}
+    return json.dumps(component_values | {"options": canonical(part.config)}, sort_keys=True, ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Transcript:
     """A judge's transcript of a recording.
 
     Args:
@@ -118,9 +119,9 @@ class Clip:
     """A recording to be judged.
 
     Args:
-        name: unique.
-        language: spoken in it (ISO 639-1).
-        load: decodes it.
+        name: unique name.
+        language: the spoken language (ISO 639-1).
+        load: decodes the recording.
     """
 
     name: str
@@ -128,23 +129,23 @@ class Clip:
     load: Callable[[], Audio]
 
 
-def heard_journal(path: Path) -> Journal[Heard]:
-    """Open the log of transcripts, by judge and clip."""
-    return Journal(path, Heard, dataclasses.asdict, lambda row: (row.judge, row.clip))
+def open_transcript_journal(path: Path) -> Journal[Transcript]:
+    """Open the log of transcripts; its keys are ``(judge label, clip name)``."""
+    return Journal(path, Transcript, dataclasses.asdict, lambda row: (row.judge, row.clip))
 
 
-def hear(
-    judge: OpenJudge, clips: Sequence[Clip], journal: Journal[Heard], batch: int, progress: Progress = no_progress
+def transcribe_clips(
+    judge: OpenJudge, clips: Sequence[Clip], journal: Journal[Transcript], batch: int, progress: Progress = no_progress
 ) -> None:
-    """Let a judge transcribe the clips that are not in the journal. Clips in languages that it lacks are left out."""
+    """Let a judge transcribe the clips that are not in the journal; clips in other languages are left out."""
     wanted = {clip.name: clip for clip in clips if judge.knows(clip.language)}
-    left = [clip for name, clip in wanted.items() if (judge.label, name) not in journal]
-    by_language = {clip.language: [c for c in left if c.language == clip.language] for clip in left}
-    done = len(wanted) - len(left)
+    pending = [clip for name, clip in wanted.items() if (judge.label, name) not in journal]
+    by_language = {clip.language: [c for c in pending if c.language == clip.language] for clip in pending}
+    done = len(wanted) - len(pending)
     for language, of_language in by_language.items():
         for start in range(0, len(of_language), batch):
-            some = of_language[start : start + batch]
-            texts = judge.transcribe([clip.load() for clip in some], language)
-            journal.add(Heard(judge.label, c.name, text) for c, text in zip(some, texts, strict=True))
-            done += len(some)
+            group = of_language[start : start + batch]
+            texts = judge.transcribe([clip.load() for clip in group], language)
+            journal.add(Transcript(judge.label, c.name, text) for c, text in zip(group, texts, strict=True))
+            done += len(group)
             progress(done, len(wanted), judge.name)

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from areca.audio import read
 from areca.errors import ArecaError
-from areca.evaluation.waveform import waveform
+from areca.evaluation.waveform import draw_waveform
 
 INLINE_BYTES = 200_000
 """Maximum size in bytes of recordings that are embedded in the page; it links to larger ones."""
@@ -57,7 +57,7 @@ class Example:
     good: bool | None = None
 
 
-def listening_page(
+def render_page(
     title: str,
     tables: Sequence[TableCells],
     examples: Sequence[Example],
@@ -76,34 +76,34 @@ def listening_page(
         figures: drawings, shown after the tables, each a title and HTML.
     """
     body = [f"<h1>{escape(title)}</h1>", f"<p>{escape(intro)}</p>" if intro else ""]
-    body += [_table(*cells) for cells in tables]
+    body += [_render_table(*cells) for cells in tables]
     body += [f"<h2>{escape(name)}</h2>\n{figure}" for name, figure in figures if figure]
     if examples:
-        body += [f'<h2>Recordings</h2>\n<p class="hint">{_counts(examples)}{_KEYS}</p>']
-    body += [_example(example, directory) for example in examples]
+        body += [f'<h2>Recordings</h2>\n<p class="hint">{_describe_counts(examples)}{_KEYS}</p>']
+    body += [_render_example(example, directory) for example in examples]
     head = (
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title>\n<style>\n{_asset('listening.css')}</style>"
+        f"<title>{escape(title)}</title>\n<style>\n{_read_asset('listening.css')}</style>"
     )
-    script = f"<script>\n{_asset('listening.js')}</script>"
+    script = f"<script>\n{_read_asset('listening.js')}</script>"
     return "\n".join(
         ["<!doctype html>", f'<html lang="en"><head>{head}</head>', "<body>", *body, script, "</body></html>", ""]
     )
 
 
-def _asset(name: str) -> str:
+def _read_asset(name: str) -> str:
     return (_ASSETS / name).read_text(encoding="utf-8")
 
 
-def _counts(examples: Sequence[Example]) -> str:
+def _describe_counts(examples: Sequence[Example]) -> str:
     right = sum(example.good is True for example in examples)
     wrong = sum(example.good is False for example in examples)
     return f"Of {len(examples)} examples {right} are right and {wrong} wrong. " if right or wrong else ""
 
 
-def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]) -> str:
+def _render_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]) -> str:
     lines = ["".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)]
-    lines += ["".join(map(_cell, row)) for row in rows]
+    lines += ["".join(map(_render_cell, row)) for row in rows]
     body = "\n".join(f"<tr>{line}</tr>" for line in lines)
     below = "".join("<li>" + _CODE.sub(r"<code>\1</code>", escape(note)) + "</li>" for note in notes)
     # A scrolling region needs focus and a label, to be usable without a mouse.
@@ -111,15 +111,15 @@ def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], not
     return f"<h2>{escape(title)}</h2>\n{frame}<table>{body}</table></div>" + (f"\n<ul>{below}</ul>" if below else "")
 
 
-def _cell(text: str) -> str:
+def _render_cell(text: str) -> str:
     number = text[:1].isdigit() and len(text) <= _FIGURE  # this class keeps the interval on the same line
     return f'<td class="n">{escape(text)}</td>' if number else f"<td>{escape(text)}</td>"
 
 
-def _example(example: Example, directory: Path) -> str:
+def _render_example(example: Example, directory: Path) -> str:
     css = f' class="{_MARKS[example.good][0]}"' if example.good is not None else ""
-    players = "\n".join(_player(p, directory) for p in example.players if _is_inside(p.audio, directory))
-    head = f"<header><h3>{escape(example.title)}</h3>{_mark(example.good)}</header>"
+    players = "\n".join(_render_player(p, directory) for p in example.players if _is_inside(p.audio, directory))
+    head = f"<header><h3>{escape(example.title)}</h3>{_render_mark(example.good)}</header>"
     return f'<section{css}>{head}\n<div class="clips">{players}</div></section>'
 
 
@@ -129,18 +129,18 @@ def _is_inside(audio: Path, directory: Path) -> bool:
     return os.path.isfile(path) and path.resolve().is_relative_to(directory.resolve())
 
 
-def _mark(good: bool | None) -> str:
+def _render_mark(good: bool | None) -> str:
     if good is None:
         return ""
     css, words = _MARKS[good]
     return f'<span class="mark {css}">{words}</span>'
 
 
-def _player(player: Player, directory: Path) -> str:
+def _render_player(player: Player, directory: Path) -> str:
     picture, length = _draw(directory / player.audio)
     label = escape(player.label)
-    lines = "".join(f"<p>{escape(line.text)} {_mark(line.good)}</p>" for line in player.lines)
-    source = escape(_source(directory / player.audio, player.audio))
+    lines = "".join(f"<p>{escape(line.text)} {_render_mark(line.good)}</p>" for line in player.lines)
+    source = escape(_audio_url(directory / player.audio, player.audio))
     caption = f'<b>{label}</b> <span class="length"><span class="now"></span>{escape(length)}</span>'
     description = escape(f"Play {player.label}, {length}. " + ". ".join(line.text for line in player.lines))
     return (
@@ -157,10 +157,10 @@ def _draw(path: Path) -> tuple[str, str]:
         audio = read(path)
     except ArecaError:
         return "", "not decodable, length unknown"
-    return waveform(audio), f"{audio.seconds:.2f} s"
+    return draw_waveform(audio), f"{audio.seconds:.2f} s"
 
 
-def _source(path: Path, relative: Path) -> str:
+def _audio_url(path: Path, relative: Path) -> str:
     mime = _TYPES.get(path.suffix.lower())
     if mime is None or path.stat().st_size > INLINE_BYTES:
         return quote(relative.as_posix())

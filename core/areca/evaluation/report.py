@@ -1,4 +1,4 @@
-"""Tables made from results, as Markdown and as a page to listen to."""
+"""Build tables from results, and write them as Markdown and as a listening page."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from areca.evaluation.columns import Column, by_metric, columns_of, is_scored_alike, notes_on, show
-from areca.evaluation.curves import curve_figure, read_curves
+from areca.evaluation.columns import (
+    Column,
+    build_columns,
+    describe_columns,
+    format_estimate,
+    group_by_metric,
+    is_scored_alike,
+)
+from areca.evaluation.curves import draw_curves, read_curves
 from areca.evaluation.evaluate import EXAMPLES, question_path
 from areca.evaluation.folder import RESULTS, read_identity
-from areca.evaluation.listening import Example, Line, Player, listening_page
+from areca.evaluation.listening import Example, Line, Player, render_page
 from areca.evaluation.results import COMPUTE, EXACT, OUTPUT, SPEECH, TRUTH, ResultRow, read_results
 from areca.files.writing import write_text
 from areca.languages import UNSEGMENTED, language_name
@@ -38,31 +45,31 @@ class Table:
 
     def markdown(self) -> str:
         """Return the table as Markdown."""
-        lines = [f"## {self.title}", "", _line(self.header), _line(["---"] * len(self.header))]
-        lines += [_line(row) for row in self.rows]
+        lines = [f"## {self.title}", "", _format_line(self.header), _format_line(["---"] * len(self.header))]
+        lines += [_format_line(row) for row in self.rows]
         return "\n".join([*lines, "", *(f"- {note}" for note in self.notes)]) + "\n"
 
 
-def _line(cells: Iterable[str]) -> str:
+def _format_line(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def tables(rows: Sequence[ResultRow], *notes: str, registry: Registry | None = None) -> list[Table]:
-    """Return the table of scores and, where there is speech, the table of speed.
+def build_tables(rows: Sequence[ResultRow], *notes: str, registry: Registry | None = None) -> list[Table]:
+    """Return the table of scores and, if answers are spoken, the table of speed.
 
     Args:
         rows: results.
-        notes: shown below the scores, before the table's own notes.
-        registry: where the metrics are found; None: among the installed plugins.
+        notes: notes below the scores, before the table's own notes.
+        registry: the available metrics; None: those of the installed plugins.
     """
-    scores = _scores(rows, columns_of(rows, registry or Registry.discover()))
-    made = [dataclasses.replace(scores, notes=(*notes, *scores.notes))]
+    scores = _build_scores(rows, build_columns(rows, registry or Registry.discover()))
+    built = [dataclasses.replace(scores, notes=(*notes, *scores.notes))]
     if any(row.metric == COMPUTE for row in rows):
-        made.append(_speed(rows))
-    return made
+        built.append(_build_speed(rows))
+    return built
 
 
-def _cells(rows: Iterable[ResultRow], key: Callable[[ResultRow], tuple[Any, ...]]) -> dict[Any, list[ResultRow]]:
+def _group_cells(rows: Iterable[ResultRow], key: Callable[[ResultRow], tuple[Any, ...]]) -> dict[Any, list[ResultRow]]:
     """Group rows by key, source and language; the languages of one source are also grouped together."""
     groups: dict[Any, list[ResultRow]] = {}
     for row in rows:
@@ -79,26 +86,26 @@ def _cells(rows: Iterable[ResultRow], key: Callable[[ResultRow], tuple[Any, ...]
     return cells
 
 
-def _scores(rows: Sequence[ResultRow], columns: Mapping[str, Column]) -> Table:
+def _build_scores(rows: Sequence[ResultRow], columns: Mapping[str, Column]) -> Table:
     of_output = [row for row in rows if row.of == OUTPUT and row.metric in columns]
     truths = {(row.task, row.field, row.judge, row.id): row.value for row in rows if _is_exact_truth(row)}
-    cells = _cells(of_output, lambda row: (row.task, row.field, row.judge or ""))
+    cells = _group_cells(of_output, lambda row: (row.task, row.field, row.judge or ""))
     judged = bool(truths)
     lines: list[tuple[str, ...]] = []
     for key, group in cells.items():
-        of_metric = by_metric(group)
+        of_metric = group_by_metric(group)
         scores = (column.cell(of_metric.get(label, ())) for label, column in columns.items())
-        ceiling = _ceiling(of_metric.get(EXACT, ()), truths) if judged else ()
+        ceiling = _score_ceiling(of_metric.get(EXACT, ()), truths) if judged else ()
         lines.append((*map(str, key), str(max(map(len, of_metric.values()))), *scores, *ceiling))
     header = (*SCORES, *(column.header for column in columns.values()), *CEILING * judged)
-    return Table("Scores", header, lines, _notes(rows, columns, list(cells.values()), judged))
+    return Table("Scores", header, lines, _describe_scores(rows, columns, list(cells.values()), judged))
 
 
 def _is_exact_truth(row: ResultRow) -> bool:
     return row.of == TRUTH and row.metric == EXACT
 
 
-def _ceiling(group: Sequence[ResultRow], truths: dict[Any, float]) -> tuple[str, str]:
+def _score_ceiling(group: Sequence[ResultRow], truths: dict[Any, float]) -> tuple[str, str]:
     keys = [(row.task, row.field, row.judge, row.id) for row in group]
     if not keys or not all(key in truths for key in keys):
         return "", ""
@@ -106,10 +113,10 @@ def _ceiling(group: Sequence[ResultRow], truths: dict[Any, float]) -> tuple[str,
     share = sum(of_truth) / len(of_truth)
     if not share:
         return "0.0", ""
-    return f"{100 * share:.1f}", show(ratio([row.value for row in group], of_truth), 100.0)
+    return f"{100 * share:.1f}", format_estimate(ratio([row.value for row in group], of_truth), 100.0)
 
 
-def _notes(
+def _describe_scores(
     rows: Sequence[ResultRow], columns: Mapping[str, Column], cells: Sequence[Sequence[ResultRow]], judged: bool
 ) -> tuple[str, ...]:
     scored = [row for row in rows if row.metric in columns]
@@ -121,19 +128,24 @@ def _notes(
     notes += [f"Answers and references are normalised by `{name}`." for name in normalisers]
     if judged:
         notes.append("Ceiling: exact matches of the same judge on the true recordings of the same examples.")
-    notes += [*notes_on(columns), *_left_empty(columns, cells), *_of_scripts(scored), *_silent(rows, columns)]
+    notes += [
+        *describe_columns(columns),
+        *_explain_empty_cells(columns, cells),
+        *_explain_scripts(scored),
+        *_explain_silent(rows, columns),
+    ]
     signatures = dict.fromkeys(row.signature for row in scored)
     return (*notes, "Signatures: " + ", ".join(f"`{signature}`" for signature in signatures) + ".")
 
 
-def _left_empty(columns: Mapping[str, Column], cells: Sequence[Sequence[ResultRow]]) -> Iterable[str]:
-    groups = [by_metric(cell) for cell in cells]
+def _explain_empty_cells(columns: Mapping[str, Column], cells: Sequence[Sequence[ResultRow]]) -> Iterable[str]:
+    groups = [group_by_metric(cell) for cell in cells]
     for label, column in columns.items():
         if any(not is_scored_alike(group[label]) for group in groups if label in group):
             yield f"{column.header} is empty where answers were scored in different ways: see the signatures."
 
 
-def _of_scripts(rows: Sequence[ResultRow]) -> Iterable[str]:
+def _explain_scripts(rows: Sequence[ResultRow]) -> Iterable[str]:
     unsegmented = sorted({row.text_language for row in rows if row.text_language} & UNSEGMENTED)
     if unsegmented:
         yield (
@@ -142,22 +154,22 @@ def _of_scripts(rows: Sequence[ResultRow]) -> Iterable[str]:
         )
 
 
-def _silent(rows: Sequence[ResultRow], columns: Mapping[str, Column]) -> Iterable[str]:
+def _explain_silent(rows: Sequence[ResultRow], columns: Mapping[str, Column]) -> Iterable[str]:
     silent = sum(row.metric == COMPUTE and row.audio is None for row in rows)
     of_audio = [c.header for c in columns.values() if c.metric and c.metric.spec.reads == "audio"]
     if silent and of_audio:
         yield f"{silent} answers have no recording: {', '.join(of_audio)} leave them out."
 
 
-def _speed(rows: Sequence[ResultRow]) -> Table:
+def _build_speed(rows: Sequence[ResultRow]) -> Table:
     speech = {(row.task, row.field, row.id): row.value for row in rows if row.metric == SPEECH}
     lines: list[tuple[str, ...]] = []
     timed = (row for row in rows if row.metric == COMPUTE)
-    for (task, source, language), group in _cells(timed, lambda row: (row.task,)).items():
+    for (task, source, language), group in _group_cells(timed, lambda row: (row.task,)).items():
         compute_s = [row.value for row in group]
         speech_s = [speech[row.task, row.field, row.id] for row in group]
-        found = ratio(compute_s, speech_s)
-        pace = f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+        estimate = ratio(compute_s, speech_s)
+        pace = f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
         lines.append((task, source, language, str(len(group)), pace, f"{sum(speech_s) / len(group):.2f}"))
     return Table("Speed", SPEED, lines, ("Wall clock of warm answers in batches, without the reading of files.",))
 
@@ -167,25 +179,25 @@ def write_report(directory: Path, registry: Registry | None = None) -> list[Tabl
 
     Args:
         directory: the evaluation's folder.
-        registry: where the metrics are found; None: among the installed plugins.
+        registry: the available metrics; None: those of the installed plugins.
 
     Returns:
-        The tables that are in both.
+        The tables of the report.
 
     Raises:
         InvalidArtifact: there are no results, or they are damaged.
     """
     rows = read_results(directory / RESULTS)
-    made = tables(rows, *_decoded(directory), registry=registry)
-    write_text(directory / "report.md", "\n".join(t.markdown() for t in made))
-    figures = [("Training", curve_figure(read_curves(directory)))]
-    cells = [(t.title, t.header, t.rows, t.notes) for t in made]
-    page = listening_page("Evaluation", cells, examples(rows), directory, figures=figures)
+    built = build_tables(rows, *_describe_decoding(directory), registry=registry)
+    write_text(directory / "report.md", "\n".join(t.markdown() for t in built))
+    figures = [("Training", draw_curves(read_curves(directory)))]
+    cells = [(t.title, t.header, t.rows, t.notes) for t in built]
+    page = render_page("Evaluation", cells, choose_examples(rows), directory, figures=figures)
     write_text(directory / "index.html", page)
-    return made
+    return built
 
 
-def _decoded(directory: Path) -> tuple[str, ...]:
+def _describe_decoding(directory: Path) -> tuple[str, ...]:
     decoding = (read_identity(directory) or {}).get("decoding")
     if decoding is None:
         return ()
@@ -196,26 +208,26 @@ def _decoded(directory: Path) -> tuple[str, ...]:
     return (f"Answers decoded with `{name}`{shown} ({component.partition(':')[2]}, revision {decoding['revision']}).",)
 
 
-def examples(rows: Sequence[ResultRow]) -> list[Example]:
-    """Return the first spoken answers of each task, source and language, each with what every judge heard."""
+def choose_examples(rows: Sequence[ResultRow]) -> list[Example]:
+    """Return the first spoken answers of each task, source and language, with the judges' transcripts."""
     by_answer: dict[str, dict[str | None, ResultRow]] = {}
     for row in rows:
         if row.audio and row.component:
             heard = by_answer.setdefault(row.audio, {})
             if row.judge not in heard or row.metric == EXACT:
                 heard[row.judge] = row
-    taken: dict[Any, int] = {}
-    found = []
+    counts: dict[Any, int] = {}
+    chosen = []
     for audio, of_judge in by_answer.items():
         first = next(iter(of_judge.values()))
         group = (first.task, first.source, first.language)
-        taken[group] = taken.get(group, 0) + 1
-        if taken[group] <= EXAMPLES:
-            found.append(_example(audio, first, [row for row in of_judge.values() if row.judge is not None]))
-    return found
+        counts[group] = counts.get(group, 0) + 1
+        if counts[group] <= EXAMPLES:
+            chosen.append(_build_example(audio, first, [row for row in of_judge.values() if row.judge is not None]))
+    return chosen
 
 
-def _example(audio: str, first: ResultRow, heard: Sequence[ResultRow]) -> Example:
+def _build_example(audio: str, first: ResultRow, heard: Sequence[ResultRow]) -> Example:
     lines = [Line(f"{row.judge} heard: {row.hypothesis}", _is_right(row)) for row in heard]
     wanted = Line(f"wanted: {first.reference}")
     players = (Player("question", Path(question_path(first.id)), ()), Player("answer", Path(audio), (wanted, *lines)))

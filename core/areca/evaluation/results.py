@@ -1,4 +1,4 @@
-"""Results: one row for each example and metric, as ``results.jsonl`` holds them."""
+"""Results: one row for each example and metric, stored in ``results.jsonl``."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ class ResultRow:
     """One example under one metric.
 
     Args:
-        id: of the manifest's row.
+        id: id of the manifest's row.
         task: the task or chain.
         field: the output that is scored, such as ``"target.audio"``.
-        of: ``"output"``, or ``"truth"`` where a judge heard the true recording instead (its ceiling).
-        metric: the metric's label, or ``"compute_s"`` and ``"speech_s"``: seconds that the answer took, and seconds of
-            speech in it.
+        of: ``"output"``, or ``"truth"`` if the judge transcribed the reference recording instead (the ceiling).
+        metric: the metric's label; ``"compute_s"``: seconds to compute the answer; ``"speech_s"``: seconds of speech
+            in it.
         value: the example's score.
-        counts: what is added up over examples and then scored; empty for times.
+        counts: the counts, which are added up over examples and then scored; empty for times.
         hypothesis, reference: as written or heard, before the normaliser; both ``""`` for times.
-        normaliser: signature of the normaliser; ``""`` where none is applied.
-        signature: how the metric is computed. Counts are added up only where signatures are equal.
-        component: what ``evaluation.metrics`` says to get the metric, with its qualified name; empty for times.
-        judge: label of the judge; None where no judge is asked.
-        language: spoken or written in the question.
-        text_language: of hypothesis and reference.
-        source: of the manifest's row, such as ``"human"``.
-        audio: the recording of the answer, from the results' folder; None for text and for the truth.
+        normaliser: signature of the normaliser; ``""``: none is applied.
+        signature: signature of the metric. Counts are added up only where signatures are equal.
+        component: the entry of ``evaluation.metrics`` for the metric, as a mapping; empty for times.
+        judge: label of the judge; None: the answer is written, or the metric reads audio.
+        language: language of the question.
+        text_language: language of hypothesis and reference.
+        source: source of the manifest's row, such as ``"human"``.
+        audio: path of the answer's recording, relative to the results' folder; None: it has none.
     """
 
     id: str
@@ -70,12 +70,12 @@ def spoken_fields(task: Task) -> list[Field]:
 
 
 def language_of(row: Utterance, field: Field) -> str | None:
-    """Return the code of an output's language, if it is known. Judges, metrics and normalisers know codes."""
+    """Return the code of a field's language; None: it is not known. Judges, metrics and normalisers take codes."""
     return known_code(row.target_language if field.path.startswith("target.") else row.language)
 
 
 def truth_of(row: Utterance, field: Field) -> str:
-    """Return a name for the true recording of a spoken output that no other recording has."""
+    """Return a unique name for the reference recording of a spoken output."""
     if field.path == "target.audio":
         return f"truth:{row.target_audio}"
     return f"truth:{row.audio}@{row.offset_s}+{row.duration_s}"
@@ -104,7 +104,7 @@ def read_results(path: Path) -> list[ResultRow]:
     rows = []
     for number, line in enumerate(lines, start=1):
         try:
-            rows.append(_result(json.loads(line, parse_constant=_no_constant)))
+            rows.append(_parse_row(json.loads(line, parse_constant=_refuse_constant)))
         except (ValueError, TypeError, KeyError, RecursionError) as e:
             raise InvalidArtifact(f"{path}:{number}: not a result ({e})") from e
     return rows
@@ -117,10 +117,10 @@ _COLUMNS: dict[str, Any] = {
     "tuple[float, ...]": tuple,
     "Mapping[str, Any]": dict,
 }
-"""The values that a column's annotation allows."""
+"""The types that each annotation of `ResultRow` allows."""
 
 
-def _result(line: Any) -> ResultRow:
+def _parse_row(line: Any) -> ResultRow:
     row = ResultRow(**line | {"counts": tuple(line["counts"])})
     if not all(isinstance(count, (int, float)) for count in row.counts):
         raise ValueError(f"counts: expected numbers, got {quote(list(row.counts))}")
@@ -134,5 +134,5 @@ def _result(line: Any) -> ResultRow:
     return row
 
 
-def _no_constant(name: str) -> None:
+def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number of JSON")

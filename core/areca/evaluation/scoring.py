@@ -18,42 +18,46 @@ from areca.interfaces import Metric
 from areca.registry.entry import LOCAL
 from areca.registry.parts import Part
 from areca.registry.registry import Registry
-from areca.run.scoring import as_mapping, metric_parts, normaliser_part
+from areca.run.scoring import resolve_metrics, resolve_normaliser, to_mapping
 from areca.specs import MetricSpec, NormaliserSpec
 from areca.statistics import RESAMPLES, SEED, Counts, Estimate, bootstrap, paired_p
 from areca.types import Example
 
-_OURS = "areca"
+_FIRST_PARTY = "areca"
 """The distribution whose components are named without it in signatures."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenMetric:
-    """A metric, loaded.
+    """A loaded metric.
 
     Args:
-        label: its name in the results; two metrics of one evaluation have unlike labels.
-        component: what ``evaluation.metrics`` says to get it, as a mapping with a name that only it has.
-        instance: the component.
+        label: its name in the results, unique in an evaluation.
+        component: the entry of ``evaluation.metrics`` that names it, as a mapping with an unambiguous name.
+        instance: the loaded component.
         spec: what it reads, and how its score is shown.
-        stated: component, revision, options and library versions: the first part of its signature.
+        component_signature: component, revision, options and library versions: the first part of its signature.
     """
 
     label: str
     component: Mapping[str, Any]
     instance: Metric
     spec: MetricSpec
-    stated: str
+    component_signature: str
 
     def scores_language(self, language: str | None) -> bool:
         """Return whether it scores answers in `language` (ISO 639-1)."""
         return not self.spec.languages or language in self.spec.languages
 
     def signature(self, language: str | None) -> str:
-        """Return what decides how an answer in `language` is scored. Counts of unlike signatures are not added up."""
+        """Return a text that is equal for answers that are scored in the same way.
+
+        It names the component, the bootstrap and what the metric itself adds for `language` (ISO 639-1). Counts are
+        added up only where signatures are equal.
+        """
         drawn = [] if self._optional("interval") else [f"bs:{RESAMPLES}", f"seed:{SEED}"]
         details = self._optional("details")
-        return "|".join([self.stated, *drawn, *([str(details(language))] if details else [])])
+        return "|".join([self.component_signature, *drawn, *([str(details(language))] if details else [])])
 
     def count(self, examples: Sequence[Example]) -> list[tuple[float, ...]]:
         """Return the counts of each example.
@@ -84,9 +88,9 @@ class OpenMetric:
         """Return the score of many examples together, with its 95 % interval.
 
         Args:
-            counts: of each example.
-            questions: what each answers; answers to one question are drawn together for the interval. None: each
-                answers its own.
+            counts: one row for each example.
+            questions: the question of each example. Answers to one question are drawn together for the interval. None:
+                every example has its own question.
 
         Raises:
             InvalidConfig: there are no examples.
@@ -101,7 +105,7 @@ class OpenMetric:
         )
 
     def paired_p(self, baseline: Counts, counts: Counts) -> float:
-        """Return the p-value of the difference of two systems' scores on the same items, one row of counts each."""
+        """Return the p-value of the difference of two systems on the same items; a row of counts for each item."""
         return paired_p(baseline, counts, self.instance.score, p_value=self._optional("p_value"))
 
     def _optional(self, method: str) -> Any:
@@ -109,16 +113,16 @@ class OpenMetric:
 
 
 class OpenNormaliser:
-    """A normaliser, loaded. Each text is normalised once.
+    """A loaded normaliser. Each text is normalised once.
 
     Args:
         part: the component.
-        instance: it, loaded.
+        instance: the loaded component.
     """
 
     def __init__(self, part: Part, instance: Any) -> None:
         assert isinstance(part.spec, NormaliserSpec)
-        self.name, self.signature, self._languages = part.name, stated(part), part.spec.languages
+        self.name, self.signature, self._languages = part.name, sign_component(part), part.spec.languages
         self._normalise = functools.lru_cache(maxsize=200_000)(instance.normalise)
 
     def __call__(self, text: str, language: str | None) -> str:
@@ -126,10 +130,10 @@ class OpenNormaliser:
         return str(self._normalise(text, language or ""))
 
     def require(self, languages: Iterable[str | None]) -> None:
-        """Check that it reads `languages` (ISO 639-1).
+        """Check that the normaliser reads `languages` (ISO 639-1); None: not known.
 
         Raises:
-            InvalidConfig: one that its spec does not name.
+            InvalidConfig: its spec names languages, and one of `languages` is not among them.
         """
         for language in sorted({language or "" for language in languages}):
             if self._languages and language not in self._languages:
@@ -140,55 +144,54 @@ class OpenNormaliser:
 
 
 def open_metrics(registry: Registry, wanted: Sequence[Any], device: str = "cpu") -> list[OpenMetric]:
-    """Load metrics; `wanted` and errors as of `areca.run.scoring.metric_parts`."""
-    parts, loader = metric_parts(registry, wanted), PartLoader(Store(), device=device)
+    """Load metrics; `wanted` and errors are those of `areca.run.scoring.resolve_metrics`."""
+    parts, loader = resolve_metrics(registry, wanted), PartLoader(Store(), device=device)
     names = [part.name for part in parts]
     return [
-        _open(part, loader, _label(part) if names.count(part.name) > 1 else part.name, as_mapping(value, "metric"))
+        _open(part, loader, _label(part) if names.count(part.name) > 1 else part.name, to_mapping(value, "metric"))
         for part, value in zip(parts, wanted, strict=True)
     ]
 
 
 def open_normaliser(registry: Registry, wanted: Any) -> OpenNormaliser:
-    """Load a normaliser; `wanted` and errors as of `areca.run.scoring.normaliser_part`."""
-    part = normaliser_part(registry, wanted)
+    """Load a normaliser; `wanted` and errors are those of `areca.run.scoring.resolve_normaliser`."""
+    part = resolve_normaliser(registry, wanted)
     return OpenNormaliser(part, PartLoader(Store()).instance(part))
 
 
 def _open(part: Part, loader: PartLoader, label: str, options: Mapping[str, Any]) -> OpenMetric:
     assert isinstance(part.spec, MetricSpec)
-    name = part.name if part.entry.provider.distribution == _OURS else part.entry.qualified
-    return OpenMetric(label, {**options, "name": name}, loader.instance(part), part.spec, stated(part))
+    name = part.name if part.entry.provider.distribution == _FIRST_PARTY else part.entry.qualified
+    return OpenMetric(label, {**options, "name": name}, loader.instance(part), part.spec, sign_component(part))
 
 
 def _label(part: Part) -> str:
-    return f"{part.name}@{hashlib.sha256(stated(part).encode()).hexdigest()[:8]}"
+    return f"{part.name}@{hashlib.sha256(sign_component(part).encode()).hexdigest()[:8]}"
 
 
-def stated(part: Part) -> str:
-    """Return what a signature says of a component: ``name/revision``, options and the versions of what it requires.
+def sign_component(part: Part) -> str:
+    """Return a component's part of a signature: ``name/revision``, options, needs and versions of required modules.
 
-    The name is qualified unless the component comes with areca. One from a file of the user's own is named by a hash
-    of its code too.
+    The name is qualified unless the component comes with areca. For a local plugin, the hash of its code is added.
     """
     component, provider = part.entry.component, part.entry.provider
-    name = part.name if provider.distribution == _OURS else part.entry.qualified
+    name = part.name if provider.distribution == _FIRST_PARTY else part.entry.qualified
     identity = part.identity()
     code = f"@{identity['code'][:8]}" if provider.distribution == LOCAL else ""
     options = [f"{key}:{_plain(value)}" for key, value in sorted(identity["config"].items())]
-    needs = [f"{need}:{stated(made)}" for need, made in sorted(part.needs.items())]
-    return "|".join([f"{name}/{component.revision}{code}", *options, *needs, *_versions(component.requires)])
+    needs = [f"{need}:{sign_component(need_part)}" for need, need_part in sorted(part.needs.items())]
+    return "|".join([f"{name}/{component.revision}{code}", *options, *needs, *_list_versions(component.requires)])
 
 
 def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
-def _versions(modules: Sequence[str]) -> list[str]:
-    found = _distributions() if modules else {}
-    return [f"{module}:{metadata.version(name)}" for module in modules for name in found.get(module, ())[:1]]
+def _list_versions(modules: Sequence[str]) -> list[str]:
+    by_module = _list_distributions() if modules else {}
+    return [f"{module}:{metadata.version(name)}" for module in modules for name in by_module.get(module, ())[:1]]
 
 
 @functools.cache
-def _distributions() -> Mapping[str, Sequence[str]]:
-    return metadata.packages_distributions()  # reads the metadata of all that is installed: half a second
+def _list_distributions() -> Mapping[str, Sequence[str]]:
+    return metadata.packages_distributions()  # slow: reads the metadata of every distribution

@@ -12,7 +12,7 @@ _QUIETEST = 0.01
 """Peaks below this (relative to full scale) are not enlarged, so that near silence does not look like speech."""
 
 
-def waveform(audio: Audio) -> str:
+def draw_waveform(audio: Audio) -> str:
     """Return the envelope of all channels as inline SVG, about 2 kB; the loudest sample reaches the image's edge."""
     samples = audio.samples.flatten() if audio.channels == 1 else audio.samples.T.flatten()
     peak = max(float(samples.abs().max()), _QUIETEST)

@@ -6,7 +6,7 @@ import errno
 import os
 import re
 
-from areca.errors import ArecaError, quote
+from areca.errors import ArecaError, quote, summarise
 
 ADVICE = {
     errno.ENOSPC: "free some space, or choose another location",
@@ -71,7 +71,7 @@ def describe_machine_error(error: BaseException) -> str | None:
         reason = fault.strerror or " ".join(str(fault).split()) or type(fault).__name__
         return where + reason + advise(fault)
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))):
-        return f"not enough memory ({_first_line(error)}): use smaller batches, shorter recordings or a smaller model"
+        return f"not enough memory ({summarise(error)}): use smaller batches, shorter recordings or a smaller model"
     if isinstance(error, RecursionError):
         return "the input is nested too deeply: give one with fewer levels"
     if isinstance(error, UnicodeEncodeError):  # from a file name that a library encodes as text
@@ -82,7 +82,3 @@ def describe_machine_error(error: BaseException) -> str | None:
 def advise(fault: OSError) -> str:
     """Return ``": "`` and the advice for an error; ``""`` if there is none."""
     return f": {ADVICE[fault.errno]}" if fault.errno in ADVICE else ""
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)[:200]

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from areca.fitting.resume import ResumableLoop
-from areca.interfaces import Job
+from areca.job import Job
 
 B = TypeVar("B")
 

@@ -14,7 +14,7 @@ from torch import nn
 from areca.files.writing import replace_file
 from areca.fitting.interrupt import defer_signals
 from areca.fitting.unfinished import creating_state, is_intact, newest_state, seal_files, seal_path
-from areca.interfaces import Job
+from areca.job import Job
 
 STATE = "state.safetensors"
 """Name of the file with the tensors, in a state's folder."""

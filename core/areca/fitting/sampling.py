@@ -13,7 +13,7 @@ from areca.audio import conform
 from areca.errors import InvalidManifest
 from areca.fitting.kmeans import fit_kmeans
 from areca.fitting.resume import cached_chunks
-from areca.interfaces import Job, report_quota
+from areca.job import Job, report_quota
 from areca.manifest import Column, Manifest, Utterance
 from areca.specs import TokenizerSpec
 from areca.types import Audio, Codes

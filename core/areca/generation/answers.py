@@ -1,4 +1,4 @@
-"""The rules of an answer: its segments come in order, each holds only ids of its kind, and each ends."""
+"""The rules of an answer: its segments come in order, hold only ids of their kind, and end within their limits."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from areca.tasks import AudioSegment, Segment, SegmentKind, TextSegment
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What every answer to one kind of request obeys.
+    """The rules that every answer to one kind of request obeys.
 
     Args:
         lm: the LM that answers; ids are those of its vocabulary.
         kinds: the kinds of the answer's segments, in order; at least one.
-        max_text_ids: ids after which a text segment is ended; at least 1.
-        audio: grammar of an audio segment, with its limit.
+        max_text_ids: maximum number of ids in a text segment; at least 1.
+        audio: grammar of an audio segment, which has its own limit.
 
     Raises:
         InvalidConfig: a limit below 1, or no segments.
@@ -40,13 +40,13 @@ class Cursor:
     """One answer while it grows.
 
     Args:
-        rules: what it obeys.
+        rules: the rules that it obeys.
 
     Attributes:
-        allowed: which ids may come next.
+        allowed: the ids that may come next.
         ids: all ids so far, with controls.
         bodies: the ids of each segment that has ended, without controls.
-        cut: for each of these, whether its limit ended it.
+        cut: whether its limit ended the segment, for each segment that has ended.
     """
 
     __slots__ = ("_begun", "_body", "_state", "allowed", "bodies", "cut", "ids", "rules")
@@ -58,11 +58,11 @@ class Cursor:
         self.cut: list[bool] = []
         self._body: list[int] = []
         self._state = rules.audio.start
-        self._begun = False  # whether the audio segment that is next has begun
-        self.allowed = self._next()
+        self._begun = False  # whether BEGIN_AUDIO of the current segment has been appended
+        self.allowed = self._find_allowed()
 
     def copy(self) -> Cursor:
-        """Return another cursor at the same place."""
+        """Return an independent copy."""
         twin = Cursor(self.rules)
         twin.ids, twin.bodies, twin.cut = [*self.ids], [*self.bodies], [*self.cut]
         twin._body, twin._state, twin._begun = [*self._body], self._state, self._begun
@@ -87,45 +87,45 @@ class Cursor:
             self._body.append(i)
             if self._begun:
                 self._state = self.rules.audio.advance(self._state, i)
-            self.allowed = self._next()
+            self.allowed = self._find_allowed()
         elif self.rules.kinds[len(self.bodies)] == "audio" and not self._begun:
             self._begun = True
-            self.allowed = self._next()
+            self.allowed = self._find_allowed()
         else:
             self._close()
 
     def push_forced(self) -> None:
-        """Append the ids that have no alternative."""
+        """Append ids as long as only one is allowed."""
         while not self.done and self.allowed.is_forced:
             self.push(self.allowed.end)
 
     def _close(self) -> None:
-        self.cut.append(self.rules.audio.cut(self._state) if self._begun else self._full())
+        self.cut.append(self.rules.audio.is_cut(self._state) if self._begun else self._is_full())
         self.bodies.append(self._body)
         if self.done:
             self.ids.append(self.rules.lm.vocabulary.control(Control.END_SEQUENCE))
         else:
             self._body, self._state, self._begun = [], self.rules.audio.start, False
-            self.allowed = self._next()
+            self.allowed = self._find_allowed()
 
-    def _full(self) -> bool:
+    def _is_full(self) -> bool:
         return len(self._body) >= self.rules.max_text_ids
 
-    def _next(self) -> Allowed:
+    def _find_allowed(self) -> Allowed:
         vocabulary = self.rules.lm.vocabulary
         if self.rules.kinds[len(self.bodies)] == "text":
-            return Allowed(0, 0 if self._full() else vocabulary.text_size, vocabulary.control(Control.END_SEGMENT))
+            return Allowed(0, 0 if self._is_full() else vocabulary.text_size, vocabulary.control(Control.END_SEGMENT))
         if not self._begun:
             return Allowed(0, 0, vocabulary.control(Control.BEGIN_AUDIO))
         return self.rules.audio.allowed(self._state)
 
     def segments(self) -> tuple[Segment, ...]:
-        """Return the segments that have ended."""
+        """Return the segments that have ended, with decoded text and codes."""
         ended = self.rules.kinds[: len(self.bodies)]
-        return tuple(_segment(self.rules, kind, body) for kind, body in zip(ended, self.bodies, strict=True))
+        return tuple(_to_segment(self.rules, kind, body) for kind, body in zip(ended, self.bodies, strict=True))
 
 
-def _segment(rules: Rules, kind: SegmentKind, body: Sequence[int]) -> Segment:
+def _to_segment(rules: Rules, kind: SegmentKind, body: Sequence[int]) -> Segment:
     if kind == "text":
         return TextSegment(rules.lm.text_tokenizer.decode(body))
     return AudioSegment(rules.lm.writes.decode(list(body)))

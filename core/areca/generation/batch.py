@@ -1,4 +1,4 @@
-"""Requests answered at once: their prompts, how long each answer may be in the LM's context, and the answers."""
+"""Batches of requests: prompts, the room for each answer in the LM's context, and the answers."""
 
 from __future__ import annotations
 
@@ -17,12 +17,19 @@ from areca.tasks import Task
 from areca.types import Codes
 
 _LEAST_IDS = 16
-"""Ids that each segment of an answer must have room for."""
+"""Minimum number of ids for which each segment of an answer must have room."""
 
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """What is the same for all requests of a call."""
+    """What all requests of a call have in common.
+
+    Args:
+        task: the task.
+        languages: language codes by field, such as ``{"source.language": "fr"}``.
+        method: the decoding method.
+        limits: limits on the segments of answers.
+    """
 
     task: Task
     languages: Mapping[str, str | Codes]
@@ -32,7 +39,13 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Requests, the prompt of each, and how many ids each segment of its answer may have."""
+    """Requests with their prompts.
+
+    Args:
+        requests: the requests.
+        prompts: ids of each request's prompt.
+        rooms: maximum number of ids in each segment of a request's answer, so that the answer fits into the context.
+    """
 
     requests: Sequence[Request]
     prompts: Sequence[list[int]]
@@ -43,33 +56,39 @@ class Batch:
         """Encode requests.
 
         Raises:
-            InvalidAudio: one leaves no room for its answer; the message names it.
+            InvalidAudio: a request leaves no room for its answer; the message names it.
         """
         [field] = instruction.task.inputs
         prompts = [lm.prompt_ids(instruction.task, {**instruction.languages, field.path: q.value}) for q in requests]
         segments, context = len(instruction.task.answer_kinds), lm.context
         return cls(
-            requests, prompts, [_room(q, len(p), segments, context) for q, p in zip(requests, prompts, strict=True)]
+            requests,
+            prompts,
+            [_answer_room(q, len(p), segments, context) for q, p in zip(requests, prompts, strict=True)],
         )
 
     def answers(self, lm: SpeechLM, instruction: Instruction, seed: int) -> list[Generated]:
-        """Answer together the requests that have the same limits, so that no answer is cut because of another."""
+        """Answer the requests, in their order.
+
+        Only requests with the same room are answered together, so that no answer is cut because of another.
+        """
         answers: dict[int, Generated] = {}
         for room in sorted(set(self.rooms)):
-            here = [i for i, other in enumerate(self.rooms) if other == room]
-            some = [self.prompts[i] for i in here]
-            generator = torch.Generator().manual_seed(seed + here[0])
-            limits = _within(instruction.limits, room, sum(lm.writes.per_frame))
-            found = generate(lm, some, instruction.task.answer_kinds, instruction.method, limits, generator=generator)
-            answers |= zip(here, found, strict=True)
+            members = [i for i, other in enumerate(self.rooms) if other == room]
+            prompts = [self.prompts[i] for i in members]
+            generator = torch.Generator().manual_seed(seed + members[0])
+            limits = _shorten_limits(instruction.limits, room, sum(lm.writes.per_frame))
+            kinds, method = instruction.task.answer_kinds, instruction.method
+            generated = generate(lm, prompts, kinds, method, limits, generator=generator)
+            answers |= zip(members, generated, strict=True)
         return [answers[i] for i in range(len(self.prompts))]
 
 
-def _room(request: Request, length: int, segments: int, context: int) -> int:
-    """Return how many ids each segment of the answer may have, where the prompt has `length`: a power of two."""
+def _answer_room(request: Request, length: int, segments: int, context: int) -> int:
+    """Return how many ids each segment of the answer may have, a power of two; the prompt has `length` ids."""
     left = context - length - 2 * segments
     if left >= _LEAST_IDS * segments:
-        return int(2 ** ((left // segments).bit_length() - 1))  # so that most requests have the same
+        return int(2 ** ((left // segments).bit_length() - 1))  # so that most requests have the same room
     fits = (context - (_LEAST_IDS + 2) * segments) / length
     what = "text" if request.seconds is None else f"recording of {request.seconds:.1f} s"
     most = f"{fits:.0%} of it" if request.seconds is None else f"{fits * request.seconds:.1f} s"
@@ -79,7 +98,7 @@ def _room(request: Request, length: int, segments: int, context: int) -> int:
     )
 
 
-def _within(limits: Limits, room: int, per_frame: int) -> Limits:
+def _shorten_limits(limits: Limits, room: int, per_frame: int) -> Limits:
     return replace(
         limits,
         max_text_ids=min(limits.max_text_ids, room),

@@ -1,4 +1,4 @@
-"""What authors of decoding methods use: how a method is called, and a loop that only needs the choice of an id.
+"""For authors of decoding methods: the protocol of a method, and a loop that only needs a function to pick ids.
 
 A decoding method is a component of the kind `areca.component.Kind.DECODING`. Most only pick the next id of each
 sequence, which is a few lines with `step_by_step`::
@@ -39,14 +39,14 @@ from areca.lm.vocabulary import Control
 
 @runtime_checkable
 class DecodingMethod(Protocol):
-    """Answers prompts under the rules of what a task produces."""
+    """A decoding method: answers prompts under given rules."""
 
     def search(self, rules: Rules, prompts: Sequence[Sequence[int]], generator: torch.Generator) -> list[Cursor]:
-        """Return a finished answer to each prompt: the one that the prompt would get alone.
+        """Return a finished answer to each prompt. It does not depend on the other prompts.
 
         Args:
-            rules: what answers obey; each is grown by ``Cursor(rules).push``.
-            prompts: ids that come before; they may differ in length.
+            rules: the rules that answers obey; an answer is a ``Cursor(rules)`` that grows by ``push``.
+            prompts: ids of each prompt; they may differ in length.
             generator: the only source of randomness; see `generators_for`.
         """
 
@@ -57,7 +57,7 @@ class Growing:
 
     Args:
         cursor: the answer so far: ``cursor.ids``, and ``cursor.allowed``, which maps columns to ids and back.
-        generator: on the CPU; only for this sequence, so that no other sequence changes what it draws.
+        generator: this sequence's own generator, on the CPU, so that its draws do not depend on other sequences.
     """
 
     cursor: Cursor
@@ -65,33 +65,35 @@ class Growing:
 
 
 Pick = Callable[[Tensor, Sequence[Growing]], Sequence[int]]
-"""Given the logits of the allowed ids ``[B, V]`` and B sequences that are allowed the same, returns B columns."""
+"""Takes the logits of the allowed ids, ``[B, V]``, and B sequences with the same allowed ids; returns B columns."""
 
 
 def step_by_step(
     rules: Rules, prompts: Sequence[Sequence[int]], pick: Pick, generator: torch.Generator
 ) -> list[Cursor]:
-    """Grow an answer to each prompt, all at once, an id at a time; ids without an alternative are not asked for.
+    """Grow an answer to each prompt, all at once, an id at a time. `pick` is not called if only one id is allowed.
 
     Args:
-        rules: what answers obey.
-        prompts: ids that come before.
+        rules: the rules that answers obey.
+        prompts: ids of each prompt.
         pick: chooses among the allowed ids; see `Pick`.
-        generator: where each sequence's own generator gets its seed.
+        generator: draws the seed of each sequence's own generator.
 
     Raises:
-        InvalidConfig: `pick` returned something else than a column for each row.
+        InvalidConfig: `pick` did not return one column for each row.
     """
     growing = [Growing(Cursor(rules), own) for own in generators_for(generator, len(prompts))]
     for one in growing:
-        one.cursor.push_forced()  # goes into the prompt's own pass
+        one.cursor.push_forced()  # processed together with the prompt
     given = [[*prompt, *one.cursor.ids] for prompt, one in zip(prompts, growing, strict=True)]
     stepper = Stepper(rules.lm.model, given, rules.lm.vocabulary.control(Control.PAD))
     live, head = growing, rules.lm.head
     while True:
+        # Append an id to each unfinished answer.
         ids = _choose(head, stepper.hidden, live, pick)
         for one, chosen in zip(live, ids, strict=True):
             one.cursor.push(chosen)
+        # Drop finished answers, and advance the LM.
         kept = [row for row, one in enumerate(live) if not one.cursor.done]
         if not kept:
             return [one.cursor for one in growing]
@@ -108,12 +110,12 @@ def generators_for(generator: torch.Generator, count: int) -> list[torch.Generat
 
 
 def allowed_logits(head: Head, hidden: Tensor, allowed: Allowed) -> Tensor:
-    """Return the logits of the ids that are allowed, where there are several.
+    """Return the logits of the allowed ids.
 
     Args:
         head: the LM's output head; it is only computed at the allowed rows.
         hidden: float ``[B, H]``.
-        allowed: the same for all rows.
+        allowed: the allowed ids of all rows; at least two.
 
     Returns:
         ``[B, stop - start]`` in the order of the ids, and one more column for `end` where the segment may end.

@@ -1,4 +1,4 @@
-"""Answers of a speech LM under the rules of what a task produces."""
+"""Answer prompts with a speech LM, under the rules of a task's answers."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Generated:
     """An answer.
 
     Args:
-        segments: of the kinds that were asked for, in order.
-        cut: for each, whether it was ended by its limit and not by the LM.
-        ids: what the LM wrote, with controls.
+        segments: the segments, of the requested kinds and in their order.
+        cut: for each segment, whether its limit ended it instead of the LM.
+        ids: the ids of the answer, with controls.
     """
 
     segments: tuple[Segment, ...]
@@ -44,18 +44,18 @@ def generate(
     *,
     generator: torch.Generator | None = None,
 ) -> list[Generated]:
-    """Answer prompts, all at once; each gets the answer that it would get alone.
+    """Answer prompts, all at once. An answer does not depend on the other prompts.
 
     Args:
         lm: a speech LM.
         prompts: ids from `SpeechLM.prompt_ids`; they may differ in length.
-        kinds: kinds of the segments wanted, `Task.answer_kinds`.
+        kinds: kinds of the segments of each answer, as in `Task.answer_kinds`.
         method: an instance of a component of the kind ``decoding``.
-        limits: how long a segment may be.
-        generator: the method's only source of randomness; None: one with the seed 0.
+        limits: maximum length of a segment.
+        generator: the method's only source of randomness; None: a generator with seed 0.
 
     Raises:
-        InvalidConfig: no prompt, an empty one, no segment wanted, or a method that did not answer every prompt.
+        InvalidConfig: there is no prompt, a prompt or `kinds` is empty, or the method did not answer every prompt.
     """
     if not prompts or not all(prompts):
         raise InvalidConfig("expected at least one prompt, and none of them empty")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from areca import audio as sound
+from areca.audio import Header, read, require_short
 from areca.errors import InvalidAudio, InvalidConfig, MissingDependency, quote
 from areca.languages import language_code
 from areca.sound.arrays import is_recording, to_audio
@@ -30,8 +30,8 @@ class Result:
         texts: the texts of the answer by field, as ``"source.text"``.
         audio: the speech of the answer, if it has any.
         codes: the codes of that speech.
-        cut: whether a segment was ended by its limit and not by the model.
-        seconds: time to compute it; answers that were computed together share it equally.
+        cut: whether its limit ended a segment, instead of the model.
+        seconds: time to compute the answer; answers of one batch share its time equally.
         trimmed_s: seconds of silence that were removed before and after the recording.
     """
 
@@ -57,12 +57,12 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An input, ready to be asked.
+    """An input, ready to be answered.
 
     Args:
-        name: for messages.
+        name: name for messages.
         value: the text, or the codes of the recording.
-        seconds: length of the recording; None: a text.
+        seconds: length of the recording; None: the input is a text.
         trimmed_s: seconds of silence that were removed before and after it.
     """
 
@@ -77,8 +77,8 @@ def read_sound(item: Sound, shortest_s: float = 0.0, name: str = "audio") -> Aud
 
     Args:
         item: a path (also of a pipe), an `Audio`, or ``(array, rate)``.
-        shortest_s: seconds that it must last.
-        name: what messages call an array.
+        shortest_s: minimum length in seconds.
+        name: name of an array, for messages.
 
     Raises:
         InvalidAudio: it cannot be used, is silent, shorter than `shortest_s`, or longer than `areca.audio.LONGEST_S`;
@@ -92,28 +92,28 @@ def _read(item: Sound, name: str) -> Audio:
         return _read_file(item)
     if not is_recording(item):
         raise InvalidAudio(f"{name}: expected a path, an Audio or (array, rate), got {quote(item)}")
-    return _short(item if isinstance(item, Audio) else to_audio(item, name))
+    return _require_short(item if isinstance(item, Audio) else to_audio(item, name))
 
 
 def _read_file(item: str | Path) -> Audio:
     with open_seekable(item) as path:
         try:
-            found = sound.read(path)
+            recording = read(path)
         except (InvalidAudio, MissingDependency) as error:
             raise type(error)(str(error).replace(str(path), str(item))) from error
-    return _short(Audio(found.samples, found.sample_rate_hz, name=str(item)))
+    return _require_short(Audio(recording.samples, recording.sample_rate_hz, name=str(item)))
 
 
-def _short(found: Audio) -> Audio:
-    sound.require_short(found.name, sound.Header(found.seconds, found.sample_rate_hz, found.channels))
-    return found
+def _require_short(audio: Audio) -> Audio:
+    require_short(audio.name, Header(audio.seconds, audio.sample_rate_hz, audio.channels))
+    return audio
 
 
 def check_texts(texts: Sequence[Sound]) -> list[str]:
-    """Return texts.
+    """Check that every item is a text, and return the texts.
 
     Raises:
-        InvalidConfig: one is empty, or is not a text.
+        InvalidConfig: an item is empty, or is not a text.
     """
     for text in texts:
         if not isinstance(text, str) or not text.strip():
@@ -121,28 +121,28 @@ def check_texts(texts: Sequence[Sound]) -> list[str]:
     return [str(text) for text in texts]
 
 
-def languages_of(task: Task, source: str | None, target: str | None) -> dict[str, str | Codes]:
-    """Return the languages that a task's prompt names, as codes by field.
+def resolve_languages(task: Task, source: str | None, target: str | None) -> dict[str, str | Codes]:
+    """Return the language codes that a task's prompt names, by field, such as ``{"source.language": "fr"}``.
 
     Raises:
-        InvalidConfig: one is missing or unknown.
+        InvalidConfig: a language is missing or unknown.
     """
     given = {"source": source, "target": target}
-    found: dict[str, str | Codes] = {}
+    codes: dict[str, str | Codes] = {}
     for side in task.languages:
-        # A task of one language takes the language that is given, on whichever side its training data had it.
+        # A task of one language accepts it as source or as target.
         language = given[side] or (next(filter(None, given.values()), None) if len(task.languages) == 1 else None)
         if language is None:
             raise InvalidConfig(f"task {task.tag}: which {side} language? give {side}='French' (--{side} French)")
-        found[f"{side}.language"] = language_code(language)
-    return found
+        codes[f"{side}.language"] = language_code(language)
+    return codes
 
 
-def input_kind(task: Task) -> str:
+def get_input_kind(task: Task) -> str:
     """Return whether a task reads ``"audio"`` or ``"text"``.
 
     Raises:
-        InvalidConfig: it reads something else, or several things.
+        InvalidConfig: the task reads several fields, or a field of ``extra``.
     """
     if len(task.inputs) != 1 or task.inputs[0].path.startswith("extra."):
         paths = ", ".join(field.path for field in task.inputs)

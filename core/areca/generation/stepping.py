@@ -1,4 +1,4 @@
-"""An LM run id by id over a batch, with a cache of keys and values."""
+"""Run an LM id by id over a batch, with a cache of keys and values."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 
-class _RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
-    """A layer of the cache that keeps free space after its end, so that a step only copies its own column."""
+class _PreallocatedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
+    """A layer of the cache with free space after its end, so that a step copies only its own column."""
 
-    _room: tuple[Tensor, Tensor] | None = None
+    _buffers: tuple[Tensor, Tensor] | None = None
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Append ``[B, H, n, D]`` to keys and values; return all of them."""
+        """Append states ``[B, H, n, D]`` to keys and values; return all keys and values."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         start = self.get_seq_length()
         end = start + key_states.shape[-2]
-        if self._room is None or self._room[0].shape[-2] < end:
+        if self._buffers is None or self._buffers[0].shape[-2] < end:
             keys, values = (self.keys, self.values) if start else (key_states[:, :, :0], value_states[:, :, :0])
             length = end + end // 2 + 64
-            self._room = _grown(keys, length), _grown(values, length)
-        keys, values = self._room
+            self._buffers = _enlarge(keys, length), _enlarge(values, length)
+        keys, values = self._buffers
         keys[:, :, start:end] = key_states
         values[:, :, start:end] = value_states
         self.keys, self.values = keys[:, :, :end], values[:, :, :end]
@@ -36,23 +36,23 @@ class _RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     def batch_select_indices(self, indices: Tensor) -> None:
         """Keep the sequences of `indices`, in that order."""
         super().batch_select_indices(indices)
-        self._room = None
+        self._buffers = None
 
 
-def _grown(states: Any, length: int) -> Tensor:
+def _enlarge(states: Any, length: int) -> Tensor:
     batch, heads, old, width = states.shape
-    room: Tensor = states.new_empty(batch, heads, length, width)
-    room[:, :, :old] = states
-    return room
+    enlarged: Tensor = states.new_empty(batch, heads, length, width)
+    enlarged[:, :, :old] = states
+    return enlarged
 
 
 class Stepper:
-    """Last hidden states of a batch of sequences that grow together; a finished sequence can be dropped.
+    """Computes the last hidden states of a batch of growing sequences; finished sequences can be dropped.
 
     Args:
         model: a transformers causal LM, in evaluation mode.
         prompts: ids of each sequence; they may differ in length.
-        pad: an id that fills shorter prompts; it is never attended to.
+        pad: an id that fills shorter prompts on the left; it is never attended to.
     """
 
     def __init__(self, model: Any, prompts: Sequence[Sequence[int]], pad: int) -> None:
@@ -60,7 +60,7 @@ class Stepper:
         parameters = inspect.signature(self._body.forward).parameters
         self._takes_positions = "position_ids" in parameters
         self._cache_option = "cache" if "cache" in parameters else "past_key_values"  # until transformers 5.24
-        self._cache = _roomy_cache(model.config.get_text_config())
+        self._cache = _create_cache(model.config.get_text_config())
         self._device = model.get_input_embeddings().weight.device
         longest = max(map(len, prompts))
         rows = [[pad] * (longest - len(p)) + list(p) for p in prompts]
@@ -82,7 +82,7 @@ class Stepper:
         self._lengths = self._lengths + 1
 
     def select(self, kept: Sequence[int]) -> None:
-        """Keep only these sequences, in this order; one may be taken several times."""
+        """Keep only the sequences with these numbers, in this order; a number may occur several times."""
         index = torch.tensor(kept, device=self._device)
         self._cache.batch_select_indices(index)
         self.hidden, self._mask, self._lengths = self.hidden[index], self._mask[index], self._lengths[index]
@@ -98,9 +98,9 @@ class Stepper:
         return last
 
 
-def _roomy_cache(config: Any) -> Any:
+def _create_cache(config: Any) -> Any:
     cache: Any = DynamicCache(config=config)
     # Only layers of full attention: layers with a window or a state have their own rules.
-    roomy: Any = _RoomyLayer
+    roomy: Any = _PreallocatedLayer
     cache.layers = [roomy() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache

@@ -8,12 +8,9 @@ from typing import TypeVar
 
 from transformers.utils import logging as transformers_logging
 
-from areca.errors import ArecaError
+from areca.errors import ArecaError, summarise
 
 T = TypeVar("T")
-
-_LONGEST_SUMMARY = 400
-"""Maximum number of characters kept of an error message: its start, and its end, which names the missing file."""
 
 
 def call_guarded(source: str, load: Callable[[], T], error: type[ArecaError] = ArecaError) -> T:
@@ -45,23 +42,25 @@ def call_guarded(source: str, load: Callable[[], T], error: type[ArecaError] = A
         raise error(f"{source}: transformers cannot load it: {reason}") from e
 
 
-def summarise(error: BaseException) -> str:
-    """Return the first line of an error's message, shortened in the middle; its class name if it has no message."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    line, half = " ".join(lines[0].split()), _LONGEST_SUMMARY // 2
-    return line if len(line) <= _LONGEST_SUMMARY else f"{line[:half]} ... {line[-half:]}"
-
-
 @contextlib.contextmanager
 def _silence_transformers() -> Iterator[None]:
     """Hide the reports and progress bars of transformers: the caller shows progress and reports errors."""
     verbosity = transformers_logging.get_verbosity()
-    bars_enabled = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    try:
+        with hide_progress_bars():
+            yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+
+
+@contextlib.contextmanager
+def hide_progress_bars() -> Iterator[None]:
+    """Hide the progress bars of transformers in the block: callers show their own progress."""
+    bars_enabled = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
-        transformers_logging.set_verbosity(verbosity)
         if bars_enabled:
             transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

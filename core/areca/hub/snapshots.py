@@ -7,8 +7,7 @@ from pathlib import Path
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
-from areca.errors import ArecaError, InvalidConfig, MissingWeights
-from areca.hub.guard import summarise
+from areca.errors import ArecaError, InvalidConfig, MissingWeights, summarise
 
 _CONFIG_AND_TEXT = ("*.json", "*.txt", "*.model", "*.jinja")
 _WEIGHTS = ("*.safetensors",)

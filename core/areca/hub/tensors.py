@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn.modules import module as registration
 
-from areca.errors import ArecaError, InvalidArtifact, quote
+from areca.errors import ArecaError, InvalidArtifact, quote, summarise
 from areca.hub.weights import StoredTensor, read_header
 
 N = TypeVar("N", bound=nn.Module)
@@ -77,7 +77,8 @@ def read_module(path: Path, build: Callable[[], N], *, error: type[ArecaError] =
         with torch.device("meta"), limit_module_count(len(stored)):
             network = build()
     except (TooLarge, RuntimeError, ValueError, TypeError, OverflowError, ZeroDivisionError) as e:
-        raise error(f"{path}: its {len(stored)} tensors are not the network of the options: {_summarise(e)}") from e
+        reason = summarise(e, lines=None)
+        raise error(f"{path}: its {len(stored)} tensors are not the network of the options: {reason}") from e
     if difference := describe_difference({k: tuple(x.shape) for k, x in network.state_dict().items()}, stored):
         raise error(f"{path}: the options describe another network: {difference}")
     network.load_state_dict({name: x.float() for name, x in load_file(path).items()}, assign=True)
@@ -132,7 +133,3 @@ def limit_module_count(tensors: int) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _summarise(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

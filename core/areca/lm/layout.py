@@ -16,13 +16,13 @@ _SIDES = ("reads", "writes")
 
 
 def write_layout(path: Path, vocabulary: Vocabulary, reads: CodeLayout, writes: CodeLayout) -> None:
-    """Write the file. Its hash covers all of it: text tokenizer, streams, and the pattern with revision and options."""
+    """Write the file, with a hash of its content: text tokenizer, streams, and patterns with revision and options."""
     layout = {"reads": reads.to_json(), "writes": writes.to_json(), **vocabulary.to_json()}
     write_json(path, {**layout, "hash": key_of(layout)})
 
 
 def read_layout(path: Path, registry: Registry) -> tuple[Vocabulary, CodeLayout, CodeLayout]:
-    """Read what `write_layout` wrote: the vocabulary, what the LM reads, what it writes.
+    """Read a file that `write_layout` wrote: the vocabulary, the layout that the LM reads, the layout that it writes.
 
     Raises:
         InvalidArtifact: the file is missing or changed, or a pattern has a revision that orders codes differently.
@@ -35,8 +35,8 @@ def read_layout(path: Path, registry: Registry) -> tuple[Vocabulary, CodeLayout,
     stored = values.pop("hash", None)
     try:
         vocabulary = Vocabulary.from_json(values)
-        if stored != (found := key_of(values)):
-            raise InvalidArtifact(f"stored hash {quote(stored)}, but the layout beside it has {found}")
+        if stored != (computed := key_of(values)):
+            raise InvalidArtifact(f"stored hash {quote(stored)}, but the layout beside it has {computed}")
         reads, writes = (CodeLayout.from_json(vocabulary, values.get(side), registry) for side in _SIDES)
     except (InvalidArtifact, UnknownComponent) as e:
         raise type(e)(f"{path}: {e}") from e

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
-from transformers.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
 
 from areca.errors import InvalidArtifact, InvalidConfig, quote
+from areca.hub.guard import hide_progress_bars
 from areca.hub.loading import load_pretrained
 from areca.interfaces import Backbone
 from areca.lm.adapters import add_adapters, merge_adapters
@@ -52,7 +51,10 @@ class Encoded:
 
 @dataclass(frozen=True)
 class SpeechLM:
-    """A causal LM over the joint vocabulary. `extend` creates one from a text LM, `load` reads one from files.
+    """A causal LM over the joint vocabulary of text, controls and audio.
+
+    `extend` creates one from a text LM, `save` writes it and `load` reads it. `encode` turns a training example into
+    ids, `loss` computes its loss; `areca.generation.generate.generate` answers prompts from `prompt_ids`.
 
     Args:
         model: the transformers ``PreTrainedModel``, with one row per id.
@@ -90,8 +92,8 @@ class SpeechLM:
             roles: the streams of each tokenizer, by role in the run.
             reads: role of the audio in prompts.
             writes: role of the audio in answers.
-            pattern: a component of the kind ``pattern``: the order of several streams in one sequence; None: each role
-                has one stream.
+            pattern: a part of the kind ``pattern``: the order of several streams in one sequence; None: each role has
+                one stream.
             init: initial value of the new rows, see `areca.lm.rows.extend_rows`.
             train: ``all`` parameters, only the new rows of the ``embeddings``, or ``lora`` adapters and the new rows.
             seed: seed of the new rows and adapters.
@@ -126,7 +128,7 @@ class SpeechLM:
     @property
     def context(self) -> int:
         """Maximum sequence length of the model, in ids."""
-        return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 2**31)
+        return read_context(self.model.config)
 
     def segment_ids(self, segments: Sequence[Segment], layout: CodeLayout) -> list[int]:
         """Encode segments as ids, with the controls that end or enclose each segment.
@@ -241,7 +243,7 @@ class SpeechLM:
         Raises:
             IncompatibleParts: the text tokenizer already has a token with the name of a control or a code.
         """
-        with _hide_progress_bars():
+        with hide_progress_bars():
             self.model.save_pretrained(directory, state_dict=merge_adapters(self.model))
         write_tokenizer(self.text_tokenizer, self.vocabulary, directory)
         self.text_tokenizer.write(directory / _TEXT_TOKENIZER)
@@ -281,6 +283,11 @@ class SpeechLM:
         return cls(model, text, vocabulary, reads, writes)
 
 
+def read_context(config: Any) -> int:
+    """Return the maximum sequence length in a ``PreTrainedConfig``, in ids; 2**31 if it states none."""
+    return int(getattr(config.get_text_config(), "max_position_embeddings", None) or 2**31)
+
+
 def freeze_untrained(model: Any, first: int, train: Train, seed: int) -> None:
     """Freeze the parameters of an extended model that are not trained; add adapters for ``lora``.
 
@@ -304,15 +311,3 @@ def _set_generation_ids(model: Any, vocabulary: Vocabulary) -> None:
     if model.generation_config is not None:  # for `model.generate` in programs without areca
         model.generation_config.eos_token_id = vocabulary.control(Control.END_SEQUENCE)
         model.generation_config.pad_token_id = vocabulary.control(Control.PAD)
-
-
-@contextmanager
-def _hide_progress_bars() -> Iterator[None]:
-    """Hide the progress bars of transformers; callers show their own progress."""
-    shown = is_progress_bar_enabled()
-    disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        if shown:
-            enable_progress_bar()  # type: ignore[no-untyped-call]

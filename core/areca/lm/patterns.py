@@ -1,4 +1,4 @@
-"""Convert codes to ids of the joint vocabulary and back, and say which ids may come next."""
+"""Convert codes to ids of the joint vocabulary and back, and determine which ids may come next."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self
 import torch
 
 from areca.component import Kind
-from areca.errors import InvalidArtifact, InvalidCodes, quote
+from areca.errors import InvalidArtifact, InvalidCodes, format_error, quote
 from areca.lm.vocabulary import Control, Vocabulary
 from areca.options import canonical
 from areca.patterns import codes_per_frame
@@ -21,18 +21,18 @@ from areca.specs import PatternSpec, Stream
 from areca.types import Codes, require_codes
 
 _SLACK_FRAMES = 2
-"""The streams of a tokenizer may differ in length by this many frames: `areca.testing` allows each of them as much."""
+"""Maximum difference in length of a tokenizer's streams, in frames; the conformance kit allows each stream as much."""
 
 
 class State(NamedTuple):
-    """How far an audio segment is: ids so far, and its frames once an id has decided them (0: not yet)."""
+    """The state of an audio segment: the number of ids so far, and its length in frames (0: not decided yet)."""
 
     position: int
     frames: int
 
 
 class Allowed(NamedTuple):
-    """Which ids may come next: those in ``[start, stop)``, and the control `end` (-1: the segment may not end)."""
+    """The ids that may come next: those in ``[start, stop)`` and the control `end` (-1: the segment may not end)."""
 
     start: int
     stop: int
@@ -56,12 +56,12 @@ class Allowed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A stream pattern as a layout keeps it: which component it is, and its order.
+    """A stream pattern in a layout: its component and its order.
 
     Args:
-        component: the component's qualified name, as ``"areca:patterns/delay"``.
+        component: the component's qualified name, such as ``"areca:patterns/delay"``.
         revision: the component's revision.
-        options: the component's options; runtime ones are left out.
+        options: the component's options, without runtime options.
         spec: the order.
     """
 
@@ -72,16 +72,16 @@ class Pattern:
 
     @classmethod
     def of(cls, part: Part) -> Self:
-        """Return the pattern that a run has chosen."""
+        """Return the pattern of a part of the kind ``pattern``."""
         return cls(part.entry.qualified, part.entry.component.revision, canonical(part.config), part.spec)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values from which `from_json` finds this pattern again."""
+        """Return the pattern as JSON values, for `from_json`."""
         return {"component": self.component, "revision": self.revision, "options": dict(self.options)}
 
     @classmethod
     def from_json(cls, values: Any, registry: Registry) -> Self:
-        """Find the pattern that `to_json` recorded.
+        """Resolve the pattern from the values of `to_json`.
 
         Raises:
             InvalidArtifact: a value is missing or wrong, or the component now has a revision that gives another order.
@@ -109,9 +109,9 @@ class CodeLayout:
 
     Args:
         vocabulary: the joint vocabulary; has the role's streams.
-        role: the tokenizer whose codes these are, as ``"speech"``.
-        streams: its streams.
-        pattern: how the streams become one sequence; None: there is one stream.
+        role: role of the tokenizer whose codes these are, such as ``"speech"``.
+        streams: the streams of that tokenizer.
+        pattern: the order of several streams; None: there is one stream.
 
     Raises:
         InvalidConfig: the vocabulary lacks the streams.
@@ -139,7 +139,7 @@ class CodeLayout:
 
     @cached_property
     def per_frame(self) -> tuple[int, ...]:
-        """Codes of each stream in a frame."""
+        """Number of codes of each stream in a frame."""
         return codes_per_frame(self.streams, None if self.pattern is None else self.pattern.spec)
 
     def order(self, frames: int) -> list[int]:
@@ -149,7 +149,7 @@ class CodeLayout:
         return self.pattern.spec.order.sequence(self.per_frame, frames)
 
     def turn(self, frames: int) -> int:
-        """Return the first position at which `frames` frames differ from more; see `areca.specs.Order.turn`."""
+        """Return the first position at which `frames` frames differ from longer ones; see `areca.specs.Order.turn`."""
         if self.pattern is None or len(self.streams) == 1:
             return frames * self.per_frame[0]
         return self.pattern.spec.order.turn(self.per_frame, frames)
@@ -166,15 +166,15 @@ class CodeLayout:
         lengths = [len(x) / n for x, n in zip(codes.streams, self.per_frame, strict=True)]
         frames = int(min(lengths))
         if frames < 1 or max(lengths) - frames > _SLACK_FRAMES:
-            found = [len(x) for x in codes.streams]
-            raise InvalidCodes(f"streams of {self.role!r} have {found} codes, {list(self.per_frame)} to a frame")
+            counts = [len(x) for x in codes.streams]
+            raise InvalidCodes(f"streams of {self.role!r} have {counts} codes, {list(self.per_frame)} to a frame")
         if len(self.streams) == 1:
             return [int(i) for i in (codes.streams[0] + self.spans[0].start).tolist()]
         feeds = [iter((x + s.start).tolist()) for x, s in zip(codes.streams, self.spans, strict=True)]
         return [next(feeds[k]) for k in self.order(frames)]
 
     def decode(self, ids: list[int]) -> Codes:
-        """Return the codes that `ids`, without the controls around them, stand for.
+        """Return the codes of `ids`, which do not include the controls around them.
 
         Raises:
             InvalidCodes: ids that are not whole frames in this pattern's order.
@@ -191,13 +191,13 @@ class CodeLayout:
         return Codes(tuple(torch.tensor(s, dtype=torch.int64) for s in streams))
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values from which `from_json` makes this layout again."""
+        """Return the layout as JSON values, for `from_json`."""
         pattern = self.pattern and self.pattern.to_json()
         return {"role": self.role, "pattern": pattern, "streams": [asdict(stream) for stream in self.streams]}
 
     @classmethod
     def from_json(cls, vocabulary: Vocabulary, values: Any, registry: Registry) -> CodeLayout:
-        """Read what `to_json` wrote.
+        """Build a layout from the values of `to_json`.
 
         Raises:
             InvalidArtifact: a value is missing or of the wrong type, or the pattern has another revision.
@@ -205,20 +205,22 @@ class CodeLayout:
         """
         try:
             streams = tuple(Stream(**stream) for stream in values["streams"])
-            role, found = values["role"], values["pattern"]
-            pattern = None if found is None else Pattern.from_json(found, registry)
+            role, stored = values["role"], values["pattern"]
+            pattern = None if stored is None else Pattern.from_json(stored, registry)
             return cls(vocabulary, role, streams, pattern)
         except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as e:
-            reason = f"{type(e).__name__}: {str(e).partition(chr(10))[0][:200]}"
-            raise InvalidArtifact(f"code layout: expected role, pattern and streams; {reason}") from e
+            raise InvalidArtifact(f"code layout: expected role, pattern and streams; {format_error(e)}") from e
 
     def grammar(self, max_frames: int) -> Grammar:
         """Return the rules for the ids of a segment of 1 to `max_frames` frames."""
-        return _grammar(self, max_frames)
+        return _cached_grammar(self, max_frames)
 
 
 class Grammar:
-    """Which ids may come next in an audio segment; `CodeLayout.grammar` makes it.
+    """The rules for the ids of an audio segment; `CodeLayout.grammar` returns one.
+
+    The length of a segment is open until an id decides it. Where a shorter sequence turns (`areca.specs.Order.turn`),
+    the end or an id of the next stream decides for that length.
 
     Args:
         layout: the streams as a sequence of ids.
@@ -236,22 +238,27 @@ class Grammar:
         self.max_frames = max_frames
         self._layout = layout
         self._end = layout.vocabulary.control(Control.END_AUDIO)
+        # The order while the length is open, and the frames that each turn stands for.
         self._open = layout.order(max_frames)
         self._turns = {layout.turn(n): n for n in range(1, max_frames + 1)}
         self._closed = lru_cache(maxsize=64)(layout.order)
 
     def allowed(self, state: State) -> Allowed:
-        """Return which ids may come next in a state that `advance` gave."""
+        """Return the ids that may come next in a state that `advance` returned."""
         position, frames = state
         if frames:
-            return self._rest(position, frames)
-        here = self._layout.spans[self._open[position]]
+            return self._allow_in(frames, position)
+        longer = self._layout.spans[self._open[position]]
         if (turn := self._turns.get(position)) is None:
-            return Allowed(here.start, here.stop)
-        other = self._rest(position, turn)
-        return Allowed(here.start, here.stop, other.end) if other.is_forced else Allowed(here.start, other.stop)
+            return Allowed(longer.start, longer.stop)
+        # The segment may go on, or turn: end here, or go on with the next stream, whose ids follow in the vocabulary.
+        turning = self._allow_in(turn, position)
+        if turning.is_forced:
+            return Allowed(longer.start, longer.stop, turning.end)
+        return Allowed(longer.start, turning.stop)
 
-    def _rest(self, position: int, frames: int) -> Allowed:
+    def _allow_in(self, frames: int, position: int) -> Allowed:
+        """Return the ids that may come at `position` of a segment of `frames` frames."""
         order = self._closed(frames)
         if position == len(order):
             return Allowed(0, 0, self._end)
@@ -269,16 +276,16 @@ class Grammar:
             raise InvalidCodes(f"id {i} at {state.position}: expected [{start}, {stop})")
         position, frames = state
         if not frames and i not in self._layout.spans[self._open[position]]:
-            frames = self._turns[position]  # the stream behind the open one: it has just been closed
+            frames = self._turns[position]  # an id of the next stream: it decides the length
         if not frames and self._turns.get(position + 1) == self.max_frames:
             frames = self.max_frames
         return State(position + 1, frames)
 
-    def cut(self, state: State) -> bool:
-        """Whether a segment that ends in `state` ran into the limit of frames, wherever it would have ended."""
+    def is_cut(self, state: State) -> bool:
+        """Return whether a segment that ends in `state` has reached the limit of frames."""
         return state.frames == self.max_frames
 
 
 @lru_cache(maxsize=16)
-def _grammar(layout: CodeLayout, max_frames: int) -> Grammar:
+def _cached_grammar(layout: CodeLayout, max_frames: int) -> Grammar:
     return Grammar(layout, max_frames)

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM
 
-from areca.errors import ArecaError
-from areca.lm.model import freeze_untrained
+from areca.errors import ArecaError, summarise
+from areca.lm.model import freeze_untrained, read_context
 from areca.lm.rows import extend_rows
 from areca.lm.vocabulary import Vocabulary
 from areca.registry.parts import Part
@@ -24,7 +24,7 @@ from areca.specs import OptimizerSpec
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes that training keeps between steps, in float32. Activations come on top; they depend on the batch."""
+    """Bytes that training keeps between steps, in float32, without activations, which depend on the batch."""
 
     weights: int
     gradients: int
@@ -32,7 +32,7 @@ class Memory:
 
     @property
     def total(self) -> int:
-        """The sum."""
+        """The sum of all."""
         return self.weights + self.gradients + self.optimizer
 
 
@@ -69,54 +69,54 @@ class Budget:
 
     @property
     def flops(self) -> int:
-        """Floating-point operations that a token costs in training, forward and backward, at most."""
+        """Upper bound of the floating-point operations per token in training, forward and backward."""
         return self.matrix_flops + self.attention_flops
 
 
-def budget(run: RunConfig, training: TrainingConfig) -> Budget:
+def estimate_budget(run: RunConfig, training: TrainingConfig) -> Budget:
     """Estimate the cost of training `run`.
 
     Raises:
         ArecaError: the backbone has no `architecture`, or transformers cannot build it.
         MissingDependency: ``lm.train: lora`` without peft.
     """
-    config = architecture_of(run.backbone)
-    text = _on_meta(config, run.backbone)
-    text_parameters, text_size = _count(text), _rows(text)
-    model, vocabulary = extended_on_meta(run)
+    config = read_architecture(run.backbone)
+    text = _build_on_meta(config, run.backbone)
+    text_parameters, text_size = _count_parameters(text), _count_rows(text)
+    model, vocabulary = extend_on_meta(run)
     trained = [p for p in model.parameters() if p.requires_grad]
-    length = training.packing_tokens or min(training.longest_tokens, _context(config))
+    length = training.packing_tokens or min(training.longest_tokens, read_context(config))
     return Budget(
         family=config.model_type,
         text_parameters=text_parameters,
         new_rows=vocabulary.size - text_size,
-        new_parameters=_count(model) - text_parameters,
+        new_parameters=_count_parameters(model) - text_parameters,
         trained=sum(p.numel() for p in trained),
-        matrix_flops=matrix_flops(model),
-        attention_flops=attention_flops(config, length),
+        matrix_flops=count_matrix_flops(model),
+        attention_flops=count_attention_flops(config, length),
         length=length,
-        memory=_memory(model, trained, run.training_parts["optimizer"].spec),
+        memory=_count_memory(model, trained, run.training_parts["optimizer"].spec),
     )
 
 
-def extended_on_meta(run: RunConfig) -> tuple[Any, Vocabulary]:
-    """Return the run's LM on torch's meta device, with its new rows and adapters, and what its ids mean.
+def extend_on_meta(run: RunConfig) -> tuple[Any, Vocabulary]:
+    """Return the run's LM on torch's meta device, with new rows and adapters, and its vocabulary.
 
     Raises:
-        ArecaError, MissingDependency: as for `budget`.
+        ArecaError, MissingDependency: as for `estimate_budget`.
     """
-    model = _on_meta(architecture_of(run.backbone), run.backbone)
-    vocabulary = Vocabulary.make(_rows(model), "", run.lm_streams)
+    model = _build_on_meta(read_architecture(run.backbone), run.backbone)
+    vocabulary = Vocabulary.make(_count_rows(model), "", run.lm_streams)
     first = extend_rows(model, vocabulary.size, init="zero", seed=0)
     freeze_untrained(model, first, run.lm.train, seed=0)
     return model, vocabulary
 
 
-def architecture_of(part: Part) -> Any:
+def read_architecture(part: Part) -> Any:
     """Return a backbone's ``PreTrainedConfig``, built without weights.
 
     Raises:
-        ArecaError: its target has no `architecture`, or it fails.
+        ArecaError: its target has no `architecture`.
     """
     target = part.entry.target()
     if not hasattr(target, "architecture"):
@@ -127,7 +127,7 @@ def architecture_of(part: Part) -> Any:
     return target.architecture(part.config)
 
 
-def matrix_flops(model: Any) -> int:
+def count_matrix_flops(model: Any) -> int:
     """Return operations per token, forward and backward, except for attention's products of positions: ``6 N``.
 
     A weight is multiplied once forward, once backward for the activations and, where it is trained, once for its own
@@ -140,7 +140,7 @@ def matrix_flops(model: Any) -> int:
     return sum((6 if p.requires_grad else 4) * p.numel() for p in multiplied)
 
 
-def attention_flops(config: Any, length: int) -> int:
+def count_attention_flops(config: Any, length: int) -> int:
     """Return operations per token, forward and backward, of queries with keys and of weights with values.
 
     ``12 * layers * heads * head width * length`` (Chowdhery et al. 2022, appendix B), as if every token attended
@@ -151,36 +151,32 @@ def attention_flops(config: Any, length: int) -> int:
     return int(12 * text.num_hidden_layers * text.num_attention_heads * width * length)
 
 
-def state_bytes(shape: torch.Size, optimizer: OptimizerSpec) -> int:
+def count_state_bytes(shape: torch.Size, optimizer: OptimizerSpec) -> int:
     """Return the bytes that an optimizer keeps for one parameter."""
     return optimizer.state_elements(tuple(shape)) * torch.float32.itemsize
 
 
-def _memory(model: Any, trained: list[Any], optimizer: OptimizerSpec) -> Memory:
+def _count_memory(model: Any, trained: list[Any], optimizer: OptimizerSpec) -> Memory:
     return Memory(
-        weights=_count(model) * torch.float32.itemsize,
+        weights=_count_parameters(model) * torch.float32.itemsize,
         gradients=sum(p.numel() for p in trained) * torch.float32.itemsize,
-        optimizer=sum(state_bytes(p.shape, optimizer) for p in trained),
+        optimizer=sum(count_state_bytes(p.shape, optimizer) for p in trained),
     )
 
 
-def _on_meta(config: Any, part: Part) -> Any:
-    builder: Any = AutoModelForCausalLM  # annotated in part only
+def _build_on_meta(config: Any, part: Part) -> Any:
+    builder: Any = AutoModelForCausalLM  # only partly annotated
     try:
         with torch.device("meta"):
             return builder.from_config(config, trust_remote_code=False)
     except (ValueError, TypeError, AttributeError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = summarise(error)
         raise ArecaError(f"backbone {part.name!r}: transformers cannot build its architecture: {reason}") from error
 
 
-def _rows(model: Any) -> int:
+def _count_rows(model: Any) -> int:
     return int(model.get_input_embeddings().weight.shape[0])
 
 
-def _count(model: Any) -> int:
+def _count_parameters(model: Any) -> int:
     return sum(p.numel() for p in model.parameters())
-
-
-def _context(config: Any) -> int:
-    return int(getattr(config.get_text_config(), "max_position_embeddings", None) or 2**31)

@@ -13,23 +13,23 @@ import torch
 
 from areca.artifacts.loader import PartLoader
 from areca.artifacts.store import Store
-from areca.errors import ArecaError
+from areca.errors import ArecaError, summarise
 from areca.lm.model import SpeechLM
-from areca.pipeline.budget import Budget, extended_on_meta
+from areca.pipeline.budget import Budget, extend_on_meta
 from areca.run.config import RunConfig
 from areca.run.options import TrainingConfig
 
 _LENGTH = 512
-"""Tokens of the timed sequences, at most: an utterance with its text seldom has more."""
+"""Maximum tokens of the timed sequences: an utterance with its text seldom has more."""
 _MEASURE_S = 6.0
-"""Seconds that the timed passes may take together; warm-up passes come before them."""
+"""Maximum seconds of all timed passes together, without the warm-up passes before them."""
 _PASSES = 5
 _START_S = 20.0
-"""Seconds that building the model and its first passes may take, as estimated from the machine's speed."""
+"""Maximum seconds for building the model and its first passes, as estimated from the machine's speed."""
 _BYTES_PER_S = 2e9
 """Rough speed at which weights, gradients and states are first written."""
 _ROOM = 0.5
-"""Share of the free memory that weights, gradients and the optimizer's state may take: activations come on top."""
+"""Maximum share of the free memory for weights, gradients and the optimizer's state; activations need the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,10 @@ class Pace:
 
     Args:
         step_s: seconds of an optimizer step on a full batch.
-        rows, length: sequences of a timed pass, and the tokens of each.
+        rows, length: number of sequences in a timed pass, and tokens of each.
         passes: number of timed passes, forward and backward.
-        device: where it was measured.
-        threads: threads of the processor.
+        device: the device that was timed.
+        threads: number of processor threads.
     """
 
     step_s: float
@@ -58,23 +58,23 @@ def measure_pace(run: RunConfig, training: TrainingConfig, cost: Budget, device:
     Args:
         run: the run.
         training: its training options.
-        cost: the result of `areca.pipeline.budget.budget`.
+        cost: the result of `areca.pipeline.budget.estimate_budget`.
         device: where to compute.
 
     Raises:
         ArecaError: the model does not fit into the free memory, or is too slow on this device to be timed.
     """
     device = torch.device(device)
-    free = _free_bytes(device)
+    free = _measure_free_bytes(device)
     if cost.memory.total > _ROOM * free:
         raise ArecaError(f"it would take {cost.memory.total / 1e9:.1f} GB, and {device} has {free / 1e9:.1f} GB free")
-    start_s = cost.memory.total / _BYTES_PER_S + 3 * cost.flops * min(cost.length, _LENGTH) / _speed(device)
+    start_s = cost.memory.total / _BYTES_PER_S + 3 * cost.flops * min(cost.length, _LENGTH) / _measure_speed(device)
     if start_s > _START_S:
         raise ArecaError(f"the model is too large to be timed on {device}: its first passes would take {start_s:.0f} s")
     try:
         return _measure(run, training, cost, device)
     except (RuntimeError, NotImplementedError) as error:  # out of memory, or a missing kernel
-        raise ArecaError((str(error).strip() or type(error).__name__).splitlines()[0]) from error
+        raise ArecaError(summarise(error)) from error
 
 
 def _measure(run: RunConfig, training: TrainingConfig, cost: Budget, device: torch.device) -> Pace:
@@ -82,26 +82,26 @@ def _measure(run: RunConfig, training: TrainingConfig, cost: Budget, device: tor
     length = min(cost.length, _LENGTH)
     rows = max(1, training.tokens_at_once // length)
 
-    def timed(what: Callable[[], Any]) -> float:
+    def time_call(call: Callable[[], Any]) -> float:
         start_s = time.perf_counter()
-        what()
+        call()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         return time.perf_counter() - start_s
 
     # The second pass of one row shows how many rows fit into the time.
-    one_s = [timed(lambda: _pass(lm, training, 1, length)) for _ in range(2)][-1]
+    one_s = [time_call(lambda: _run_pass(lm, training, 1, length)) for _ in range(2)][-1]
     rows = max(1, min(rows, int(_MEASURE_S / _PASSES / one_s)))
     passes_s: list[float] = []
     while len(passes_s) < _PASSES and sum(passes_s) < _MEASURE_S:
-        passes_s.append(timed(lambda: _pass(lm, training, rows, length)))
-    optimizer_s = [timed(optimizer.step) for _ in range(2)][-1]  # the first creates the state
+        passes_s.append(time_call(lambda: _run_pass(lm, training, rows, length)))
+    optimizer_s = [time_call(optimizer.step) for _ in range(2)][-1]  # the first creates the state
     step_s = statistics.median(passes_s) * training.batch_tokens / (rows * length) + optimizer_s
     return Pace(step_s, rows, length, len(passes_s), str(device), torch.get_num_threads())
 
 
 def _build(run: RunConfig, training: TrainingConfig, device: torch.device) -> tuple[Any, torch.optim.Optimizer]:
-    model, vocabulary = extended_on_meta(run)
+    model, vocabulary = extend_on_meta(run)
     model.to_empty(device=device)
     model.tie_weights()
     with torch.no_grad():
@@ -116,7 +116,7 @@ def _build(run: RunConfig, training: TrainingConfig, device: torch.device) -> tu
     return lm, chosen.build(lm.parameter_groups(training.weight_decay), training.learning_rate)
 
 
-def _pass(lm: Any, training: TrainingConfig, rows: int, length: int) -> None:
+def _run_pass(lm: Any, training: TrainingConfig, rows: int, length: int) -> None:
     device = next(lm.model.parameters()).device
     ids = torch.randint(lm.vocabulary.size, (rows, length), generator=torch.Generator().manual_seed(0)).to(device)
     target = (torch.arange(length, device=device) >= length // 2).expand(rows, length)  # half of it is the answer
@@ -125,7 +125,7 @@ def _pass(lm: Any, training: TrainingConfig, rows: int, length: int) -> None:
     (loss / count).backward()
 
 
-def _speed(device: torch.device) -> float:
+def _measure_speed(device: torch.device) -> float:
     """Return the floating-point operations a second of a product of matrices."""
     size = 1024 if device.type == "cpu" else 4096
     matrix = torch.ones(size, size, device=device)
@@ -136,7 +136,7 @@ def _speed(device: torch.device) -> float:
     return 2 * size**3 / took_s
 
 
-def _free_bytes(device: torch.device) -> int:
+def _measure_free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     try:

@@ -13,13 +13,13 @@ from typing import Any
 import torch
 
 from areca.artifact import META, PARTIAL, Artifact
-from areca.artifacts.checkpoint import held_parts, write_checkpoint
+from areca.artifacts.checkpoint import stored_parts, write_checkpoint
 from areca.artifacts.loader import PartLoader
 from areca.artifacts.store import Store
 from areca.artifacts.tokens import TokenTable, tokenize
 from areca.errors import BrokenPlugin, InvalidArtifact, InvalidConfig, InvalidManifest, quote, suggest
 from areca.files.names import sanitize_folder_name
-from areca.interfaces import Stage, silent
+from areca.job import Stage, silent
 from areca.manifest import Column, Manifest, read_manifest
 from areca.options import canonical, key_of
 from areca.registry.parts import Part
@@ -29,13 +29,13 @@ from areca.run.trackers import require_trackers
 from areca.tasks import Field, Task, chain
 from areca.training.examples import TaskRows
 from areca.training.lm import SUMMARY, LMJob, Split, train_lm
-from areca.training.observers import Observers, plugin_callbacks, tracker_callbacks
+from areca.training.observers import Observers, create_plugin_callbacks, create_tracker_callbacks
 
 LOGS = "logs"
-"""Folder of the store for what trackers and callbacks write, a folder a training."""
+"""Folder in the store for the files of trackers and callbacks, with a subfolder for each training."""
 
 
-def locate(path: Path, *, plugins: tuple[str, ...] = ()) -> Path:
+def locate_checkpoint(path: Path, *, plugins: tuple[str, ...] = ()) -> Path:
     """Return a checkpoint's folder, given the folder or the YAML of the run that built it.
 
     Raises:
@@ -51,9 +51,9 @@ class Step:
     """An artifact that a run builds.
 
     Args:
-        label: what it is.
-        key: its key; empty if there is no data to compute it from.
-        state: ``there``, ``begun``, ``to make``, or the file that is missing.
+        label: name for people.
+        key: its key; empty if the data it is computed from is missing.
+        state: ``"ready"``, ``"unfinished"``, ``"to build"``, or the file that is missing.
     """
 
     label: str
@@ -62,14 +62,16 @@ class Step:
 
 
 class Pipeline:
-    """Builds a run's artifacts; existing ones are reused.
+    """Builds a run's artifacts in order: data, trained parts, token tables, LM, checkpoint. Existing ones are reused.
+
+    Keys are known before anything is built, so `steps` can list what is missing.
 
     Args:
         run: the run.
         store: holds the artifacts.
         device: where to compute.
         stage: shows progress.
-        manifest: the manifest of `run.data`, if that is a path and has been read already.
+        manifest: the manifest of `run.data` if it is already read; None: `data` reads or builds it.
 
     Raises:
         InvalidConfig: a training option is wrong, there is no data, or the device cannot be used.
@@ -96,7 +98,7 @@ class Pipeline:
 
     @functools.cached_property
     def data_key(self) -> str:
-        """Key of the data, known before a dataset is built. Files that its options name are hashed once."""
+        """Key of the data, known before a dataset is built. Files in its options are hashed once."""
         if isinstance(self.run.data, Part):
             return self.run.data.key(None, self.run.seed)
         return self.data().key
@@ -109,13 +111,13 @@ class Pipeline:
         """
         if self.loader.data is None:
             if isinstance(self.run.data, Part):
-                self.loader.data = self._dataset(self.run.data)
+                self.loader.data = self._build_dataset(self.run.data)
             else:
                 assert self.run.data is not None
                 self.loader.data = read_manifest(self.run.data, root=self.run.data_root)
         return self.loader.data
 
-    def _dataset(self, part: Part) -> Manifest:
+    def _build_dataset(self, part: Part) -> Manifest:
         loader = PartLoader(self.store, seed=self.run.seed, device=self.device, stage=self.stage)
         manifest: Manifest = loader.instance(part)
         if manifest.key != self.data_key:
@@ -132,7 +134,7 @@ class Pipeline:
     def steps(self) -> list[Step]:
         """Return the artifacts of the run, in order. Nothing is built or verified.
 
-        Keys follow from the key of the data; if that is a manifest that does not exist yet, they are empty.
+        If the data is a manifest that does not exist yet, keys are empty.
         """
         if isinstance(self.run.data, Path) and not self.run.data.is_file():
             labels = [p.label for p in self.run.parts.values() if p.is_trained]
@@ -144,54 +146,55 @@ class Pipeline:
         return [Step(label, key, self._state(key)) for label, key in rows]
 
     def fit(self, wanted: Sequence[str] = ()) -> dict[str, Artifact]:
-        """Train the parts that learn from data; return their artifacts by role.
+        """Train the parts with the tag ``fit``; return their artifacts by role.
 
         Args:
-            wanted: kinds, such as ``"tokenizer"``, or roles, such as ``"speech"``, each with its needs. Empty: all.
+            wanted: kinds, such as ``"tokenizer"``, or roles, such as ``"speech"``; their needs are trained too. Empty:
+                all parts.
 
         Raises:
             InvalidConfig: no part of that kind or role is trained.
         """
         fitted = {role: part for role, part in self.run.parts.items() if part.is_trained}
-        chosen = self._choose(wanted, fitted) if wanted else list(fitted)
+        chosen = self._choose_roles(wanted, fitted) if wanted else list(fitted)
         self.data()
         artifacts = {}
         for role in chosen:
-            made = self.loader.artifact(fitted[role])
-            assert made is not None
-            artifacts[role] = made
+            artifact = self.loader.artifact(fitted[role])
+            assert artifact is not None
+            artifacts[role] = artifact
         return artifacts
 
-    def _choose(self, wanted: Sequence[str], fitted: Mapping[str, Part]) -> list[str]:
+    def _choose_roles(self, wanted: Sequence[str], fitted: Mapping[str, Part]) -> list[str]:
         """Return the roles of the parts in `fitted` that `wanted` names by kind or role."""
         chosen: dict[str, None] = {}
         for word in wanted:
             roots = [p for role, p in self.run.parts.items() if word in (role, p.entry.component.kind)]
-            found = [part.role for root in roots for part in root.walk() if part.role in fitted]
-            if not found:
+            roles = [part.role for root in roots for part in root.walk() if part.role in fitted]
+            if not roles:
                 known = sorted({*fitted, *(str(part.entry.component.kind) for part in fitted.values())})
                 raise InvalidConfig(
                     f"run {quote(self.run.name)}: it trains no part {quote(word)}{suggest(word, known)}; "
                     f"parts that it trains: {', '.join(known) or 'none'}"
                 )
-            chosen |= dict.fromkeys(found)
+            chosen |= dict.fromkeys(roles)
         return list(chosen)
 
     def tokens(self, split: str = "train") -> dict[tuple[str, Column], TokenTable]:
-        """Encode the audio of a split that the tasks read or write; return the tables by role and column."""
+        """Encode the audio of a split that the tasks read or write; return the token tables by role and column."""
         self._split(split)
-        return {(role, column): self._table(split, role, column) for role, column in self._spoken()}
+        return {(role, column): self._tokenize(split, role, column) for role, column in self._list_audio()}
 
-    def _spoken(self) -> list[tuple[str, Column]]:
-        """Return the roles of the LM's tokenizers, each with a column of audio that a task reads or writes by it."""
-        sides = [side for mix in self.run.tasks for side in self._sides(self.task(mix))]
+    def _list_audio(self) -> list[tuple[str, Column]]:
+        """Return each pair of a tokenizer's role and an audio column that a task reads or writes with it."""
+        sides = [side for mix in self.run.tasks for side in self._split_columns(self.task(mix))]
         return list(dict.fromkeys((role, column) for role, columns in sides for column in columns))
 
     def _lm_tables(self) -> set[tuple[str, Column]]:
-        return {(self._key(self.run.tokenizers[role]), column) for role, column in self._spoken()}
+        return {(self._key(self.run.tokenizers[role]), column) for role, column in self._list_audio()}
 
     def lm(self) -> Artifact:
-        """Train the LM; a run that was killed resumes from its last state.
+        """Return the trained LM; train it if it is missing. A training that was killed resumes from its last state.
 
         Raises:
             MissingDependency: the package of a tracker is not installed.
@@ -200,7 +203,7 @@ class Pipeline:
         self._require_trackers()
         return self.store.make(
             self._lm_inputs(),
-            lambda directory: train_lm(self._lm_job(), directory),
+            lambda directory: train_lm(self._create_lm_job(), directory),
             label=f"lm {self.run.name}",
             resume=True,
         )
@@ -217,7 +220,7 @@ class Pipeline:
             require_trackers(self.run.training.report_to)
 
     def checkpoint(self) -> Artifact:
-        """Return the checkpoint; build it, and whatever it needs, if it is missing.
+        """Return the checkpoint; if it is missing, build it and everything it needs.
 
         Raises:
             MissingDependency: the package of a tracker is not installed.
@@ -225,7 +228,7 @@ class Pipeline:
         self._require_trackers()
         fitted = self.fit()
         lm = self.lm()
-        held = {role: fitted[role] for role in held_parts(self.run)}
+        held = {role: fitted[role] for role in stored_parts(self.run)}
 
         def build(directory: Path) -> None:
             write_checkpoint(directory, self.run, lm, held, self.data_key)
@@ -236,10 +239,10 @@ class Pipeline:
         """Return the finished checkpoint's folder; nothing is built.
 
         Raises:
-            InvalidArtifact: there is none.
+            InvalidArtifact: the store has no checkpoint of this run.
         """
-        if found := self.store.find(key_of(self._checkpoint_inputs())):
-            return found.directory
+        if artifact := self.store.find(key_of(self._checkpoint_inputs())):
+            return artifact.directory
         raise InvalidArtifact(
             f"run {quote(self.run.name)} has no checkpoint in {self.store.root} yet; to train it: areca train RUN.YAML"
         )
@@ -249,8 +252,8 @@ class Pipeline:
         tasks = [self.loader.instance(part) for part in mix.parts]
         return tasks[0] if len(tasks) == 1 else chain(tasks)
 
-    def _lm_job(self) -> LMJob:
-        # A separate loader, and so a separate backbone: extending changes it.
+    def _create_lm_job(self) -> LMJob:
+        # Extending changes the backbone, so it comes from a separate loader.
         loader = PartLoader(self.store, data=self.data(), seed=self.run.seed, device=self.device, stage=self.stage)
         return LMJob(
             name=self.run.name,
@@ -263,21 +266,21 @@ class Pipeline:
             schedule=loader.instance(self.run.training_parts["schedule"]),
             tasks=[mix.name for mix in self.run.tasks],
             train=Split(self._split("train"), [self.rows_of(mix, "train") for mix in self.run.tasks]),
-            validation=self._validation(),
+            validation=self._select_validation(),
             seed=self.run.seed,
             device=self.device,
             stage=self.stage,
-            observers=self._observers(),
+            observers=self._create_observers(),
         )
 
-    def _observers(self) -> list[Observers]:
-        """Return the run's trackers and the callbacks of its plugins, which may write to a folder of the store."""
+    def _create_observers(self) -> list[Observers]:
+        """Return the run's trackers and the callbacks of its plugins; they may write into a folder of the store."""
         logs = self.store.root / LOGS / sanitize_folder_name(f"{self.run.name}-{key_of(self._lm_inputs())[:12]}")
-        found = plugin_callbacks(self.run.registry, self.run.name, logs)
-        found += tracker_callbacks(self.run.training.report_to, logs)
-        return [Observers(found)] if found else []
+        callbacks = create_plugin_callbacks(self.run.registry, self.run.name, logs)
+        callbacks += create_tracker_callbacks(self.run.training.report_to, logs)
+        return [Observers(callbacks)] if callbacks else []
 
-    def _validation(self) -> Split | None:
+    def _select_validation(self) -> Split | None:
         try:
             rows = self._split("validation")
         except InvalidManifest:
@@ -291,7 +294,7 @@ class Pipeline:
         return Split(rows, tasks)
 
     def rows_of(self, mix: TaskMix, split: str) -> TaskRows:
-        """Return one task of the mixture with the codes of a split's audio.
+        """Return a task of the mixture with the codes of a split's audio.
 
         Raises:
             InvalidManifest: there is no such split, or none of its rows has a column that the task reads or writes.
@@ -299,18 +302,19 @@ class Pipeline:
         self._split(split)
         task = self.task(mix)
         read, written = (
-            {str(column): self._table(split, role, column) for column in columns} for role, columns in self._sides(task)
+            {str(column): self._tokenize(split, role, column) for column in columns}
+            for role, columns in self._split_columns(task)
         )
         return TaskRows(mix.name, task, mix.weight, read, written)
 
-    def _sides(self, task: Task) -> tuple[tuple[str, list[Column]], tuple[str, list[Column]]]:
+    def _split_columns(self, task: Task) -> tuple[tuple[str, list[Column]], tuple[str, list[Column]]]:
         """Return the role and the audio columns of the inputs, then those of the outputs."""
-        return (self.run.lm.reads, _audio(task.inputs)), (self.run.lm.writes, _audio(task.outputs))
+        return (self.run.lm.reads, _list_columns(task.inputs)), (self.run.lm.writes, _list_columns(task.outputs))
 
-    def _table(self, split: str, role: str, column: Column) -> TokenTable:
+    def _tokenize(self, split: str, role: str, column: Column) -> TokenTable:
         if (split, role, column) not in self._tables:
             part = self.run.tokenizers[role]
-            self.loader.artifact(part)  # trained before the stage below begins
+            self.loader.artifact(part)  # train it before the next stage begins
             with self.stage(f"tokens of {split}") as progress:
                 rows = self._split(split)
                 self._tables[split, role, column] = tokenize(rows, column, part, self.loader, progress=progress)
@@ -341,9 +345,9 @@ class Pipeline:
 
     def _state(self, key: str) -> str:
         if (self.store.root / key / META).is_file():
-            return "there"
-        return "begun" if (self.store.root / (key + PARTIAL)).is_dir() else "to make"
+            return "ready"
+        return "unfinished" if (self.store.root / (key + PARTIAL)).is_dir() else "to build"
 
 
-def _audio(fields: tuple[Field, ...]) -> list[Column]:
+def _list_columns(fields: tuple[Field, ...]) -> list[Column]:
     return ["audio" if field.path == "source.audio" else "target_audio" for field in fields if field.kind == "audio"]

@@ -10,8 +10,8 @@ from importlib.metadata import EntryPoint
 from typing import Any
 
 from areca.component import Component
-from areca.errors import ArecaError, BrokenPlugin, MissingDependency, quote
-from areca.registry.importing import format_error, hash_code, is_installed, trace_import
+from areca.errors import ArecaError, BrokenPlugin, MissingDependency, format_error, quote
+from areca.registry.importing import hash_code, is_installed, trace_import
 from areca.specs import KindSpec, Spec
 
 LOCAL = "local"
@@ -36,11 +36,11 @@ class Provider:
         return f"{self.distribution}:{self.plugin}"
 
 
-def providers_of(points: Sequence[EntryPoint]) -> list[Provider]:
-    """Return where each entry point comes from; each distribution's metadata, which is slow to parse, is read once."""
+def find_providers(points: Sequence[EntryPoint]) -> list[Provider]:
+    """Return the provider of each entry point. Metadata is slow to parse, so each distribution's is read once."""
     known = {dist: (dist.name, dist.version) for dist in {point.dist for point in points} if dist is not None}
-    found = [(point.name, *(known[point.dist] if point.dist is not None else ("", ""))) for point in points]
-    return [Provider(name, distribution or "unknown", version or "0") for name, distribution, version in found]
+    rows = [(point.name, *(known[point.dist] if point.dist is not None else ("", ""))) for point in points]
+    return [Provider(name, distribution or "unknown", version or "0") for name, distribution, version in rows]
 
 
 @dataclass(frozen=True, slots=True)

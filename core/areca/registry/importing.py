@@ -20,7 +20,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 
-from areca.errors import BrokenPlugin, shorten, suggest
+from areca.errors import BrokenPlugin, suggest
 from areca.options import file_hash
 from areca.registry import hooks
 
@@ -51,30 +51,21 @@ def entry_points(group: str) -> tuple[list[metadata.EntryPoint], list[tuple[tupl
         return list(metadata.entry_points(group=group)), []
     except Exception:  # an entry_points.txt is unreadable: read each distribution separately, which is slower
         pass
-    found: dict[str, list[metadata.EntryPoint]] = {}
+    points: dict[str, list[metadata.EntryPoint]] = {}
     unreadable: list[tuple[tuple[str, str], Exception]] = []
     for dist in metadata.distributions():
         name = dist.name or "unknown"
         try:
-            found.setdefault(name, [point for point in dist.entry_points if point.group == group])
+            points.setdefault(name, [point for point in dist.entry_points if point.group == group])
         except Exception as e:
             unreadable.append(((name, dist.version or "0"), e))
-    return [point for points in found.values() for point in points], unreadable
+    return [point for of_distribution in points.values() for point in of_distribution], unreadable
 
 
 def allowed_plugins() -> frozenset[str] | None:
     """Return the names that ``ARECA_PLUGINS`` allows; None: it is not set, and all plugins are allowed."""
     names = os.environ.get("ARECA_PLUGINS")
     return None if names is None else frozenset(name.strip() for name in names.split(","))
-
-
-def format_error(error: BaseException) -> str:
-    """Return ``"ValueError: message"`` on one line. Never fails, even if formatting the error does."""
-    try:
-        message = " ".join(str(error).split())
-    except Exception as e:
-        message = f"its message cannot be read ({type(e).__name__})"
-    return f"{type(error).__name__}: {shorten(message)}"
 
 
 def locate_error(name: str, root: Path, error: BaseException) -> str:
@@ -187,14 +178,14 @@ def _find_folder(top: str) -> Path | None:
 
 def _source_files(top: str) -> list[tuple[str, Path]]:
     """Return ``(unique name, path)`` of each Python file of a top-level module or package."""
-    found = []
+    files = []
     for location in _find_locations(top):
         if location.is_dir():
             paths = sorted(location.rglob("*.py"))
-            found += [(f"{top}/{path.relative_to(location).as_posix()}", path) for path in paths]
+            files += [(f"{top}/{path.relative_to(location).as_posix()}", path) for path in paths]
         elif location.suffix == ".py":
-            found.append((f"{top}/{location.name}", location))
-    return found
+            files.append((f"{top}/{location.name}", location))
+    return files
 
 
 def _imported_modules(path: Path) -> set[str]:
@@ -221,15 +212,15 @@ def check_hooks(plugin: ModuleType) -> None:
         hook = (marked or {}).get("specname") or name
         if marked and hook not in names:
             raise BrokenPlugin(
-                f"{_line_of(value)}it implements a hook that does not exist: {hook!r}{suggest(hook, names)}"
+                f"{_locate_function(value)}it implements a hook that does not exist: {hook!r}{suggest(hook, names)}"
             )
         if name in names and not marked:
             raise BrokenPlugin(
-                f"{_line_of(value)}{name} is not marked as a hook implementation: mark it with @areca.hookimpl"
+                f"{_locate_function(value)}{name} is not marked as a hook implementation: mark it with @areca.hookimpl"
             )
 
 
-def _line_of(function: object) -> str:
+def _locate_function(function: object) -> str:
     code = getattr(function, "__code__", None)
     return "" if code is None else f"line {code.co_firstlineno}: "
 

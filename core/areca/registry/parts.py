@@ -123,20 +123,20 @@ def resolve(
         UnknownComponent, AmbiguousComponent: the name does not identify one component.
         IncompatibleParts: a need has no required tag, or the component's spec function rejects a need.
     """
-    where = f"{kind} {quote(role)}" if role != kind else str(kind)
+    label = f"{kind} {quote(role)}" if role != kind else str(kind)
     if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
         names = ", ".join(e.component.name for e in registry.entries(kind))
-        raise InvalidConfig(f"{where}: expected '{{name: ...}}', got {quote(value)}\n  installed: {names or 'none'}")
+        raise InvalidConfig(f"{label}: expected '{{name: ...}}', got {quote(value)}\n  installed: {names or 'none'}")
     entry = registry.find(kind, value["name"])
-    where = f"{kind} {entry.component.name!r}"
+    label = f"{kind} {entry.component.name!r}"
     needs = {
-        need: _resolve_need(registry, where, f"{role}.{need}", need_kind, value.get(need), roles or {}, root, seed)
+        need: _resolve_need(registry, label, f"{role}.{need}", need_kind, value.get(need), roles or {}, root, seed)
         for need, need_kind in entry.component.needs.items()
     }
     _require_tags(registry, entry, needs)
     seeds = {f.name: seed for f in fields(entry.component.config) if f.metadata.get("run_seed")}
     options = {k: v for k, v in value.items() if k != "name" and k not in needs}
-    config = build(entry.component.config, seeds | options, where, root=root)
+    config = build(entry.component.config, seeds | options, label, root=root)
     return Part(role, entry, config, needs, _compute_spec(entry, config, needs))
 
 
@@ -161,7 +161,7 @@ def choose(registry: Registry, kind: str, value: Any, *, option: str, root: Path
 
 def _resolve_need(
     registry: Registry,
-    where: str,
+    label: str,
     role: str,
     kind: str,
     value: Any,
@@ -176,24 +176,24 @@ def _resolve_need(
     known = shorten(", ".join(candidates))
     if value is None:
         choice = f"a role ({known}) or " if candidates else ""
-        raise InvalidConfig(f"{where} needs {need!r}: give {choice}a {kind} as {{name: ...}}")
+        raise InvalidConfig(f"{label} needs {need!r}: give {choice}a {kind} as {{name: ...}}")
     if not isinstance(value, str):
         return resolve(registry, kind, value, role=role, roles=roles, root=root, seed=seed)
     if value not in candidates:
         hint = suggest(value, candidates)
-        raise InvalidConfig(f"{where}, {need}: no {kind} has the role {quote(value)}{hint}\n  roles: {known or 'none'}")
+        raise InvalidConfig(f"{label}, {need}: no {kind} has the role {quote(value)}{hint}\n  roles: {known or 'none'}")
     return candidates[value]
 
 
 def _require_tags(registry: Registry, entry: Entry, needs: Mapping[str, Part]) -> None:
     for need, tags in entry.component.needs_tags.items():
         part = needs[need]
-        if lacking := sorted(tags - part.entry.component.tags):
+        if missing := sorted(tags - part.entry.component.tags):
             kind = part.entry.component.kind
             able = [e.component.name for e in registry.entries(kind) if tags <= e.component.tags]
             raise IncompatibleParts(
                 f"{entry.component.kind} {entry.component.name!r}, {need}: {part.name!r} has no tag "
-                f"{' or '.join(lacking)}; components with it: {', '.join(able) or 'none'}"
+                f"{' or '.join(missing)}; components with it: {', '.join(able) or 'none'}"
             )
 
 

@@ -11,14 +11,13 @@ from typing import Any
 import pluggy
 
 from areca.component import PLUGIN_API, Component
-from areca.errors import AmbiguousComponent, BrokenPlugin, InvalidConfig, UnknownComponent, quote, suggest
+from areca.errors import AmbiguousComponent, BrokenPlugin, InvalidConfig, UnknownComponent, format_error, quote, suggest
 from areca.registry import hooks
-from areca.registry.entry import LOCAL, Entry, PluginFailure, Provider, providers_of
+from areca.registry.entry import LOCAL, Entry, PluginFailure, Provider, find_providers
 from areca.registry.importing import (
     allowed_plugins,
     check_hooks,
     entry_points,
-    format_error,
     import_local,
     is_installed,
     locate_error,
@@ -75,7 +74,7 @@ class Registry:
         points.sort(key=lambda p: (p.name, p.value))
         registry.broken += tuple(PluginFailure(Provider("entry_points.txt", *dist), e) for dist, e in unreadable)
         admitted = []
-        for point, provider in zip(points, providers_of(points), strict=True):
+        for point, provider in zip(points, find_providers(points), strict=True):
             if allowed is not None and point.name not in allowed:
                 registry.left_out += (point.name,)
                 continue
@@ -157,18 +156,18 @@ class Registry:
             self._manager.unregister(name=str(provider))
             raise
 
-    def each(self, hook: str, **arguments: Any) -> Iterator[tuple[str, Any]]:
-        """Yield the results of a hook that returns iterables, each with the name of its plugin; sorted by plugin.
+    def collect(self, hook: str, **arguments: Any) -> Iterator[tuple[str, Any]]:
+        """Yield the items that a hook's implementations return, each with the name of its plugin; sorted by plugin.
 
         Raises:
             BrokenPlugin: a plugin's hook fails.
         """
         for name, plugin in sorted(self._manager.list_name_plugin()):
             try:
-                found = list(self._call_hook(plugin, hook, **arguments))
-            except Exception as e:  # a plugin's own code: anything can happen
+                items = list(self._call_hook(plugin, hook, **arguments))
+            except Exception as e:  # plugin code may raise anything
                 raise BrokenPlugin(f"plugin {name}: its hook {hook} failed: {format_error(e)}") from e
-            yield from ((name, item) for item in found)
+            yield from ((name, item) for item in items)
 
     def _call_hook(self, plugin: object, hook: str, **arguments: Any) -> Iterator[Any]:
         """Call a hook of one plugin and yield the items of the iterables it returns, which may be endless."""
@@ -176,18 +175,18 @@ class Registry:
         return (item for group in self._manager.subset_hook_caller(hook, others)(**arguments) for item in group)
 
     def _collect_entries(self, plugin: ModuleType, provider: Provider) -> list[Entry]:
-        found: dict[tuple[str, str], Entry] = {}
+        entries: dict[tuple[str, str], Entry] = {}
         for component in self._call_hook(plugin, "areca_components"):
             if type(component) is not Component:  # a subclass could change the rules
                 raise BrokenPlugin(f"{provider} declares {quote(component)}, which is not an areca.Component")
             self._check_component(component, provider)
             key = (component.kind, component.name)
-            if key in found:
+            if key in entries:
                 raise BrokenPlugin(f"{provider} declares {key[0]} {key[1]!r} twice")
-            found[key] = Entry(component, provider, self.kinds[component.kind])
-        if not (found or self._observes(plugin) or any(True for _ in self._call_hook(plugin, "areca_kinds"))):
+            entries[key] = Entry(component, provider, self.kinds[component.kind])
+        if not (entries or self._observes(plugin) or any(True for _ in self._call_hook(plugin, "areca_kinds"))):
             raise BrokenPlugin(f"{provider} declares no component: implement the hook areca_components")
-        return list(found.values())
+        return list(entries.values())
 
     def _observes(self, plugin: ModuleType) -> bool:
         """Return whether the plugin implements a hook that is an event, like ``areca_training_callbacks``."""
@@ -211,7 +210,7 @@ class Registry:
     def entries(self, kind: str | None = None) -> tuple[Entry, ...]:
         """Return the components of `kind` (None: of all kinds), sorted by kind and name."""
         rows = (e for e in self._entries if kind is None or e.component.kind == kind)
-        order = {name: place for place, name in enumerate(self.kinds)}
+        order = {name: position for position, name in enumerate(self.kinds)}
         return tuple(sorted(rows, key=lambda e: (order[e.component.kind], e.component.name, e.qualified)))
 
     def find(self, kind: str, name: str) -> Entry:
@@ -226,24 +225,24 @@ class Registry:
                 plugins.
             AmbiguousComponent: several components have this name; the message lists their unique names.
         """
-        found = [e for e in self.entries(kind) if name in e.names]
-        preferred = [e for e in found if self._overrides(e)] if len(found) > 1 else found
+        matches = [e for e in self.entries(kind) if name in e.names]
+        preferred = [e for e in matches if self._overrides(e)] if len(matches) > 1 else matches
         if len(preferred) == 1:
             return preferred[0]
-        if found:
-            rows = "\n".join(f"  {e.qualified}  (version {e.provider.version})" for e in found)
-            local = next((e for e in found if e.provider.distribution == LOCAL), found[-1]).provider.plugin
+        if matches:
+            rows = "\n".join(f"  {e.qualified}  (version {e.provider.version})" for e in matches)
+            local = next((e for e in matches if e.provider.distribution == LOCAL), matches[-1]).provider.plugin
             hint = f"or choose a plugin in the run's YAML: 'override: [{local}]'"
-            raise AmbiguousComponent(f"{len(found)} plugins provide {kind} {name!r}; write one of\n{rows}\n{hint}")
+            raise AmbiguousComponent(f"{len(matches)} plugins provide {kind} {name!r}; write one of\n{rows}\n{hint}")
         names = [e.component.name for e in self.entries(kind)]
         lines = [
             f"no {kind} is called {quote(name)}{suggest(name, names)}",
             f"  installed: {', '.join(names) or 'none'}",
         ]
         lines += [f"  other kind: there is a {e.component.kind} {name!r}" for e in self.entries() if name in e.names]
-        raise UnknownComponent("\n".join([*lines, *self.not_usable()]))
+        raise UnknownComponent("\n".join([*lines, *self.describe_unusable()]))
 
-    def not_usable(self) -> list[str]:
+    def describe_unusable(self) -> list[str]:
         """Return lines for messages: the broken plugins, and those that ``ARECA_PLUGINS`` leaves out."""
         lines = [f"  broken: {b}" for b in self.broken]
         return lines + ([f"  left out by ARECA_PLUGINS: {', '.join(self.left_out)}"] if self.left_out else [])
@@ -251,7 +250,7 @@ class Registry:
     def unambiguous_name(self, entry: Entry, name: str) -> str:
         """Return a name for `entry` that needs no `override`, for a checkpoint's config.
 
-        This is `name` if no other component has it, else the qualified name.
+        This is `name` if no other component has it, otherwise the qualified name.
         """
         several = len([e for e in self.entries(entry.component.kind) if name in e.names]) > 1
         return entry.qualified if several else name

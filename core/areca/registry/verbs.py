@@ -8,9 +8,9 @@ from importlib.metadata import EntryPoint
 from typing import Any
 
 from areca.component import COMPONENT_NAME
-from areca.errors import BrokenPlugin, quote
-from areca.registry.entry import PluginFailure, Provider, providers_of
-from areca.registry.importing import allowed_plugins, entry_points, format_error, source_of, trace_import
+from areca.errors import BrokenPlugin, format_error, quote
+from areca.registry.entry import PluginFailure, Provider, find_providers
+from areca.registry.importing import allowed_plugins, entry_points, source_of, trace_import
 from areca.registry.registry import GROUP as PLUGINS
 
 GROUP = "areca.verbs"
@@ -22,7 +22,7 @@ class Verb:
 
     Args:
         point: its name, and ``"module:function"``.
-        provider: its name again, and the distribution it comes from.
+        provider: the name again, and the distribution that provides the verb.
     """
 
     point: EntryPoint
@@ -30,7 +30,7 @@ class Verb:
 
     @property
     def names(self) -> tuple[str, str]:
-        """The names that find it: bare, and ``distribution:verb``."""
+        """The names of the verb: bare, and ``distribution:verb``."""
         return self.point.name, str(self.provider)
 
     @property
@@ -38,7 +38,7 @@ class Verb:
         """The first line of the function's docstring, read from its source; by default the distribution's summary."""
         try:
             doc = self._docstring()
-        except Exception:  # a stranger's source, or none: `fault` reports it
+        except Exception:  # the source of a third party, or none: `find_fault` reports it
             doc = ""
         first, _, _ = doc.strip().partition("\n")
         if not first and self.point.dist is not None:
@@ -52,8 +52,8 @@ class Verb:
         functions = [n for n in nodes if isinstance(n, ast.FunctionDef) and n.name == self.point.attr]
         return (ast.get_docstring(functions[-1]) or "") if functions else ""
 
-    def fault(self) -> PluginFailure | None:
-        """Return why it cannot be run, as far as its metadata and its source tell."""
+    def find_fault(self) -> PluginFailure | None:
+        """Return why the verb cannot be run, judging by its metadata and its source; None: no fault was found."""
         try:
             if not COMPONENT_NAME.fullmatch(self.point.name):
                 raise BrokenPlugin(f"verb {quote(self.point.name)}: expected lowercase words joined by '-'")
@@ -65,7 +65,7 @@ class Verb:
         return None
 
     def load(self) -> Any:
-        """Import and return the function, or an object that is refused later.
+        """Import and return the function; the caller checks that it is one.
 
         Raises:
             BrokenPlugin: its module or the function is missing, or the import fails.
@@ -75,10 +75,10 @@ class Verb:
                 return self.point.load()
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # a third party's code: anything can happen, SystemExit too
-            raise self.broken(f"importing {quote(self.point.value)} failed: {format_error(error)}") from error
+        except BaseException as error:  # plugin code may raise anything, including SystemExit
+            raise self.create_error(f"importing {quote(self.point.value)} failed: {format_error(error)}") from error
 
-    def broken(self, reason: str) -> BrokenPlugin:
+    def create_error(self, reason: str) -> BrokenPlugin:
         """Return the error that names this verb, its distribution and `reason`."""
         distribution, version = self.provider.distribution, self.provider.version
         return BrokenPlugin(f"verb {self.point.name!r} of {distribution} {version} cannot be used: {reason}")
@@ -87,26 +87,26 @@ class Verb:
 def installed_verbs() -> tuple[Verb, ...]:
     """Return the verbs of installed distributions, sorted by name; ``ARECA_PLUGINS`` may leave some out.
 
-    It allows a verb by the verb's name, or by the name of a plugin whose module is in the same top-level package.
+    The variable allows a verb by its name, or by the name of a plugin in the same top-level package.
     """
-    points = _allowed(entry_points(GROUP)[0])
-    verbs = [Verb(point, provider) for point, provider in zip(points, providers_of(points), strict=True)]
+    points = _filter_allowed(entry_points(GROUP)[0])
+    verbs = [Verb(point, provider) for point, provider in zip(points, find_providers(points), strict=True)]
     return tuple(sorted(verbs, key=lambda verb: verb.names))
 
 
 def broken_verbs() -> tuple[PluginFailure, ...]:
-    """Return the verbs that cannot be run, as far as can be told without importing them."""
-    return tuple(fault for verb in installed_verbs() if (fault := verb.fault()) is not None)
+    """Return the faults of installed verbs that can be found without importing them."""
+    return tuple(fault for verb in installed_verbs() if (fault := verb.find_fault()) is not None)
 
 
-def _allowed(points: list[EntryPoint]) -> list[EntryPoint]:
+def _filter_allowed(points: list[EntryPoint]) -> list[EntryPoint]:
     allowed = allowed_plugins()
     if allowed is None:
         return points
-    packages = {_top(plugin) for plugin in entry_points(PLUGINS)[0] if plugin.name in allowed}
-    return [point for point in points if point.name in allowed or _top(point) in packages]
+    packages = {_top_package(plugin) for plugin in entry_points(PLUGINS)[0] if plugin.name in allowed}
+    return [point for point in points if point.name in allowed or _top_package(point) in packages]
 
 
-def _top(point: EntryPoint) -> str:
+def _top_package(point: EntryPoint) -> str:
     """Return the top-level package of an entry point, whose value may be anything."""
     return point.value.partition(":")[0].partition(".")[0].strip()

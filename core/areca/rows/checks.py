@@ -19,13 +19,18 @@ Depth = Literal["path", "header", "decode"]
 class Files(Paths):
     """The files of one manifest. A file that several rows share is opened once."""
 
-    def __init__(self, root: Path, *, own: bool) -> None:
-        super().__init__(root, own=own)
+    def __init__(self, root: Path, *, allow_absolute: bool) -> None:
+        super().__init__(root, allow_absolute=allow_absolute)
         self._headers: dict[str, audio.Header] = {}
         self._decoded: set[tuple[str, float, float | None]] = set()
 
     def check(self, row: Utterance, depth: Depth) -> None:
-        """Check that the row's files exist (path), are long enough (header), and can be decoded in full (decode).
+        """Check the files of a row.
+
+        Args:
+            row: the row.
+            depth: ``"path"``: the files exist; ``"header"``: they are also long enough; ``"decode"``: they can also be
+                decoded in full.
 
         Raises:
             InvalidManifest: a check fails, or a decoder is not installed.
@@ -50,9 +55,9 @@ class Files(Paths):
     def _decode(self, path: str, offset_s: float, duration_s: float | None) -> None:
         if (path, offset_s, duration_s) in self._decoded:
             return
-        found = require_audible(audio.read(path, offset_s=offset_s, duration_s=duration_s))
+        recording = require_audible(audio.read(path, offset_s=offset_s, duration_s=duration_s))
         if duration_s is None and not offset_s:
-            self._headers[path] = audio.Header(found.seconds, found.sample_rate_hz, found.channels)
+            self._headers[path] = audio.Header(recording.seconds, recording.sample_rate_hz, recording.channels)
         self._decoded.add((path, offset_s, duration_s))
 
     def _header(self, path: str) -> audio.Header:

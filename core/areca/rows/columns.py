@@ -12,9 +12,9 @@ from typing import Any
 from areca.errors import InvalidManifest, quote, suggest
 
 _MOST_S = 1e9
-"""Seconds, at most: thirty years. JSON may hold integers that a float cannot."""
+"""Maximum number of seconds, thirty years. JSON may hold integers that a float cannot."""
 _DEEPEST = 100
-"""Nesting depth of `extra`, at most: the JSON reader's own limit depends on the stack of its caller."""
+"""Maximum nesting depth of `extra`. The JSON reader's own limit depends on the stack of its caller."""
 _TEXT = ((str, type(None)), "text or null")
 _TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
     "id": ((str,), "text"),
@@ -31,8 +31,8 @@ class Utterance:
 
     Args:
         id: unique in the manifest.
-        audio: path of the recording, relative to the manifest's folder (`areca.rows.paths`), or another name of it that
-            the manifest resolves.
+        audio: path of the recording, relative to the manifest's folder (`areca.rows.paths`), or another name that the
+            manifest resolves.
         text: its words.
         language: ISO 639-1 code, such as ``"fr"``.
         speaker: who speaks.
@@ -58,7 +58,7 @@ class Utterance:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-def parse(line: bytes) -> Utterance:
+def parse_row(line: bytes) -> Utterance:
     """Read one line of JSON as a row. Its files are not checked.
 
     Raises:
@@ -66,7 +66,7 @@ def parse(line: bytes) -> Utterance:
             wrong type or range, or `extra` holds a value that cannot be written as JSON.
     """
     try:
-        row = json.loads(line.decode("utf-8"), parse_constant=_no_constant)
+        row = json.loads(line.decode("utf-8"), parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
         raise InvalidManifest(f"not UTF-8 text ({error.reason} at byte {error.start})") from None
     except (ValueError, RecursionError) as error:
@@ -80,11 +80,11 @@ def parse(line: bytes) -> Utterance:
     if "id" not in row:
         raise InvalidManifest("column 'id' is missing")
     _check_span(row.get("offset_s", 0.0), row.get("duration_s"))
-    _check_inside("extra", row.get("extra", {}))
+    _check_value("extra", row.get("extra", {}))
     return Utterance(**row)
 
 
-def _no_constant(name: str) -> float:
+def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a JSON number")
 
 
@@ -106,26 +106,26 @@ def _check_type(column: str, value: Any) -> None:
         _check_text(f"column {column!r}", value)
 
 
-def _check_text(where: str, value: str) -> None:
+def _check_text(name: str, value: str) -> None:
     if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
-        raise InvalidManifest(f"{where} is {quote(value)}: half of a surrogate pair is not text")
+        raise InvalidManifest(f"{name} is {quote(value)}: half of a surrogate pair is not text")
 
 
-def _check_inside(where: str, value: Any, depth: int = 0) -> None:
+def _check_value(name: str, value: Any, depth: int = 0) -> None:
     """Refuse values in `extra` that JSON reads but cannot write: the manifest's key hashes its rows as JSON."""
     if depth > _DEEPEST:
         raise InvalidManifest(f"extra is more than {_DEEPEST} lists and objects deep")
     if isinstance(value, str):
-        _check_text(where, value)
+        _check_text(name, value)
     elif isinstance(value, float) and not math.isfinite(value):
-        raise InvalidManifest(f"{where} is {value}, expected a number that a float can hold")
+        raise InvalidManifest(f"{name} is {value}, expected a number that a float can hold")
     elif isinstance(value, list):
         for i, item in enumerate(value):
-            _check_inside(f"{where}[{i}]", item, depth + 1)
+            _check_value(f"{name}[{i}]", item, depth + 1)
     elif isinstance(value, dict):
-        for name, item in value.items():
-            _check_text(f"a name in {where}", name)
-            _check_inside(f"{where}.{name}", item, depth + 1)
+        for key, item in value.items():
+            _check_text(f"a name in {name}", key)
+            _check_value(f"{name}.{key}", item, depth + 1)
 
 
 def _check_span(offset_s: float, duration_s: float | None) -> None:

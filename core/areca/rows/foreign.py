@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from areca.errors import InvalidManifest, quote, shorten
-from areca.rows.lines import head_of, wrong_encoding
+from areca.rows.lines import describe_wrong_encoding, read_head
 
 EXAMPLE = '{"id": "a1", "audio": "clips/a1.wav", "text": "bonjour", "language": "fr", "split": "train"}'
 """One line of a manifest."""
@@ -26,8 +26,8 @@ _STARTS = (
     (re.compile(rb"\s*<(?:!doctype|html)", re.IGNORECASE), "a web page", "download the file itself"),
     (re.compile(rb"version https://git-lfs"), "a Git LFS pointer, not the file itself", "type: git lfs pull"),
 )
-_LOOKED_AT = 2000
-"""Names in a folder that are examined, at most."""
+_MOST_NAMES = 2000
+"""Maximum number of names in a folder that are examined."""
 _SAVED = "datasets.load_from_disk({path!r}) gives its rows; write each row's audio as a file, with soundfile.write"
 _KALDI = "wav.scp gives audio, text gives text, utt2spk gives speaker, segments gives offset_s and duration_s"
 _FOLDERS: tuple[tuple[str, str, str], ...] = (
@@ -79,32 +79,33 @@ def require_manifest(path: Path) -> None:
         InvalidManifest: there is no such file, or it has another format; the message says how to convert it.
         StorageError: the file cannot be read.
     """
-    if found := _found(path):
-        raise InvalidManifest(f"{shorten(path, 300)}: {found}")
+    if problem := _describe_foreign(path):
+        raise InvalidManifest(f"{shorten(path, 300)}: {problem}")
 
 
-def _found(path: Path) -> str | None:
+def _describe_foreign(path: Path) -> str | None:
+    """Return what `path` is and how to convert it; None: it looks like a manifest."""
     if os.path.isdir(path):  # unlike Path.is_dir, it accepts a name that is too long
-        what, hint = _folder(path)
+        what, hint = _classify_folder(path)
     elif os.path.isfile(path):
-        head = head_of(path)
-        if wrong := wrong_encoding(path, head):
+        head = read_head(path)
+        if wrong := describe_wrong_encoding(path, head):
             return wrong
-        found = _file(path, head)
-        if found is None:
+        classified = _classify_file(path, head)
+        if classified is None:
             return None
-        what, hint = found
+        what, hint = classified
     else:
         kind = "not a file" if os.path.lexists(path) else "no such manifest"
         return f"{kind}; expected a JSON Lines file"
     return f"is {what}, expected a manifest: JSON Lines, as {EXAMPLE}\n  to make one: {hint}"
 
 
-def _folder(path: Path) -> tuple[str, str]:
+def _classify_folder(path: Path) -> tuple[str, str]:
     for pattern, what, hint in _FOLDERS:
         if next(path.glob(pattern), None) is not None:
             return what, hint.format(path=str(path))
-    if next((name for name in _names(path) if name.lower().endswith(_AUDIO)), None):
+    if next((name for name in _list_file_names(path) if name.lower().endswith(_AUDIO)), None):
         return (
             "a folder of audio files",
             "a line for each file; id and audio are needed, text by tasks that read or write it",
@@ -112,11 +113,11 @@ def _folder(path: Path) -> tuple[str, str]:
     return "a folder", "a line for each recording"
 
 
-def _names(path: Path) -> Iterator[str]:
-    return itertools.islice((name for _, _, files in os.walk(path) for name in files), _LOOKED_AT)
+def _list_file_names(path: Path) -> Iterator[str]:
+    return itertools.islice((name for _, _, files in os.walk(path) for name in files), _MOST_NAMES)
 
 
-def _file(path: Path, head: bytes) -> tuple[str, str] | None:
+def _classify_file(path: Path, head: bytes) -> tuple[str, str] | None:
     """Return what a file is and how to convert it; None: it looks like a manifest."""
     if _AUDIO_STARTS.match(head) or path.suffix.lower() in _AUDIO:
         return "an audio file", "a line for each recording; to use a model on one: areca run CHECKPOINT IN.wav"
@@ -126,14 +127,14 @@ def _file(path: Path, head: bytes) -> tuple[str, str] | None:
     lines = [line.strip() for line in head.decode("utf-8-sig", errors="replace").splitlines() if line.strip()][:20]
     if not lines:
         return "an empty file", "a line for each recording"
-    if rows := [row for row in map(_object, lines) if row is not None]:
-        return _rows(rows)
+    if rows := [row for row in map(_parse_object, lines) if row is not None]:
+        return _classify_rows(rows)
     if any(line.startswith('{"') for line in lines):  # a row that is cut off: the error names its line
         return None
-    return _text(path, lines)
+    return _classify_text(path, lines)
 
 
-def _object(line: str) -> Mapping[str, Any] | None:
+def _parse_object(line: str) -> Mapping[str, Any] | None:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
@@ -141,14 +142,14 @@ def _object(line: str) -> Mapping[str, Any] | None:
     return value if isinstance(value, Mapping) else None
 
 
-def _rows(rows: list[Mapping[str, Any]]) -> tuple[str, str] | None:
+def _classify_rows(rows: list[Mapping[str, Any]]) -> tuple[str, str] | None:
     for columns, what, hint in _ROWS:
         if all(columns <= row.keys() for row in rows):
             return what, hint
     return None
 
 
-def _text(path: Path, lines: list[str]) -> tuple[str, str] | None:
+def _classify_text(path: Path, lines: list[str]) -> tuple[str, str] | None:
     first, second = lines[0], lines[1] if len(lines) > 1 else ""
     if re.fullmatch(r"/[^\t]*", first) and re.fullmatch(r"[^\t]+\t\d+", second):
         return "a fairseq manifest", f"its first column gives audio, and the run's YAML says 'root: {first[:200]}'"

@@ -14,7 +14,7 @@ from areca.errors import InvalidManifest
 from areca.files.writing import wrap_storage_errors
 
 LONGEST_LINE = 16 * 2**20
-"""Bytes of a line, at most: a file without line ends must not fill the memory."""
+"""Maximum bytes of a line: a file without line ends must not fill the memory."""
 _GZIP = b"\x1f\x8b"
 _MARKS = ((b"\xff\xfe\0\0", "UTF-32"), (b"\0\0\xfe\xff", "UTF-32"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
 _ZEROS: dict[tuple[bool, ...], str] = {
@@ -26,8 +26,8 @@ _ZEROS: dict[tuple[bool, ...], str] = {
 _UTF8_MARK = b"\xef\xbb\xbf"
 
 
-def head_of(path: Path, size: int = 65_536) -> bytes:
-    """Return the first bytes of a file, decompressed if it is gzip; fewer if it is damaged.
+def read_head(path: Path, size: int = 65_536) -> bytes:
+    """Return the first `size` bytes of a file, decompressed if it is gzip; ``b""`` if the gzip data is damaged.
 
     Raises:
         StorageError: the file cannot be read.
@@ -39,7 +39,7 @@ def head_of(path: Path, size: int = 65_536) -> bytes:
             return b""
 
 
-def lines_of(path: Path) -> Iterator[tuple[int, bytes]]:
+def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield each line that is not blank, with its number, counted from 1.
 
     Raises:
@@ -48,35 +48,35 @@ def lines_of(path: Path) -> Iterator[tuple[int, bytes]]:
     """
     number = 0
     with _open(path) as file:
-        while line := _next_line(path, file, number + 1):
+        while line := _read_line(path, file, number + 1):
             number += 1
             line = line.removeprefix(_UTF8_MARK) if number == 1 else line
             if line.strip():
                 yield number, line
 
 
-def wrong_encoding(path: Path, head: bytes) -> str | None:
+def describe_wrong_encoding(path: Path, head: bytes) -> str | None:
     """Return a message if `head`, the start of `path`, is not UTF-8 or has other line ends than LF; otherwise None."""
-    if encoding := _wide_encoding(head):
+    if encoding := _detect_wide_encoding(head):
         tool = f"iconv -f {encoding} -t UTF-8"
-        return f"is text in {encoding}, expected UTF-8\n  to convert it: {_converted(path, tool)}"
+        return f"is text in {encoding}, expected UTF-8\n  to convert it: {_conversion_command(path, tool)}"
     if b"\r" in head.strip() and b"\n" not in head:
         tool = r"tr '\r' '\n'"
-        return f"has lines that end in CR, expected LF\n  to convert it: {_converted(path, tool)}"
+        return f"has lines that end in CR, expected LF\n  to convert it: {_conversion_command(path, tool)}"
     return None
 
 
-def plain_name(path: Path) -> str:
+def strip_suffixes(path: Path) -> str:
     """Return the name of a manifest without its suffixes."""
     return path.name.removesuffix(".gz").removesuffix(".jsonl")
 
 
-def _converted(path: Path, tool: str) -> str:
-    name, new = shlex.quote(str(path)), shlex.quote(str(path.with_name(f"{plain_name(path)}-utf8.jsonl")))
+def _conversion_command(path: Path, tool: str) -> str:
+    name, new = shlex.quote(str(path)), shlex.quote(str(path.with_name(f"{strip_suffixes(path)}-utf8.jsonl")))
     return f"gzip -dc {name} | {tool} > {new}" if path.suffix == ".gz" else f"{tool} < {name} > {new}"
 
 
-def _wide_encoding(head: bytes) -> str | None:
+def _detect_wide_encoding(head: bytes) -> str | None:
     for mark, encoding in _MARKS:
         if head.startswith(mark):
             return encoding
@@ -97,7 +97,7 @@ def _open(path: Path) -> Iterator[IO[bytes]]:
             yield file
 
 
-def _next_line(path: Path, file: IO[bytes], number: int) -> bytes:
+def _read_line(path: Path, file: IO[bytes], number: int) -> bytes:
     try:
         line = file.readline(LONGEST_LINE + 1)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:

@@ -22,11 +22,11 @@ class Paths:
 
     Args:
         root: the folder where relative paths start.
-        own: whether the manifest is the user's own, so that absolute paths are allowed.
+        allow_absolute: whether paths may be absolute: only in the user's own manifests.
     """
 
-    def __init__(self, root: Path, *, own: bool) -> None:
-        self._root, self._own = os.path.realpath(root), own
+    def __init__(self, root: Path, *, allow_absolute: bool) -> None:
+        self._root, self._allow_absolute = os.path.realpath(root), allow_absolute
         self._directories: dict[str, str] = {}
 
     def resolve(self, path: str) -> str:
@@ -35,7 +35,7 @@ class Paths:
         Raises:
             InvalidManifest: the path is relative and leads out of the folder, or is absolute in an artifact.
         """
-        if "\0" in path or (os.path.isabs(path) and not self._own):
+        if "\0" in path or (os.path.isabs(path) and not self._allow_absolute):
             raise InvalidManifest(f"path {quote(path)}: expected one relative to the manifest's folder {self._root}")
         if any(len(os.fsencode(name)) > _LONGEST_NAME for name in path.split(os.sep)) or len(path) > _LONGEST_PATH:
             raise InvalidManifest(f"path {quote(path)}: no file has a name of more than {_LONGEST_NAME} bytes")
@@ -48,6 +48,6 @@ class Paths:
         if name in ("", ".", "..") or os.path.islink(real):
             real = os.path.realpath(real)
         if not real.startswith(self._root.rstrip(os.sep) + os.sep):
-            hint = ": write it as an absolute path, or give `root:` beside `manifest:`" if self._own else ""
+            hint = ": write it as an absolute path, or give `root:` beside `manifest:`" if self._allow_absolute else ""
             raise InvalidManifest(f"path {quote(path)} leads out of the manifest's folder {self._root}{hint}")
         return real

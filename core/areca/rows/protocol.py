@@ -1,4 +1,4 @@
-"""The protocol of a manifest: rows, and access to their recordings. What a dataset's `load` returns."""
+"""The protocol of a manifest, which a dataset's `load` returns: rows, and access to their recordings."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Column = Literal["audio", "target_audio"]
 
 @runtime_checkable
 class Manifest(Protocol):
-    """Rows, and access to their recordings, wherever these are: in a folder, in an archive, behind a stream.
+    """Rows, and access to their recordings, which may be in a folder, in an archive or behind a stream.
 
-    `areca.manifest.FileManifest` is the one that areca reads from JSON Lines. Any other object with these members
-    works in its place: core and plugins use nothing else. Rows with equal `audio`, `offset_s` and `duration_s` share
+    `areca.manifest.FileManifest` is the one that areca reads from JSON Lines. Any other object with these members can
+    replace it, because core and plugins use no others. Rows with equal `audio`, `offset_s` and `duration_s` share
     a recording, and so do rows with equal `target_audio`: it is encoded once.
     """
 
     @property
     def rows(self) -> Sequence[Utterance]:
-        """The utterances, in a fixed order; their ids are unique. The sequence may read them when they are needed."""
+        """The utterances, in a fixed order, with unique ids. The sequence may read them lazily."""
 
     @property
     def key(self) -> str:
@@ -36,7 +36,7 @@ class Manifest(Protocol):
 
     @property
     def name(self) -> str:
-        """What messages call the manifest, such as the path of its file."""
+        """Name for messages, such as the path of the manifest's file."""
 
     def select(self, split: str | None = None, source: str | None = None, language: str | None = None) -> Manifest:
         """Return the rows of a split, a source and a language (None: any), with their own key.
@@ -67,7 +67,7 @@ def filter_rows(
     Raises:
         InvalidManifest: there is no such row.
     """
-    wanted = _given(split, source, language)
+    wanted = _drop_none(split, source, language)
     chosen = tuple(row for row in manifest.rows if all(getattr(row, k) == v for k, v in wanted.items()))
     if not chosen:
         present = {k: sorted({str(getattr(row, k)) for row in manifest.rows}) for k in wanted}
@@ -77,7 +77,7 @@ def filter_rows(
 
 def selected_key(key: str, split: str | None = None, source: str | None = None, language: str | None = None) -> str:
     """Return the key of a selection from the manifest with `key`; the arguments are those of `filter_rows`."""
-    return hash_json([key, _given(split, source, language)])
+    return hash_json([key, _drop_none(split, source, language)])
 
 
 def hash_json(value: Any) -> str:
@@ -85,6 +85,6 @@ def hash_json(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def _given(split: str | None, source: str | None, language: str | None) -> dict[str, str]:
+def _drop_none(split: str | None, source: str | None, language: str | None) -> dict[str, str]:
     values = {"split": split, "source": source, "language": language}
     return {name: value for name, value in values.items() if value is not None}

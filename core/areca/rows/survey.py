@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from areca.errors import InvalidManifest
-from areca.rows.columns import Utterance, parse
+from areca.rows.columns import Utterance, parse_row
 from areca.rows.foreign import require_manifest
-from areca.rows.lines import lines_of
+from areca.rows.lines import read_lines
 from areca.rows.paths import Paths
 
 MOST_ROWS = 10_000
-"""Rows that are read, at most."""
+"""Maximum number of rows that are read."""
 _MOST_FILES = 200
-"""Rows whose recordings must exist, at most."""
+"""Maximum number of rows whose recordings are looked for."""
 
 
 @dataclass(slots=True)
@@ -25,9 +25,9 @@ class Survey:
     """Counts of a manifest's first rows.
 
     Args:
-        rows: how many were read.
+        rows: number of rows read.
         whole: whether these are all rows.
-        languages, splits: rows by language (of either side) and split.
+        languages, splits: number of rows by language (of either side) and by split.
     """
 
     rows: int = 0
@@ -36,7 +36,7 @@ class Survey:
     splits: Counter[str] = field(default_factory=Counter)
 
     def __str__(self) -> str:
-        """Return ``"160 rows: fr 160, en 160; train 150, test 10"``."""
+        """Return ``"160 rows: languages en 160, fr 160; splits test 10, train 150"``."""
         seen = f"{self.rows:,} rows" if self.whole else f"the first {self.rows:,} rows"
         counts = [", ".join(f"{k} {n:,}" for k, n in sorted(c.items())) for c in (self.languages, self.splits)]
         return f"{seen}: languages {counts[0] or 'not given'}; splits {counts[1]}"
@@ -53,26 +53,26 @@ def survey(path: Path, root: Path | None = None) -> Survey:
         InvalidManifest: the file is not a manifest, a row is wrong, or there is no row.
     """
     require_manifest(path)
-    paths = Paths(root or path.parent, own=not (path.parent / "artifact.json").is_file())
-    found, lines = Survey(), lines_of(path)
+    paths = Paths(root or path.parent, allow_absolute=not (path.parent / "artifact.json").is_file())
+    result, lines = Survey(), read_lines(path)
     for number, line in itertools.islice(lines, MOST_ROWS):
         try:
-            _count(found, row := parse(line))
-            if found.rows <= _MOST_FILES:
-                _look_for(paths, row)
+            _add_row(result, row := parse_row(line))
+            if result.rows <= _MOST_FILES:
+                _require_recordings(paths, row)
         except InvalidManifest as error:
             raise InvalidManifest(f"{path}:{number}: {error}") from error
-    found.whole = next(lines, None) is None
-    return found
+    result.whole = next(lines, None) is None
+    return result
 
 
-def _count(found: Survey, row: Utterance) -> None:
-    found.rows += 1
-    found.splits[row.split] += 1
-    found.languages.update({x for x in (row.language, row.target_language) if x})
+def _add_row(result: Survey, row: Utterance) -> None:
+    result.rows += 1
+    result.splits[row.split] += 1
+    result.languages.update({x for x in (row.language, row.target_language) if x})
 
 
-def _look_for(paths: Paths, row: Utterance) -> None:
+def _require_recordings(paths: Paths, row: Utterance) -> None:
     for column in ("audio", "target_audio"):
         name = getattr(row, column)
         if name is not None and not os.path.isfile(path := paths.resolve(name)):

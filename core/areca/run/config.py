@@ -16,13 +16,13 @@ from areca.options import build
 from areca.patterns import codes_per_frame
 from areca.registry.parts import Part, choose, resolve
 from areca.registry.registry import Registry
-from areca.run.decoding import decoding_of
+from areca.run.decoding import resolve_decoding
 from areca.run.options import EvaluationConfig, InputConfig, LMConfig, TrainingConfig
 from areca.run.scoring import check_scoring
 from areca.specs import ROLE, Stream, TaskSpec, TokenizerSpec, VocoderSpec, check_chain
 
-_TAKEN = ("backbone", "vocoder")
-"""Roles that tokenizers cannot have: other parts have them."""
+_RESERVED_ROLES = ("backbone", "vocoder")
+"""Roles of other parts, which tokenizers cannot have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class TaskMix:
 
 
 @dataclass(frozen=True, slots=True)
-class _Layout:
+class _RunKeys:
     """The keys of a run's YAML."""
 
     name: str = "run"
@@ -59,8 +59,8 @@ class _Layout:
 
 
 @dataclass(frozen=True, slots=True)
-class _ManifestLayout:
-    """The keys of ``data:`` where it is the user's own manifest."""
+class _ManifestKeys:
+    """The keys of ``data:`` if it names a manifest."""
 
     manifest: str
     root: str | None = None
@@ -71,16 +71,24 @@ class RunConfig:
     """A run: its parts and its options.
 
     Args:
-        source: the YAML's content with overrides applied, as plain values; it is enough to parse the run again.
+        name: name of the run, for labels and folders.
+        seed: seed of everything that is trained.
+        registry: the available components.
+        source: the YAML's content with overrides applied, as plain values, from which the run can be parsed again.
         data: a dataset part, the path of a manifest, or None.
         data_root: folder that the manifest's relative paths start from; None: the manifest's folder.
-        plugins: files or modules that were loaded for the run: those it names, and those that the caller named.
+        plugins: local plugins that were loaded for the run: those that the caller named, then those in the YAML.
         tokenizers: parts by role.
-        pattern: how several streams become one sequence: the component that `lm.pattern` names.
+        backbone: the text LM.
+        vocoder: the part that speaks what the LM writes; None: the run's answers are not spoken.
+        tasks: the mixture of tasks.
+        lm: how the text LM is joined to the audio streams.
+        pattern: the component that `lm.pattern` names: the order of several streams in one sequence.
         training: options of the LM's training.
         training_parts: the components that ``training:`` names, by option: ``optimizer`` and ``schedule``. Empty in a
             checkpoint, whose training is over.
-        evaluation: option values. They are built when they are used: they may need a package that is not installed.
+        evaluation: option values, checked only when they are used: they may need a package that is not installed.
+        input: how recordings are trimmed before the tokenizer reads them.
     """
 
     name: str
@@ -114,7 +122,7 @@ class RunConfig:
 
     def streams(self, role: str) -> tuple[Stream, ...]:
         """Return the streams of the tokenizer with that role."""
-        return _tokenizer_spec(self.tokenizers[role]).streams
+        return _require_tokenizer_spec(self.tokenizers[role]).streams
 
 
 def read_config(path: Path, overrides: Sequence[str] = (), *, plugins: Sequence[str] = ()) -> RunConfig:
@@ -130,7 +138,9 @@ def read_config(path: Path, overrides: Sequence[str] = (), *, plugins: Sequence[
     """
     run = parse_config(read_yaml(path, overrides), root=path.resolve().parent, plugins=plugins)
     # A misspelt option is reported before any work.
-    decoding_of(run.registry, build(EvaluationConfig, run.evaluation, "evaluation").decoding, "evaluation.decoding")
+    resolve_decoding(
+        run.registry, build(EvaluationConfig, run.evaluation, "evaluation").decoding, "evaluation.decoding"
+    )
     check_scoring(run.registry, run.evaluation)
     return run
 
@@ -150,40 +160,42 @@ def parse_config(
     Raises:
         InvalidConfig, UnknownComponent, IncompatibleParts: the message says what is wrong and what to type.
     """
-    layout = build(_Layout, source, "run")
-    own, override = (layout.plugins, layout.override) if trusted else ((), ())
+    keys = build(_RunKeys, source, "run")
+    # Discover the components, including those of local plugins.
+    named, override = (keys.plugins, keys.override) if trusted else ((), ())
     # The caller's names start from the working directory: a checkpoint's folder may hold a module of the same name.
-    registry = Registry.discover((*plugins, *own), root=root if trusted else Path.cwd(), override=override)
-    tokenizers = _tokenizers(registry, layout, root)
-    part = partial(resolve, registry, roles=tokenizers, root=root, seed=layout.seed)
-    data, data_root = _data(registry, layout.data, root)
-    training = build(TrainingConfig, layout.training or {}, "training")
-    vocoder = None if layout.vocoder is None else part(Kind.VOCODER, layout.vocoder, role="vocoder")
-    lm = build(LMConfig, layout.lm or {}, "lm")
+    registry = Registry.discover((*plugins, *named), root=root if trusted else Path.cwd(), override=override)
+    tokenizers = _resolve_tokenizers(registry, keys, root)
+    part = partial(resolve, registry, roles=tokenizers, root=root, seed=keys.seed)
+    data, data_root = _resolve_data(registry, keys.data, root)
+    # Resolve the parts and check the options, then whether all of them are compatible.
+    training = build(TrainingConfig, keys.training or {}, "training")
+    vocoder = None if keys.vocoder is None else part(Kind.VOCODER, keys.vocoder, role="vocoder")
+    lm = build(LMConfig, keys.lm or {}, "lm")
     run = RunConfig(
-        name=layout.name,
-        seed=layout.seed,
+        name=keys.name,
+        seed=keys.seed,
         registry=registry,
         source=source,
-        plugins=(*plugins, *(str(root / name) if name.endswith(".py") else name for name in own)),
+        plugins=(*plugins, *(str(root / name) if name.endswith(".py") else name for name in named)),
         data=data,
         data_root=data_root,
         tokenizers=tokenizers,
-        backbone=part(Kind.BACKBONE, layout.backbone, role="backbone"),
+        backbone=part(Kind.BACKBONE, keys.backbone, role="backbone"),
         vocoder=vocoder,
-        tasks=_tasks(registry, layout.tasks),
+        tasks=_resolve_tasks(registry, keys.tasks),
         lm=lm,
-        pattern=choose(registry, Kind.PATTERN, lm.pattern, option="lm.pattern", root=root, seed=layout.seed),
-        input=build(InputConfig, layout.input or {}, "input"),
+        pattern=choose(registry, Kind.PATTERN, lm.pattern, option="lm.pattern", root=root, seed=keys.seed),
+        input=build(InputConfig, keys.input or {}, "input"),
         training=training,
-        training_parts=_training_parts(registry, training, root, layout.seed) if trusted else {},
-        evaluation=_mapping("evaluation", layout.evaluation),
+        training_parts=_resolve_training_parts(registry, training, root, keys.seed) if trusted else {},
+        evaluation=_require_mapping("evaluation", keys.evaluation),
     )
     check_compatible(run)
     return run
 
 
-def _training_parts(registry: Registry, training: TrainingConfig, root: Path, seed: int) -> dict[str, Part]:
+def _resolve_training_parts(registry: Registry, training: TrainingConfig, root: Path, seed: int) -> dict[str, Part]:
     named = {Kind.OPTIMIZER: training.optimizer, Kind.SCHEDULE: training.schedule}
     return {
         str(kind): choose(registry, kind, value, option=f"training.{kind}", root=root, seed=seed)
@@ -191,31 +203,31 @@ def _training_parts(registry: Registry, training: TrainingConfig, root: Path, se
     }
 
 
-def _mapping(where: str, values: Any) -> Mapping[str, Any]:
+def _require_mapping(option: str, values: Any) -> Mapping[str, Any]:
     if values is not None and not isinstance(values, Mapping):
-        raise InvalidConfig(f"{where}: expected {{option: value}}, got {quote(values)}")
+        raise InvalidConfig(f"{option}: expected {{option: value}}, got {quote(values)}")
     return values or {}
 
 
-def _tokenizers(registry: Registry, layout: _Layout, root: Path) -> dict[str, Part]:
-    if (layout.tokenizer is None) == (layout.tokenizers is None):
+def _resolve_tokenizers(registry: Registry, keys: _RunKeys, root: Path) -> dict[str, Part]:
+    if (keys.tokenizer is None) == (keys.tokenizers is None):
         raise InvalidConfig("run: give either 'tokenizer: {name: ...}' or 'tokenizers: {role: {name: ...}, ...}'")
-    values = {"speech": layout.tokenizer} if layout.tokenizers is None else layout.tokenizers
+    values = {"speech": keys.tokenizer} if keys.tokenizers is None else keys.tokenizers
     if not isinstance(values, Mapping) or not values:
         raise InvalidConfig(f"tokenizers: expected {{role: {{name: ...}}}}, got {quote(values)}")
     parts: dict[str, Part] = {}
     for role, value in values.items():
-        if not ROLE.fullmatch(str(role)) or role in _TAKEN:
+        if not ROLE.fullmatch(str(role)) or role in _RESERVED_ROLES:
             raise InvalidConfig(
-                f"tokenizers: expected roles of lowercase letters, digits and '_' other than {', '.join(_TAKEN)}; "
-                f"got {quote(role)}"
+                "tokenizers: expected roles of lowercase letters, digits and '_' other than "
+                f"{', '.join(_RESERVED_ROLES)}; got {quote(role)}"
             )
-        parts[role] = resolve(registry, Kind.TOKENIZER, value, role=str(role), roles=parts, root=root, seed=layout.seed)
+        parts[role] = resolve(registry, Kind.TOKENIZER, value, role=str(role), roles=parts, root=root, seed=keys.seed)
     return parts
 
 
-def _data(registry: Registry, value: Any, root: Path) -> tuple[Part | Path | None, Path | None]:
-    """Return the dataset or the manifest's path that ``data:`` names, and the root of its paths, if there is one."""
+def _resolve_data(registry: Registry, value: Any, root: Path) -> tuple[Part | Path | None, Path | None]:
+    """Return the dataset or the path of the manifest that ``data:`` names, and the manifest's ``root:``."""
     if value is None:
         return None, None
     if isinstance(value, str):
@@ -223,18 +235,18 @@ def _data(registry: Registry, value: Any, root: Path) -> tuple[Part | Path | Non
             raise InvalidConfig(f"data: {value!r} is a dataset: write 'data: {{name: {value}}}'")
         return root / value, None
     if isinstance(value, Mapping) and "manifest" in value:
-        given = build(_ManifestLayout, value, "data")
-        return root / given.manifest, None if given.root is None else root / given.root
+        manifest = build(_ManifestKeys, value, "data")
+        return root / manifest.manifest, None if manifest.root is None else root / manifest.root
     return resolve(registry, Kind.DATASET, value, role="data", root=root), None
 
 
-def _tasks(registry: Registry, values: Any) -> tuple[TaskMix, ...]:
+def _resolve_tasks(registry: Registry, values: Any) -> tuple[TaskMix, ...]:
     if not isinstance(values, Sequence) or isinstance(values, str) or not values:
         raise InvalidConfig("tasks: expected a list, as [{name: asr}, {chain: [asr, ast], weight: 2}]")
-    return tuple(_task(registry, value) for value in values)
+    return tuple(_resolve_task(registry, value) for value in values)
 
 
-def _task(registry: Registry, value: Any) -> TaskMix:
+def _resolve_task(registry: Registry, value: Any) -> TaskMix:
     if not isinstance(value, Mapping):
         value = {"name": value}
     weight = value.get("weight", 1.0)
@@ -260,11 +272,11 @@ def check_compatible(run: RunConfig) -> None:
             the vocoder does not speak the streams that the LM writes; or a task of a chain reads a field that neither
             the prompt nor an earlier task provides.
     """
-    for what, role in (("lm.reads", run.lm.reads), ("lm.writes", run.lm.writes)):
+    for option, role in (("lm.reads", run.lm.reads), ("lm.writes", run.lm.writes)):
         if role not in run.tokenizers:
             known = shorten(", ".join(run.tokenizers))
             raise IncompatibleParts(
-                f"{what}: no tokenizer has the role {quote(role)}{suggest(role, run.tokenizers)}; roles: {known}"
+                f"{option}: no tokenizer has the role {quote(role)}{suggest(role, run.tokenizers)}; roles: {known}"
             )
     for role, streams in run.lm_streams.items():
         try:
@@ -285,16 +297,16 @@ def _check_vocoder(run: RunConfig) -> None:
     written, spoken = run.streams(run.lm.writes), run.vocoder.spec.streams
     if written != spoken:
         raise IncompatibleParts(
-            f"the LM writes {_show(written)} (role {run.lm.writes!r}), "
-            f"vocoder {run.vocoder.name!r} speaks {_show(spoken)}: give it the tokenizer that the LM writes"
+            f"the LM writes {_describe_streams(written)} (role {run.lm.writes!r}), "
+            f"vocoder {run.vocoder.name!r} speaks {_describe_streams(spoken)}: give it the tokenizer that the LM writes"
         )
 
 
-def _show(streams: tuple[Stream, ...]) -> str:
+def _describe_streams(streams: tuple[Stream, ...]) -> str:
     return " + ".join(map(str, streams))
 
 
-def _tokenizer_spec(part: Part) -> TokenizerSpec:
+def _require_tokenizer_spec(part: Part) -> TokenizerSpec:
     if not isinstance(part.spec, TokenizerSpec):
         raise IncompatibleParts(f"tokenizer {part.name!r}: its spec is {type(part.spec).__name__}, not TokenizerSpec")
     return part.spec

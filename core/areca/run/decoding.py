@@ -1,4 +1,4 @@
-"""How answers are decoded: a method chosen by name, and the limits of what it writes. No torch."""
+"""How answers are decoded: a method chosen by name, and limits on the length of segments. No torch."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from areca.registry.registry import Registry
 from areca.run.options import Limits
 
 DEFAULT = "greedy"
-"""The method where none is named."""
+"""The method of a decoding that names none."""
 _LIMITS = tuple(f.name for f in fields(Limits))
 
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """A decoding method, and the limits of the segments that it writes; `decoding_of` makes it."""
+    """A decoding method, and limits on the segments that it writes. `resolve_decoding` returns one."""
 
     method: Part
     limits: Limits = field(default_factory=Limits)
 
     def identity(self) -> dict[str, Any]:
-        """Return all that answers depend on: component, revision, options and limits."""
+        """Return what answers depend on: component, revision, options and limits."""
         return self.method.identity() | {"limits": canonical(self.limits)}
 
 
-def decoding_of(registry: Registry, value: Any, option: str = "decoding", *, root: Path | None = None) -> Decoding:
-    """Return what a user means by a decoding.
+def resolve_decoding(registry: Registry, value: Any, option: str = "decoding", *, root: Path | None = None) -> Decoding:
+    """Resolve a decoding from its YAML value.
 
     Args:
         registry: the components to choose from.
         value: a method's name, or ``{name: beam, beams: 8, max_text_ids: 100}``: the method's options and the limits;
             without a name, `DEFAULT`.
-        option: where the value is written; errors name it.
+        option: dotted name of the option, for messages.
         root: folder that relative paths among the options start from; None: the working directory.
 
     Raises:
@@ -50,18 +50,18 @@ def decoding_of(registry: Registry, value: Any, option: str = "decoding", *, roo
     if not isinstance(value, Mapping):
         raise InvalidConfig(f"{option}: expected a method, or {{name: method, option: value}}, got {quote(value)}")
     name = value.get("name", DEFAULT)
-    _check_names(registry, name, value, option)
+    _check_options(registry, name, value, option)
     limits = build(Limits, {k: v for k, v in value.items() if k in _LIMITS}, option)
     rest = {k: v for k, v in value.items() if k not in _LIMITS}
     return Decoding(choose(registry, Kind.DECODING, {**rest, "name": name}, option=option, root=root), limits)
 
 
-def _check_names(registry: Registry, name: Any, value: Mapping[str, Any], option: str) -> None:
+def _check_options(registry: Registry, name: Any, value: Mapping[str, Any], option: str) -> None:
     """Refuse options that neither the method nor the limits have."""
     if "method" in value:
         raise InvalidConfig(f"{option}: no option is called 'method'; write {{name: {shorten(value['method'], 40)}}}")
     if not isinstance(name, str):
-        return  # which `choose` refuses
+        return  # `choose` refuses it
     component = registry.find(Kind.DECODING, name).component
     known = (*(f.name for f in fields(component.config)), *component.needs, *_LIMITS)
     for key in value:

@@ -20,14 +20,14 @@ class LMConfig:
     pattern: Any = "flatten"
     """how several streams become one sequence: a pattern, or ``{name: my-pattern, stride: 2}``"""
     init: Literal["zero", "normal", "mean"] = "zero"
-    """where the new rows of the embedding start; the paper's is zero"""
+    """initial value of the new rows of the embedding; the paper uses zero"""
     train: Literal["all", "embeddings", "lora"] = "all"
     """what is trained: everything, only the new rows, or low-rank adapters and the new rows"""
 
 
 @dataclass(frozen=True, slots=True)
 class InputConfig:
-    """What is done to a recording before the tokenizer reads it, when a checkpoint is used or evaluated."""
+    """How a recording is trimmed before the tokenizer reads it, when a checkpoint is used or evaluated."""
 
     trim_silence_s: float | None = 0.2
     """longest silence before or after the sound that is not shortened, in seconds; null: none is shortened"""
@@ -56,7 +56,7 @@ class TrainingConfig:
     steps: int = 10_000
     """Optimizer steps."""
     batch_tokens: int = 4096
-    """Largest number of padded tokens in a batch; examples of similar length share a batch."""
+    """Maximum number of padded tokens in a batch; examples of similar length share a batch."""
     optimizer: Any = "adafactor"
     """Component that updates the weights: a name, or ``{name: adamw, betas: [0.9, 0.95]}``."""
     learning_rate: float = 5e-5
@@ -106,10 +106,10 @@ class TrainingConfig:
         check_trackers(self.report_to)
 
     def _check_lengths(self) -> None:
-        room = self.packing_tokens or self.batch_tokens
-        if self.longest_tokens > room:
+        capacity = self.packing_tokens or self.batch_tokens
+        if self.longest_tokens > capacity:
             name = "packing_tokens" if self.packing_tokens else "batch_tokens"
-            raise ValueError(f"longest_tokens ({self.longest_tokens}) must not exceed {name} ({room})")
+            raise ValueError(f"longest_tokens ({self.longest_tokens}) must not exceed {name} ({capacity})")
         row = self.packing_tokens or self.longest_tokens
         if 0 < self.micro_batch_tokens < row:
             raise ValueError(f"micro_batch_tokens must be 0 or at least a row of {row}, got {self.micro_batch_tokens}")
@@ -122,7 +122,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long a segment of an answer may be, whatever the decoding method.
+    """Maximum length of each segment of an answer, for any decoding method.
 
     Raises:
         ValueError: a limit below 1.
@@ -154,11 +154,11 @@ class EvaluationConfig:
     split: str = "test"
     """Split of the manifest."""
     sources: tuple[str, ...] = ()
-    """Sources of rows to take, as ``human``; empty: all."""
+    """Sources of the rows to evaluate, such as ``human``; empty: all."""
     languages: tuple[str, ...] = ()
-    """Source languages of rows to take; empty: all."""
+    """Source languages of the rows to evaluate; empty: all."""
     limit: int | None = None
-    """Rows of each source and language, at most; the same ones for every task that they serve."""
+    """Maximum number of rows of each source and language; all tasks share these rows. null: no limit."""
     judges: tuple[Any, ...] = ()
     """Judges of spoken answers: a name, ``name:value`` with the value of its first option, or ``{name: ...}``."""
     metrics: tuple[Any, ...] = ("exact", "wer", "cer", "bleu", "chrf")

@@ -16,7 +16,7 @@ from areca.run.config import RunConfig, parse_config
 
 
 @dataclass(frozen=True, slots=True)
-class _Layout:
+class _StudyKeys:
     """The keys of a study's YAML."""
 
     base: str
@@ -60,7 +60,7 @@ def read_study(path: Path, *, plugins: Sequence[str] = ()) -> list[Cell]:
     Raises:
         InvalidConfig, UnknownComponent, IncompatibleParts: the study or one of its runs is invalid.
     """
-    layout = build(_Layout, read_yaml(path), f"study {path}")
+    layout = build(_StudyKeys, read_yaml(path), f"study {path}")
     if not layout.axes or not layout.seeds or len(set(layout.seeds)) < len(layout.seeds):
         raise InvalidConfig(f"study {path}: expected at least one axis, and one or more seeds without repetition")
     # Apply the common changes, then those of each combination.
@@ -85,18 +85,18 @@ def read_study(path: Path, *, plugins: Sequence[str] = ()) -> list[Cell]:
     return cells
 
 
-def _combine_axes(axes: Mapping[str, Any], where: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    values_by_axis = [list(_require_mapping(values, f"{where}.{axis}").items()) for axis, values in axes.items()]
+def _combine_axes(axes: Mapping[str, Any], label: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    values_by_axis = [list(_require_mapping(values, f"{label}.{axis}").items()) for axis, values in axes.items()]
     for values in itertools.product(*values_by_axis):
         change: dict[str, Any] = {}
         for name, value in values:
-            change = merge_changes(change, _require_mapping(value or {}, f"{where}: {name}"))
+            change = merge_changes(change, _require_mapping(value or {}, f"{label}: {name}"))
         yield ", ".join(str(name) for name, _ in values), change
 
 
-def _require_mapping(value: Any, where: str) -> Mapping[str, Any]:
+def _require_mapping(value: Any, label: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise InvalidConfig(f"{where}: expected a mapping, got {quote(value)}")
+        raise InvalidConfig(f"{label}: expected a mapping, got {quote(value)}")
     return value
 
 

@@ -1,4 +1,4 @@
-"""The trackers that a training can report to, and what each needs installed. No torch."""
+"""The trackers that a training can report to, and the packages that each needs. No torch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TRACKERS: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
         "wandb": (("wandb", "wandb"),),
     }
 )
-"""The trackers of transformers' Trainer, by name: the modules that each needs, and the packages that bring them."""
+"""The trackers of transformers' Trainer by name: each module that it needs, with the package that provides it."""
 
 
 def check_trackers(names: Sequence[str]) -> None:
@@ -47,7 +47,7 @@ def require_trackers(names: Sequence[str]) -> None:
     """Refuse trackers whose packages are not installed.
 
     Raises:
-        MissingDependency: a package is missing; the message says what to install.
+        MissingDependency: a package is missing; the message gives the command to install it.
     """
     for name in names:
         if packages := [package for module, package in TRACKERS[name] if not is_installed(module)]:

@@ -27,12 +27,12 @@ def check_rows(checked: CheckedComponent) -> None:
 
 
 def check_key(checked: CheckedComponent) -> None:
-    """The manifest's key is that of the dataset's artifact, from which a run computes the keys of all its parts."""
+    """The manifest's key is that of the dataset's artifact, from which a run computes other keys."""
     artifact = checked.loader.artifact(checked.part)
     if artifact is None:
         raise Skipped("it has no artifact: its component lacks the tag fit")
-    found = _manifest(checked).key
-    assert found == artifact.key, f"the manifest has the key {found!r}, the artifact {artifact.key!r}"
+    key = _manifest(checked).key
+    assert key == artifact.key, f"the manifest has the key {key!r}, the artifact {artifact.key!r}"
 
 
 def check_select(checked: CheckedComponent) -> None:
@@ -41,11 +41,11 @@ def check_select(checked: CheckedComponent) -> None:
     for split in sorted({row.split for row in manifest.rows}):
         selected = manifest.select(split=split)
         expected = [row.id for row in manifest.rows if row.split == split]
-        found = [row.id for row in selected.rows]
-        assert found == expected, f"split {split!r}: expected the rows {expected[:5]} ..., got {found[:5]} ..."
+        actual = [row.id for row in selected.rows]
+        assert actual == expected, f"split {split!r}: expected the rows {expected[:5]} ..., got {actual[:5]} ..."
         assert selected.key == manifest.select(split=split).key, f"split {split!r} has another key each time"
-        alone = len(expected) == len(manifest.rows)
-        assert alone or selected.key != manifest.key, f"split {split!r} has the key of all rows"
+        is_only = len(expected) == len(manifest.rows)
+        assert is_only or selected.key != manifest.key, f"split {split!r} has the key of all rows"
     try:
         manifest.select(split="no such split")
     except InvalidManifest:

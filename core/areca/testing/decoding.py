@@ -1,4 +1,4 @@
-"""What every decoding method must do, on a tiny LM with random weights."""
+"""Conformance checks of decoding methods, on a tiny LM with random weights."""
 
 from __future__ import annotations
 
@@ -40,14 +40,16 @@ def check_batch_equals_alone(checked: CheckedComponent) -> None:
 
 
 def check_repeat_is_exact(checked: CheckedComponent) -> None:
-    """The same generator state gives the same answers; the global random state is neither used nor moved."""
+    """The same generator state gives the same answers; the global random state is neither used nor changed."""
     prompts = _prompts(_lm())
-    found = [with_global_seed(seed, lambda: _ids(_answers(checked, prompts)), "decoding") for seed in (1, 2)]
-    assert found[0] == found[1], "the same generator state gave other answers: use no other randomness, and no state"
+    repeats = [with_global_seed(seed, lambda: _ids(_answers(checked, prompts)), "decoding") for seed in (1, 2)]
+    assert repeats[0] == repeats[1], (
+        "the same generator state gave other answers: use no other randomness, and no state"
+    )
 
 
 def check_spec_matches(checked: CheckedComponent) -> None:
-    """Other seeds give other answers if the spec says that the method is random, and the same if not."""
+    """Different seeds give different answers if the spec says that the method is random, otherwise the same answers."""
     spec = checked.part.spec
     assert isinstance(spec, DecodingSpec)
     prompts = _prompts(_lm())
@@ -57,7 +59,7 @@ def check_spec_matches(checked: CheckedComponent) -> None:
 
 
 def _check_answer(lm: SpeechLM, answer: Generated) -> None:
-    """Read the ids by rules written apart from those that generation follows."""
+    """Check the ids by rules that are independent of those in `areca.generation`."""
     control, ids, unit = lm.vocabulary.control, list(answer.ids), lm.vocabulary.span("speech/0")
     for kind in _KINDS:
         audio = kind == "audio"
@@ -72,7 +74,7 @@ def _check_answer(lm: SpeechLM, answer: Generated) -> None:
         assert all(i in inside for i in body), f"the {kind} segment holds {body}, expected ids in {inside}"
         assert audio <= len(body) <= most, f"the {kind} segment has {len(body)} ids, at most {most} are allowed"
         ids = ids[len(body) + 1 :]
-    assert ids == [control(Control.END_SEQUENCE)], f"behind the last segment come {ids}, expected the end of the answer"
+    assert ids == [control(Control.END_SEQUENCE)], f"after the last segment come {ids}, expected the end of the answer"
 
 
 def _answers(

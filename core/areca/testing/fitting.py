@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from areca.artifact import META
 from areca.artifacts.loader import PartLoader
 from areca.artifacts.store import Store
-from areca.interfaces import Progress, no_progress
+from areca.job import Progress, no_progress
 from areca.options import file_hash
 from areca.testing.checked import CheckedComponent, Skipped
 from areca.testing.tools import with_global_seed

@@ -16,7 +16,7 @@ _ANY = "en"
 """The language of the examples given to a metric of any language."""
 _EXAMPLES = 6
 _CLOSE = 1e-3
-"""Relative difference of counts that batching may make, as in matrix products of a neural metric."""
+"""Maximum difference of counts due to batching, as in matrix products of a neural metric."""
 
 
 def check_counts(checked: CheckedComponent) -> None:
@@ -30,7 +30,7 @@ def check_counts(checked: CheckedComponent) -> None:
 
 
 def check_batch_equals_alone(checked: CheckedComponent) -> None:
-    """The counts of an example do not depend on what is counted beside it."""
+    """The counts of an example do not depend on the other examples in the list."""
     examples = _examples(checked)
     together, alone = _count(checked, examples), [_count(checked, [example])[0] for example in examples]
     differing = [pair for pair in zip(together, alone, strict=False) if not _close(*pair)]
@@ -38,7 +38,7 @@ def check_batch_equals_alone(checked: CheckedComponent) -> None:
 
 
 def check_repeat_is_exact(checked: CheckedComponent) -> None:
-    """The same examples give the same counts, whatever the global random state, and leave that state alone."""
+    """The same examples give the same counts; the global random state is neither used nor changed."""
     examples = _examples(checked)
     first, again = (with_global_seed(seed, lambda: _count(checked, examples), "counting") for seed in (1, 2))
     assert first == again, f"the same examples were counted as {first[:1]}, then as {again[:1]}"
@@ -53,7 +53,7 @@ def check_score(checked: CheckedComponent) -> None:
 
 
 def check_direction(checked: CheckedComponent) -> None:
-    """Right answers score no worse than those of other questions, in the direction that the spec states."""
+    """Right answers score no worse than answers to other questions, by the spec's `higher_is_better`."""
     spec = _spec(checked)
     if not {"answer", "reference"} <= set(spec.inputs):
         raise Skipped("it does not compare answers with references")
@@ -66,7 +66,7 @@ def check_direction(checked: CheckedComponent) -> None:
 
 
 def check_empty_texts(checked: CheckedComponent) -> None:
-    """An empty answer, an empty reference, and both have finite scores: a judge may hear nothing."""
+    """Empty answers and empty references have finite scores, because a judge's transcript may be empty."""
     if _spec(checked).reads != "text":
         raise Skipped("it reads audio")
     for example in (Example(Passage(a), Passage(r), Passage("x"), Passage("x"), _language(checked)) for a, r in _EMPTY):
@@ -94,7 +94,7 @@ def _close(one: Sequence[float], other: Sequence[float]) -> bool:
 
 
 def _examples(checked: CheckedComponent, shift: int | None = None) -> list[Example]:
-    """Return examples of what the spec reads; answers are those `shift` rows on, None: half right and half wrong."""
+    """Return examples with the spec's inputs; an answer comes from `shift` rows on (None: every other one is right)."""
     _ = checked.instance
     rows = checked.manifest.rows[:_EXAMPLES]
     return [

@@ -19,24 +19,24 @@ _TEXTS = (
     "",
 )
 _FOREIGN = ("en", "ru", "ja", "sw")
-"""Languages of which some normalisers lack one."""
+"""Languages; a normaliser of certain languages lacks at least one."""
 
 
 def check_texts(checked: CheckedComponent) -> None:
-    """It returns a text for each text, whatever characters it has."""
+    """It returns a text for every text, with any characters."""
     found = _normalised(checked)
     wrong = {text: result for text, result in found.items() if not isinstance(result, str)}
     assert not wrong, f"expected texts, got {wrong}"
 
 
 def check_empty_text(checked: CheckedComponent) -> None:
-    """Nothing but white space gives no word: a judge that hears nothing must not be said to hear something."""
+    """Texts of only white space have no words after normalisation, so that an empty transcript stays empty."""
     found = {text: checked.instance.normalise(text, _language(checked)) for text in ("", " ", "\n")}
     assert not any(str(result).strip() for result in found.values()), f"texts without words became {found}"
 
 
 def check_repeat_is_exact(checked: CheckedComponent) -> None:
-    """The same text gives the same result, whatever the global random state, and leaves that state alone."""
+    """The same text gives the same result; the global random state is neither used nor changed."""
     _ = checked.instance
     first, again = (with_global_seed(seed, lambda: _normalised(checked), "normalising") for seed in (1, 2))
     differing = {text: (first[text], again[text]) for text in first if first[text] != again[text]}
@@ -44,7 +44,7 @@ def check_repeat_is_exact(checked: CheckedComponent) -> None:
 
 
 def check_refuses_other_languages(checked: CheckedComponent) -> None:
-    """A language that the spec does not name is `InvalidConfig`."""
+    """A language that the spec does not name raises `InvalidConfig`."""
     _ = checked.instance
     languages = _spec(checked).languages
     if not languages:

@@ -1,4 +1,4 @@
-"""What every optimizer must do."""
+"""Conformance checks of optimizers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def check_lowers_loss(checked: CheckedComponent) -> None:
 
 
 def check_learning_rate(checked: CheckedComponent) -> None:
-    """Where a schedule sets the learning rate to 0, nothing moves."""
+    """With a learning rate of 0, as a schedule may set it, no parameter moves."""
     groups = _groups()
     optimizer = checked.instance.build(groups, _RATE)
     for group in optimizer.param_groups:
@@ -55,7 +55,7 @@ def check_learning_rate(checked: CheckedComponent) -> None:
 
 
 def check_weight_decay(checked: CheckedComponent) -> None:
-    """The weight decay of a group changes what it trains to, and does not change what other groups train to."""
+    """The weight decay of a group changes its trained values, and not those of other groups."""
     plain, decayed = _groups(), _groups(weight_decay=0.5)
     for groups in (plain, decayed):
         _train(checked.instance.build(groups, _RATE), groups, 3)
@@ -67,7 +67,7 @@ def check_weight_decay(checked: CheckedComponent) -> None:
 
 
 def check_state_elements(checked: CheckedComponent) -> None:
-    """The spec's `state_elements` is what the optimizer keeps for each parameter."""
+    """The spec's `state_elements` is the number of values that the optimizer keeps for each parameter."""
     spec = checked.part.spec
     assert isinstance(spec, OptimizerSpec)
     groups = _groups()
@@ -84,7 +84,7 @@ def check_state_elements(checked: CheckedComponent) -> None:
 
 
 def check_resumes_exactly(checked: CheckedComponent) -> None:
-    """A new optimizer that is given the state of another, by `state_dict`, makes the same steps."""
+    """A new optimizer that loads the `state_dict` of another makes the same steps."""
     groups = _groups()
     optimizer = checked.instance.build(groups, _RATE)
     _train(optimizer, groups, 3)
@@ -104,7 +104,7 @@ def check_resumes_exactly(checked: CheckedComponent) -> None:
 
 
 def check_randomness(checked: CheckedComponent) -> None:
-    """The same steps give the same weights, and leave the global random state alone."""
+    """The same steps give the same weights, and neither use nor change the global random state."""
     _ = checked.instance
 
     def trained() -> list[torch.Tensor]:
@@ -118,10 +118,10 @@ def check_randomness(checked: CheckedComponent) -> None:
 
 
 def _groups(weight_decay: float = 0.0) -> list[dict[str, Any]]:
-    """Return matrices with `weight_decay` and vectors without, always of the same values."""
+    """Return a group of matrices with `weight_decay` and a group of vectors without; values are always the same."""
     generator = torch.Generator().manual_seed(0)
-    made = [torch.nn.Parameter(torch.randn(shape, generator=generator)) for shape in _SHAPES]
-    matrices, vectors = [p for p in made if p.ndim > 1], [p for p in made if p.ndim < 2]
+    parameters = [torch.nn.Parameter(torch.randn(shape, generator=generator)) for shape in _SHAPES]
+    matrices, vectors = [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim < 2]
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
 
 

@@ -1,4 +1,4 @@
-"""What every stream pattern must do."""
+"""Conformance checks of stream patterns."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from areca.testing.checked import CheckedComponent
 from areca.types import Codes
 
 _COUNTED, _TURNED, _WALKED = 40, 12, 7
-"""Frames up to which codes are counted, turns compared, and ids walked through."""
+"""Maximum number of frames whose codes are counted, whose turns are compared, and whose ids are walked through."""
 _SHAPES = ((1,), (1, 1), (1, 1, 1, 1), (1, 2), (2, 1, 4))
-"""Codes of each stream in a frame; those of unlike rates are left out where the pattern takes streams of one rate."""
+"""Codes of each stream in a frame. Unequal ones are left out if the pattern needs streams of one rate."""
 _RATE_HZ = 12.5
 
 
@@ -33,7 +33,7 @@ def check_every_code_once(checked: CheckedComponent) -> None:
 
 
 def check_turn(checked: CheckedComponent) -> None:
-    """`turn` is the first position at which a sequence differs from longer ones; there, the next stream comes."""
+    """`turn` is the first position at which a sequence differs from longer ones: it has a code of the next stream."""
     order = _spec(checked).order
     for shape, frames in _cases(checked, _TURNED):
         for more in range(frames + 1, _TURNED + 2):
@@ -41,7 +41,7 @@ def check_turn(checked: CheckedComponent) -> None:
 
 
 def check_layout(checked: CheckedComponent) -> None:
-    """Codes become ids and come back, the grammar allows these ids, and a checkpoint gives the same order again."""
+    """Codes survive conversion to ids and back, the grammar allows the ids, and a checkpoint keeps the order."""
     for shape, frames in _cases(checked, _WALKED):
         layout = _layout(checked, shape)
         codes = _codes(layout, frames)
@@ -78,7 +78,7 @@ def _walk(layout: CodeLayout, ids: list[int], frames: int) -> None:
             f"{frames} frames: the id at {position} is {i}, the grammar allows [{allowed.start}, {allowed.stop})"
         )
         state = grammar.advance(state, i)
-    assert grammar.allowed(state).end >= 0, f"{frames} frames: behind the last id, the segment may not end"
+    assert grammar.allowed(state).end >= 0, f"{frames} frames: after the last id, the segment may not end"
 
 
 def _cases(checked: CheckedComponent, most: int) -> Iterator[tuple[tuple[int, ...], int]]:

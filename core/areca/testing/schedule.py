@@ -1,4 +1,4 @@
-"""What every learning-rate schedule must do."""
+"""Conformance checks of learning-rate schedules."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from areca.testing.checked import CheckedComponent
 from areca.testing.tools import with_global_seed
 
 _LENGTHS = (0, 1, 2, 10, 1000)
-"""Steps of trainings, from none, where the warm-up takes all of them."""
+"""Numbers of steps after the warm-up; 0: the warm-up takes all steps."""
 
 
 def check_factor(checked: CheckedComponent) -> None:
@@ -20,7 +20,7 @@ def check_factor(checked: CheckedComponent) -> None:
 
 
 def check_repeat_is_exact(checked: CheckedComponent) -> None:
-    """The same arguments give the same factor in any order of calls, and leave the global random state alone."""
+    """The same arguments give the same factor in any order of calls; the global random state is not changed."""
     _ = checked.instance
     first = with_global_seed(1, lambda: _factors(checked), "a factor")
     again = with_global_seed(2, lambda: _factors(checked, backward=True), "a factor")

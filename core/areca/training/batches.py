@@ -1,4 +1,4 @@
-"""Which examples make which batch: a pure function of seed and step, so that training can go on from any step."""
+"""The examples of each batch: a pure function of seed and step, so that training can resume from any step."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Mixture:
     """An endless stream of examples in which each task has its share.
 
     The task of the i-th example is drawn by weight; the j-th example of a task is row ``j mod n`` of a permutation
-    of its n rows that is new in every pass. Example i is therefore a function of (seed, i) alone.
+    of its n rows; every pass has a new permutation. Example i therefore depends only on (seed, i).
 
     Args:
-        sizes: number of examples of each task, which lie one task after the other.
+        sizes: number of examples of each task; examples are numbered task by task.
         weights: the tasks' shares, positive, in any scale.
         seed: the only source of randomness.
     """
@@ -40,12 +40,12 @@ class Mixture:
             tasks = np.random.default_rng([self.seed, 0, block]).choice(len(shares), size=size, p=shares)
             examples = np.empty(size, dtype=np.int64)
             for task, n in enumerate(self.sizes):
-                places = np.flatnonzero(tasks == task)
-                draws = drawn[task] + np.arange(len(places))
+                positions = np.flatnonzero(tasks == task)
+                draws = drawn[task] + np.arange(len(positions))
                 for epoch in np.unique(draws // n):
-                    here = draws // n == epoch
-                    examples[places[here]] = starts[task] + permutation(task, int(epoch))[draws[here] % n]
-                drawn[task] += len(places)
+                    in_epoch = draws // n == epoch
+                    examples[positions[in_epoch]] = starts[task] + permutation(task, int(epoch))[draws[in_epoch] % n]
+                drawn[task] += len(positions)
             yield examples
 
     def _permutation(self, task: int, epoch: int) -> Indices:
@@ -66,12 +66,12 @@ def pack(lengths: Indices, capacity: int) -> list[Indices]:
     free: list[tuple[int, int]] = []  # (room, row), sorted
     for i in np.argsort(-lengths, kind="stable").tolist():
         length = int(lengths[i])
-        place = bisect.bisect_left(free, (length, 0))
-        if place == len(free):
+        fullest = bisect.bisect_left(free, (length, 0))
+        if fullest == len(free):
             rows.append([])
             room, row = capacity, len(rows) - 1
         else:
-            room, row = free.pop(place)
+            room, row = free.pop(fullest)
         rows[row].append(i)
         bisect.insort(free, (room - length, row))
     return [np.array(row, dtype=np.int64) for row in rows]
@@ -79,17 +79,17 @@ def pack(lengths: Indices, capacity: int) -> list[Indices]:
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """Batches of about `batch_tokens` padded tokens, without end.
+    """An endless stream of batches of about `batch_tokens` padded tokens.
 
-    A pool of examples is sorted by length and cut; its batches come in random order. What does not fill a batch
-    waits for the next pool.
+    A pool of examples is sorted by length and cut into batches, which come in random order. Examples that do not fill
+    a batch join the next pool.
 
     Args:
         lengths: int64 ``[N]``, the length of each example in tokens.
         mixture: the order of the examples.
-        batch_tokens: padded tokens a batch, at most.
-        pool: examples that are sorted together: more waste less padding, fewer mix lengths and tasks better.
-        row_tokens: with packing, the length of a row; 0: one example a row.
+        batch_tokens: maximum number of padded tokens in a batch.
+        pool: number of examples that are sorted together. A large pool wastes less padding; a small one mixes better.
+        row_tokens: length of the rows that examples are packed into; 0: one example a row.
     """
 
     lengths: Indices
@@ -99,17 +99,17 @@ class Batches:
     row_tokens: int = 0
 
     def rows(self, start: int = 0) -> Iterator[list[Indices]]:
-        """Yield each batch from step `start` on as its rows; a row is the numbers of its examples."""
-        for step, batch in enumerate(self._all()):
+        """Yield the batch of each step from `start` on as rows, each with the numbers of its examples."""
+        for step, batch in enumerate(self._iterate()):
             if step >= start:
                 yield batch
 
-    def _all(self) -> Iterator[list[Indices]]:
-        left = np.empty(0, dtype=np.int64)
+    def _iterate(self) -> Iterator[list[Indices]]:
+        leftover = np.empty(0, dtype=np.int64)
         for number, block in enumerate(self.mixture.blocks(self.pool)):
-            examples = np.concatenate([left, block])
+            examples = np.concatenate([leftover, block])
             *full, rest = self._cut(examples)
-            left = np.concatenate(rest)
+            leftover = np.concatenate(rest)
             for i in np.random.default_rng([self.mixture.seed, 2, number]).permutation(len(full)):
                 yield full[i]
 

@@ -1,4 +1,4 @@
-"""The training curve: one row a log, with the loss of each task. No clock: equal runs write equal rows."""
+"""The training curve: a row for each log, with the loss of each task. Rows hold no times: equal runs are equal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ a validation row holds ``step`` and ``validation_loss`` by task. Losses are nats
 
 
 class Curve:
-    """Sum the losses of each task between two rows, and keep the rows.
+    """Sums the losses of each task between two rows, and keeps the rows.
 
     Args:
         tasks: the tasks' names, in the order of their numbers; tasks with the same name are summed together.
@@ -67,7 +67,7 @@ class Curve:
         write_json(path, {"rows": self.rows, "sums": sums, "tokens": self.tokens})
 
     def load(self, path: Path) -> None:
-        """Replace the rows and the sums by those that `save` wrote; without a file, by none."""
+        """Restore the rows and the sums that `save` wrote; if the file does not exist, change nothing."""
         if not path.exists():  # a state that was saved before there were curves
             return
         state = json.loads(path.read_text(encoding="utf-8"))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from areca.errors import InvalidCodes, InvalidConfig, InvalidManifest
 from areca.files.writing import replace_file
-from areca.interfaces import Progress, no_progress
+from areca.job import Progress, no_progress
 from areca.languages import language_code
 from areca.lm.spelling import check_headers, warn_about_rows
 from areca.manifest import Manifest, Utterance
@@ -71,12 +71,11 @@ def _values(row: Utterance, tables: Tables) -> dict[str, str | Codes]:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Counts of rows that a task loses, in whole or in part.
+    """Numbers of a task's rows that are left out or lose text.
 
     Args:
         too_long: rows that are left out because they are too long.
-        text_lost: rows whose text the LM's text tokenizer cannot spell completely. They are kept, without the letters
-            that it cannot spell.
+        text_lost: rows with letters that the LM's text tokenizer cannot represent. They are kept without these letters.
     """
 
     too_long: int
@@ -107,7 +106,7 @@ class Examples:
         return len(self.lengths)
 
     def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
-        """Return the ids, int64 ``[N]``, and the number of ids that are the prompt."""
+        """Return the ids of an example, int64 ``[N]``, and the length of its prompt."""
         return torch.from_numpy(self._ids[i].values.to_numpy().astype(np.int64)), int(self._prompts[i])
 
 
@@ -130,33 +129,35 @@ def write_examples(
         tasks: the tasks, in the order of their examples in the file.
         longest: examples with more ids are left out.
         progress: receives the number of encoded examples of all tasks.
-        check_text: whether to count rows whose text the LM's text tokenizer cannot spell, and to warn once a task.
+        check_text: whether to count rows whose text the text tokenizer cannot represent, and to warn of them.
 
     Returns:
-        For each task, the counts of rows that it loses.
+        the counts of each task.
 
     Raises:
         InvalidManifest: no row has the fields that a task needs.
         InvalidConfig: a task cannot name a row's language; the message names the file and the row.
         InvalidCodes: a row's codes are not those of the LM's streams; the message names the row.
-        IncompatibleParts: the text tokenizer cannot spell a task's header, or gives two headers the same ids.
+        IncompatibleParts: the text tokenizer cannot represent a task's header, or gives two headers the same ids.
     """
+    # Select the rows of each task, and check the headers of their prompts.
     left_out = []
-    rows_of = [_rows_for(manifest, task) for task in tasks]
+    rows_of = [_select_rows(manifest, task) for task in tasks]
     total, before = sum(map(len, rows_of)), 0
     headers: dict[str, str] = {}
     for task, rows in zip(tasks, rows_of, strict=True):
-        headers = {**_headers(manifest, task, rows), **headers}
+        headers = {**_collect_headers(manifest, task, rows), **headers}
     check_headers(lm.text_tokenizer, dict(sorted(headers.items())))
+    # Encode the rows, and write them in blocks.
     with replace_file(path) as draft, pa.OSFile(str(draft), "wb") as file, pa.ipc.new_file(file, _SCHEMA) as writer:
         for number, (task, rows) in enumerate(zip(tasks, rows_of, strict=True)):
             lost = warn_about_rows(lm.text_tokenizer, task.name, task.task, rows) if check_text else 0
             kept, block = 0, []
             for done, row in enumerate(rows, start=1):
-                found = task.encode(lm, row)
-                if len(found.ids) <= longest:
-                    ids = found.ids.numpy().astype(np.int32)
-                    block.append({"task": number, "row": row.id, "ids": ids, "prompt_length": found.prompt_length})
+                encoded = task.encode(lm, row)
+                if len(encoded.ids) <= longest:
+                    ids, length = encoded.ids.numpy().astype(np.int32), encoded.prompt_length
+                    block.append({"task": number, "row": row.id, "ids": ids, "prompt_length": length})
                     kept += 1
                 if len(block) == _BLOCK or done == len(rows):
                     writer.write_table(pa.Table.from_pylist(block, schema=_SCHEMA))
@@ -169,7 +170,7 @@ def write_examples(
     return left_out
 
 
-def _rows_for(manifest: Manifest, task: TaskRows) -> list[Utterance]:
+def _select_rows(manifest: Manifest, task: TaskRows) -> list[Utterance]:
     missing = {row.id: task.task.fields_missing(row) for row in manifest.rows}
     if rows := [row for row in manifest.rows if not missing[row.id]]:
         return rows
@@ -180,24 +181,24 @@ def _rows_for(manifest: Manifest, task: TaskRows) -> list[Utterance]:
     )
 
 
-def _headers(manifest: Manifest, task: TaskRows, rows: Sequence[Utterance]) -> dict[str, str]:
+def _collect_headers(manifest: Manifest, task: TaskRows, rows: Sequence[Utterance]) -> dict[str, str]:
     """Return the headers of a task's prompts, each with the task's name."""
-    # Reading a manifest refuses no language: only prompts need its name, and tokenizers are fitted to any speech.
-    found, languages = {}, set[str]()
+    # Manifests may hold any language, because tokenizers can be trained on any speech. Prompts need its name.
+    headers, languages = {}, set[str]()
     for row in rows:
         values = values_of(row, {})
         try:
-            found[task.task.header(values)] = task.name
+            headers[task.task.header(values)] = task.name
         except InvalidConfig as e:
             raise InvalidConfig(f"{manifest.name}: row {row.id!r}, task {task.name}: {e}") from e
         languages |= {str(values[f"{side}.language"]) for side in task.task.languages}
     for language in sorted(languages):
         language_code(language)  # warns of a code that is better known as a country's
-    return found
+    return headers
 
 
 def collate(examples: Examples, rows: Sequence[NDArray[np.int64]], pad: int) -> dict[str, torch.Tensor]:
-    """Lay examples out as a batch, padded on the right.
+    """Arrange examples as a batch, padded on the right.
 
     Args:
         examples: the examples to choose from.
@@ -205,7 +206,7 @@ def collate(examples: Examples, rows: Sequence[NDArray[np.int64]], pad: int) -> 
         pad: id of the padding.
 
     Returns:
-        ``ids`` int64 ``[B, N]``; ``target`` bool ``[B, N]``, the positions that the loss counts; ``task`` int64
+        ``ids`` int64 ``[B, N]``; ``target`` bool ``[B, N]``, the positions in the loss; ``task`` int64
         ``[B, N]``, the number of each position's task; and, where a row holds several examples, ``position_ids`` int64
         ``[B, N]``, the position within the example.
     """

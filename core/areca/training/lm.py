@@ -17,7 +17,8 @@ from areca.artifacts.checkpoint import CURVES, LM
 from areca.errors import InvalidManifest
 from areca.files.writing import write_json
 from areca.fitting.unfinished import is_intact, seal_files, seal_path
-from areca.interfaces import Backbone, Optimizer, Schedule, Stage, silent
+from areca.interfaces import Backbone, Optimizer, Schedule
+from areca.job import Stage, silent
 from areca.lm.model import SpeechLM
 from areca.manifest import Manifest
 from areca.options import canonical
@@ -26,7 +27,7 @@ from areca.run.options import LMConfig, TrainingConfig
 from areca.specs import Stream
 from areca.training.curves import write_curves
 from areca.training.examples import Examples, TaskRows, write_examples
-from areca.training.train import mean_loss, train
+from areca.training.train import measure_mean_loss, train
 
 SUMMARY = "training.json"
 
@@ -46,14 +47,14 @@ class Split:
 
 @dataclass(frozen=True)
 class LMJob:
-    """Everything that the training of an LM takes, as values.
+    """Everything that the training of an LM needs, as plain values.
 
     Args:
         name: the run's name, for progress.
         backbone: the text LM; it is changed in place.
         streams: the streams that the LM reads or writes, by role.
         lm: how the text LM and the streams are joined.
-        pattern: how several streams become one sequence.
+        pattern: the part that orders several streams in one sequence.
         training: options of the training.
         optimizer: builds the optimizer.
         schedule: sets the learning rate after the warm-up.
@@ -84,20 +85,21 @@ class LMJob:
 
 
 def train_lm(job: LMJob, directory: Path) -> None:
-    """Train an LM into `directory`: ``lm/``, ``training.json`` and ``curves.jsonl``.
+    """Train an LM, and write ``lm/``, ``training.json`` and ``curves.jsonl`` into `directory`.
 
-    What a killed training left in `directory` is resumed.
+    A training that was killed resumes from the state in `directory`.
 
     Raises:
         InvalidManifest: no row has the fields that a task needs.
         ArecaError: see `areca.training.train.train`.
     """
+    # Extend the backbone, encode the examples, and train.
     work = directory / WORK
     work.mkdir(exist_ok=True)
     lm = SpeechLM.extend(job.backbone, job.streams, seed=job.seed, **(canonical(job.lm) | {"pattern": job.pattern}))
     tasks = [task for task in job.train.tasks if task is not None]
-    examples = _examples(job, work / "train.arrow", lm, "train", job.train.rows, tasks)
-    quiet = dataclasses.replace(job, stage=silent)  # its progress would be shown within that of the training
+    examples = _encode_examples(job, work / "train.arrow", lm, "train", job.train.rows, tasks)
+    silent_job = dataclasses.replace(job, stage=silent)  # the training shows the progress
     with job.stage(f"train {job.name}") as progress:
         curve = train(
             lm,
@@ -111,26 +113,29 @@ def train_lm(job: LMJob, directory: Path) -> None:
             directory=work,
             device=job.device,
             progress=progress,
-            validate=lambda: _by_task(job, _validation(quiet, lm, work)),
+            validate=lambda: _name_losses(job, _measure_validation(silent_job, lm, work)),
             observers=job.observers,
         )
+    # Write the LM, and the counts and losses of each task.
     lm.save(directory / LM)
     left_out = json.loads((work / "train.json").read_text(encoding="utf-8"))
     rows = [
         {"task": task.name, "weight": task.weight, "examples": size, **left}
         for task, size, left in zip(tasks, examples.sizes, left_out, strict=True)
     ]
-    losses = _validation(job, lm, work)
+    losses = _measure_validation(job, lm, work)
     write_json(directory / SUMMARY, {"tasks": rows, "validation_loss": losses})
-    curve.add_validation(job.training.steps, _by_task(job, losses))
+    curve.add_validation(job.training.steps, _name_losses(job, losses))
     write_curves(directory / CURVES, curve.rows)
 
 
-def _by_task(job: LMJob, losses: Sequence[float | None]) -> dict[str, float]:
+def _name_losses(job: LMJob, losses: Sequence[float | None]) -> dict[str, float]:
     return {name: loss for name, loss in zip(job.tasks, losses, strict=True) if loss is not None}
 
 
-def _examples(job: LMJob, path: Path, lm: SpeechLM, split: str, rows: Manifest, tasks: Sequence[TaskRows]) -> Examples:
+def _encode_examples(
+    job: LMJob, path: Path, lm: SpeechLM, split: str, rows: Manifest, tasks: Sequence[TaskRows]
+) -> Examples:
     left_out_path = path.with_suffix(".json")
     if not is_intact(seal_path(path), [path, left_out_path]):
         longest = min(job.training.longest_tokens, lm.context)
@@ -143,8 +148,8 @@ def _examples(job: LMJob, path: Path, lm: SpeechLM, split: str, rows: Manifest, 
     return Examples(path, len(tasks))
 
 
-def _validation(job: LMJob, lm: SpeechLM, work: Path) -> list[Any]:
-    """Return each task's mean loss on the validation split; None for a task without rows there."""
+def _measure_validation(job: LMJob, lm: SpeechLM, work: Path) -> list[Any]:
+    """Return each task's mean loss on the validation split; None: the split has no rows for the task."""
     if job.validation is None:
         return [None] * len(job.tasks)
     losses: list[float | None] = []
@@ -154,10 +159,10 @@ def _validation(job: LMJob, lm: SpeechLM, work: Path) -> list[Any]:
             continue
         path = work / f"validation-{number}.arrow"
         try:
-            examples = _examples(job, path, lm, "validation", job.validation.rows, [task])
+            examples = _encode_examples(job, path, lm, "validation", job.validation.rows, [task])
         except InvalidManifest:
             losses.append(None)
             continue
         with job.stage(f"validation of {name}") as progress:
-            losses += mean_loss(lm, examples, job.training.tokens_at_once, progress)
+            losses += measure_mean_loss(lm, examples, job.training.tokens_at_once, progress)
     return losses

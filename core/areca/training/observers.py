@@ -13,8 +13,7 @@ from typing import Any
 from transformers import TrainerCallback
 from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 
-from areca.errors import ArecaError, BrokenPlugin, MissingDependency, quote
-from areca.registry.importing import format_error
+from areca.errors import ArecaError, BrokenPlugin, MissingDependency, format_error, quote
 from areca.registry.registry import Registry
 from areca.run.trackers import require_trackers
 
@@ -24,7 +23,7 @@ _TENSORBOARD = "TENSORBOARD_LOGGING_DIR"
 
 
 class Observers(TrainerCallback):
-    """Pass each event of a training to several callbacks, with a copy of `control`.
+    """Passes each event of a training to several callbacks, with a copy of `control`.
 
     Args:
         callbacks: each with the name of its owner, as ``"plugin local:mine"``; an error names it.
@@ -39,29 +38,29 @@ class Observers(TrainerCallback):
         for owner, callback in self._callbacks:
             try:
                 getattr(callback, event)(args, state, copy.copy(control), **values)
-            except Exception as e:  # somebody else's code: anything can happen
+            except Exception as e:  # plugin code may raise anything
                 name = f"{type(callback).__name__}.{event}"
                 raise ArecaError(f"{owner}: its training callback {name} failed: {format_error(e)}") from e
 
 
-def plugin_callbacks(registry: Registry, run: str, directory: Path) -> list[tuple[str, TrainerCallback]]:
-    """Return the callbacks that plugins give by the hook ``areca_training_callbacks``, each with its plugin's name.
+def create_plugin_callbacks(registry: Registry, run: str, directory: Path) -> list[tuple[str, TrainerCallback]]:
+    """Return the callbacks that plugins provide with ``areca_training_callbacks``, each with its plugin's name.
 
     Raises:
-        BrokenPlugin: a plugin's hook fails, or gives something else.
+        BrokenPlugin: a plugin's hook fails, or returns something other than callbacks.
     """
-    found = []
-    for plugin, callback in registry.each("areca_training_callbacks", run=run, directory=directory):
+    callbacks = []
+    for plugin, callback in registry.collect("areca_training_callbacks", run=run, directory=directory):
         if not isinstance(callback, TrainerCallback):
             raise BrokenPlugin(
                 f"plugin {plugin} gives {quote(callback)} as a training callback, expected a transformers."
                 "TrainerCallback"
             )
-        found.append((f"plugin {plugin}", callback))
-    return found
+        callbacks.append((f"plugin {plugin}", callback))
+    return callbacks
 
 
-def tracker_callbacks(names: Sequence[str], directory: Path) -> list[tuple[str, TrainerCallback]]:
+def create_tracker_callbacks(names: Sequence[str], directory: Path) -> list[tuple[str, TrainerCallback]]:
     """Return transformers' callbacks for trackers, each with its option's name.
 
     Args:
@@ -72,20 +71,20 @@ def tracker_callbacks(names: Sequence[str], directory: Path) -> list[tuple[str, 
         MissingDependency: a tracker's package is not installed, or the tracker refuses to start.
     """
     require_trackers(names)
-    found = []
-    with _default_variable(_TENSORBOARD, str(directory / "tensorboard")):
+    callbacks = []
+    with _default_environment(_TENSORBOARD, str(directory / "tensorboard")):
         kinds = get_reporting_integration_callbacks(list(names))  # type: ignore[no-untyped-call]
         for name, kind in zip(names, kinds, strict=True):
             try:
-                found.append((f"training.report_to: {name}", kind()))
+                callbacks.append((f"training.report_to: {name}", kind()))
             except (RuntimeError, ImportError) as e:
                 raise MissingDependency(f"training.report_to: {name}: {e}") from e
-    return found
+    return callbacks
 
 
 @contextlib.contextmanager
-def _default_variable(name: str, value: str) -> Iterator[None]:
-    """Give an environment variable a value, unless it has one, and take it away again."""
+def _default_environment(name: str, value: str) -> Iterator[None]:
+    """Set an environment variable in the block, unless it has a value already."""
     if name in os.environ:
         yield
         return

@@ -14,7 +14,8 @@ import torch
 import transformers
 
 from areca.batching import bucket
-from areca.interfaces import Optimizer, Progress, Schedule, no_progress
+from areca.interfaces import Optimizer, Schedule
+from areca.job import Progress, no_progress
 from areca.lm.vocabulary import Control
 from areca.run.devices import require_single_process
 from areca.run.options import TrainingConfig
@@ -56,9 +57,9 @@ def train(
         optimizer: builds the optimizer.
         schedule: sets the learning rate after the warm-up.
         seed: seeds the order of the examples and dropout.
-        directory: where states are saved. Only states that were saved on this machine should be here.
+        directory: folder of saved states. It must hold only states that were saved on this machine.
         device: where to compute.
-        progress: receives the step, the loss and the tokens a second.
+        progress: receives the step, the loss and the tokens per second.
         validate: measures the validation loss by task, for ``validate_every_steps``.
         observers: receive the Trainer's events.
 
@@ -66,9 +67,9 @@ def train(
         The training curve.
 
     Raises:
-        ArecaError: the loss is not a number any more, or an observer failed.
-        Interrupted: Ctrl-C or SIGTERM came; the state is saved.
-        InvalidConfig: this is one of several processes.
+        ArecaError: the loss is not finite, or an observer failed.
+        Interrupted: Ctrl-C or SIGTERM was received; the state is saved.
+        InvalidConfig: a launcher started several processes.
     """
     require_single_process()
     directory.mkdir(parents=True, exist_ok=True)
@@ -81,12 +82,12 @@ def train(
     )
     curve = Curve(tasks, device)
     use_cache = lm.model.config.use_cache
-    with _global_randomness_kept():
+    with _keep_global_randomness():
         trainer = SpeechTrainer(
             lm,
             examples,
             order,
-            _arguments(config, seed, directory, device),
+            _build_arguments(config, seed, directory, device),
             optimizer=optimizer,
             schedule=schedule,
             curve=curve,
@@ -103,7 +104,7 @@ def train(
     return curve
 
 
-def _arguments(
+def _build_arguments(
     config: TrainingConfig, seed: int, directory: Path, device: torch.device | str
 ) -> transformers.TrainingArguments:
     return transformers.TrainingArguments(
@@ -122,14 +123,14 @@ def _arguments(
         logging_nan_inf_filter=False,
         eval_strategy="steps" if config.validate_every_steps else "no",
         eval_steps=config.validate_every_steps or None,
-        ignore_data_skip=True,  # the order of the data starts at any step by itself
+        ignore_data_skip=True,  # `Batches` starts at any step
         disable_tqdm=True,
         report_to="none",  # trackers are among the observers
     )
 
 
 @contextlib.contextmanager
-def _global_randomness_kept() -> Iterator[None]:
+def _keep_global_randomness() -> Iterator[None]:
     # Dropout and the Trainer take no generators: they seed and use the global ones.
     before = random.getstate(), np.random.get_state()
     try:
@@ -141,10 +142,10 @@ def _global_randomness_kept() -> Iterator[None]:
 
 
 @torch.inference_mode()
-def mean_loss(
+def measure_mean_loss(
     lm: SpeechLM, examples: Examples, batch_tokens: int, progress: Progress = no_progress
 ) -> tuple[float, ...]:
-    """Return each task's mean cross entropy (nats a target) over all its examples; NaN where it has none."""
+    """Return each task's mean cross entropy over all its examples, in nats per target; NaN: it has no examples."""
     pad = lm.vocabulary.control(Control.PAD)
     losses, start = [], 0
     for size in examples.sizes:

@@ -15,7 +15,8 @@ import transformers
 from areca.errors import ArecaError
 from areca.fitting.interrupt import PendingSignal, defer_signals
 from areca.fitting.unfinished import creating_state, newest_state
-from areca.interfaces import Optimizer, Progress, Schedule, no_progress
+from areca.interfaces import Optimizer, Schedule
+from areca.job import Progress, no_progress
 from areca.lm.vocabulary import Control
 from areca.training.batches import Batches
 from areca.training.curves import Curve
@@ -32,14 +33,14 @@ class SpeechTrainer(transformers.Trainer):
     """The Trainer of transformers with areca's order of data, loss, optimizer, schedule and states.
 
     Args:
-        lm: is trained in place.
+        lm: the LM, trained in place.
         examples: the training examples.
-        order: which examples make which batch.
-        args: the Trainer's own arguments.
+        order: the examples of each batch.
+        args: the arguments of the Trainer.
         optimizer: builds the optimizer.
         schedule: sets the learning rate after ``args.warmup_steps``.
         curve: receives the losses.
-        progress: receives the step, the loss and the tokens a second.
+        progress: receives the step, the loss and the tokens per second.
         tokens_at_once: padded tokens that are computed at once.
         validate: measures the validation loss by task; called every ``args.eval_steps``.
         observers: receive the Trainer's events.
@@ -65,17 +66,17 @@ class SpeechTrainer(transformers.Trainer):
         self._curve, self._validate = curve, validate
         self._tokens_at_once = tokens_at_once
         self._directory = self._draft = Path(args.output_dir or ".")
-        self._shown = _Shown(progress, curve)
-        # The Trainer wants a dataset to measure on; `evaluate` below has its own.
-        super().__init__(model=lm.model, args=args, eval_dataset=(), callbacks=[self._shown, *observers])
+        self._monitor = _Monitor(progress, curve)
+        # The Trainer requires a dataset to measure on; `evaluate` below does not use it.
+        super().__init__(model=lm.model, args=args, eval_dataset=(), callbacks=[self._monitor, *observers])
         self.remove_callback(transformers.PrinterCallback)
 
     def get_train_dataloader(self) -> Any:
-        """Return the batches from the step that training is at."""
+        """Return the batches from the current step on."""
         return _Loader(self)
 
     def batches(self) -> Iterator[dict[str, torch.Tensor]]:
-        """Yield batches from the step that training is at, without end."""
+        """Yield batches from the current step on, without end."""
         pad = self._lm.vocabulary.control(Control.PAD)
         for rows in self._order.rows(self.state.global_step):
             batch = collate(self._examples, rows, pad)
@@ -133,23 +134,23 @@ class SpeechTrainer(transformers.Trainer):
         return scheduler
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Close a row of the curve, and pass it to the callbacks with the tokens a second."""
+        """Close a row of the curve, and pass it to the callbacks with the tokens per second."""
         if "loss" in logs:
             measured = {name: logs.get(name) for name in ("learning_rate", "grad_norm")}
             row = self._curve.close(self.state.global_step, measured)
-            logs = logs | {"loss": row["loss"], "tokens_per_s": self._shown.speed()}
-            logs |= _flat("loss", row["loss_by_task"])
+            logs = logs | {"loss": row["loss"], "tokens_per_s": self._monitor.speed()}
+            logs |= _name_metrics("loss", row["loss_by_task"])
         super().log(logs, start_time)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Measure the validation loss, except at the last step, which is measured when the training is over."""
+        """Measure the validation loss, except at the last step: `train_lm` measures it after the training."""
         if self.state.global_step >= self.state.max_steps:
             return {}
         self._lm.model.eval()
         losses = self._validate()
         self._lm.model.train()
         self._curve.add_validation(self.state.global_step, losses)
-        metrics = _flat("eval_loss", losses)
+        metrics = _name_metrics("eval_loss", losses)
         self.log(dict(metrics))
         return metrics
 
@@ -157,20 +158,20 @@ class SpeechTrainer(transformers.Trainer):
         """Train to the last step, from the newest intact state or from the start.
 
         Raises:
-            Interrupted: Ctrl-C or SIGTERM came; the state after that step is saved.
+            Interrupted: Ctrl-C or SIGTERM was received; the state of the current step is saved.
         """
         step, state = newest_state(self._directory) or (0, None)
         if state is not None:
             self._curve.load(state / _CURVE)
-        with defer_signals() as self._shown.pending:
+        with defer_signals() as self._monitor.pending:
             if state is None:
                 self.train()
             elif step < self.args.max_steps:
                 self.train(resume_from_checkpoint=str(state))
             else:  # the Trainer would make one more step
                 self._load_from_checkpoint(str(state))
-            if self._shown.pending:
-                self._shown.pending.stop(f"saved at step {max(step, self.state.global_step)}")
+            if self._monitor.pending:
+                self._monitor.pending.stop(f"saved at step {max(step, self.state.global_step)}")
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         assert output_dir is not None
@@ -187,10 +188,11 @@ class SpeechTrainer(transformers.Trainer):
         with creating_state(self._directory, self.state.global_step) as self._draft:
             super()._save_checkpoint(model, trial)
             self._curve.save(self._draft / _CURVE)
-            made = self._draft / f"checkpoint-{self.state.global_step}"
-            for path in made.iterdir():
+            # The Trainer writes into a subfolder; move its files up.
+            subfolder = self._draft / f"checkpoint-{self.state.global_step}"
+            for path in subfolder.iterdir():
                 path.rename(self._draft / path.name)
-            made.rmdir()
+            subfolder.rmdir()
 
 
 class _Loader:
@@ -203,13 +205,13 @@ class _Loader:
         return self._trainer.batches()
 
 
-def _flat(prefix: str, losses: Mapping[str, float]) -> dict[str, float]:
-    """Return losses by task under names that every tracker takes: some refuse a ``+``."""
+def _name_metrics(prefix: str, losses: Mapping[str, float]) -> dict[str, float]:
+    """Return losses by task under names that every tracker accepts: some refuse a ``+``."""
     return {f"{prefix}_{task.replace('+', '.')}": loss for task, loss in losses.items()}
 
 
-class _Shown(transformers.TrainerCallback):
-    """Report the progress; stop when the loss is not a number or a signal came."""
+class _Monitor(transformers.TrainerCallback):
+    """Reports the progress. Raises if the loss is not finite; stops the training if a signal was received."""
 
     def __init__(self, progress: Progress, curve: Curve) -> None:
         self._progress, self._curve = progress, curve
@@ -218,7 +220,7 @@ class _Shown(transformers.TrainerCallback):
         self._start_s, self._start_tokens = 0.0, 0
 
     def speed(self) -> float:
-        """Return the tokens a second since the training began or resumed."""
+        """Return the tokens per second since the training began or resumed."""
         return (self._curve.tokens - self._start_tokens) / max(time.monotonic() - self._start_s, 1e-9)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import AutoConfig
 
-from areca.errors import InvalidConfig
+from areca.errors import InvalidConfig, summarise
 
 
 def build_config(values: Mapping[str, Any]) -> Any:
@@ -19,7 +19,7 @@ def build_config(values: Mapping[str, Any]) -> Any:
     try:
         return AutoConfig.for_model(**values)
     except (ValueError, TypeError, KeyError) as error:
-        raise InvalidConfig(f"backbone hf: architecture: {str(error).strip().splitlines()[0]}") from error
+        raise InvalidConfig(f"backbone hf: architecture: {summarise(error)}") from error
 
 
 def check_architecture(values: Mapping[str, Any] | None, config: Any, source: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from areca.errors import InvalidConfig
+from areca.errors import InvalidConfig, summarise
 from areca.hub.loading import load_pretrained
 from areca.hub.snapshots import fetch_snapshot
 from areca_codecs import AnyConfig
@@ -80,7 +80,7 @@ def verify_codec(
         codes = encode(torch.zeros(1, 1, length))
         samples = decode(codes).shape[-1]
     except Exception as error:  # a wrong config can fail in any way
-        raise InvalidConfig(f"{claim}; the model cannot run: {_summarise(error)}") from error
+        raise InvalidConfig(f"{claim}; the model cannot run: {summarise(error, lines=None)}") from error
     expected, got = (streams, TRIAL_FRAMES), tuple(codes.shape[1:])
     if got != expected:
         raise InvalidConfig(
@@ -92,7 +92,3 @@ def verify_codec(
             f"{claim}; expected {length} samples for {TRIAL_FRAMES} frames, got {samples} from the model; "
             f"correct the file"
         )
-
-
-def _summarise(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -13,7 +13,7 @@ from encodec.model import ROOT_URL, EncodecModel
 from safetensors.torch import load_file
 
 from areca.batching import bucket, by_length
-from areca.errors import InvalidConfig, MissingWeights
+from areca.errors import InvalidConfig, MissingWeights, summarise
 from areca.hub.weights import read_header
 from areca.types import Audio, Codes, require_audio, stack_codes
 from areca_encodec import FRAME_RATE_HZ, SAMPLE_RATE_HZ, EncodecConfig, spec
@@ -64,7 +64,7 @@ class EncodecTokenizer:
             model.load_state_dict(state)
         except (RuntimeError, AttributeError, TypeError) as error:
             raise InvalidConfig(
-                f"{config.weights}: not the weights of EnCodec 24 kHz: {' '.join(str(error).split())[:200]}"
+                f"{config.weights}: not the weights of EnCodec 24 kHz: {summarise(error, lines=None)}"
             ) from error
         model.set_target_bandwidth(config.bandwidth_kbps)
         return cls(model.to(device=device, dtype=dtype).eval(), config)

@@ -11,7 +11,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from areca.errors import InvalidConfig
+from areca.errors import InvalidConfig, summarise
 from areca_lyra import QUANTIZERS, SOURCE
 
 FEATURES = 64
@@ -114,7 +114,7 @@ def _as_invalid_config(file: Path) -> Iterator[None]:
     try:
         yield
     except (ValueError, RuntimeError, OSError) as error:
-        raise InvalidConfig(f"{file}: not a Lyra network: {' '.join(str(error).split())[:200]}; {SOURCE}") from error
+        raise InvalidConfig(f"{file}: not a Lyra network: {summarise(error, lines=None)}; {SOURCE}") from error
 
 
 def _require_runner(file: Path, runner: Any, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:

@@ -17,10 +17,10 @@ import yaml
 
 import areca
 from areca.artifact import Artifact, seal
-from areca.artifacts.checkpoint import export, open_checkpoint, write_checkpoint
+from areca.artifacts.checkpoint import export_checkpoint, open_checkpoint, write_checkpoint
 from areca.artifacts.store import Store
 from areca.errors import ArecaWarning, InvalidArtifact, InvalidConfig, UnknownComponent
-from areca.pipeline.pipeline import Pipeline, locate
+from areca.pipeline.pipeline import Pipeline, locate_checkpoint
 from areca.run.config import parse_config
 from areca.run.explicit import explicit_config
 from areca_lyra import FILES
@@ -51,7 +51,7 @@ def pipeline(root: Path) -> Pipeline:
 
 @pytest.fixture(scope="module")
 def checkpoint(pipeline: Pipeline) -> Path:
-    assert [step.state for step in pipeline.steps()] == ["to make"] * 4
+    assert [step.state for step in pipeline.steps()] == ["to build"] * 4
     return pipeline.checkpoint().directory
 
 
@@ -117,7 +117,7 @@ def test_another_revision_of_a_part_is_refused(copy: Path) -> None:
 
 def test_existing_artifacts_are_reused(pipeline: Pipeline, checkpoint: Path, root: Path) -> None:
     again = Pipeline(parse_config(RUN, root=root), Store(root / "store"))
-    assert [step.state for step in again.steps()] == ["there"] * 4
+    assert [step.state for step in again.steps()] == ["ready"] * 4
     before = {path: path.stat().st_mtime_ns for path in (root / "store").rglob("*") if path.is_file()}
     assert again.checkpoint().directory == checkpoint
     assert {path: path.stat().st_mtime_ns for path in before} == before
@@ -141,7 +141,7 @@ def test_a_change_rebuilds_only_what_depends_on_it(
     change: dict[str, object], fresh: set[str], checkpoint: Path, root: Path
 ) -> None:
     steps = Pipeline(parse_config(RUN | change, root=root), Store(root / "store")).steps()
-    assert {step.label for step in steps if step.state == "to make"} == fresh
+    assert {step.label for step in steps if step.state == "to build"} == fresh
 
 
 def test_other_data_rebuild_everything(checkpoint: Path, root: Path) -> None:
@@ -150,7 +150,7 @@ def test_other_data_rebuild_everything(checkpoint: Path, root: Path) -> None:
     lines = (other / "manifest.jsonl").read_text().splitlines()
     (other / "manifest.jsonl").write_text("\n".join(lines[1:]) + "\n")
     steps = Pipeline(parse_config(RUN | {"data": "other/manifest.jsonl"}, root=root), Store(root / "store")).steps()
-    assert {step.state for step in steps} == {"to make"}
+    assert {step.state for step in steps} == {"to build"}
 
 
 def test_validation_loss_is_recorded(pipeline: Pipeline, checkpoint: Path) -> None:
@@ -273,17 +273,17 @@ def test_every_call_of_a_task_returns_that_task(checkpoint: Path) -> None:
 
 def test_export_is_a_copy(checkpoint: Path, copy: Path, tmp_path: Path) -> None:
     target = tmp_path / "deep" / "exported"
-    export(checkpoint, target)
+    export_checkpoint(checkpoint, target)
     names = sorted(path.relative_to(target) for path in target.rglob("*"))
     assert names == sorted(path.relative_to(checkpoint) for path in checkpoint.rglob("*"))
     assert areca.load(target).tasks == ("asr", "asr+ast")
     with pytest.raises(InvalidArtifact, match="exists already"):
-        export(checkpoint, target)
-    export(copy, target, replace=True)
+        export_checkpoint(checkpoint, target)
+    export_checkpoint(copy, target, replace=True)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("dear")
     with pytest.raises(InvalidArtifact, match="exists already"):
-        export(checkpoint, tmp_path / "mine", replace=True)
+        export_checkpoint(checkpoint, tmp_path / "mine", replace=True)
     assert (tmp_path / "mine" / "notes.txt").read_text() == "dear"
 
 
@@ -291,13 +291,13 @@ def test_an_export_changes_no_file_of_the_user(checkpoint: Path, tmp_path: Path)
     for name in ("mine.partial", ".mine.draft", "mine.draft"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "notes.txt").write_text("dear")
-    export(checkpoint, tmp_path / "mine")
+    export_checkpoint(checkpoint, tmp_path / "mine")
     assert {p.name for p in tmp_path.iterdir()} == {"mine", "mine.partial", ".mine.draft", "mine.draft"}
     assert [p.read_text() for p in sorted(tmp_path.glob("*/notes.txt"))] == ["dear"] * 3
     assert content(tmp_path / "mine") == content(checkpoint)
     (tmp_path / "link").symlink_to(tmp_path / "mine")
     with pytest.raises(InvalidArtifact, match="exists already"):
-        export(checkpoint, tmp_path / "link", replace=True)
+        export_checkpoint(checkpoint, tmp_path / "link", replace=True)
 
 
 def test_the_fingerprint_does_not_depend_on_the_clock(
@@ -335,7 +335,7 @@ def test_a_checkpoint_reads_no_file_outside_it(copy: Path, monkeypatch: pytest.M
 def test_a_damaged_checkpoint_is_not_exported(copy: Path, tmp_path: Path) -> None:
     (copy / "lm" / "config.json").write_text("{}")
     with pytest.raises(InvalidArtifact, match="changed since"):
-        export(copy, tmp_path / "out")
+        export_checkpoint(copy, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -344,10 +344,10 @@ def test_a_runs_yaml_finds_its_checkpoint(
 ) -> None:
     monkeypatch.setenv("ARECA_HOME", str(root / "store"))
     (root / "run.yaml").write_text(yaml.safe_dump(RUN))
-    assert locate(root / "run.yaml") == checkpoint
+    assert locate_checkpoint(root / "run.yaml") == checkpoint
     monkeypatch.setenv("ARECA_HOME", str(tmp_path))
     with pytest.raises(InvalidArtifact, match=r"has no checkpoint in .* yet; to train it: areca train"):
-        locate(root / "run.yaml")
+        locate_checkpoint(root / "run.yaml")
 
 
 def content(directory: Path) -> dict[Path, bytes]:

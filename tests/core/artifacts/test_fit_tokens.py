@@ -87,7 +87,7 @@ def test_token_tables_give_the_same_voice_as_direct_encoding(
         read = corpus.audio if column == "audio" else corpus.target_audio
         return {row.id: tokenizer.encode([read(row)])[0] for row in rows}
 
-    monkeypatch.setattr(PartLoader, "_tokens_of", encode)
+    monkeypatch.setattr(PartLoader, "_encode_for_fit", encode)
     direct = loader.artifact(part)
     assert shared is not None and direct is not None and shared.files == direct.files
 

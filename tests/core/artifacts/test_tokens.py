@@ -100,7 +100,7 @@ def test_tokens_are_computed_once(
 ) -> None:
     tokenize(corpus, "audio", part, loader)
     before = contents(loader)
-    monkeypatch.setattr(tokens, "_table", None)
+    monkeypatch.setattr(tokens, "_build_table", None)
     tokenize(corpus, "audio", part, loader)
     assert contents(loader) == before
 

@@ -10,8 +10,8 @@ import pytest
 
 from areca.artifacts.checkpoint import CURVES
 from areca.errors import InvalidArtifact
-from areca.evaluation.curves import HEIGHT, WIDTH, copy_curves, curve_figure, read_curves
-from areca.evaluation.listening import listening_page
+from areca.evaluation.curves import HEIGHT, WIDTH, copy_curves, draw_curves, read_curves
+from areca.evaluation.listening import render_page
 
 ROWS = [
     {"step": 50, "loss": 4.0, "loss_by_task": {"asr": 4.0, "<b>&": 8.0}},
@@ -21,7 +21,7 @@ ROWS = [
 
 
 def test_each_task_is_a_line_and_each_validation_a_ring() -> None:
-    drawn = curve_figure(ROWS)
+    drawn = draw_curves(ROWS)
     assert drawn.count("<polyline") == 3, "the axes and two tasks"
     lines = re.findall(r'points="([^"]*)" fill="none" stroke="#', drawn)
     assert len(lines) == 2
@@ -36,12 +36,12 @@ def test_each_task_is_a_line_and_each_validation_a_ring() -> None:
 
 
 def test_an_empty_curve_draws_nothing() -> None:
-    assert curve_figure([]) == "" == curve_figure([{"step": 1, "loss_by_task": {"asr": "x"}}])
-    assert "<polyline" in curve_figure([{"step": 5, "loss_by_task": {"asr": 0.0}}]), "one point, and no loss"
+    assert draw_curves([]) == "" == draw_curves([{"step": 1, "loss_by_task": {"asr": "x"}}])
+    assert "<polyline" in draw_curves([{"step": 5, "loss_by_task": {"asr": 0.0}}]), "one point, and no loss"
 
 
 def test_the_page_shows_it(tmp_path: Path) -> None:
-    page = listening_page("x", [], [], tmp_path, figures=[("Training", curve_figure(ROWS)), ("Empty", "")])
+    page = render_page("x", [], [], tmp_path, figures=[("Training", draw_curves(ROWS)), ("Empty", "")])
     assert "<h2>Training</h2>\n<svg" in page and "Empty" not in page
 
 

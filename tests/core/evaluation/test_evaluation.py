@@ -33,7 +33,7 @@ from areca.generation.requests import Result, Sound
 from areca.manifest import FileManifest, Manifest, Utterance, read_manifest, write_manifest
 from areca.options import build, file_hash
 from areca.registry.registry import Registry
-from areca.run.decoding import Decoding, decoding_of
+from areca.run.decoding import Decoding, resolve_decoding
 from areca.run.options import EvaluationConfig
 from areca.specs import JudgeSpec
 from areca.tasks import Field, Task, chain
@@ -121,7 +121,7 @@ class ToneSystem:
         return Result("", task, {k: v for k, v in texts.items() if k in outputs}, audio, None, False, 0.05)
 
 
-GREEDY = decoding_of(parts.REGISTRY, "greedy")
+GREEDY = resolve_decoding(parts.REGISTRY, "greedy")
 
 
 def open_tone_judge() -> OpenJudge:
@@ -165,7 +165,7 @@ def run(
 ) -> tuple[list[ResultRow], ToneSystem, OpenJudge]:
     system, judge = system or ToneSystem(), open_tone_judge()
     config = build(EvaluationConfig, {"normaliser": "spoken-values", "batch": 3, **options}, "evaluation")
-    decoding = decoding_of(parts.REGISTRY, config.decoding)
+    decoding = resolve_decoding(parts.REGISTRY, config.decoding)
     of = scorers(config, judge)
     path = evaluate(system, manifest, config, of, directory, identity="tones 1", decoding=decoding)
     return read_results(path), system, judge

@@ -18,8 +18,8 @@ import pytest
 import torch
 
 from areca.audio import write
-from areca.evaluation.listening import Example, Line, Player, listening_page
-from areca.evaluation.waveform import COLUMNS, HEIGHT, waveform
+from areca.evaluation.listening import Example, Line, Player, render_page
+from areca.evaluation.waveform import COLUMNS, HEIGHT, draw_waveform
 from areca.types import Audio
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -135,7 +135,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         examples.append(Example(f"{LONG}-{number}", tuple(players), good))
     table = ("Scores", [f"column {n}" for n in range(14)], [["87.5 [83.9, 90.4]"] * 13 + [LONG]], [LONG, "a note"])
     path = folder / "index.html"
-    path.write_text(listening_page(f"Title {LONG}", [table], examples, folder, LONG), encoding="utf-8")
+    path.write_text(render_page(f"Title {LONG}", [table], examples, folder, LONG), encoding="utf-8")
     return path
 
 
@@ -157,7 +157,7 @@ def test_a_page_loads_no_other_file(page: Path) -> None:
 
 def test_a_waveform_is_the_envelope_and_small() -> None:
     ramp = torch.linspace(0, 0.5, 18_000)
-    drawn = waveform(Audio(torch.cat([ramp, -ramp])[None], 16000))
+    drawn = draw_waveform(Audio(torch.cat([ramp, -ramp])[None], 16000))
     bars = [tuple(map(int, bar)) for bar in re.findall(r"M(\d+) (\d+)V(\d+)", drawn)]
     assert [x for x, _, _ in bars] == list(range(COLUMNS))
     tops, bottoms = [top for _, top, _ in bars], [bottom for _, _, bottom in bars]
@@ -165,12 +165,12 @@ def test_a_waveform_is_the_envelope_and_small() -> None:
     assert tops[half - 1] == 0 and bottoms[-1] == HEIGHT  # the loudest samples reach both edges
     assert tops[:half] == sorted(tops[:half], reverse=True) and bottoms[half:] == sorted(bottoms[half:])
     noise = torch.rand(2, 160_000, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    assert 1000 < len(waveform(Audio(noise, 16000))) < 4000
+    assert 1000 < len(draw_waveform(Audio(noise, 16000))) < 4000
 
 
 @pytest.mark.parametrize("samples", [torch.zeros(1, 4000), torch.full((1, 4000), 1e-6), torch.zeros(1, 1)])
 def test_silence_is_a_line_in_the_middle(samples: torch.Tensor) -> None:
-    bars = re.findall(r"M\d+ (\d+)V(\d+)", waveform(Audio(samples, 16000)))
+    bars = re.findall(r"M\d+ (\d+)V(\d+)", draw_waveform(Audio(samples, 16000)))
     assert set(bars) == {(str(HEIGHT // 2), str(HEIGHT // 2 + 1))}
     assert len(bars) == min(COLUMNS, samples.shape[1])
 
@@ -181,7 +181,7 @@ def test_a_page_holds_no_file_from_outside_its_folder(tmp_path: Path) -> None:
     (folder / "link.wav").symlink_to(tmp_path / "private.wav")
     outside = ("../private.wav", str(tmp_path / "private.wav"), "link.wav", "a\0b.wav", "x" * 300 + ".wav")
     players = tuple(Player("p", Path(path), ()) for path in outside)
-    assert "<audio" not in listening_page("T", [], [Example("e", players)], folder)
+    assert "<audio" not in render_page("T", [], [Example("e", players)], folder)
 
 
 @pytest.mark.parametrize("width", WIDTHS)

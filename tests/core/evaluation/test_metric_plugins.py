@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from areca.cli.app import app
 from areca.errors import BrokenPlugin, InvalidConfig, MissingDependency, UnknownComponent
-from areca.evaluation.comparison import comparison
+from areca.evaluation.comparison import compare_cells
 from areca.evaluation.evaluate import evaluate
 from areca.evaluation.report import write_report
 from areca.evaluation.results import ResultRow, read_results
@@ -277,7 +277,7 @@ def test_a_study_marks_what_is_not_significant(manifest: Manifest, registry: Reg
     rows = [row for row in evaluated(manifest, tmp_path, registry, metrics=["exact", "snr"]) if row.counts]
     wrong = [dataclasses.replace(r, counts=(0.0, 1.0)) if r.metric == "exact" else r for r in rows if r.id != "alone"]
     other = [dataclasses.replace(row, signature="exact/0") if row.metric == "exact" else row for row in rows]
-    table = comparison({"base": {0: rows}, "wrong": {0: wrong}, "same": {0: rows}, "older": {0: other}}, registry)
+    table = compare_cells({"base": {0: rows}, "wrong": {0: wrong}, "same": {0: rows}, "older": {0: other}}, registry)
     lines = {(line[0], line[2], line[3], line[4]): line[6:] for line in table.rows}
     assert "p" not in lines["asr", "", "human", "base"][0], "the baseline is not compared with itself"
     assert lines["asr", "", "human", "wrong"][0].endswith(", p = 0.001")
@@ -287,7 +287,7 @@ def test_a_study_marks_what_is_not_significant(manifest: Manifest, registry: Reg
     notes = "\n".join(table.notes)
     assert "`wrong`: its tests leave out 1 answers" in notes and "`same`" not in notes
     assert "n.s.: not significant, p >= 0.05" in notes and "Koehn 2004" in notes
-    alone = comparison({"base": {0: rows}}, registry)
+    alone = compare_cells({"base": {0: rows}}, registry)
     assert "Koehn" not in "".join(alone.notes)
 
 

@@ -17,11 +17,11 @@ from tests.scoring import METRICS, scored
 
 from areca.audio import write
 from areca.errors import InvalidArtifact
-from areca.evaluation.comparison import comparison
+from areca.evaluation.comparison import compare_cells
 from areca.evaluation.evaluate import question_path
 from areca.evaluation.folder import RESULTS
-from areca.evaluation.listening import INLINE_BYTES, Example, Line, Player, listening_page
-from areca.evaluation.report import CEILING, SCORES, SPEED, tables, write_report
+from areca.evaluation.listening import INLINE_BYTES, Example, Line, Player, render_page
+from areca.evaluation.report import CEILING, SCORES, SPEED, build_tables, write_report
 from areca.evaluation.results import ResultRow, write_results
 from areca.statistics import wilson
 from areca.types import Audio
@@ -68,7 +68,7 @@ def rows_of(
 
 
 def cells(rows: list[ResultRow]) -> dict[tuple[str, ...], dict[str, str]]:
-    table = tables(rows)[0]
+    table = build_tables(rows)[0]
     return {line[:5]: dict(zip(table.header, line, strict=True)) for line in table.rows}
 
 
@@ -98,7 +98,7 @@ def test_scores_are_by_source_and_language_and_together() -> None:
 
 def test_the_ceiling_is_computed_on_the_same_examples() -> None:
     rows = [r for n in range(10) for r in rows_of(n, right=n < 6, heard=n < 8)]
-    table = tables(rows)[0]
+    table = build_tables(rows)[0]
     assert table.header == (*SCORES, *HEADERS, *CEILING)
     cell = dict(zip(table.header, table.rows[0], strict=True))
     assert cell["ceiling %"] == "80.0"
@@ -107,19 +107,19 @@ def test_the_ceiling_is_computed_on_the_same_examples() -> None:
 
 
 def test_text_tasks_have_neither_ceiling_nor_speed() -> None:
-    made = tables([r for n in range(3) for r in rows_of(n, right=True, judge=None)])
+    made = build_tables([r for n in range(3) for r in rows_of(n, right=True, judge=None)])
     assert len(made) == 1 and made[0].header == (*SCORES, *HEADERS)
     assert made[0].rows[0][:6] == ("ast", "target.text", "", "human", "fr", "3")
 
 
 def test_speed_is_the_ratio_of_the_sums() -> None:
-    table = tables([r for n in range(4) for r in rows_of(n, right=True)])[1]
+    table = build_tables([r for n in range(4) for r in rows_of(n, right=True)])[1]
     assert table.header == SPEED
     assert table.rows == [("s2st", "human", "fr", "4", "0.250 [0.250, 0.250]", "2.00")]
 
 
 def test_notes_name_the_normaliser_every_signature_and_which_way_is_better() -> None:
-    notes = "\n".join(tables(rows_of(1, right=True))[0].notes)
+    notes = "\n".join(build_tables(rows_of(1, right=True))[0].notes)
     assert "normalised by `spoken-values/2`" in notes
     assert all(f"`{metric.signature('en')}`" in notes for metric in METRICS.values())
     assert "compute_s" not in notes and "wall clock" not in notes
@@ -129,7 +129,7 @@ def test_notes_name_the_normaliser_every_signature_and_which_way_is_better() -> 
 def test_answers_scored_by_another_version_are_never_pooled() -> None:
     rows = rows_of(1, right=True)
     older = [dataclasses.replace(r, id="2", signature=r.signature.replace("jiwer:", "jiwer:0.")) for r in rows]
-    table = tables(rows + older)[0]
+    table = build_tables(rows + older)[0]
     [cell] = cells(rows + older).values()
     assert (cell["WER %"], cell["n"]) == ("", "2") and cell["exact %"] != ""
     assert any("WER % is empty where answers were scored in different ways" in note for note in table.notes)
@@ -147,7 +147,7 @@ def test_without_its_metric_a_column_is_the_mean_of_the_examples(change: dict[st
     rows = [r for n in range(4) for r in rows_of(n, right=n < 3, judge=None)]
     chrf = [r for r in rows if r.metric == "chrf"]
     strange = [dataclasses.replace(r, metric="snr", value=n, **change) for n, r in enumerate(chrf)]  # type: ignore[arg-type]
-    table = tables(rows + strange)[0]
+    table = build_tables(rows + strange)[0]
     assert table.header == (*SCORES, *HEADERS, "snr (mean)")
     assert table.rows[0][-1] == "1.5"
     [note] = [note for note in table.notes if note.startswith("`snr`: the mean of the examples' scores")]
@@ -157,7 +157,7 @@ def test_without_its_metric_a_column_is_the_mean_of_the_examples(change: dict[st
 def test_columns_are_those_of_the_results_in_their_order() -> None:
     rows = [r for n in range(4) for r in rows_of(n, right=n < 3, judge=None)]
     wanted = cells(rows)
-    assert tables(rows[::-1])[0].header == (*SCORES, *HEADERS[::-1])
+    assert build_tables(rows[::-1])[0].header == (*SCORES, *HEADERS[::-1])
     assert cells(rows[::-1]) == wanted
     [without] = cells([r for r in rows if r.metric != "wer"]).values()
     [cell] = wanted.values()
@@ -179,10 +179,10 @@ def test_languages_without_spaces_have_their_own_words_and_no_pooled_bleu() -> N
     found = {key[4]: cell for key, cell in cells(zh_rows()).items()}
     assert float(found["zh"]["BLEU"].split()[0]) > 40  # 3 of 13 characters are wrong
     assert found["all"]["BLEU"] == "" and found["all"]["CER %"] != ""
-    notes = "\n".join(tables(zh_rows())[0].notes)
+    notes = "\n".join(build_tables(zh_rows())[0].notes)
     assert "Chinese (zh): written without spaces" in notes and "so read CER" in notes
     assert "BLEU is empty" in notes and "tok:char" in notes and "tok:13a" in notes
-    assert "so read CER" not in "\n".join(tables(rows_of(1, right=True))[0].notes)
+    assert "so read CER" not in "\n".join(build_tables(rows_of(1, right=True))[0].notes)
 
 
 @pytest.mark.parametrize("which", ["rows", "study_rows"])
@@ -193,12 +193,12 @@ def test_figures_equal_those_of_the_version_before_metrics_were_components(which
     first = fixture_rows(answers)
     second = fixture_rows([a | {"hypothesis": text} for a, text in zip(answers, before["second"], strict=True)])
     if which == "rows":
-        table, header, places = tables(first)[0], before["header"], slice(None)
+        table, header, places = build_tables(first)[0], before["header"], slice(None)
         values = {f"{r.id}|{r.judge or ''}|{r.of}|{r.metric}": r.value for r in first}
         expected = {f"{key}|{name}": v for key, row in before["values"] for name, v in zip(METRICS, row, strict=True)}
         assert values == expected
     else:
-        table = comparison({"one": {0: first, 1: second}, "other": {0: second}})
+        table = compare_cells({"one": {0: first, 1: second}, "other": {0: second}})
         header, places = before["study_header"], slice(-1)  # the study's table had no chrF
     assert list(table.header[places]) == header
     found = [[cell.partition(", p = ")[0].partition(", n.s.")[0] for cell in row[places]] for row in table.rows]
@@ -223,7 +223,7 @@ def fixture_rows(answers: list[dict[str, Any]]) -> list[ResultRow]:
 
 
 def test_markdown_has_as_many_cells_in_every_line() -> None:
-    text = tables(rows_of(1, right=True, source="hu|man"))[0].markdown()
+    text = build_tables(rows_of(1, right=True, source="hu|man"))[0].markdown()
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
     assert "hu\\|man" in text
@@ -271,7 +271,7 @@ def test_a_report_is_written_and_can_be_heard(tmp_path: Path) -> None:
 def test_large_recordings_stay_files_and_text_is_escaped(tmp_path: Path) -> None:
     (tmp_path / "a b.wav").write_bytes(b"x" * (INLINE_BYTES + 1))
     example = Example("<1> & more", (Player("a", Path("a b.wav"), (Line("<i>"),)), Player("gone", Path("no.wav"), ())))
-    text = listening_page("T", [("<t>", ("a&b",), [("<c>",)], ("<n>",))], [example], tmp_path, "<intro>")
+    text = render_page("T", [("<t>", ("a&b",), [("<c>",)], ("<n>",))], [example], tmp_path, "<intro>")
     page = _Page(text)
     assert page.sources == ["a%20b.wav"]
     for said in ("<1> & more", "<i>", "<t>", "a&b", "<c>", "<n>", "<intro>"):

@@ -99,7 +99,7 @@ def test_a_random_walk_ends_and_says_whether_it_was_cut(pattern: str, rates: tup
         frames = len(ids) // sum(layout.per_frame)
         assert layout.encode(layout.decode(ids)) == ids
         assert 1 <= frames <= limit
-        assert grammar.cut(state) == (frames == limit)
+        assert grammar.is_cut(state) == (frames == limit)
 
 
 def test_ids_stay_inside_the_role() -> None:

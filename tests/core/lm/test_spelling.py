@@ -28,7 +28,7 @@ from areca.lm.text import TextTokenizer
 from areca.manifest import FileManifest, Utterance, read_manifest, write_manifest
 from areca.pipeline.pipeline import Pipeline
 from areca.run.config import parse_config
-from areca.run.decoding import decoding_of
+from areca.run.decoding import resolve_decoding
 from areca.run.options import EvaluationConfig
 from areca.specs import Stream
 from areca.system import NANO, System
@@ -239,7 +239,7 @@ def test_an_evaluation_warns_once_a_task(system: System, tmp_path: Path) -> None
     with pytest.warns(TextLost) as caught:
         answer_rows(
             system, manifest, "mt", manifest.rows, open_answer_journal(tmp_path / "a.jsonl"), tmp_path,
-            EvaluationConfig(batch=1), decoding_of(parts.REGISTRY, "greedy"),
+            EvaluationConfig(batch=1), resolve_decoding(parts.REGISTRY, "greedy"),
         )  # fmt: skip
     assert len(caught) == 1
 

@@ -16,7 +16,7 @@ from areca.cli.validate import validate
 from areca.errors import ArecaError, InvalidConfig, InvalidManifest
 from areca.lm.adapters import RANK
 from areca.options import build
-from areca.pipeline.budget import architecture_of, attention_flops, budget, state_bytes
+from areca.pipeline.budget import count_attention_flops, count_state_bytes, estimate_budget, read_architecture
 from areca.run.config import RunConfig, parse_config, read_config
 from areca.run.options import TrainingConfig
 from areca.testing.tiny import load_choice
@@ -105,7 +105,7 @@ def test_the_recipes_have_the_values_of_the_paper() -> None:
 def test_parameters_and_flops_by_hand(lm: str) -> None:
     if lm == "lora":
         pytest.importorskip("peft")
-    cost = budget(parsed(PALM, lm={"train": lm}), options())
+    cost = estimate_budget(parsed(PALM, lm={"train": lm}), options())
     block = 2 * 16 * 16 + 2 * 16 * 8 + 3 * 16 * 24 + 16
     text, new = 1024 * 16 + 2 * block + 16, (5 + 50) * 16
     linears = [(16, 16), (16, 8), (16, 8), (16, 16), (16, 24), (16, 24), (24, 16)]
@@ -119,7 +119,7 @@ def test_parameters_and_flops_by_hand(lm: str) -> None:
 
 
 def test_an_untied_input_embedding_is_looked_up() -> None:
-    cost = budget(parsed(UNTIED), options())
+    cost = estimate_budget(parsed(UNTIED), options())
     rows = 1024 + 55
     assert cost.new_parameters == 2 * 55 * 16
     assert cost.matrix_flops == 6 * (cost.parameters - rows * 16)
@@ -128,12 +128,14 @@ def test_an_untied_input_embedding_is_looked_up() -> None:
 def test_the_cost_of_palm_8b_is_that_of_its_paper() -> None:
     # Appendix B: 6N + 12 L H Q T operations a token; N, L, H, Q, T of PaLM 8B.
     run = read_config(ROOT / "recipes" / "audiopalm.yaml")
-    cost = budget(run, run.training)
+    cost = estimate_budget(run, run.training)
     expected = 6 * 8.63e9 + 12 * 32 * 16 * 256 * 2048
     assert cost.flops == pytest.approx(expected, rel=0.002)
     assert cost.memory.weights == cost.memory.gradients == 4 * cost.parameters
     assert cost.memory.optimizer < 0.002 * cost.memory.weights  # Adafactor keeps rows and columns
-    adamw = budget(read_config(ROOT / "recipes" / "audiopalm.yaml", ["training.optimizer=adamw"]), run.training)
+    adamw = estimate_budget(
+        read_config(ROOT / "recipes" / "audiopalm.yaml", ["training.optimizer=adamw"]), run.training
+    )
     assert adamw.memory.total == 16 * cost.parameters
 
 
@@ -148,12 +150,12 @@ def test_the_optimizer_keeps_what_is_estimated(optimizer: str) -> None:
     made.step()
     for parameter, shape in zip(parameters, shapes, strict=True):
         kept = [v for v in made.state[parameter].values() if isinstance(v, torch.Tensor) and v.ndim]
-        assert sum(v.numel() * v.element_size() for v in kept) == state_bytes(shape, spec)
+        assert sum(v.numel() * v.element_size() for v in kept) == count_state_bytes(shape, spec)
 
 
 def test_attention_over_heads_that_do_not_fill_the_width() -> None:
     gemma = transformers.AutoConfig.for_model("gemma", hidden_size=3072, num_attention_heads=16, head_dim=256)
-    assert attention_flops(gemma, 100) == 12 * gemma.num_hidden_layers * 4096 * 100
+    assert count_attention_flops(gemma, 100) == 12 * gemma.num_hidden_layers * 4096 * 100
 
 
 def test_a_model_that_is_not_on_this_machine_is_named(home: Path, tmp_path: Path) -> None:
@@ -172,16 +174,16 @@ def test_a_model_that_is_not_on_this_machine_is_named(home: Path, tmp_path: Path
 def test_a_directory_says_its_architecture(tmp_path: Path) -> None:
     transformers.LlamaConfig(vocab_size=77, hidden_size=8, num_attention_heads=2).save_pretrained(tmp_path)
     run = parsed({"name": "hf", "path": str(tmp_path)})
-    assert architecture_of(run.backbone).vocab_size == 77
+    assert read_architecture(run.backbone).vocab_size == 77
 
 
 def test_a_backbone_without_architecture_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     run = parsed(PALM)
     monkeypatch.delattr(run.backbone.entry.target(), "architecture")
     with pytest.raises(ArecaError, match=r"backbone 'palm' cannot be built without weights.*architecture\(config\)"):
-        budget(run, options())
+        estimate_budget(run, options())
 
 
 def test_quantities_have_three_digits_and_a_prefix() -> None:
     values = {0: "0 B", 999: "999 B", 999_999: "1 MB", 34_527_510_528: "34.5 GB", 1.5e25: "15 YB"}
-    assert {value: common.quantity(value, "B") for value in values} == values
+    assert {value: common.format_quantity(value, "B") for value in values} == values

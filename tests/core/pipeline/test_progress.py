@@ -19,7 +19,7 @@ from areca.lm.model import SpeechLM
 from areca.manifest import FileManifest, Manifest, Utterance
 from areca.options import build
 from areca.pipeline import pace
-from areca.pipeline.budget import Memory, budget
+from areca.pipeline.budget import Memory, estimate_budget
 from areca.run.config import parse_config, read_config
 from areca.run.options import TrainingConfig
 from areca.specs import Stream, TokenizerSpec
@@ -134,7 +134,7 @@ def test_the_timing_matches_real_steps() -> None:
     steps_s = []
     for tokens in (2048, 4096 * 4):
         training = build(TrainingConfig, SMALL | {"batch_tokens": tokens, "micro_batch_tokens": 512}, "training")
-        steps_s.append(pace.measure_pace(run, training, budget(run, training)).step_s)
+        steps_s.append(pace.measure_pace(run, training, estimate_budget(run, training)).step_s)
     assert 2 < steps_s[1] / steps_s[0] < 32
 
 
@@ -142,17 +142,19 @@ def test_a_model_that_does_not_fit_is_not_built(capsys: pytest.CaptureFixture[st
     source = {"tokenizer": {"name": "mfcc-kmeans"}, "backbone": BACKBONE, "tasks": ["asr"]}
     run = parse_config(source, root=Path.cwd())
     training = build(TrainingConfig, SMALL, "training")
-    cost = replace(budget(run, training), memory=Memory(10**15, 10**15, 10**15))
+    cost = replace(estimate_budget(run, training), memory=Memory(10**15, 10**15, 10**15))
     with pytest.raises(ArecaError, match=r"it would take 3000000\.0 GB, and cpu has [\d.]+ GB free"):
         pace.measure_pace(run, training, cost)
-    assert dry_run._time(run, training, cost, "cpu").startswith("time: not measured: it would take 3000000.0 GB")
+    assert dry_run._measure_time(run, training, cost, "cpu").startswith(
+        "time: not measured: it would take 3000000.0 GB"
+    )
 
 
 def test_a_model_that_is_too_slow_here_is_not_built() -> None:
     """2.5 billion parameters may fit the memory, and a pass of them take minutes."""
     run = read_config(ROOT / "recipes" / "backbones" / "gemma.yaml")
     training = run.training
-    cost = replace(budget(run, training), memory=Memory(1, 1, 1))
+    cost = replace(estimate_budget(run, training), memory=Memory(1, 1, 1))
     start_s = time.perf_counter()
     with pytest.raises(ArecaError, match=r"too large to be timed on cpu: its first passes would take \d+ s"):
         pace.measure_pace(run, training, cost)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from areca.cli.app import app
 from areca.errors import InvalidConfig
-from areca.evaluation.comparison import comparison
+from areca.evaluation.comparison import compare_cells
 from areca.evaluation.results import ResultRow
 from areca.run.study import merge_changes, read_study
 from areca.testing.corpus import write_corpus
@@ -106,7 +106,7 @@ def scored(hypothesis: str, reference: str, id: str = "1", language: str = "fr")
 
 def test_the_table_pools_the_seeds_and_shows_each() -> None:
     right, wrong = scored("a b c d", "a b c d"), scored("a b c e", "a b c d", "2")
-    table = comparison({"one": {0: right + wrong, 1: right + right}, "other": {0: wrong, 1: wrong}})
+    table = compare_cells({"one": {0: right + wrong, 1: right + right}, "other": {0: wrong, 1: wrong}})
     lines = [dict(zip(table.header, row, strict=True)) for row in table.rows]
     assert [(line["cell"], line["n"]) for line in lines] == [("one", "4"), ("other", "2")]
     assert lines[0]["exact %"].startswith("75.0 [") and lines[0]["exact %"].endswith("(50.0 100.0)")
@@ -117,7 +117,7 @@ def test_the_table_pools_the_seeds_and_shows_each() -> None:
 def test_bleu_of_unlike_tokenizers_is_never_pooled() -> None:
     rows = scored("a b c d", "a b c d") + scored("你好世界", "你好世界", "2", "zh")
     [line] = [
-        dict(zip(table.header, row, strict=True)) for table in [comparison({"one": {0: rows}})] for row in table.rows
+        dict(zip(table.header, row, strict=True)) for table in [compare_cells({"one": {0: rows}})] for row in table.rows
     ]
     assert line["BLEU"] == "" and line["n"] == "2"
     assert line["exact %"].startswith("100.0 [") and line["CER %"].startswith("0.0 [")
@@ -125,7 +125,7 @@ def test_bleu_of_unlike_tokenizers_is_never_pooled() -> None:
 
 def test_a_question_that_returns_under_each_seed_counts_once_for_the_interval() -> None:
     half = [row for i in range(100) for row in scored("a" if i % 2 else "b", "a", str(i))]
-    once, thrice = (comparison({"cell": dict.fromkeys(seeds, half)}).rows[0] for seeds in ((0,), (0, 1, 2)))
+    once, thrice = (compare_cells({"cell": dict.fromkeys(seeds, half)}).rows[0] for seeds in ((0,), (0, 1, 2)))
     low, high = (float(x) for x in thrice[6].split("[")[1].split("]")[0].split(", "))
     assert high - low == pytest.approx(19.2, abs=2.5)  # 2 * 1.96 * sqrt(0.25 / 100), not / 300
     assert (once[5], thrice[5]) == ("100", "300")

@@ -18,7 +18,7 @@ from areca.artifacts.checkpoint import CURVES, open_checkpoint
 from areca.artifacts.store import Store
 from areca.cli.dry_run import print_budget
 from areca.errors import ArecaError, InvalidConfig, UnknownComponent
-from areca.pipeline.budget import budget
+from areca.pipeline.budget import estimate_budget
 from areca.pipeline.pipeline import LOGS, Pipeline
 from areca.registry.registry import Registry
 from areca.run.config import RunConfig, parse_config
@@ -165,7 +165,7 @@ def test_the_dry_run_shows_the_memory_of_a_third_partys_optimizer(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = parsed(root, {"optimizer": "muon"}, plugins=[str(ROOT / MUON)])
-    found = budget(made, made.training)
+    found = estimate_budget(made, made.training)
     assert found.memory.weights < found.memory.optimizer < 1.1 * found.memory.weights, "one value an element, or two"
     print_budget(made, made.training)
     assert "muon" in capsys.readouterr().out

@@ -30,7 +30,7 @@ from areca.tasks import Field, Task
 from areca.testing.tiny import load_choice, tiny_backbone
 from areca.training.curves import write_curves
 from areca.training.examples import Examples, TaskRows, collate, write_examples
-from areca.training.train import mean_loss, train
+from areca.training.train import measure_mean_loss, train
 from areca.types import Codes
 
 STEPS = 24
@@ -159,7 +159,9 @@ def test_saving_memory_changes_only_rounding(options: dict[str, Any], packing: i
     if "micro_batch_tokens" in options:
         assert max(computed) <= 512 and len(computed) >= 9
     assert losses["saved"][1:] == losses["whole"][1:]
-    untrained = mean_loss(tiny_lm(dropout=0.0), tiny_examples(tiny_lm(), tmp_path / "whole" / "examples.arrow"), 512)
+    untrained = measure_mean_loss(
+        tiny_lm(dropout=0.0), tiny_examples(tiny_lm(), tmp_path / "whole" / "examples.arrow"), 512
+    )
     assert float(losses["whole"][1].removeprefix("loss ")) == pytest.approx(sum(untrained) / 2, rel=0.05)
     for name, value in whole.model.state_dict().items():
         if not name.endswith(
@@ -196,7 +198,7 @@ def test_mean_loss_is_cross_entropy_at_the_targets(tmp_path: Path) -> None:
         )
         counts[i >= examples.sizes[0]] += len(ids) - prompt_length
     expected = [total / count for total, count in zip(totals, counts, strict=True)]
-    assert mean_loss(lm, examples, 512) == pytest.approx(expected, rel=1e-4)
+    assert measure_mean_loss(lm, examples, 512) == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_trainers_loss_and_step_are_those_of_a_plain_loop(tmp_path: Path) -> None:
@@ -223,7 +225,7 @@ ROLES = {"speech": (Stream("unit", 16, 25.0),)}
 def test_training_lowers_the_loss_and_leaves_global_randomness_alone(optimizer: str, tmp_path: Path) -> None:
     lm = tiny_lm()
     examples = tiny_examples(lm, tmp_path / "examples.arrow")
-    before = mean_loss(lm, examples, 512)
+    before = measure_mean_loss(lm, examples, 512)
     torch.manual_seed(3)
     np.random.seed(3)
     random.seed(3)
@@ -232,15 +234,15 @@ def test_training_lowers_the_loss_and_leaves_global_randomness_alone(optimizer: 
     assert torch.equal(torch.random.get_rng_state(), expected[0])
     assert np.array_equal(np.random.get_state()[1], expected[1])
     assert random.getstate() == expected[2]
-    assert all(a < b - 1.0 for a, b in zip(mean_loss(lm, examples, 512), before, strict=True))
+    assert all(a < b - 1.0 for a, b in zip(measure_mean_loss(lm, examples, 512), before, strict=True))
 
 
 def test_packing_trains(tmp_path: Path) -> None:
     lm = tiny_lm()
     examples = tiny_examples(lm, tmp_path / "examples.arrow")
-    before = mean_loss(lm, examples, 512)
+    before = measure_mean_loss(lm, examples, 512)
     trained(tmp_path, lm=lm, optimizer="adamw", packing_tokens=128)
-    assert all(a < b - 1.0 for a, b in zip(mean_loss(lm, examples, 512), before, strict=True))
+    assert all(a < b - 1.0 for a, b in zip(measure_mean_loss(lm, examples, 512), before, strict=True))
 
 
 def test_only_the_new_rows_are_trained_on_request(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from areca.audio import conform
 from areca.errors import InvalidAudio, InvalidConfig, MissingDependency
-from areca.evaluation.judging import Clip, hear, heard_journal, open_judge
+from areca.evaluation.judging import Clip, open_judge, open_transcript_journal, transcribe_clips
 from areca.registry.registry import Registry
 from areca.types import Audio
 from areca_judges.grammar import RULES
@@ -170,9 +170,9 @@ def test_existing_transcripts_are_reused(espeak: dict[str, Audio], tmp_path: Pat
         return Clip(name, language, load)
 
     path = tmp_path / "heard.jsonl"
-    hear(judge, [clip("a"), clip("b"), clip("a"), clip("c", "fr")], heard_journal(path), batch=8)
-    journal = heard_journal(path)
-    hear(judge, [clip("b"), clip("d")], journal, batch=8)
+    transcribe_clips(judge, [clip("a"), clip("b"), clip("a"), clip("c", "fr")], open_transcript_journal(path), batch=8)
+    journal = open_transcript_journal(path)
+    transcribe_clips(judge, [clip("b"), clip("d")], journal, batch=8)
     assert asked == ["a", "b", "d"]  # one language at a time, French not at all
     assert journal[judge.label, "d"].text == "two hundred eighty two"
     assert (judge.label, "c") not in journal

@@ -14,7 +14,8 @@ from areca.fitting.text_lm.options import TextOptions
 from areca.fitting.text_lm.pretraining import pretrain
 from areca.hub.loading import load_pretrained
 from areca.hub.tokenizers import load_fast_tokenizer
-from areca.interfaces import Backbone, Job
+from areca.interfaces import Backbone
+from areca.job import Job
 
 if TYPE_CHECKING:
     from areca.manifest import Manifest

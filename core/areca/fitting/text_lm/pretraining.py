@@ -12,7 +12,7 @@ import torch
 from areca.fitting.loop import train_steps
 from areca.fitting.text_lm.corpus import newline_id
 from areca.fitting.text_lm.options import TextOptions
-from areca.interfaces import Job
+from areca.job import Job
 
 WEIGHT_DECAY = 0.05
 CLIP_NORM = 1.0
