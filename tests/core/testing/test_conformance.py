@@ -79,7 +79,7 @@ MESSAGES = {
     ): r"31 frames of \[1\] codes: .* holds {0: 30} codes by stream, expected {0: 31}",
     ("pattern", "turn"): r"11 and 12 frames of \[1\] codes: the sequences first differ at 11, turn says 12",
     ("pattern", "layout"): "read back from a checkpoint, the pattern gives another order",
-    ("decoding", "rules"): r"behind the last segment come \[\], expected the end",
+    ("decoding", "rules"): r"after the last segment come \[\], expected the end",
     ("decoding", "batch_equals_alone"): r"the answers to the prompts \[0.* differ",
     ("decoding", "repeat_is_exact"): "the same generator state gave other answers",
     ("decoding", "spec_matches"): "the spec says random; 8 seeds gave 1 different answers",
