@@ -81,7 +81,7 @@ def _measure_time(run: RunConfig, training: TrainingConfig, cost: Budget, device
     machine = f"{pace.device}, {pace.threads} threads" if pace.device == "cpu" else pace.device
     return (
         f"time: about {pace.step_s:.3g} s a step, {whole} for {training.steps:,} steps of at most "
-        f"{training.batch_tokens:,} tokens. Measured here ({machine}) in {pace.passes} passes, forward and backward, of "
-        f"{pace.rows} x {pace.length} random tokens through this architecture, and a step of its optimizer. The "
+        f"{training.batch_tokens:,} tokens. Measured here ({machine}) in {pace.passes} passes, forward and backward, "
+        f"of {pace.rows} x {pace.length} random tokens through this architecture, and a step of its optimizer. The "
         "time for data, fitted parts and tokens is not included."
     )

@@ -239,7 +239,9 @@ def test_files_of_the_user_must_be_unchanged(checkpoint: Path, root: Path, tmp_p
     seal(made, "key", {}, "x")
     identity = open_checkpoint(made).identity
     (weights / FILES[0]).write_bytes(b"another net")
-    with pytest.raises(InvalidArtifact, match=r"its sound was made with another content of path: .*/lyra .*put those files back"):
+    with pytest.raises(
+        InvalidArtifact, match=r"its sound was made with another content of path: .*/lyra .*put those files back"
+    ):
         open_checkpoint(made)
     (weights / FILES[0]).write_bytes(b"a net")
     assert open_checkpoint(made).identity == identity
