@@ -33,7 +33,7 @@ def test_it_appears_after_installation(environment: Environment) -> None:
     shown = environment.run("areca", "show", "acme-mulaw")
     assert shown.returncode == 0, shown.stderr
     assert "provider  areca-acme-tokenizer:acme/acme-mulaw, version 1.2.0" in shown.stdout
-    assert "  sample_rate_hz: int = 4000\n      Samples, which are tokens, a second." in shown.stdout
+    assert "  sample_rate_hz: int = 4000\n      Samples per second; each sample is a token." in shown.stdout
 
 
 def test_it_passes_the_conformance_kit_on_the_command_line(environment: Environment) -> None:

@@ -360,7 +360,7 @@ ASCII = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
 
 
 def test_any_character_can_be_printed() -> None:
-    code = "from areca.cli.reporting import as_json, open_output\nopen_output()\nprint('é \\udcff', as_json('é'))"
+    code = "from areca.cli.reporting import to_json, open_output\nopen_output()\nprint('é \\udcff', to_json('é'))"
     for encoding, expected in (("ascii", b'\\xe9 \\udcff "\\u00e9"\n'), ("utf-8", 'é \\udcff "é"\n'.encode())):
         env = os.environ | {"PYTHONIOENCODING": encoding}
         assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, env=env).stdout == expected
