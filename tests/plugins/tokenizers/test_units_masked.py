@@ -239,7 +239,7 @@ def test_w2v_bert_learns_both_losses_and_keeps_its_codes_in_use(corpus: Manifest
     config = W2vBertNanoConfig(**LEARNING)
     model, before, after = learnt(train_w2v_bert, W2vBert(config), config, corpus, tmp_path)
     with torch.no_grad():
-        latents = [model.encoder.subsampled(x, torch.tensor([x.shape[1]]))[0][0] for x in clean(corpus)]
+        latents = [model.encoder.subsample(x, torch.tensor([x.shape[1]]))[0][0] for x in clean(corpus)]
         scores = model.scores(torch.cat(latents))
     assert (after < 0.65 * before).all(), (before, after)  # measured: 1.37 and 1.37, 2.85 and 3.59 at the start
     assert after[1] < 0.75 * entropy(scores.softmax(-1).mean(0))  # 2.4
