@@ -8,10 +8,13 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping, Set
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, get_type_hints
+from typing import Any, Generic, Self, TypeVar, get_type_hints
 
 from areca.errors import quote
+
+C = TypeVar("C")
 
 PLUGIN_API = 1
 """Version of the plugin API. A plugin module declares the version it was written for as ``ARECA_PLUGIN_API``."""
@@ -229,6 +232,23 @@ _RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = MappingProxyType(
     }
 )
 """Validator and expected value of each `Component` field; `name` and `config` are checked separately."""
+
+
+class Configured(Generic[C]):
+    """Base class of targets whose instances need only their options.
+
+    Example:
+        >>> class Greedy(Configured[GreedyConfig]):
+        ...     def search(self, rules, prompts, generator): ...
+    """
+
+    def __init__(self, config: C) -> None:
+        self.config = config
+
+    @classmethod
+    def load(cls, config: C, needs: Mapping[str, Any], files: Path | None, *, device: Any, dtype: Any) -> Self:
+        """Return an instance with `config`."""
+        return cls(config)
 
 
 def runtime(default: Any) -> Any:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 
+from areca.component import Configured
 from areca.generation.answers import Cursor, Rules
 from areca.generation.decoding import allowed_logits
 from areca.generation.stepping import Stepper
@@ -29,29 +29,13 @@ class _Candidate(NamedTuple):
     id: int
 
 
-class Beam:
+class Beam(Configured[BeamConfig]):
     """The target of `beam`, and its instance.
 
     Probabilities are normalised over the allowed ids, so an id without an alternative costs nothing. An answer's score
     is its log-probability divided by a power of its length (Wu et al. 2016, arXiv 1609.08144, section 7, without the
     constant). The search drops an answer once its score is not better than the best score of a finished answer.
     """
-
-    def __init__(self, config: BeamConfig) -> None:
-        self._config = config
-
-    @classmethod
-    def load(
-        cls,
-        config: BeamConfig,
-        needs: Mapping[str, Any],
-        files: Path | None,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
-    ) -> Beam:
-        """Return the method."""
-        return cls(config)
 
     def search(self, rules: Rules, prompts: Sequence[Sequence[int]], generator: torch.Generator) -> list[Cursor]:
         """Answer prompts one after another; see `areca.generation.decoding.DecodingMethod`."""
@@ -64,8 +48,8 @@ class Beam:
         live, best = [_Beam(0.0, 0, Cursor(rules))], _Beam(-float("inf"), 0, Cursor(rules))
         while live:
             # Extend every answer by its likeliest ids, and keep the best of all.
-            grown = [_grow(live, candidate) for candidate in _candidates(head, stepper, live, self._config.beams)]
-            scores = [beam.score / len(beam.cursor.ids) ** self._config.length_penalty for beam in grown]
+            grown = [_grow(live, candidate) for candidate in _candidates(head, stepper, live, self.config.beams)]
+            scores = [beam.score / len(beam.cursor.ids) ** self.config.length_penalty for beam in grown]
             for beam, score in zip(grown, scores, strict=True):
                 if beam.cursor.done and score > best.score:
                     best = _Beam(score, beam.row, beam.cursor)

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from areca.component import Configured
 from areca.generation.answers import Cursor, Rules
 from areca.generation.decoding import Growing, draw, step_by_step
 from areca_decoding import GreedyConfig, SampleConfig
 
 
-class Greedy:
+class Greedy(Configured[GreedyConfig]):
     """The target of `greedy`, and its instance."""
-
-    @classmethod
-    def load(
-        cls,
-        config: GreedyConfig,
-        needs: Mapping[str, Any],
-        files: Path | None,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
-    ) -> Greedy:
-        """Return the method."""
-        return cls()
 
     def search(self, rules: Rules, prompts: Sequence[Sequence[int]], generator: torch.Generator) -> list[Cursor]:
         """Answer prompts; see `areca.generation.decoding.DecodingMethod`."""
@@ -39,24 +25,8 @@ class Greedy:
         return logits.argmax(-1).tolist()
 
 
-class Sample:
+class Sample(Configured[SampleConfig]):
     """The target of `sample`, and its instance."""
-
-    def __init__(self, config: SampleConfig) -> None:
-        self._config = config
-
-    @classmethod
-    def load(
-        cls,
-        config: SampleConfig,
-        needs: Mapping[str, Any],
-        files: Path | None,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
-    ) -> Sample:
-        """Return the method."""
-        return cls(config)
 
     def search(self, rules: Rules, prompts: Sequence[Sequence[int]], generator: torch.Generator) -> list[Cursor]:
         """Answer prompts; see `areca.generation.decoding.DecodingMethod`."""
@@ -69,12 +39,12 @@ class Sample:
 
     def _probabilities(self, logits: Tensor) -> Tensor:
         """Return the probabilities to draw from, ``[V]``; `top_p` always keeps the likeliest id."""
-        logits = logits / self._config.temperature
-        if 0 < self._config.top_k < len(logits):
-            logits = logits.masked_fill(logits < logits.topk(self._config.top_k).values[-1], -torch.inf)
+        logits = logits / self.config.temperature
+        if 0 < self.config.top_k < len(logits):
+            logits = logits.masked_fill(logits < logits.topk(self.config.top_k).values[-1], -torch.inf)
         probabilities = logits.softmax(-1)
-        if self._config.top_p < 1:
+        if self.config.top_p < 1:
             ordered, order = probabilities.sort(descending=True)
-            beyond = ordered.cumsum(-1) - ordered >= self._config.top_p
+            beyond = ordered.cumsum(-1) - ordered >= self.config.top_p
             probabilities = probabilities.index_fill(0, order[beyond], 0.0)
         return probabilities

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from areca.component import Configured
 from areca.types import Example
-from areca_metrics.loaded import Loaded, texts
+from areca_metrics.texts import texts
 
 
 def word_errors(answer: str, reference: str) -> tuple[int, int]:
@@ -28,7 +29,7 @@ def _errors(alignment: Any) -> tuple[int, int]:
     return missed + alignment.insertions, missed + alignment.hits
 
 
-class _ErrorRate(Loaded):
+class _ErrorRate(Configured[Any]):
     errors: Callable[[str, str], tuple[int, int]]
 
     def count(self, examples: Sequence[Example]) -> list[list[float]]:

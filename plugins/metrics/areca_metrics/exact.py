@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from areca.component import Configured
 from areca.statistics import wilson
 from areca.types import Example
-from areca_metrics.loaded import Loaded, texts
+from areca_metrics.texts import texts
 
 
-class Exact(Loaded):
+class Exact(Configured[Any]):
     """The share of answers with the same words as the reference. White space does not matter."""
 
     def count(self, examples: Sequence[Example]) -> list[list[float]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import unicodedata
 from collections.abc import Callable
+from typing import Any
 
-from areca_metrics.loaded import Loaded
+from areca.component import Configured
 
 
-class Basic(Loaded):
+class Basic(Configured[Any]):
     """The normaliser of open text."""
 
     def normalise(self, text: str, language: str) -> str:
@@ -19,7 +20,7 @@ class Basic(Loaded):
         return " ".join(word for word in (w.strip("'") for w in kept.split()) if word)
 
 
-class SpokenValues(Loaded):
+class SpokenValues(Configured[Any]):
     """The normaliser that reads numbers, dates and times as values."""
 
     def normalise(self, text: str, language: str) -> str:
@@ -33,7 +34,7 @@ class SpokenValues(Loaded):
         return read_values(text, language)
 
 
-class Whisper(Loaded):
+class Whisper(Configured[Any]):
     """The normalisers of Whisper (arXiv 2212.04356, appendix C), from the package whisper-normalizer."""
 
     def normalise(self, text: str, language: str) -> str:

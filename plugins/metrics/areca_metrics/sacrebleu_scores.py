@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from areca.component import Configured
 from areca.types import Example
 from areca_metrics.bleu_tokenizers import choose_tokenizer
-from areca_metrics.loaded import Loaded, texts
+from areca_metrics.texts import texts
 
 
 def _counts(metric: Any, answer: str, reference: str) -> list[float]:
@@ -32,7 +33,7 @@ def _signature(metric: Any) -> str:
     return str(metric.get_signature())
 
 
-class _Sacrebleu(Loaded):
+class _Sacrebleu(Configured[Any]):
     def p_value(self, differences: Sequence[float], observed: float) -> float:
         """Return the p-value of sacrebleu's ``PairedTest``.
 

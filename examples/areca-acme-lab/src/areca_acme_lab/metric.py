@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
+from areca.component import Configured
 from areca.types import Audio, Example
 
+from areca_acme_lab import NoOptions
 
-class LengthRatio:
+
+class LengthRatio(Configured[NoOptions]):
     """The target of the component `length-ratio`, and its instance: seconds of answers over seconds of references."""
-
-    @classmethod
-    def load(cls, config: Any, needs: Any, files: Path | None, *, device: Any, dtype: Any) -> LengthRatio:
-        """Return the metric, which has no state."""
-        return cls()
 
     def count(self, examples: Sequence[Example]) -> list[tuple[float, float]]:
         """Return the seconds of the answer and of the reference for each example."""

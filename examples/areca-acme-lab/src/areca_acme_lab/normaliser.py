@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import Any
+
+from areca.component import Configured
+
+from areca_acme_lab import NoOptions
 
 _FILLERS = {
     "de": {"äh", "ähm", "hm"},
@@ -14,13 +16,8 @@ _FILLERS = {
 }
 
 
-class NoFillers:
+class NoFillers(Configured[NoOptions]):
     """The target of the component `no-fillers`, and its instance."""
-
-    @classmethod
-    def load(cls, config: Any, needs: Any, files: Path | None, *, device: Any, dtype: Any) -> NoFillers:
-        """Return the normaliser, which has no state."""
-        return cls()
 
     def normalise(self, text: str, language: str) -> str:
         """Return the lowercase words of `text` without punctuation and fillers, joined by single spaces."""

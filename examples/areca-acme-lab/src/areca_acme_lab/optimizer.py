@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
+from areca.component import Configured
 
 from areca_acme_lab import MuonConfig
 
 
-class MuonBuilder:
+class MuonBuilder(Configured[MuonConfig]):
     """The target of the component `muon`, and its instance."""
-
-    def __init__(self, momentum: float) -> None:
-        self._momentum = momentum
-
-    @classmethod
-    def load(cls, config: MuonConfig, needs: Any, files: Path | None, *, device: Any, dtype: Any) -> MuonBuilder:
-        """Return the builder."""
-        return cls(config.momentum)
 
     def build(self, groups: list[dict[str, Any]], learning_rate: float) -> torch.optim.Optimizer:
         """Return an optimizer of the parameters in `groups`."""
-        return MuonAndAdamW(groups, learning_rate, self._momentum)
+        return MuonAndAdamW(groups, learning_rate, self.config.momentum)
 
 
 class MuonAndAdamW(torch.optim.Optimizer):

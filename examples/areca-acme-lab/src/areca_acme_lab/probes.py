@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import torch
+from areca.component import Configured
 from areca.types import Codes
 
+from areca_acme_lab import NoOptions
 
-class UnitEntropy:
+
+class UnitEntropy(Configured[NoOptions]):
     """The target of the component `unit-entropy`, and its instance."""
-
-    @classmethod
-    def load(cls, config: Any, needs: Any, files: Path | None, *, device: Any, dtype: Any) -> UnitEntropy:
-        """Return the probe, which has no state."""
-        return cls()
 
     def measure(self, codes: list[Codes]) -> float:
         """Return the entropy of the codes of the first stream, in bits."""
