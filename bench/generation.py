@@ -22,7 +22,8 @@ from areca.registry.registry import Registry
 from areca.run.options import Limits
 
 FRAMES = 100
-GREEDY = choose(Registry.discover(), Kind.DECODING, "greedy", option="decoding").entry.target()()
+METHOD = choose(Registry.discover(), Kind.DECODING, "greedy", option="decoding")
+GREEDY = METHOD.entry.target().load(METHOD.config, {}, None, device="cpu", dtype=torch.float32)
 ROUNDS = 7
 
 
