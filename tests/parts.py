@@ -1,13 +1,15 @@
-"""Open installed patterns and decoding methods by name."""
+"""Open installed patterns and decoding methods by name; compute the loss of a batch."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from areca.component import Kind
 from areca.generation.decoding import DecodingMethod
+from areca.lm.model import SpeechLM
 from areca.registry.parts import Part, choose
 from areca.registry.registry import Registry
 
@@ -24,3 +26,9 @@ def method(name: str = "greedy", **options: Any) -> DecodingMethod:
         part.config, {}, None, device=torch.device("cpu"), dtype=torch.float32
     )
     return loaded
+
+
+def loss(lm: SpeechLM, ids: Tensor, target: Tensor, **more: Tensor) -> tuple[Tensor, int]:
+    """Return the summed loss of a batch, and the number of its targets."""
+    losses = lm({"ids": ids, "target": target, **more})
+    return losses.sum, len(losses.nats)

@@ -16,6 +16,7 @@ import areca
 from areca.audio import read
 from areca.system import System
 from areca.types import Audio
+from tests import parts
 
 FILE = Path(__file__).parent / "data" / "nano.json"
 SPEECH = Path(__file__).parent.parent / "examples" / "in.wav"
@@ -58,7 +59,7 @@ def _losses(system: System, task: str, codes: list[Any]) -> list[float]:
         values = {**LANGUAGES, **TEXTS, "source.audio": source, "target.audio": codes[0]}
         example = system.lm.encode(system.task(task), values)
         with torch.no_grad():
-            losses.append(round(float(system.lm.loss(example.ids[None], example.target[None])[0]), 3))
+            losses.append(round(float(parts.loss(system.lm, example.ids[None], example.target[None])[0]), 3))
     return losses
 
 

@@ -33,6 +33,10 @@ class OrderOptions:
         """Return the order, which is `config` itself."""
         return config
 
+    def widths(self, per_frame: Sequence[int], frames: int) -> list[int]:
+        """Return one code for each step; see `areca.specs.Order`."""
+        return [1] * (sum(per_frame) * frames)
+
 
 def codes_per_frame(streams: Sequence[Stream], pattern: PatternSpec | None = None) -> tuple[int, ...]:
     """Return how many codes of each stream one frame holds; the slowest stream has one.

@@ -266,30 +266,58 @@ class Order(Protocol):
         At this position the shorter sequence ends, or it has a code of stream k + 1 and longer ones of stream k.
         """
 
+    def widths(self, per_frame: Sequence[int], frames: int) -> list[int]:
+        """Return the number of codes in each step of `frames` frames; their sum is the length of `sequence`.
+
+        The codes of a step share one position of the LM. They belong to different streams, in the order of the streams.
+        Only the order of a pattern that is ``parallel`` has steps of several codes.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class PatternSpec:
-    """The order of several streams in one sequence, and whether these streams must have the same rate. No torch."""
+    """The order of several streams in one sequence. No torch.
+
+    Args:
+        order: the order.
+        one_rate: whether the streams must have the same rate.
+        parallel: whether the codes of a step share one position of the LM; they then have one rate.
+
+    Raises:
+        ValueError: `order` lacks a method, or parallel streams may have different rates.
+    """
 
     order: Order
     one_rate: bool = False
+    parallel: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.order, Order):
-            raise ValueError(f"order is {quote(self.order)}, expected an areca.specs.Order: sequence and turn")
+            raise ValueError(f"order is {quote(self.order)}, expected an areca.specs.Order: sequence, turn and widths")
+        if self.parallel and not self.one_rate:
+            raise ValueError("parallel is True: expected one_rate=True, because the codes of a step share a position")
 
     def __str__(self) -> str:
+        if self.parallel:
+            return "streams of one rate, in parallel"
         return "streams of one rate" if self.one_rate else "streams whose rates are multiples of the slowest"
 
 
 @dataclass(frozen=True, slots=True)
 class DecodingSpec:
-    """Whether a decoding method draws at random, so that the answer depends on the seed."""
+    """What a decoding method is able to do.
+
+    Args:
+        random: whether it draws at random, so that the answer depends on the seed.
+        parallel: whether it supports patterns with several codes a step.
+    """
 
     random: bool = False
+    parallel: bool = True
 
     def __str__(self) -> str:
-        return "random, repeatable by seed" if self.random else "deterministic"
+        limit = "" if self.parallel else "; not for parallel patterns"
+        return ("random, repeatable by seed" if self.random else "deterministic") + limit
 
 
 @dataclass(frozen=True, slots=True)

@@ -300,6 +300,12 @@ def _check_streams(checkpoint: Checkpoint, lm: SpeechLM) -> None:
     """Refuse an LM whose layouts do not have the streams of the run's tokenizers and the run's pattern."""
     run = checkpoint.run
     pattern = Pattern.of(run.pattern)
+    if (lm.layout.reads, lm.layout.writes, lm.layout.depth) != (run.lm.reads, run.lm.writes, run.lm.depth_size):
+        raise InvalidArtifact(
+            f"{checkpoint.directory}: its run reads {run.lm.reads!r}, writes {run.lm.writes!r} and has heads "
+            f"{run.lm.heads!r}; the LM was trained with {lm.layout.reads!r}, {lm.layout.writes!r} and "
+            f"{quote(lm.layout.depth or 'tied')}"
+        )
     for role, layout in ((run.lm.reads, lm.reads), (run.lm.writes, lm.writes)):
         if (layout.role, layout.streams) != (role, run.streams(role)):
             raise InvalidArtifact(

@@ -167,7 +167,7 @@ def test_an_evaluation_decodes_by_it(pipeline: Pipeline, checkpoint: Path, tmp_p
 def test_the_checkpoint_names_the_pattern(checkpoint: Path) -> None:
     layout = json.loads((checkpoint / "lm" / "vocabulary.json").read_text())
     expected = {"component": "local:my_methods/blocks", "revision": 1, "options": {"stride": 3}}
-    assert layout["reads"]["pattern"] == layout["writes"]["pattern"] == expected
+    assert layout["layouts"]["speech"]["pattern"] == expected
     config = yaml.safe_load((checkpoint / "config.yaml").read_text())
     assert config["lm"]["pattern"] == {"name": "blocks", "stride": 3}
     provenance = json.loads((checkpoint / "provenance.json").read_text())

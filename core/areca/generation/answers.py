@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from areca.errors import InvalidCodes, InvalidConfig
 from areca.lm.model import SpeechLM
 from areca.lm.patterns import Allowed, Grammar
+from areca.lm.steps import NO_ID
 from areca.lm.vocabulary import Control
 from areca.tasks import AudioSegment, Segment, SegmentKind, TextSegment
 
@@ -47,9 +48,12 @@ class Cursor:
         ids: all ids so far, with controls.
         bodies: the ids of each segment that has ended, without controls.
         cut: whether its limit ended the segment, for each segment that has ended.
+        step: the ids of the newest step by slot, -1 in empty slots.
+        in_step: whether the next id belongs to that step.
+        slot: slot of the next id.
     """
 
-    __slots__ = ("_begun", "_body", "_state", "allowed", "bodies", "cut", "ids", "rules")
+    __slots__ = ("_begun", "_body", "_state", "allowed", "bodies", "cut", "ids", "in_step", "rules", "slot", "step")
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
@@ -59,6 +63,9 @@ class Cursor:
         self._body: list[int] = []
         self._state = rules.audio.start
         self._begun = False  # whether BEGIN_AUDIO of the current segment has been appended
+        self.step = self._empty_step()
+        self.in_step = False
+        self.slot = 0
         self.allowed = self._find_allowed()
 
     def copy(self) -> Cursor:
@@ -66,7 +73,7 @@ class Cursor:
         twin = Cursor(self.rules)
         twin.ids, twin.bodies, twin.cut = [*self.ids], [*self.bodies], [*self.cut]
         twin._body, twin._state, twin._begun = [*self._body], self._state, self._begun
-        twin.allowed = self.allowed
+        twin.allowed, twin.step, twin.in_step, twin.slot = self.allowed, [*self.step], self.in_step, self.slot
         return twin
 
     @property
@@ -82,17 +89,31 @@ class Cursor:
         """
         if self.done or self.allowed.column(i) is None:
             raise InvalidCodes(f"id {i} after {len(self.ids)} ids of an answer: expected one of {self.allowed}")
+        grammar = self.rules.audio
+        if i == self.allowed.end and self._begun and (decided := grammar.decide(self._state)) is not None:
+            # The first stream has ended, and the others go on: the end is predicted here, but follows later.
+            self._state, self.step, self.in_step = decided, self._empty_step(), True
+            self.allowed, self.slot = self._find_allowed(), grammar.slot(decided)
+            return
         self.ids.append(i)
+        if not self.in_step:
+            self.step = self._empty_step()
+        self.step[self.slot] = i
         if i != self.allowed.end:
             self._body.append(i)
             if self._begun:
-                self._state = self.rules.audio.advance(self._state, i)
+                self._state = grammar.advance(self._state, i)
             self.allowed = self._find_allowed()
         elif self.rules.kinds[len(self.bodies)] == "audio" and not self._begun:
             self._begun = True
             self.allowed = self._find_allowed()
         else:
             self._close()
+        self.in_step = self._begun and not grammar.opens_step(self._state)
+        self.slot = grammar.slot(self._state) if self._begun else 0
+
+    def _empty_step(self) -> list[int]:
+        return [NO_ID] * self.rules.lm.slots
 
     def push_forced(self) -> None:
         """Append ids as long as only one is allowed."""

@@ -12,6 +12,8 @@ from areca.generation.decoding import DecodingMethod
 from areca.generation.generate import Generated, generate
 from areca.generation.requests import Request
 from areca.lm.model import SpeechLM
+from areca.lm.patterns import CodeLayout
+from areca.lm.steps import Steps
 from areca.run.options import Limits
 from areca.tasks import Task
 from areca.types import Codes
@@ -43,12 +45,12 @@ class Batch:
 
     Args:
         requests: the requests.
-        prompts: ids of each request's prompt.
-        rooms: maximum number of ids in each segment of a request's answer, so that the answer fits into the context.
+        prompts: each request's prompt.
+        rooms: maximum number of steps in each segment of a request's answer, so that the answer fits into the context.
     """
 
     requests: Sequence[Request]
-    prompts: Sequence[list[int]]
+    prompts: Sequence[Steps]
     rooms: Sequence[int]
 
     @classmethod
@@ -59,7 +61,7 @@ class Batch:
             InvalidAudio: a request leaves no room for its answer; the message names it.
         """
         [field] = instruction.task.inputs
-        prompts = [lm.prompt_ids(instruction.task, {**instruction.languages, field.path: q.value}) for q in requests]
+        prompts = [lm.prompt(instruction.task, {**instruction.languages, field.path: q.value}) for q in requests]
         segments, context = len(instruction.task.answer_kinds), lm.context
         return cls(
             requests,
@@ -77,7 +79,7 @@ class Batch:
             members = [i for i, other in enumerate(self.rooms) if other == room]
             prompts = [self.prompts[i] for i in members]
             generator = torch.Generator().manual_seed(seed + members[0])
-            limits = _shorten_limits(instruction.limits, room, sum(lm.writes.per_frame))
+            limits = _shorten_limits(instruction.limits, room, lm.writes)
             kinds, method = instruction.task.answer_kinds, instruction.method
             generated = generate(lm, prompts, kinds, method, limits, generator=generator)
             answers |= zip(members, generated, strict=True)
@@ -85,7 +87,7 @@ class Batch:
 
 
 def _answer_room(request: Request, length: int, segments: int, context: int) -> int:
-    """Return how many ids each segment of the answer may have, a power of two; the prompt has `length` ids."""
+    """Return how many steps each segment of the answer may have, a power of two; the prompt has `length` steps."""
     left = context - length - 2 * segments
     if left >= _LEAST_IDS * segments:
         return int(2 ** ((left // segments).bit_length() - 1))  # so that most requests have the same room
@@ -98,9 +100,9 @@ def _answer_room(request: Request, length: int, segments: int, context: int) -> 
     )
 
 
-def _shorten_limits(limits: Limits, room: int, per_frame: int) -> Limits:
+def _shorten_limits(limits: Limits, room: int, layout: CodeLayout) -> Limits:
     return replace(
         limits,
         max_text_ids=min(limits.max_text_ids, room),
-        max_audio_frames=min(limits.max_audio_frames, max(1, room // per_frame)),
+        max_audio_frames=min(limits.max_audio_frames, layout.frames_within(room)),
     )

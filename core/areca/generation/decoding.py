@@ -33,20 +33,21 @@ from areca.errors import InvalidConfig
 from areca.generation.answers import Cursor, Rules
 from areca.generation.stepping import Stepper
 from areca.lm.heads import Head
+from areca.lm.model import SpeechLM
 from areca.lm.patterns import Allowed
-from areca.lm.vocabulary import Control
+from areca.lm.steps import Steps
 
 
 @runtime_checkable
 class DecodingMethod(Protocol):
     """A decoding method: answers prompts under given rules."""
 
-    def search(self, rules: Rules, prompts: Sequence[Sequence[int]], generator: torch.Generator) -> list[Cursor]:
+    def search(self, rules: Rules, prompts: Sequence[Steps], generator: torch.Generator) -> list[Cursor]:
         """Return a finished answer to each prompt. It does not depend on the other prompts.
 
         Args:
             rules: the rules that answers obey; an answer is a ``Cursor(rules)`` that grows by ``push``.
-            prompts: ids of each prompt; they may differ in length.
+            prompts: the prompts; they may differ in length.
             generator: the only source of randomness; see `generators_for`.
         """
 
@@ -68,14 +69,12 @@ Pick = Callable[[Tensor, Sequence[Growing]], Sequence[int]]
 """Takes the logits of the allowed ids, ``[B, V]``, and B sequences with the same allowed ids; returns B columns."""
 
 
-def step_by_step(
-    rules: Rules, prompts: Sequence[Sequence[int]], pick: Pick, generator: torch.Generator
-) -> list[Cursor]:
-    """Grow an answer to each prompt, all at once, an id at a time. `pick` is not called if only one id is allowed.
+def step_by_step(rules: Rules, prompts: Sequence[Steps], pick: Pick, generator: torch.Generator) -> list[Cursor]:
+    """Grow an answer to each prompt, all at once, a step at a time. `pick` is not called if only one id is allowed.
 
     Args:
         rules: the rules that answers obey.
-        prompts: ids of each prompt.
+        prompts: the prompts.
         pick: chooses among the allowed ids; see `Pick`.
         generator: draws the seed of each sequence's own generator.
 
@@ -85,22 +84,37 @@ def step_by_step(
     growing = [Growing(Cursor(rules), own) for own in generators_for(generator, len(prompts))]
     for one in growing:
         one.cursor.push_forced()  # processed together with the prompt
-    given = [[*prompt, *one.cursor.ids] for prompt, one in zip(prompts, growing, strict=True)]
-    stepper = Stepper(rules.lm.model, given, rules.lm.vocabulary.control(Control.PAD))
+    given = [Steps.join([prompt, Steps.of(one.cursor.ids)]) for prompt, one in zip(prompts, growing, strict=True)]
+    stepper = Stepper(rules.lm, given)
     live, head = growing, rules.lm.head
     while True:
-        # Append an id to each unfinished answer.
-        ids = _choose(head, stepper.hidden, live, pick)
-        for one, chosen in zip(live, ids, strict=True):
-            one.cursor.push(chosen)
+        # Append a step to each unfinished answer.
+        _push(live, _choose(head, stepper.hidden, live, pick))
+        if rules.lm.slots > 1:
+            _fill_steps(rules.lm, stepper.hidden, live, pick)
         # Drop finished answers, and advance the LM.
         kept = [row for row, one in enumerate(live) if not one.cursor.done]
         if not kept:
             return [one.cursor for one in growing]
         if len(kept) < len(live):
             stepper.select(kept)
-            live, ids = [live[row] for row in kept], [ids[row] for row in kept]
-        stepper.step(ids)
+            live = [live[row] for row in kept]
+        stepper.step([one.cursor.step for one in live])
+
+
+def _push(live: Sequence[Growing], ids: Sequence[int]) -> None:
+    for one, chosen in zip(live, ids, strict=True):
+        one.cursor.push(chosen)
+
+
+def _fill_steps(lm: SpeechLM, hidden: Tensor, live: Sequence[Growing], pick: Pick) -> None:
+    """Choose the further ids of each step that has begun, a slot at a time."""
+    while rows := [row for row, one in enumerate(live) if not one.cursor.done and one.cursor.in_step]:
+        slot = min(live[row].cursor.slot for row in rows)
+        rows = [row for row in rows if live[row].cursor.slot == slot]
+        begun = [live[row] for row in rows]
+        ids = torch.tensor([one.cursor.step[:slot] for one in begun], device=hidden.device)
+        _push(begun, _choose(lm.head, lm.slot_states(hidden[rows], ids)[:, slot - 1], begun, pick))
 
 
 def generators_for(generator: torch.Generator, count: int) -> list[torch.Generator]:

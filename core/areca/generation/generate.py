@@ -13,6 +13,7 @@ from areca.errors import InvalidConfig, quote
 from areca.generation.answers import Cursor, Rules
 from areca.generation.decoding import DecodingMethod
 from areca.lm.model import SpeechLM
+from areca.lm.steps import Steps
 from areca.run.options import Limits
 from areca.tasks import Segment, SegmentKind
 
@@ -37,7 +38,7 @@ class Generated:
 @torch.inference_mode()
 def generate(
     lm: SpeechLM,
-    prompts: Sequence[Sequence[int]],
+    prompts: Sequence[Steps],
     kinds: Sequence[SegmentKind],
     method: DecodingMethod,
     limits: Limits = _LIMITS,
@@ -48,7 +49,7 @@ def generate(
 
     Args:
         lm: a speech LM.
-        prompts: ids from `SpeechLM.prompt_ids`; they may differ in length.
+        prompts: from `SpeechLM.prompt`; they may differ in length.
         kinds: kinds of the segments of each answer, as in `Task.answer_kinds`.
         method: an instance of a component of the kind ``decoding``.
         limits: maximum length of a segment.
@@ -57,7 +58,7 @@ def generate(
     Raises:
         InvalidConfig: there is no prompt, a prompt or `kinds` is empty, or the method did not answer every prompt.
     """
-    if not prompts or not all(prompts):
+    if not prompts or not all(map(len, prompts)):
         raise InvalidConfig("expected at least one prompt, and none of them empty")
     rules = Rules(lm, tuple(kinds), limits.max_text_ids, lm.writes.grammar(limits.max_audio_frames))
     with _evaluating(lm.model):

@@ -1,4 +1,4 @@
-"""Run an LM id by id over a batch, with a cache of keys and values."""
+"""Run an LM step by step over a batch, with a cache of keys and values."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
+
+from areca.lm.model import SpeechLM
+from areca.lm.steps import NO_ID, Steps
+from areca.lm.vocabulary import Control
 
 
 class _PreallocatedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
@@ -50,34 +54,36 @@ class Stepper:
     """Computes the last hidden states of a batch of growing sequences; finished sequences can be dropped.
 
     Args:
-        model: a transformers causal LM, in evaluation mode.
-        prompts: ids of each sequence; they may differ in length.
-        pad: an id that fills shorter prompts on the left; it is never attended to.
+        lm: the LM, in evaluation mode.
+        prompts: each sequence; they may differ in length.
     """
 
-    def __init__(self, model: Any, prompts: Sequence[Sequence[int]], pad: int) -> None:
-        self._body = model.base_model
-        parameters = inspect.signature(self._body.forward).parameters
+    def __init__(self, lm: SpeechLM, prompts: Sequence[Steps]) -> None:
+        self._lm, model = lm, lm.model
+        parameters = inspect.signature(model.base_model.forward).parameters
         self._takes_positions = "position_ids" in parameters
         self._cache_option = "cache" if "cache" in parameters else "past_key_values"  # until transformers 5.24
         self._cache = _create_cache(model.config.get_text_config())
         self._device = model.get_input_embeddings().weight.device
         longest = max(map(len, prompts))
-        rows = [[pad] * (longest - len(p)) + list(p) for p in prompts]
+        grid = torch.full((len(prompts), longest, lm.slots), NO_ID)
+        grid[..., 0] = lm.vocabulary.control(Control.PAD)  # on the left, never attended to
+        for row, prompt in zip(grid, prompts, strict=True):
+            row[longest - len(prompt) :] = prompt.grid(lm.slots)
         self._lengths = torch.tensor([len(p) for p in prompts], device=self._device)[:, None]
         padding = longest - self._lengths
         # Without padding the library needs no mask, and takes its faster path.
         self._padded = bool(padding.any())
         columns = torch.arange(longest, device=self._device)
         self._mask = columns >= padding
-        self.hidden = self._run(torch.tensor(rows, device=self._device), (columns - padding).clamp(min=0))
-        """Float ``[B, H]``: the state from which the next id of each sequence is chosen."""
+        self.hidden = self._run(grid.to(self._device), (columns - padding).clamp(min=0))
+        """Float ``[B, H]``: the state from which the next step of each sequence is chosen."""
 
-    def step(self, ids: Sequence[int]) -> None:
-        """Append an id to each sequence."""
-        column = torch.tensor(ids, device=self._device)[:, None]
+    def step(self, steps: Sequence[Sequence[int]]) -> None:
+        """Append a step to each sequence: its ids by slot, -1 in empty slots."""
+        column = torch.tensor(steps, device=self._device)[:, None]
         if self._padded:
-            self._mask = torch.cat([self._mask, self._mask.new_ones(len(ids), 1)], dim=1)
+            self._mask = torch.cat([self._mask, self._mask.new_ones(len(steps), 1)], dim=1)
         self.hidden = self._run(column, self._lengths)
         self._lengths = self._lengths + 1
 
@@ -93,7 +99,7 @@ class Stepper:
             options["attention_mask"] = self._mask
         if self._padded and self._takes_positions:
             options["position_ids"] = positions
-        output = self._body(input_ids=ids, use_cache=True, **options)
+        output = self._lm.run(ids[..., 0] if self._lm.slots == 1 else ids, use_cache=True, **options)
         last: Tensor = output.last_hidden_state[:, -1]
         return last
 

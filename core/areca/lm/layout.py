@@ -2,27 +2,93 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Self
 
-from areca.errors import InvalidArtifact, UnknownComponent, quote
+from areca.errors import InvalidArtifact, UnknownComponent, format_error, quote
 from areca.files.reading import read_json
 from areca.files.writing import write_json
-from areca.lm.patterns import CodeLayout
+from areca.lm.patterns import CodeLayout, Pattern
 from areca.lm.vocabulary import Vocabulary
 from areca.options import key_of
+from areca.registry.parts import Part
 from areca.registry.registry import Registry
-
-_SIDES = ("reads", "writes")
-
-
-def write_layout(path: Path, vocabulary: Vocabulary, reads: CodeLayout, writes: CodeLayout) -> None:
-    """Write the file, with a hash of its content: text tokenizer, streams, and patterns with revision and options."""
-    layout = {"reads": reads.to_json(), "writes": writes.to_json(), **vocabulary.to_json()}
-    write_json(path, {**layout, "hash": key_of(layout)})
+from areca.run.options import DepthConfig
+from areca.specs import Stream
 
 
-def read_layout(path: Path, registry: Registry) -> tuple[Vocabulary, CodeLayout, CodeLayout]:
-    """Read a file that `write_layout` wrote: the vocabulary, the layout that the LM reads, the layout that it writes.
+@dataclass(frozen=True)
+class Layout:
+    """What the ids of an LM mean.
+
+    Args:
+        vocabulary: the joint vocabulary.
+        codes: the layout of each role's codes.
+        reads: role of the audio in prompts.
+        writes: role of the audio in answers.
+        depth: size of the depth transformer; None: the heads are tied.
+    """
+
+    vocabulary: Vocabulary
+    codes: Mapping[str, CodeLayout]
+    reads: str
+    writes: str
+    depth: DepthConfig | None = None
+
+    @classmethod
+    def make(
+        cls,
+        vocabulary: Vocabulary,
+        roles: Mapping[str, tuple[Stream, ...]],
+        reads: str,
+        writes: str,
+        pattern: Part | None,
+        depth: DepthConfig | None,
+    ) -> Self:
+        """Create the layout of an LM that reads and writes given roles.
+
+        Args:
+            vocabulary: as for the class.
+            roles: the streams of each role.
+            reads: as for the class.
+            writes: as for the class.
+            pattern: a part of the kind ``pattern``; None: each role has one stream.
+            depth: as for the class.
+
+        Raises:
+            IncompatibleParts: the pattern cannot combine the streams, or several streams have no pattern.
+        """
+        chosen = None if pattern is None else Pattern.of(pattern)
+        codes = {role: CodeLayout(vocabulary, role, roles[role], chosen) for role in sorted({reads, writes})}
+        return cls(vocabulary, codes, reads, writes, depth)
+
+    @property
+    def has_depth(self) -> bool:
+        """Whether the LM has a depth transformer: it is asked for, and a step has several ids."""
+        return self.depth is not None and self.slots > 1
+
+    @property
+    def slots(self) -> int:
+        """Maximum number of ids in a step."""
+        return max(codes.slots for codes in self.codes.values())
+
+
+def write_layout(path: Path, layout: Layout) -> None:
+    """Write the file, with a hash of its content."""
+    values = {
+        "reads": layout.reads,
+        "writes": layout.writes,
+        "layouts": {role: codes.to_json() for role, codes in sorted(layout.codes.items())},
+        "depth": layout.depth and asdict(layout.depth),
+        **layout.vocabulary.to_json(),
+    }
+    write_json(path, {**values, "hash": key_of(values)})
+
+
+def read_layout(path: Path, registry: Registry) -> Layout:
+    """Read a file that `write_layout` wrote.
 
     Raises:
         InvalidArtifact: the file is missing or changed, or a pattern has a revision that orders codes differently.
@@ -37,7 +103,18 @@ def read_layout(path: Path, registry: Registry) -> tuple[Vocabulary, CodeLayout,
         vocabulary = Vocabulary.from_json(values)
         if stored != (computed := key_of(values)):
             raise InvalidArtifact(f"stored hash {quote(stored)}, but the layout beside it has {computed}")
-        reads, writes = (CodeLayout.from_json(vocabulary, values.get(side), registry) for side in _SIDES)
+        return _parse(vocabulary, values, registry)
     except (InvalidArtifact, UnknownComponent) as e:
         raise type(e)(f"{path}: {e}") from e
-    return vocabulary, reads, writes
+
+
+def _parse(vocabulary: Vocabulary, values: Mapping[str, Any], registry: Registry) -> Layout:
+    try:
+        codes = {role: CodeLayout.from_json(vocabulary, x, registry) for role, x in values["layouts"].items()}
+        reads, writes = values["reads"], values["writes"]
+        depth = None if values["depth"] is None else DepthConfig(**values["depth"])
+        if not {reads, writes} <= set(codes):
+            raise ValueError(f"the LM reads {reads!r} and writes {writes!r}, but has layouts of {sorted(codes)}")
+    except (KeyError, TypeError, ValueError, AttributeError) as e:
+        raise InvalidArtifact(f"expected layouts, reads, writes and depth; {format_error(e)}") from e
+    return Layout(vocabulary, codes, reads, writes, depth)

@@ -5,72 +5,118 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
 
-from areca.errors import InvalidArtifact, InvalidConfig, quote
+from areca.errors import IncompatibleParts, InvalidArtifact, InvalidConfig, quote
 from areca.hub.guard import hide_progress_bars
 from areca.hub.loading import load_pretrained
+from areca.hub.tensors import read_module
 from areca.interfaces import Backbone
 from areca.lm.adapters import add_adapters, merge_adapters
+from areca.lm.depth import DepthTransformer
 from areca.lm.export import write_tokenizer
 from areca.lm.heads import Head
-from areca.lm.layout import read_layout, write_layout
-from areca.lm.patterns import CodeLayout, Pattern
+from areca.lm.layout import Layout, read_layout, write_layout
+from areca.lm.patterns import CodeLayout
 from areca.lm.rows import Init, extend_rows, row_parameters, train_only_new_rows, unfreeze_new_rows
+from areca.lm.steps import NO_ID, Steps, end_targets
 from areca.lm.text import TextTokenizer
 from areca.lm.vocabulary import Control, Vocabulary
 from areca.registry.parts import Part
 from areca.registry.registry import Registry
+from areca.run.options import DepthConfig
 from areca.specs import Stream
 from areca.tasks import Segment, Task, TextSegment, Values
 
 Train = Literal["all", "embeddings", "lora"]
+Heads = Literal["tied", "depth"]
+DEPTH = DepthConfig()
 _TEXT_TOKENIZER = "text_tokenizer"
+_DEPTH = "depth/model.safetensors"
 _LAYOUT = "vocabulary.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A training example as ids.
+    """A training example.
 
     Args:
-        ids: int64 ``[N]``, the prompt and the answer.
-        target: bool ``[N]``, true at the positions in the loss: the answer with its controls.
-        prompt_length: number of ids before the answer.
+        steps: the prompt and the answer.
+        prompt_length: number of steps before the answer.
     """
 
-    ids: Tensor
-    target: Tensor
+    steps: Steps
     prompt_length: int
 
+    @property
+    def ids(self) -> Tensor:
+        """The ids of all steps, int64 ``[N]``."""
+        return self.steps.ids
 
-@dataclass(frozen=True)
-class SpeechLM:
+    @property
+    def target(self) -> Tensor:
+        """The steps in the loss, bool ``[S]``: the answer with its controls."""
+        return torch.arange(len(self.steps)) >= self.prompt_length
+
+
+class Losses(NamedTuple):
+    """The loss of each target of a batch.
+
+    Args:
+        nats: float32 ``[T]``, the cross entropy of each target: those of slot 0, then those of slot 1, and so on.
+        weights: float32 ``[T]``, their weights; None: all are 1.
+        steps: int64 ``[T]``, the step of each target in the flattened batch.
+        slots: int64 ``[T]``, the slot of each target.
+    """
+
+    nats: Tensor
+    weights: Tensor | None
+    steps: Tensor
+    slots: Tensor
+
+    @property
+    def sum(self) -> Tensor:
+        """The weighted sum, a float32 scalar."""
+        return self.nats.sum() if self.weights is None else (self.nats * self.weights).sum()
+
+
+class SpeechLM(nn.Module):
     """A causal LM over the joint vocabulary of text, controls and audio.
 
     `extend` creates one from a text LM, `save` writes it and `load` reads it. `encode` turns a training example into
-    ids, `loss` computes its loss; `areca.generation.generate.generate` answers prompts from `prompt_ids`.
+    steps, the module computes the losses of a batch; `areca.generation.generate.generate` answers a `prompt`.
 
     Args:
         model: the transformers ``PreTrainedModel``, with one row per id.
         text_tokenizer: the tokenizer of the text LM.
-        vocabulary: the layout of ids.
-        reads: layout of the audio in prompts.
-        writes: layout of the audio in answers; it may have another role than `reads`.
-        train: the parameters to train, see `extend`.
+        layout: what the ids mean.
+        depth: predicts the further ids of a step; None: the LM's state predicts them.
+        trains: the parameters to train, see ``train`` of `extend`.
+        stream_weights: weight of each stream's codes in the loss; 1 for the others.
     """
 
-    model: Any
-    text_tokenizer: TextTokenizer
-    vocabulary: Vocabulary
-    reads: CodeLayout
-    writes: CodeLayout
-    train: Train = "all"
+    def __init__(
+        self,
+        model: Any,
+        text_tokenizer: TextTokenizer,
+        layout: Layout,
+        depth: DepthTransformer | None = None,
+        trains: Train = "all",
+        stream_weights: Mapping[str, float] | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.text_tokenizer = text_tokenizer
+        self.layout = layout
+        self.trains = trains
+        self.stream_weights = dict(stream_weights or {})
+        self.depth = depth
 
     @classmethod
     def extend(
@@ -83,6 +129,9 @@ class SpeechLM:
         pattern: Part | None = None,
         init: Init = "zero",
         train: Train = "all",
+        heads: Heads = "tied",
+        depth: DepthConfig | Mapping[str, int] = DEPTH,
+        stream_weights: Mapping[str, float] | None = None,
         seed: int = 0,
     ) -> SpeechLM:
         """Extend a text LM with controls and audio. The model is changed in place; its text logits are unchanged.
@@ -96,12 +145,17 @@ class SpeechLM:
                 one stream.
             init: initial value of the new rows, see `areca.lm.rows.extend_rows`.
             train: ``all`` parameters, only the new rows of the ``embeddings``, or ``lora`` adapters and the new rows.
-            seed: seed of the new rows and adapters.
+                The depth transformer is always trained.
+            heads: what predicts the further codes of a step in a parallel pattern: the same state (``tied``) or a
+                ``depth`` transformer.
+            depth: size of the depth transformer.
+            stream_weights: weight of a stream's codes in the loss, such as ``{"speech/0": 2.0}``; default: 1.
+            seed: seed of the new rows, the adapters and the depth transformer.
 
         Raises:
-            InvalidConfig: a role does not exist.
-            IncompatibleParts: the pattern cannot combine the streams, several streams have no pattern, or the head of
-                the model is not supported.
+            InvalidConfig: a role or a stream does not exist.
+            IncompatibleParts: the pattern cannot combine the streams, several streams have no pattern, the head of the
+                model is not supported, or the model cannot read the embeddings of a parallel pattern.
             MissingDependency: `train` is ``lora`` and peft is not installed.
         """
         if unknown := {reads, writes} - set(roles):
@@ -109,16 +163,49 @@ class SpeechLM:
                 f"lm reads {reads!r} and writes {writes!r}: unknown role {sorted(unknown)}, "
                 f"expected one of {sorted(roles)}"
             )
+        # Lay out the joint vocabulary.
         text, model = TextTokenizer.of(backbone.tokenizer), backbone.model
         text_size = max(int(model.get_input_embeddings().weight.shape[0]), text.size)
         vocabulary = Vocabulary.make(text_size, text.hash, roles)
-        chosen = None if pattern is None else Pattern.of(pattern)
-        layouts = {role: CodeLayout(vocabulary, role, roles[role], chosen) for role in (reads, writes)}
+        size = DepthConfig(**depth) if isinstance(depth, Mapping) else depth
+        layout = Layout.make(vocabulary, roles, reads, writes, pattern, size if heads == "depth" else None)
+        for stream in stream_weights or {}:
+            vocabulary.span(stream)
+        # Extend the model.
         Head.of(model).check(model)
+        if layout.slots > 1:
+            check_embeddings(model)
         first = extend_rows(model, vocabulary.size, init=init, seed=seed)
         freeze_untrained(model, first, train, seed)
         _set_generation_ids(model, vocabulary)
-        return cls(model, text, vocabulary, layouts[reads], layouts[writes], train)
+        return cls(
+            model, text, layout, build_depth(layout, model, seed) if layout.has_depth else None, train, stream_weights
+        )
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The joint vocabulary."""
+        return self.layout.vocabulary
+
+    @property
+    def layouts(self) -> Mapping[str, CodeLayout]:
+        """The layout of each role's codes."""
+        return self.layout.codes
+
+    @property
+    def reads(self) -> CodeLayout:
+        """The layout of the audio in prompts."""
+        return self.layouts[self.layout.reads]
+
+    @property
+    def writes(self) -> CodeLayout:
+        """The layout of the audio in answers; it may have another role than `reads`."""
+        return self.layouts[self.layout.writes]
+
+    @property
+    def slots(self) -> int:
+        """Maximum number of ids in a step."""
+        return self.layout.slots
 
     @property
     def head(self) -> Head:
@@ -127,11 +214,11 @@ class SpeechLM:
 
     @property
     def context(self) -> int:
-        """Maximum sequence length of the model, in ids."""
+        """Maximum sequence length of the model, in steps."""
         return read_context(self.model.config)
 
-    def segment_ids(self, segments: Sequence[Segment], layout: CodeLayout) -> list[int]:
-        """Encode segments as ids, with the controls that end or enclose each segment.
+    def segment_steps(self, segments: Sequence[Segment], layout: CodeLayout) -> list[Steps]:
+        """Encode segments, with the controls that end or enclose each segment.
 
         Args:
             segments: text and audio, in order.
@@ -140,16 +227,17 @@ class SpeechLM:
         Raises:
             InvalidCodes: the codes do not belong to `layout`.
         """
-        control, ids = self.vocabulary.control, list[int]()
+        control, parts = self.vocabulary.control, list[Steps]()
         for segment in segments:
             if isinstance(segment, TextSegment):
-                ids += [*self.text_tokenizer.encode(segment.text), control(Control.END_SEGMENT)]
+                text = self.text_tokenizer.encode(segment.text)
+                parts.append(Steps.of([*text, control(Control.END_SEGMENT)]))
             else:
-                codes = layout.encode(segment.codes)
-                ids += [control(Control.BEGIN_AUDIO), *codes, control(Control.END_AUDIO)]
-        return ids
+                begin, end = Steps.of([control(Control.BEGIN_AUDIO)]), Steps.of([control(Control.END_AUDIO)])
+                parts += [begin, layout.steps(segment.codes), end]
+        return parts
 
-    def prompt_ids(self, task: Task, values: Values) -> list[int]:
+    def prompt(self, task: Task, values: Values) -> Steps:
         """Encode the prompt of a task.
 
         Args:
@@ -159,7 +247,7 @@ class SpeechLM:
         Raises:
             InvalidConfig, InvalidCodes: a value is missing or has the wrong type.
         """
-        return self.segment_ids(task.prompt(values), self.reads)
+        return Steps.join(self.segment_steps(task.prompt(values), self.reads))
 
     def encode(self, task: Task, values: Values, written: Values | None = None) -> Encoded:
         """Encode a training example.
@@ -172,63 +260,119 @@ class SpeechLM:
         Raises:
             InvalidConfig, InvalidCodes: a value is missing or has the wrong type.
         """
-        prompt = self.prompt_ids(task, values)
-        answer = self.segment_ids(task.target(values if written is None else written), self.writes)
-        ids = torch.tensor([*prompt, *answer, self.vocabulary.control(Control.END_SEQUENCE)])
-        return Encoded(ids, torch.arange(len(ids)) >= len(prompt), len(prompt))
+        prompt = self.prompt(task, values)
+        answer = self.segment_steps(task.target(values if written is None else written), self.writes)
+        end = Steps.of([self.vocabulary.control(Control.END_SEQUENCE)])
+        return Encoded(Steps.join([prompt, *answer, end]), len(prompt))
 
-    def loss(
-        self,
-        ids: Tensor,
-        target: Tensor,
-        *,
-        attention_mask: Tensor | None = None,
-        position_ids: Tensor | None = None,
-    ) -> tuple[Tensor, int]:
-        """Compute the summed cross entropy of the target positions; the head runs only at these positions.
+    def forward(self, batch: Mapping[str, Tensor]) -> Losses:
+        """Compute the cross entropy of each target; the head runs only at these positions.
 
         Padding on the right needs no mask, because causal attention never reads it. To pack several sequences into one
-        row, give `position_ids` that restart at 0 with each sequence, and no mask.
+        row, give ``position_ids`` that restart at 0 with each sequence, and no mask.
 
         Args:
-            ids: int64 ``[B, N]``.
-            target: bool ``[B, N]``, the positions to predict, each from the previous position; never the first of a
-                sequence.
-            attention_mask: int or bool ``[B, N]``, 0 at padding on the left.
-            position_ids: int64 ``[B, N]``; None: 0 to N - 1.
+            batch: ``ids`` int64 ``[B, S]``, or ``[B, S, K]`` by slot with -1 in empty slots; ``target`` bool
+                ``[B, S]``, the steps to predict, each from the previous step, never the first of a sequence;
+                optional ``attention_mask`` int or bool ``[B, S]``, 0 at padding on the left, and ``position_ids`` int64
+                ``[B, S]``, by default 0 to S - 1. Other tensors are ignored.
+        """
+        ids, target = batch["ids"], batch["target"]
+        states = self._states(ids, batch.get("attention_mask"), batch.get("position_ids")).flatten(0, 1)
+        grid = ids if ids.ndim == 3 else ids[..., None]
+        targets = end_targets(grid, target, self.vocabulary.control(Control.END_AUDIO)).flatten(0, 1)
+        # Slot 0: any id of the vocabulary.
+        steps = (targets[:, 0] != NO_ID).nonzero()[:, 0]
+        logits = self.head.logits(states.index_select(0, steps - 1)).float()
+        nats = F.cross_entropy(logits, targets[steps, 0], reduction="none")
+        found = [(nats, targets[steps, 0], steps, torch.zeros_like(steps))]
+        if grid.shape[-1] > 1:
+            found += self._slot_losses(states, grid.flatten(0, 1), targets)
+        nats, chosen, steps, slots = (torch.cat(parts) for parts in zip(*found, strict=True))
+        return Losses(nats, self._weights(chosen), steps, slots)
+
+    def count_targets(self, batch: Mapping[str, Tensor]) -> int:
+        """Return the number of targets of a batch; see `forward`."""
+        ids = batch["ids"]
+        grid = ids if ids.ndim == 3 else ids[..., None]
+        targets = end_targets(grid, batch["target"], self.vocabulary.control(Control.END_AUDIO))
+        return int((targets != NO_ID).sum())
+
+    def _slot_losses(
+        self, states: Tensor, grid: Tensor, targets: Tensor
+    ) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """Return losses, targets, steps and slots of the slots from 1 on; each is predicted over its stream's span."""
+        inside = (targets[:, 1:] != NO_ID).any(1).nonzero()[:, 0]
+        hidden = self.slot_states(states.index_select(0, inside - 1), grid[inside, :-1])
+        found = []
+        for codes in self.layouts.values():
+            for slot, span in enumerate(codes.spans if codes.is_parallel else ()):
+                wanted = targets[inside, slot]
+                rows = ((wanted >= span.start) & (wanted < span.stop)).nonzero()[:, 0] if slot else wanted[:0]
+                if len(rows):
+                    logits = self.head.logits(hidden[rows, slot - 1], span).float()
+                    nats = F.cross_entropy(logits, wanted[rows] - span.start, reduction="none")
+                    found.append((nats, wanted[rows], inside[rows], torch.full_like(rows, slot)))
+        return found
+
+    def slot_states(self, hidden: Tensor, ids: Tensor) -> Tensor:
+        """Return the states that predict the further ids of steps.
+
+        Args:
+            hidden: float ``[N, H]``, the LM's state before each step.
+            ids: int64 ``[N, k]``, the ids of its first k slots, with -1 in empty slots.
 
         Returns:
-            the summed loss, a float32 scalar, and the number of target positions.
+            float ``[N, k, H]``: the state at index i predicts slot i + 1.
         """
-        logits, targets = self._predict(ids, target, attention_mask, position_ids)
-        return F.cross_entropy(logits, targets, reduction="sum"), len(targets)
+        if self.depth is None:
+            return hidden[:, None].expand(-1, ids.shape[1], -1)
+        return self.depth(hidden, self.embed(ids[..., None]))  # type: ignore[no-any-return]
 
-    def target_losses(self, ids: Tensor, target: Tensor, *, position_ids: Tensor | None = None) -> Tensor:
-        """Return the cross entropy of each target, in the order of ``target.flatten()``: float32 ``[targets]``.
+    def embed(self, ids: Tensor) -> Tensor:
+        """Return the embedding of steps: the sum of the embeddings of their ids.
 
-        Arguments are those of `loss`; the gradients of the sum are those of `loss`, bit for bit.
+        Args:
+            ids: int64 ``[..., K]`` by slot, with -1 in empty slots.
+
+        Returns:
+            float ``[..., H]``.
         """
-        logits, targets = self._predict(ids, target, None, position_ids)
-        return F.cross_entropy(logits, targets, reduction="none")
+        rows: Tensor = self.model.get_input_embeddings()(ids.clamp(min=0))
+        return rows.masked_fill((ids == NO_ID)[..., None], 0.0).sum(-2)
 
-    def _predict(
-        self, ids: Tensor, target: Tensor, attention_mask: Tensor | None, position_ids: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Return the logits at the targets, float32 ``[targets, rows]``, and the targets' ids."""
-        states = self.model.base_model(
-            input_ids=ids, attention_mask=attention_mask, position_ids=position_ids, use_cache=False
-        ).last_hidden_state
-        positions = target.flatten().nonzero()[:, 0]
-        before = states.flatten(0, 1).index_select(0, positions - 1)
-        return self.head.logits(before).float(), ids.flatten()[positions]
+    def run(self, ids: Tensor, **options: Any) -> Any:
+        """Run the model without its head.
+
+        Args:
+            ids: int64 ``[B, S]``, or ``[B, S, K]`` by slot.
+            **options: further arguments of the model.
+        """
+        if ids.ndim == 2:
+            return self.model.base_model(input_ids=ids, **options)
+        return self.model.base_model(inputs_embeds=self.embed(ids), **options)
+
+    def _states(self, ids: Tensor, attention_mask: Tensor | None, position_ids: Tensor | None) -> Tensor:
+        output = self.run(ids, attention_mask=attention_mask, position_ids=position_ids, use_cache=False)
+        states: Tensor = output.last_hidden_state
+        return states
+
+    def _weights(self, targets: Tensor) -> Tensor | None:
+        if not self.stream_weights:
+            return None
+        weights = torch.ones(len(targets), device=targets.device)
+        for stream, weight in self.stream_weights.items():
+            span = self.vocabulary.span(stream)
+            weights[(targets >= span.start) & (targets < span.stop)] = weight
+        return weights
 
     def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Return the parameter groups for an optimizer: matrices with weight decay, other parameters without.
 
         If only the new rows of the embeddings are trained, decay would change the text rows, so there is none.
         """
-        partial = set() if self.train == "all" else {id(table) for table in row_parameters(self.model)}
-        trained = [p for p in self.model.parameters() if p.requires_grad]
+        partial = set() if self.trains == "all" else {id(table) for table in row_parameters(self.model)}
+        trained = [p for p in self.parameters() if p.requires_grad]
         decayed = [p for p in trained if p.ndim > 1 and id(p) not in partial]
         others = [p for p in trained if p.ndim < 2 or id(p) in partial]
         groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
@@ -238,16 +382,19 @@ class SpeechLM:
         """Write the LM as a Hugging Face directory, plus the layout and the text tokenizer for `load`.
 
         ``AutoModelForCausalLM`` and ``AutoTokenizer`` read the directory without areca. Adapters are merged into the
-        weights. `directory` may exist.
+        weights. The depth transformer is in a separate file. `directory` may exist.
 
         Raises:
             IncompatibleParts: the text tokenizer already has a token with the name of a control or a code.
         """
         with hide_progress_bars():
             self.model.save_pretrained(directory, state_dict=merge_adapters(self.model))
+        if self.depth is not None:
+            (directory / _DEPTH).parent.mkdir(exist_ok=True)
+            safetensors.torch.save_file(self.depth.state_dict(), str(directory / _DEPTH))
         write_tokenizer(self.text_tokenizer, self.vocabulary, directory)
         self.text_tokenizer.write(directory / _TEXT_TOKENIZER)
-        write_layout(directory / _LAYOUT, self.vocabulary, self.reads, self.writes)
+        write_layout(directory / _LAYOUT, self.layout)
 
     @classmethod
     def load(cls, directory: Path, registry: Registry, device: torch.device | str = "cpu") -> SpeechLM:
@@ -263,8 +410,8 @@ class SpeechLM:
                 the pattern has a revision that orders codes differently.
             UnknownComponent: the stream pattern is not installed.
         """
-        vocabulary, reads, writes = read_layout(directory / _LAYOUT, registry)
-        text = TextTokenizer.read(directory / _TEXT_TOKENIZER)
+        layout = read_layout(directory / _LAYOUT, registry)
+        vocabulary, text = layout.vocabulary, TextTokenizer.read(directory / _TEXT_TOKENIZER)
         if text.hash != vocabulary.text_hash:
             raise InvalidArtifact(
                 f"{directory}: the vocabulary expects the text tokenizer {quote(vocabulary.text_hash)}, "
@@ -280,7 +427,45 @@ class SpeechLM:
         rows = int(model.get_input_embeddings().weight.shape[0])
         if rows != vocabulary.size:
             raise InvalidArtifact(f"{directory}: the vocabulary has {vocabulary.size} ids, but the model {rows} rows")
-        return cls(model, text, vocabulary, reads, writes)
+        depth = None
+        if layout.has_depth:
+            depth = read_module(directory / _DEPTH, lambda: build_depth(layout, model, 0), error=InvalidArtifact)
+            depth.to(model.dtype).to(torch.device(device))
+        return cls(model, text, layout, depth)
+
+
+def build_depth(layout: Layout, model: Any, seed: int) -> DepthTransformer:
+    """Return the depth transformer of a layout, with random weights."""
+    assert layout.depth is not None, "Layout.has_depth"
+    embedding = model.get_input_embeddings().weight
+    depth = DepthTransformer(layout.depth, int(embedding.shape[1]), layout.slots, seed)
+    return depth if depth.slot.is_meta else depth.to(embedding.device)
+
+
+def check_embeddings(model: Any) -> None:
+    """Check that a model gives the same states for ids and for their embeddings, which parallel patterns need.
+
+    Raises:
+        IncompatibleParts: it does not.
+    """
+    device = model.get_input_embeddings().weight.device
+    ids, training = torch.arange(2, device=device)[None], model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            expected = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+            embedded = model.get_input_embeddings()(ids)
+            found = model.base_model(inputs_embeds=embedded, use_cache=False).last_hidden_state
+        same = torch.allclose(found, expected, rtol=1e-4, atol=1e-5)
+    except (TypeError, ValueError):
+        same = False
+    finally:
+        model.train(training)
+    if not same:
+        raise IncompatibleParts(
+            f"the family {model.config.model_type!r} needs the ids themselves, not only their embeddings: expected "
+            "another backbone, or an lm.pattern that is not parallel, such as flatten"
+        )
 
 
 def read_context(config: Any) -> int:

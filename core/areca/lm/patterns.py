@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple, Self
 
 import torch
 
 from areca.component import Kind
 from areca.errors import InvalidArtifact, InvalidCodes, format_error, quote
+from areca.lm.steps import Steps
 from areca.lm.vocabulary import Control, Vocabulary
 from areca.options import canonical
 from areca.patterns import codes_per_frame
@@ -154,6 +155,34 @@ class CodeLayout:
             return frames * self.per_frame[0]
         return self.pattern.spec.order.turn(self.per_frame, frames)
 
+    @property
+    def is_parallel(self) -> bool:
+        """Whether a step holds the codes of several streams."""
+        return self.pattern is not None and self.pattern.spec.parallel and len(self.streams) > 1
+
+    @property
+    def slots(self) -> int:
+        """Maximum number of ids in a step."""
+        return len(self.streams) if self.is_parallel else 1
+
+    def widths(self, frames: int) -> list[int]:
+        """Return the number of ids in each step of `frames` frames."""
+        if self.pattern is None or not self.is_parallel:
+            return [1] * (frames * sum(self.per_frame))
+        return self.pattern.spec.order.widths(self.per_frame, frames)
+
+    def frames_within(self, steps: int) -> int:
+        """Return how many frames fit into `steps` steps; at least 1."""
+        return max(1, steps - self.slots + 1 if self.is_parallel else steps // sum(self.per_frame))
+
+    def steps(self, codes: Codes) -> Steps:
+        """Return the steps of an utterance's codes; see `encode`."""
+        ids = torch.tensor(self.encode(codes), dtype=torch.int64)
+        if not self.is_parallel:
+            return Steps.of(ids)
+        frames = len(ids) // len(self.streams)
+        return Steps(ids, torch.tensor(self.widths(frames)), torch.tensor(self.order(frames)))
+
     def encode(self, codes: Codes) -> list[int]:
         """Return the ids of an utterance's codes; durations are left out.
 
@@ -220,7 +249,8 @@ class Grammar:
     """The rules for the ids of an audio segment; `CodeLayout.grammar` returns one.
 
     The length of a segment is open until an id decides it. Where a shorter sequence turns (`areca.specs.Order.turn`),
-    the end or an id of the next stream decides for that length.
+    the end or an id of the next stream decides for that length. In a parallel pattern, only the end decides; the
+    segment then goes on until all streams have ended (`decide`).
 
     Args:
         layout: the streams as a sequence of ids.
@@ -242,6 +272,7 @@ class Grammar:
         self._open = layout.order(max_frames)
         self._turns = {layout.turn(n): n for n in range(1, max_frames + 1)}
         self._closed = lru_cache(maxsize=64)(layout.order)
+        self._starts = lru_cache(maxsize=64)(lambda frames: frozenset(accumulate(layout.widths(frames), initial=0)))
 
     def allowed(self, state: State) -> Allowed:
         """Return the ids that may come next in a state that `advance` returned."""
@@ -253,9 +284,31 @@ class Grammar:
             return Allowed(longer.start, longer.stop)
         # The segment may go on, or turn: end here, or go on with the next stream, whose ids follow in the vocabulary.
         turning = self._allow_in(turn, position)
-        if turning.is_forced:
+        if turning.is_forced or self._layout.is_parallel:
             return Allowed(longer.start, longer.stop, turning.end)
         return Allowed(longer.start, turning.stop)
+
+    def decide(self, state: State) -> State | None:
+        """Return the state after the end was chosen, if streams other than the first go on; None: the segment ends."""
+        position, frames = state
+        if frames or not self._layout.is_parallel or position not in self._turns:
+            return None
+        frames = self._turns[position]
+        return State(position, frames) if position < len(self._closed(frames)) else None
+
+    def slot(self, state: State) -> int:
+        """Return the slot of the next id; 0 if the segment may end."""
+        if not self._layout.is_parallel:
+            return 0
+        position, frames = state
+        order = self._closed(frames) if frames else self._open
+        return order[position] if position < len(order) else 0
+
+    def opens_step(self, state: State) -> bool:
+        """Return whether the next id begins a step."""
+        if not self._layout.is_parallel:
+            return True
+        return state.position in self._starts(state.frames or self.max_frames)
 
     def _allow_in(self, frames: int, position: int) -> Allowed:
         """Return the ids that may come at `position` of a segment of `frames` frames."""

@@ -14,7 +14,9 @@ import torch
 from areca.artifacts.loader import PartLoader
 from areca.artifacts.store import Store
 from areca.errors import ArecaError, summarise
-from areca.lm.model import SpeechLM
+from areca.lm.layout import Layout
+from areca.lm.model import SpeechLM, build_depth
+from areca.lm.steps import NO_ID
 from areca.pipeline.budget import Budget, extend_on_meta
 from areca.run.config import RunConfig
 from areca.run.options import TrainingConfig
@@ -110,19 +112,25 @@ def _build(run: RunConfig, training: TrainingConfig, device: torch.device) -> tu
     model.train()
     if training.checkpoint_activations:
         model.gradient_checkpointing_enable()
-    unused: Any = None  # the loss needs neither text nor code layouts
-    lm = SpeechLM(model, unused, vocabulary, unused, unused, run.lm.train)
+    layout = Layout.make(vocabulary, run.lm_streams, run.lm.reads, run.lm.writes, run.pattern, run.lm.depth_size)
+    depth = build_depth(layout, model, run.seed) if layout.has_depth else None
+    unused: Any = None  # the loss needs no text
+    lm = SpeechLM(model, unused, layout, depth, run.lm.train)
     chosen = PartLoader(Store(), seed=run.seed, device=device).instance(run.training_parts["optimizer"])
     return lm, chosen.build(lm.parameter_groups(training.weight_decay), training.learning_rate)
 
 
 def _run_pass(lm: Any, training: TrainingConfig, rows: int, length: int) -> None:
     device = next(lm.model.parameters()).device
-    ids = torch.randint(lm.vocabulary.size, (rows, length), generator=torch.Generator().manual_seed(0)).to(device)
+    generator = torch.Generator().manual_seed(0)
+    spans = [range(lm.vocabulary.size), *lm.writes.spans[1 : lm.writes.slots]]
+    slots = [torch.randint(s.start, s.stop, (rows, length), generator=generator) for s in spans]
+    slots += [torch.full_like(slots[0], NO_ID)] * (lm.slots - len(slots))
+    ids = (torch.stack(slots, dim=-1) if lm.slots > 1 else slots[0]).to(device)
     target = (torch.arange(length, device=device) >= length // 2).expand(rows, length)  # half of it is the answer
     with torch.autocast(device.type, torch.bfloat16, enabled=training.precision == "bfloat16"):
-        loss, count = lm.loss(ids, target)
-    (loss / count).backward()
+        losses = lm({"ids": ids, "target": target})
+    (losses.sum / len(losses.nats)).backward()
 
 
 def _measure_speed(device: torch.device) -> float:

@@ -138,9 +138,14 @@ def read_config(path: Path, overrides: Sequence[str] = (), *, plugins: Sequence[
     """
     run = parse_config(read_yaml(path, overrides), root=path.resolve().parent, plugins=plugins)
     # A misspelt option is reported before any work.
-    resolve_decoding(
+    decoding = resolve_decoding(
         run.registry, build(EvaluationConfig, run.evaluation, "evaluation").decoding, "evaluation.decoding"
     )
+    if run.pattern.spec.parallel and not decoding.method.spec.parallel:
+        raise IncompatibleParts(
+            f"evaluation.decoding {decoding.method.name!r} with these options supports only patterns with one code a "
+            f"step, and lm.pattern {run.pattern.name!r} is parallel: choose another decoding method, such as greedy"
+        )
     check_scoring(run.registry, run.evaluation)
     return run
 

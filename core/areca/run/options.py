@@ -10,6 +10,25 @@ from areca.run.trackers import check_trackers
 
 
 @dataclass(frozen=True, slots=True)
+class DepthConfig:
+    """Size of the depth transformer, for ``lm.heads: depth``."""
+
+    layers: int = 2
+    """number of layers"""
+    width: int = 256
+    """width of its states, a multiple of `heads`; its feed-forward layers are four times as wide"""
+    heads: int = 4
+    """number of attention heads"""
+
+    def __post_init__(self) -> None:
+        if min(self.layers, self.width, self.heads) < 1 or self.width % self.heads:
+            raise ValueError(
+                f"expected positive numbers and a width that is a multiple of heads, got layers {self.layers}, "
+                f"width {self.width}, heads {self.heads}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class LMConfig:
     """How the text LM is joined to the audio streams (AudioPaLM, section 3)."""
 
@@ -23,6 +42,17 @@ class LMConfig:
     """initial value of the new rows of the embedding; the paper uses zero"""
     train: Literal["all", "embeddings", "lora"] = "all"
     """what is trained: everything, only the new rows, or low-rank adapters and the new rows"""
+    heads: Literal["tied", "depth"] = added("tied")
+    """what predicts the further codes of a step in a parallel pattern: the LM's state, or a depth transformer"""
+    depth: DepthConfig = added(DepthConfig())  # noqa: RUF009 (a field)
+    """size of the depth transformer"""
+    stream_weights: dict[str, float] | None = added(None)  # noqa: RUF009 (a field)
+    """weight of a stream's codes in the loss, such as ``{speech/0: 2}``; default: 1"""
+
+    @property
+    def depth_size(self) -> DepthConfig | None:
+        """Size of the depth transformer; None: the heads are tied."""
+        return self.depth if self.heads == "depth" else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import torch
 
 from areca.generation.generate import Generated, generate
 from areca.lm.model import SpeechLM
+from areca.lm.steps import Steps
 from areca.lm.vocabulary import Control
 from areca.run.options import Limits
 from areca.specs import DecodingSpec, Stream
@@ -78,7 +79,7 @@ def _check_answer(lm: SpeechLM, answer: Generated) -> None:
 
 
 def _answers(
-    checked: CheckedComponent, prompts: list[list[int]], generator: torch.Generator | None = None
+    checked: CheckedComponent, prompts: list[Steps], generator: torch.Generator | None = None
 ) -> list[Generated]:
     generator = generator or torch.Generator().manual_seed(1)
     return generate(_lm(), prompts, _KINDS, checked.instance, _LIMITS, generator=generator)
@@ -88,9 +89,9 @@ def _ids(answers: list[Generated]) -> tuple[tuple[int, ...], ...]:
     return tuple(answer.ids for answer in answers)
 
 
-def _prompts(lm: SpeechLM) -> list[list[int]]:
+def _prompts(lm: SpeechLM) -> list[Steps]:
     start = lm.vocabulary.span("speech/0").start
-    return [[start + (7 * k) % _UNITS for k in range(length)] for length in _LENGTHS]
+    return [Steps.of([start + (7 * k) % _UNITS for k in range(length)]) for length in _LENGTHS]
 
 
 @lru_cache(maxsize=1)

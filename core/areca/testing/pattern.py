@@ -72,7 +72,11 @@ def _check_turn(order: Order, shape: tuple[int, ...], frames: int, more: int) ->
 def _walk(layout: CodeLayout, ids: list[int], frames: int) -> None:
     grammar = layout.grammar(_WALKED)
     state = grammar.start
-    for position, i in enumerate(ids):
+    for position, (k, i) in enumerate(zip(layout.order(frames), ids, strict=True)):
+        if layout.is_parallel and k > 0 and grammar.slot(state) == 0:
+            decided = grammar.decide(state)
+            assert decided is not None, f"{frames} frames: at {position}, the first stream may not end"
+            state = decided
         allowed = grammar.allowed(state)
         assert allowed.start <= i < allowed.stop, (
             f"{frames} frames: the id at {position} is {i}, the grammar allows [{allowed.start}, {allowed.stop})"

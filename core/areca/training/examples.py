@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute
 import torch
 from numpy.typing import NDArray
 
@@ -18,6 +17,7 @@ from areca.files.writing import replace_file
 from areca.job import Progress, no_progress
 from areca.languages import language_code
 from areca.lm.spelling import check_headers, warn_about_rows
+from areca.lm.steps import NO_ID, Steps
 from areca.manifest import Manifest, Utterance
 from areca.tasks import Task, values_of
 from areca.types import Codes
@@ -26,8 +26,17 @@ if TYPE_CHECKING:
     from areca.lm.model import Encoded, SpeechLM
 
 _SCHEMA = pa.schema(
-    [("task", pa.int32()), ("row", pa.string()), ("ids", pa.list_(pa.int32())), ("prompt_length", pa.int32())]
+    [
+        ("task", pa.int32()),
+        ("row", pa.string()),
+        ("ids", pa.list_(pa.int32())),
+        ("widths", pa.list_(pa.uint8())),  # null: each step has one id
+        ("slots", pa.list_(pa.uint8())),
+        ("length", pa.int32()),
+        ("prompt_length", pa.int32()),
+    ]
 )
+"""Flat ids, with the widths of their steps and their slots. Lengths count steps."""
 _BLOCK = 4096
 
 
@@ -90,24 +99,32 @@ class Examples:
         tasks: number of its tasks.
 
     Attributes:
-        lengths: int64 ``[N]``, number of ids of each example.
+        lengths: int64 ``[N]``, number of steps of each example.
         tasks: int64 ``[N]``, the number of each example's task.
         sizes: number of examples of each task.
     """
 
     def __init__(self, path: Path, tasks: int) -> None:
         self._table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-        self._ids, self._prompts = self._table["ids"], self._table["prompt_length"].to_numpy()
-        self.lengths: NDArray[np.int64] = pa.compute.list_value_length(self._ids).to_numpy().astype(np.int64)
+        self._prompts = self._table["prompt_length"].to_numpy()
+        self.lengths: NDArray[np.int64] = self._table["length"].to_numpy().astype(np.int64)
         self.tasks: NDArray[np.int64] = self._table["task"].to_numpy().astype(np.int64)
         self.sizes = tuple(np.bincount(self.tasks, minlength=tasks).tolist())
 
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
-        """Return the ids of an example, int64 ``[N]``, and the length of its prompt."""
-        return torch.from_numpy(self._ids[i].values.to_numpy().astype(np.int64)), int(self._prompts[i])
+    def __getitem__(self, i: int) -> tuple[Steps, int]:
+        """Return an example, and the number of steps of its prompt."""
+        ids, widths = (self._read(name, i) for name in ("ids", "widths"))
+        assert ids is not None, "every example has ids"
+        slots = self._read("slots", i)
+        steps = Steps.of(ids) if widths is None or slots is None else Steps(ids, widths, slots)
+        return steps, int(self._prompts[i])
+
+    def _read(self, name: str, i: int) -> torch.Tensor | None:
+        values = self._table[name][i].values
+        return None if values is None else torch.from_numpy(values.to_numpy().astype(np.int64))
 
 
 def write_examples(
@@ -127,7 +144,7 @@ def write_examples(
         lm: encodes tasks as ids.
         manifest: the rows.
         tasks: the tasks, in the order of their examples in the file.
-        longest: examples with more ids are left out.
+        longest: examples with more steps are left out.
         progress: receives the number of encoded examples of all tasks.
         check_text: whether to count rows whose text the text tokenizer cannot represent, and to warn of them.
 
@@ -155,9 +172,8 @@ def write_examples(
             kept, block = 0, []
             for done, row in enumerate(rows, start=1):
                 encoded = task.encode(lm, row)
-                if len(encoded.ids) <= longest:
-                    ids, length = encoded.ids.numpy().astype(np.int32), encoded.prompt_length
-                    block.append({"task": number, "row": row.id, "ids": ids, "prompt_length": length})
+                if len(encoded.steps) <= longest:
+                    block.append({"task": number, "row": row.id, **_to_columns(encoded)})
                     kept += 1
                 if len(block) == _BLOCK or done == len(rows):
                     writer.write_table(pa.Table.from_pylist(block, schema=_SCHEMA))
@@ -165,9 +181,16 @@ def write_examples(
                     progress(before + done, total, f"examples of {task.name}")
             before += len(rows)
             if not kept:
-                raise InvalidManifest(f"task {task.name}: all {len(rows)} examples are longer than {longest} ids")
+                raise InvalidManifest(f"task {task.name}: all {len(rows)} examples are longer than {longest} steps")
             left_out.append(LeftOut(too_long=len(rows) - kept, text_lost=lost))
     return left_out
+
+
+def _to_columns(encoded: Encoded) -> dict[str, Any]:
+    steps, columns = encoded.steps, {"length": len(encoded.steps), "prompt_length": encoded.prompt_length}
+    if len(steps.ids) > len(steps) or steps.slots.any():
+        columns |= {name: getattr(steps, name).numpy().astype(np.uint8) for name in ("widths", "slots")}
+    return {**columns, "ids": steps.ids.numpy().astype(np.int32)}
 
 
 def _select_rows(manifest: Manifest, task: TaskRows) -> list[Utterance]:
@@ -197,22 +220,24 @@ def _collect_headers(manifest: Manifest, task: TaskRows, rows: Sequence[Utteranc
     return headers
 
 
-def collate(examples: Examples, rows: Sequence[NDArray[np.int64]], pad: int) -> dict[str, torch.Tensor]:
+def collate(examples: Examples, rows: Sequence[NDArray[np.int64]], pad: int, slots: int = 1) -> dict[str, torch.Tensor]:
     """Arrange examples as a batch, padded on the right.
 
     Args:
         examples: the examples to choose from.
         rows: for each row of the batch, the numbers of its examples.
         pad: id of the padding.
+        slots: maximum number K of ids in a step of the LM.
 
     Returns:
-        ``ids`` int64 ``[B, N]``; ``target`` bool ``[B, N]``, the positions in the loss; ``task`` int64
-        ``[B, N]``, the number of each position's task; and, where a row holds several examples, ``position_ids`` int64
-        ``[B, N]``, the position within the example.
+        ``ids`` int64 ``[B, S]``, or ``[B, S, K]`` by slot if K is above 1; ``target`` bool ``[B, S]``, the steps in the
+        loss; ``task`` int64 ``[B, S]``, the number of each step's task; and, where a row holds several examples,
+        ``position_ids`` int64 ``[B, S]``, the position within the example.
     """
     length = max(int(examples.lengths[row].sum()) for row in rows)
     shape = (len(rows), length)
-    ids = torch.full(shape, pad, dtype=torch.int64)
+    grid = torch.full((*shape, slots), NO_ID, dtype=torch.int64)
+    grid[..., 0] = pad
     target = torch.zeros(shape, dtype=torch.bool)
     task, positions = torch.zeros(2, *shape, dtype=torch.int64)
     for b, row in enumerate(rows):
@@ -220,10 +245,10 @@ def collate(examples: Examples, rows: Sequence[NDArray[np.int64]], pad: int) -> 
         for i in row.tolist():
             x, prompt_length = examples[i]
             stop = start + len(x)
-            ids[b, start:stop] = x
+            grid[b, start:stop] = x.grid(slots)
             target[b, start + prompt_length : stop] = True
             task[b, start:stop] = int(examples.tasks[i])
             positions[b, start:stop] = torch.arange(len(x))
             start = stop
-    batch = {"ids": ids, "target": target, "task": task}
+    batch = {"ids": grid if slots > 1 else grid[..., 0], "target": target, "task": task}
     return batch | {"position_ids": positions} if any(len(row) > 1 for row in rows) else batch

@@ -82,6 +82,8 @@ def train(
     )
     curve = Curve(tasks, device)
     use_cache = lm.model.config.use_cache
+    if config.checkpoint_activations:
+        lm.model.activation_checkpointing_enable()
     with _keep_global_randomness():
         trainer = SpeechTrainer(
             lm,
@@ -100,7 +102,7 @@ def train(
     lm.model.config.use_cache = use_cache
     if config.checkpoint_activations:
         lm.model.activation_checkpointing_disable()
-    lm.model.eval()
+    lm.eval()
     return curve
 
 
@@ -116,7 +118,6 @@ def _build_arguments(
         max_grad_norm=config.clip_norm,
         seed=seed,
         bf16=config.precision == "bfloat16",
-        activation_checkpointing=config.checkpoint_activations,
         use_cpu=torch.device(device).type == "cpu",
         save_steps=config.save_every_steps,
         logging_steps=config.log_every_steps,
@@ -147,15 +148,14 @@ def measure_mean_loss(
 ) -> tuple[float, ...]:
     """Return each task's mean cross entropy over all its examples, in nats per target; NaN: it has no examples."""
     pad = lm.vocabulary.control(Control.PAD)
-    losses, start = [], 0
+    means, start = [], 0
     for size in examples.sizes:
         total, count = 0.0, 0
         for batch in bucket(examples.lengths[start : start + size], batch_tokens):
-            inputs = collate(examples, list((batch + start)[:, None]), pad)
-            device = lm.model.device
-            loss, n = lm.loss(inputs["ids"].to(device), inputs["target"].to(device))
-            total, count = total + float(loss), count + n
+            inputs = collate(examples, list((batch + start)[:, None]), pad, lm.slots)
+            losses = lm({name: x.to(lm.model.device) for name, x in inputs.items()})
+            total, count = total + float(losses.nats.sum()), count + len(losses.nats)
             progress(start + len(batch), len(examples), "validation")
-        losses.append(total / count if count else math.nan)
+        means.append(total / count if count else math.nan)
         start += size
-    return tuple(losses)
+    return tuple(means)

@@ -23,7 +23,7 @@ from areca.training.curves import Curve
 from areca.training.examples import Examples, collate
 
 if TYPE_CHECKING:
-    from areca.lm.model import SpeechLM
+    from areca.lm.model import Losses, SpeechLM
 
 _CURVE = "curve.json"
 """The training curve in a state's folder."""
@@ -68,7 +68,7 @@ class SpeechTrainer(transformers.Trainer):
         self._directory = self._draft = Path(args.output_dir or ".")
         self._monitor = _Monitor(progress, curve)
         # The Trainer requires a dataset to measure on; `evaluate` below does not use it.
-        super().__init__(model=lm.model, args=args, eval_dataset=(), callbacks=[self._monitor, *observers])
+        super().__init__(model=lm, args=args, eval_dataset=(), callbacks=[self._monitor, *observers])
         self.remove_callback(transformers.PrinterCallback)
 
     def get_train_dataloader(self) -> Any:
@@ -79,7 +79,7 @@ class SpeechTrainer(transformers.Trainer):
         """Yield batches from the current step on, without end."""
         pad = self._lm.vocabulary.control(Control.PAD)
         for rows in self._order.rows(self.state.global_step):
-            batch = collate(self._examples, rows, pad)
+            batch = collate(self._examples, rows, pad, self._lm.slots)
             self._curve.tokens += int(sum(self._examples.lengths[row].sum() for row in rows))
             yield batch
 
@@ -87,7 +87,7 @@ class SpeechTrainer(transformers.Trainer):
         self, model: Any, inputs: dict[str, torch.Tensor], num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
         """Add up the gradients of the batch's mean loss, `tokens_at_once` at a time; return that loss."""
-        targets = int(inputs["target"].sum())
+        targets = self._lm.count_targets(inputs)
         rows = max(1, self._tokens_at_once // inputs["ids"].shape[1])
         parts = {name: torch.split(x, rows) for name, x in inputs.items()}
         loss = torch.zeros((), device=self.args.device)
@@ -104,11 +104,9 @@ class SpeechTrainer(transformers.Trainer):
     ) -> torch.Tensor:
         """Return the share of `inputs` in the mean loss of their batch, which has `num_items_in_batch` targets."""
         assert num_items_in_batch is not None, "training_step counts them"
-        # Accelerate casts within the forward of the model that it wraps; the loss does not call that.
-        with self.accelerator.autocast():
-            losses = self._lm.target_losses(inputs["ids"], inputs["target"], position_ids=inputs.get("position_ids"))
-        self._curve.add(losses.detach(), inputs["task"][inputs["target"]])
-        return losses.sum() / num_items_in_batch
+        losses: Losses = model(inputs)
+        self._curve.add(losses.nats.detach(), inputs["task"].flatten()[losses.steps])
+        return losses.sum / num_items_in_batch
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Return the optimizer over the parameters that the LM trains; see `SpeechLM.parameter_groups`."""
@@ -146,9 +144,9 @@ class SpeechTrainer(transformers.Trainer):
         """Measure the validation loss, except at the last step: `train_lm` measures it after the training."""
         if self.state.global_step >= self.state.max_steps:
             return {}
-        self._lm.model.eval()
+        self._lm.eval()
         losses = self._validate()
-        self._lm.model.train()
+        self._lm.train()
         self._curve.add_validation(self.state.global_step, losses)
         metrics = _name_metrics("eval_loss", losses)
         self.log(dict(metrics))
@@ -176,10 +174,10 @@ class SpeechTrainer(transformers.Trainer):
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         assert output_dir is not None
         Path(output_dir).mkdir(parents=True, exist_ok=True)
-        safetensors.torch.save_model(self._lm.model, f"{output_dir}/model.safetensors")
+        safetensors.torch.save_model(self._lm, f"{output_dir}/model.safetensors")
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        safetensors.torch.load_model(self._lm.model, f"{resume_from_checkpoint}/model.safetensors")
+        safetensors.torch.load_model(self._lm, f"{resume_from_checkpoint}/model.safetensors")
 
     def _get_output_dir(self, trial: Any) -> str:
         return str(self._draft)

@@ -57,7 +57,12 @@ class BeamConfig:
             raise ValueError(f"beams must be at least 1, got {self.beams}")
 
 
-def spec(config: GreedyConfig | BeamConfig, needs: Mapping[str, Spec]) -> DecodingSpec:
+def beam_spec(config: BeamConfig, needs: Mapping[str, Spec]) -> DecodingSpec:
+    """Return that it is deterministic, and that several beams need a pattern with one code a step."""
+    return DecodingSpec(parallel=config.beams == 1)
+
+
+def spec(config: GreedyConfig, needs: Mapping[str, Spec]) -> DecodingSpec:
     """State that the answer depends only on the prompt."""
     return DecodingSpec()
 
@@ -95,7 +100,7 @@ def areca_components() -> Iterable[Component]:
         kind=Kind.DECODING,
         name="beam",
         config=BeamConfig,
-        spec="areca_decoding:spec",
+        spec="areca_decoding:beam_spec",
         target="areca_decoding.beam:Beam",
         summary="beam search: the likeliest of several answers that grow side by side",
         license="Apache-2.0",

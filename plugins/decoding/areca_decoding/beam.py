@@ -8,11 +8,12 @@ from typing import NamedTuple
 import torch
 
 from areca.component import Configured
+from areca.errors import IncompatibleParts
 from areca.generation.answers import Cursor, Rules
-from areca.generation.decoding import allowed_logits
+from areca.generation.decoding import allowed_logits, step_by_step
 from areca.generation.stepping import Stepper
 from areca.lm.heads import Head
-from areca.lm.vocabulary import Control
+from areca.lm.steps import Steps
 from areca_decoding import BeamConfig
 
 
@@ -37,14 +38,21 @@ class Beam(Configured[BeamConfig]):
     constant). The search drops an answer once its score is not better than the best score of a finished answer.
     """
 
-    def search(self, rules: Rules, prompts: Sequence[Sequence[int]], generator: torch.Generator) -> list[Cursor]:
+    def search(self, rules: Rules, prompts: Sequence[Steps], generator: torch.Generator) -> list[Cursor]:
         """Answer prompts one after another; see `areca.generation.decoding.DecodingMethod`."""
+        if self.config.beams == 1:
+            return step_by_step(rules, prompts, lambda logits, growing: logits.argmax(-1).tolist(), generator)
+        if rules.lm.slots > 1:
+            raise IncompatibleParts(
+                f"beam with {self.config.beams} beams supports only patterns with one code a step: expected beams: 1, "
+                "or greedy or sample"
+            )
         return [self._likeliest(rules, prompt) for prompt in prompts]
 
-    def _likeliest(self, rules: Rules, prompt: Sequence[int]) -> Cursor:
+    def _likeliest(self, rules: Rules, prompt: Steps) -> Cursor:
         """Return the finished answer with the best score."""
         head = rules.lm.head
-        stepper = Stepper(rules.lm.model, [prompt], rules.lm.vocabulary.control(Control.PAD))
+        stepper = Stepper(rules.lm, [prompt])
         live, best = [_Beam(0.0, 0, Cursor(rules))], _Beam(-float("inf"), 0, Cursor(rules))
         while live:
             # Extend every answer by its likeliest ids, and keep the best of all.
@@ -57,7 +65,7 @@ class Beam(Configured[BeamConfig]):
             # Run the model on the answers that go on.
             if live:
                 stepper.select([beam.row for beam in live])
-                stepper.step([beam.cursor.ids[-1] for beam in live])
+                stepper.step([beam.cursor.step for beam in live])
                 live = [beam._replace(row=row) for row, beam in enumerate(live)]
         return best.cursor
 

@@ -10,13 +10,14 @@ from torch import Tensor
 from areca.component import Configured
 from areca.generation.answers import Cursor, Rules
 from areca.generation.decoding import Growing, draw, step_by_step
+from areca.lm.steps import Steps
 from areca_decoding import GreedyConfig, SampleConfig
 
 
 class Greedy(Configured[GreedyConfig]):
     """The target of `greedy`, and its instance."""
 
-    def search(self, rules: Rules, prompts: Sequence[Sequence[int]], generator: torch.Generator) -> list[Cursor]:
+    def search(self, rules: Rules, prompts: Sequence[Steps], generator: torch.Generator) -> list[Cursor]:
         """Answer prompts; see `areca.generation.decoding.DecodingMethod`."""
         return step_by_step(rules, prompts, self.pick, generator)
 
@@ -28,7 +29,7 @@ class Greedy(Configured[GreedyConfig]):
 class Sample(Configured[SampleConfig]):
     """The target of `sample`, and its instance."""
 
-    def search(self, rules: Rules, prompts: Sequence[Sequence[int]], generator: torch.Generator) -> list[Cursor]:
+    def search(self, rules: Rules, prompts: Sequence[Steps], generator: torch.Generator) -> list[Cursor]:
         """Answer prompts; see `areca.generation.decoding.DecodingMethod`."""
         return step_by_step(rules, prompts, self.pick, generator)
 

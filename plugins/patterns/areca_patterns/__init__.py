@@ -56,6 +56,25 @@ class Delay(OrderOptions):
         return sum(min(step + 1, len(per_frame)) for step in range(frames))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parallel(Flatten):
+    """Frame by frame, the codes of a frame in one step (MusicGen, arXiv 2306.05284, section 2.2). No options."""
+
+    def widths(self, per_frame: Sequence[int], frames: int) -> list[int]:
+        """Return the codes of each frame; see `areca.specs.Order`."""
+        return [len(per_frame)] * frames
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParallelDelay(Delay):
+    """Frame by frame, stream k delayed by k steps (MusicGen, arXiv 2306.05284, section 2.2). No options."""
+
+    def widths(self, per_frame: Sequence[int], frames: int) -> list[int]:
+        """Return the codes of each step, fewer at both ends; see `areca.specs.Order`."""
+        count = len(per_frame)
+        return [min(step + 1, count, frames, frames + count - 1 - step) for step in range(frames + count - 1)]
+
+
 def spec(config: Flatten | CoarseFirst, needs: Mapping[str, Spec]) -> PatternSpec:
     """Return the order, which accepts streams whose rates are multiples of the lowest rate."""
     return PatternSpec(config)
@@ -66,9 +85,14 @@ def delay_spec(config: Delay, needs: Mapping[str, Spec]) -> PatternSpec:
     return PatternSpec(config, one_rate=True)
 
 
+def parallel_spec(config: Parallel | ParallelDelay, needs: Mapping[str, Spec]) -> PatternSpec:
+    """Return the order, whose steps hold a code of each stream."""
+    return PatternSpec(config, one_rate=True, parallel=True)
+
+
 @hookimpl
 def areca_components() -> Iterable[Component]:
-    """Declare `flatten`, `coarse-first` and `delay`."""
+    """Declare `flatten`, `coarse-first`, `delay`, `parallel` and `parallel-delay`."""
     yield Component(
         kind=Kind.PATTERN,
         name="flatten",
@@ -95,6 +119,26 @@ def areca_components() -> Iterable[Component]:
         spec="areca_patterns:delay_spec",
         target="areca_patterns:Delay",
         summary="frame by frame, each stream one frame later than the one before it (MusicGen)",
+        license="Apache-2.0",
+        paper="https://arxiv.org/abs/2306.05284",
+    )
+    yield Component(
+        kind=Kind.PATTERN,
+        name="parallel",
+        config=Parallel,
+        spec="areca_patterns:parallel_spec",
+        target="areca_patterns:Parallel",
+        summary="frame by frame, all codes of a frame in one step",
+        license="Apache-2.0",
+        paper="https://arxiv.org/abs/2306.05284",
+    )
+    yield Component(
+        kind=Kind.PATTERN,
+        name="parallel-delay",
+        config=ParallelDelay,
+        spec="areca_patterns:parallel_spec",
+        target="areca_patterns:ParallelDelay",
+        summary="each stream one step later than the one before it, in one step (MusicGen)",
         license="Apache-2.0",
         paper="https://arxiv.org/abs/2306.05284",
     )

@@ -15,6 +15,7 @@ from areca.generation.answers import Cursor, Rules
 from areca.generation.decoding import step_by_step
 from areca.generation.generate import Generated, generate
 from areca.lm.model import SpeechLM
+from areca.lm.steps import Steps
 from areca.lm.vocabulary import Control
 from areca.run.options import Limits
 from areca.specs import Stream
@@ -39,10 +40,10 @@ def extend(
     return lm
 
 
-def prompts(lm: SpeechLM, *frames: int, task: Task = MIXED) -> list[list[int]]:
+def prompts(lm: SpeechLM, *frames: int, task: Task = MIXED) -> list[Steps]:
     sides = {"source.language": "fr", "target.language": "en"}
     audios = [Codes(((torch.arange(n) * 7) % 20,)) for n in frames]
-    return [lm.prompt_ids(task, {"source.audio": audio, **sides}) for audio in audios]
+    return [lm.prompt(task, {"source.audio": audio, **sides}) for audio in audios]
 
 
 def check_rules(lm: SpeechLM, kinds: tuple[SegmentKind, ...], found: Generated, limits: Limits) -> None:
@@ -86,7 +87,7 @@ def test_patterns_of_several_streams_are_kept(pattern: str, rates: tuple[float, 
     for seed in range(8):
         how, limits = parts.method("sample", temperature=3.0), Limits(max_audio_frames=1 + seed)
         generator = torch.Generator().manual_seed(seed)
-        (found,) = generate(lm, [lm.prompt_ids(task, {})], task.answer_kinds, how, limits, generator=generator)
+        (found,) = generate(lm, [lm.prompt(task, {})], task.answer_kinds, how, limits, generator=generator)
         check_rules(lm, ("audio",), found, limits)
 
 
@@ -114,7 +115,7 @@ def test_cached_and_full_passes_agree(family: str, options: dict[str, Any]) -> N
             logits = lm.model(input_ids=torch.tensor([ids])).logits[0, -1]
         return allowed[int(logits[allowed].argmax())]
 
-    ids, body = list(prompt), list[int]()
+    ids, body = prompt.ids.tolist(), list[int]()
     while not body or body[-1] != c(Control.END_SEGMENT):
         full = len(body) == SHORT.max_text_ids
         allowed = [c(Control.END_SEGMENT)] if full else [*range(v.text_size), c(Control.END_SEGMENT)]
@@ -125,20 +126,20 @@ def test_cached_and_full_passes_agree(family: str, options: dict[str, Any]) -> N
         allowed = [*v.span("speech/0")] if len(body) < SHORT.max_audio_frames else []
         body.append(likeliest(ids + body, allowed + [c(Control.END_AUDIO)] * bool(body)))
     (found,) = generate(lm, [prompt], ("text", "audio"), parts.method(), SHORT)
-    assert [*prompt, *found.ids] == [*ids, *body, c(Control.END_SEQUENCE)]
+    assert [*prompt.ids, *found.ids] == [*ids, *body, c(Control.END_SEQUENCE)]
 
 
 def test_beam_search_finds_the_answer_of_exhaustive_search() -> None:
     """With as many beams as there are answers nothing is lost: compare with all answers, scored one by one."""
     lm = extend(streams=(Stream("units", 3, 25.0),))
     task = Task("X", (), (Field("target.audio"),), ())
-    prompt, c, span = lm.prompt_ids(task, {}), lm.vocabulary.control, lm.vocabulary.span("speech/0")
+    prompt, c, span = lm.prompt(task, {}), lm.vocabulary.control, lm.vocabulary.span("speech/0")
     scores = {}
     for n in (1, 2, 3):
         for body in itertools.product(span, repeat=n):
             answer, total = [c(Control.BEGIN_AUDIO), *body, c(Control.END_AUDIO)], 0.0
             with torch.no_grad():
-                logits = lm.model(input_ids=torch.tensor([prompt + answer])).logits[0]
+                logits = lm.model(input_ids=torch.tensor([prompt.ids.tolist() + answer])).logits[0]
             for k in range(1, len(answer)):
                 allowed = [*span] if k <= 3 else []
                 allowed += [c(Control.END_AUDIO)] if k > 1 else []
@@ -156,14 +157,14 @@ def test_beam_search_with_few_beams_keeps_the_likeliest(seed: int, penalty: floa
     """Compare with a search by full passes that is written out here."""
     lm = extend(streams=(Stream("units", 6, 25.0),), seed=seed)
     task = Task("X", (), (Field("target.audio"),), ())
-    prompt, c, span = lm.prompt_ids(task, {}), lm.vocabulary.control, lm.vocabulary.span("speech/0")
+    prompt, c, span = lm.prompt(task, {}), lm.vocabulary.control, lm.vocabulary.span("speech/0")
     live, done = [(0.0, [c(Control.BEGIN_AUDIO)])], list[tuple[float, list[int]]]()
     while live:
         grown = []
         for score, ids in live:
             allowed = [*span] * (len(ids) <= 5) + [c(Control.END_AUDIO)] * (len(ids) > 1)
             with torch.no_grad():
-                logits = lm.model(input_ids=torch.tensor([prompt + ids])).logits[0, -1]
+                logits = lm.model(input_ids=torch.tensor([prompt.ids.tolist() + ids])).logits[0, -1]
             scores = logits[allowed].log_softmax(-1).tolist()
             grown += [(score + s, [*ids, i]) for i, s in zip(allowed, scores, strict=True)]
         grown = sorted(grown, reverse=True)[:3]
@@ -188,9 +189,9 @@ def test_one_beam_is_greedy() -> None:
 def test_sampling_follows_the_distribution() -> None:
     lm = extend(streams=(Stream("units", 4, 25.0),))
     task = Task("X", (), (Field("target.audio"),), ())
-    prompt, span = lm.prompt_ids(task, {}), lm.vocabulary.span("speech/0")
+    prompt, span = lm.prompt(task, {}), lm.vocabulary.span("speech/0")
     with torch.no_grad():
-        ids = torch.tensor([[*prompt, lm.vocabulary.control(Control.BEGIN_AUDIO)]])
+        ids = torch.tensor([[*prompt.ids, lm.vocabulary.control(Control.BEGIN_AUDIO)]])
         logits = lm.model(input_ids=ids).logits[0, -1, span.start : span.stop]
 
     def draw(**how: Any) -> torch.Tensor:

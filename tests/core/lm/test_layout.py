@@ -10,7 +10,7 @@ import pytest
 from tests import parts
 
 from areca.errors import InvalidArtifact
-from areca.lm.layout import read_layout, write_layout
+from areca.lm.layout import Layout, read_layout, write_layout
 from areca.lm.patterns import CodeLayout, Pattern
 from areca.lm.vocabulary import Vocabulary
 from areca.options import key_of
@@ -23,14 +23,15 @@ STREAMS = (Stream("a", 4, 25.0), Stream("b", 5, 25.0))
 def path(tmp_path: Path) -> Path:
     vocabulary = Vocabulary.make(10, "h", {"speech": STREAMS})
     layout = CodeLayout(vocabulary, "speech", STREAMS, Pattern.of(parts.pattern("delay")))
-    write_layout(tmp_path / "vocabulary.json", vocabulary, layout, layout)
+    write_layout(tmp_path / "vocabulary.json", Layout(vocabulary, {"speech": layout}, "speech", "speech"))
     return tmp_path / "vocabulary.json"
 
 
 def test_a_written_layout_is_read_back(path: Path) -> None:
-    vocabulary, reads, writes = read_layout(path, parts.REGISTRY)
-    assert vocabulary == Vocabulary.make(10, "h", {"speech": STREAMS})
-    assert reads == writes and reads.order(2) == [0, 0, 1, 1]
+    layout = read_layout(path, parts.REGISTRY)
+    assert layout.vocabulary == Vocabulary.make(10, "h", {"speech": STREAMS})
+    assert (layout.reads, layout.writes) == ("speech", "speech")
+    assert layout.codes["speech"].order(2) == [0, 0, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -38,9 +39,9 @@ def test_a_written_layout_is_read_back(path: Path) -> None:
     [
         (("text_hash",), "i"),
         (("streams",), [["speech/0", 4], ["speech/1", 6]]),
-        (("reads", "pattern", "component"), "areca:patterns/flatten"),
-        (("writes", "pattern", "revision"), 2),
-        (("writes", "pattern", "options"), {"stride": 2}),
+        (("layouts", "speech", "pattern", "component"), "areca:patterns/flatten"),
+        (("layouts", "speech", "pattern", "revision"), 2),
+        (("layouts", "speech", "pattern", "options"), {"stride": 2}),
         (("hash",), "0" * 64),
     ],
 )

@@ -91,7 +91,7 @@ def test_the_head_on_some_rows_gives_the_full_logits_there(family: str, options:
 def test_the_loss_at_targets_is_the_full_one_in_value_and_gradient(family: str, options: dict[str, Any]) -> None:
     lm = extend(family, options)
     e = lm.encode(BOTH, values())
-    total, count = lm.loss(e.ids[None], e.target[None])
+    total, count = parts.loss(lm, e.ids[None], e.target[None])
     total.backward()
     mine = {n: p.grad.clone() for n, p in lm.model.named_parameters() if p.grad is not None}
     lm.model.zero_grad()
@@ -110,19 +110,19 @@ def test_packed_and_padded_give_the_loss_of_each_alone(family: str, options: dic
     lm = extend(family, options)
     examples = [lm.encode(BOTH, values(n, t)) for n, t in ((6, "un"), (15, "deux trois"), (3, ""))]
     with torch.no_grad():
-        alone = sum(float(lm.loss(e.ids[None], e.target[None])[0]) for e in examples)
+        alone = sum(float(parts.loss(lm, e.ids[None], e.target[None])[0]) for e in examples)
         count = sum(int(e.target.sum()) for e in examples)
         positions = torch.cat([torch.arange(len(e.ids)) for e in examples])[None]
         ids, target = (torch.cat([getattr(e, name) for e in examples])[None] for name in ("ids", "target"))
-        packed = lm.loss(ids, target, position_ids=positions)
+        packed = parts.loss(lm, ids, target, position_ids=positions)
         pad = torch.nn.utils.rnn.pad_sequence
         ids = pad([e.ids for e in examples], batch_first=True, padding_value=lm.vocabulary.control(Control.PAD))
         target = pad([e.target for e in examples], batch_first=True)
-        padded = lm.loss(ids, target)
+        padded = parts.loss(lm, ids, target)
         left = [len(ids[0]) - len(e.ids) for e in examples]
         places = torch.arange(len(ids[0])) - torch.tensor(left)[:, None]
         rolled, shifted = (torch.stack([r.roll(n) for r, n in zip(x, left, strict=True)]) for x in (ids, target))
-        on_the_left = lm.loss(rolled, shifted, attention_mask=places >= 0, position_ids=places.clamp(min=0))
+        on_the_left = parts.loss(lm, rolled, shifted, attention_mask=places >= 0, position_ids=places.clamp(min=0))
     for found, n in (packed, padded, on_the_left):
         assert n == count
         assert float(found) == pytest.approx(alone, rel=1e-5)
@@ -133,7 +133,7 @@ def test_packed_and_padded_give_the_loss_of_each_alone(family: str, options: dic
 def test_the_gradient_reaches_the_new_rows(tied: bool, train: Any) -> None:
     lm = extend(options={"tie_word_embeddings": tied}, init="zero", train=train)
     e = lm.encode(ASR, values())
-    lm.loss(e.ids[None], e.target[None])[0].backward()
+    parts.loss(lm, e.ids[None], e.target[None])[0].backward()
     embedding, output = lm.model.get_input_embeddings().weight, lm.model.get_output_embeddings().weight
     assert (embedding is output) == tied
     read = lm.vocabulary.span("speech/0")[:6]
@@ -153,7 +153,7 @@ def test_training_only_embeddings_leaves_other_parameters_unchanged(
     e = lm.encode(ASR, values())
     for _ in range(2):
         steps.zero_grad()
-        lm.loss(e.ids[None], e.target[None])[0].backward()
+        parts.loss(lm, e.ids[None], e.target[None])[0].backward()
         steps.step()
     tables = {id(p) for p in row_parameters(lm.model)}
     for name, p in lm.model.named_parameters():
@@ -203,7 +203,7 @@ def test_a_sequence_equals_one_written_by_hand() -> None:
     assert e.ids.dtype == torch.int64
     assert e.target.tolist() == [False] * len(prompt) + [True] * len(answer)
     assert e.prompt_length == len(prompt)
-    assert lm.prompt_ids(BOTH, {k: x for k, x in values(3).items() if not k.startswith("target.a")}) == prompt
+    assert lm.prompt(BOTH, {k: x for k, x in values(3).items() if not k.startswith("target.a")}).ids.tolist() == prompt
 
 
 @pytest.mark.parametrize("text", ["<s>", "</s> <pad>", "<|end_segment|>", "<|speech/0:3|> <|begin_audio|>", "é☃ [ASR]"])
@@ -287,7 +287,7 @@ def test_adapters_change_nothing_at_first_and_are_merged_when_saved(tmp_path: Pa
     steps = torch.optim.AdamW(lm.parameter_groups(0.1), lr=0.05)
     for _ in range(3):
         steps.zero_grad()
-        lm.loss(e.ids[None], e.target[None])[0].backward()
+        parts.loss(lm, e.ids[None], e.target[None])[0].backward()
         steps.step()
     lm.save(tmp_path)
     again = SpeechLM.load(tmp_path, parts.REGISTRY)
@@ -329,7 +329,7 @@ def test_an_incomplete_directory_is_rejected(tmp_path: Path) -> None:
     lm.save(tmp_path)
     layout = json.loads((tmp_path / "vocabulary.json").read_text())
     (tmp_path / "vocabulary.json").write_text(_hashed({k: v for k, v in layout.items() if k != "writes"}))
-    with pytest.raises(InvalidArtifact, match="role, pattern and streams"):
+    with pytest.raises(InvalidArtifact, match="expected layouts, reads, writes and depth"):
         SpeechLM.load(tmp_path, parts.REGISTRY)
     longer = lm.vocabulary.extend("codec", STREAMS).to_json()
     (tmp_path / "vocabulary.json").write_text(_hashed(layout | longer))
@@ -369,7 +369,7 @@ def test_the_directory_loads_in_a_process_without_areca(tmp_path: Path) -> None:
     run = subprocess.run([sys.executable, "-c", _STRANGER, str(tmp_path), text], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     out = torch.load(tmp_path / "out.pt", weights_only=True)
-    assert out["ids"][0].tolist() == lm.prompt_ids(ASR, values())
+    assert out["ids"][0].tolist() == lm.prompt(ASR, values()).ids.tolist()
     with torch.no_grad():
         assert torch.equal(out["logits"], lm.model(input_ids=out["ids"]).logits)
 

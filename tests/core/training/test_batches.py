@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests import parts
 
 from areca.batching import bucket
 from areca.errors import InvalidConfig, InvalidManifest
@@ -111,10 +112,10 @@ def test_examples_are_the_lms_own(examples: Examples, lm: SpeechLM) -> None:
     for i in (0, 17, 29):
         row = manifest.rows[i]
         expected = TaskRows("asr", ASR, 1.0, codes, {}).encode(lm, row)
-        ids, prompt_length = examples[i]
-        assert ids.tolist() == expected.ids.tolist()
+        steps, prompt_length = examples[i]
+        assert steps.ids.tolist() == expected.ids.tolist()
         assert prompt_length == expected.prompt_length
-        assert examples.lengths[i] == len(ids)
+        assert examples.lengths[i] == len(steps)
 
 
 def test_too_long_examples_are_counted(lm: SpeechLM, tmp_path: Path) -> None:
@@ -153,7 +154,8 @@ def test_a_language_without_a_name_is_named_by_file_and_row(lm: SpeechLM, tmp_pa
 def test_padding_is_not_a_target(examples: Examples) -> None:
     batch = collate(examples, [np.array([0]), np.array([1]), np.array([45])], pad=7)
     for b, i in enumerate((0, 1, 45)):
-        ids, prompt_length = examples[i]
+        steps, prompt_length = examples[i]
+        ids = steps.ids
         assert batch["ids"][b, : len(ids)].tolist() == ids.tolist()
         assert set(batch["ids"][b, len(ids) :].tolist()) <= {7}
         assert batch["target"][b].nonzero().flatten().tolist() == list(range(prompt_length, len(ids)))
@@ -166,7 +168,7 @@ def test_packed_and_padded_loss_agree(examples: Examples, lm: SpeechLM) -> None:
     packed = collate(examples, [numbers[row] for row in pack(examples.lengths[numbers], 160)], pad=0)
     assert packed["ids"].shape[0] < len(numbers)
     with torch.no_grad():
-        a, n = lm.loss(padded["ids"], padded["target"])
-        b, m = lm.loss(packed["ids"], packed["target"], position_ids=packed["position_ids"])
+        a, n = parts.loss(lm, padded["ids"], padded["target"])
+        b, m = parts.loss(lm, packed["ids"], packed["target"], position_ids=packed["position_ids"])
     assert n == m
     assert float(a) == pytest.approx(float(b), rel=1e-4)

@@ -27,23 +27,13 @@ def test_a_row_holds_the_mean_loss_of_each_task(tmp_path: Path) -> None:
     numbers = next(Batches(examples.lengths, Mixture(examples.sizes, (2.0, 1.0), 0), 256, 32).rows())
     batch = collate(examples, numbers, pad=0)
     with torch.no_grad():
-        losses = lm.target_losses(batch["ids"], batch["target"])
+        losses = lm(batch).nats
     tasks = batch["task"][batch["target"]]
     expected = {name: float(losses[tasks == i].mean()) for i, name in enumerate(("asr", "tts")) if (tasks == i).any()}
     assert row["loss_by_task"] == pytest.approx(expected, rel=1e-5)
     assert row["loss"] == pytest.approx(float(losses.mean()), rel=1e-5)
     assert (row["step"], row["learning_rate"]) == (1, 3e-3)
     assert row["tokens"] == sum(int(examples.lengths[row].sum()) for row in numbers)
-
-
-def test_the_losses_of_targets_have_the_gradients_of_the_loss() -> None:
-    lms = [tiny_lm(dropout=0.0, init="normal") for _ in "ab"]
-    ids = torch.arange(24).reshape(2, 12)
-    target = torch.arange(12).expand(2, 12) > 4
-    lms[0].loss(ids, target)[0].backward()
-    lms[1].target_losses(ids, target).sum().backward()
-    for a, b in zip(lms[0].model.parameters(), lms[1].model.parameters(), strict=True):
-        assert (a.grad is None and b.grad is None) or torch.equal(a.grad, b.grad)
 
 
 def test_a_saved_curve_resumes_exactly(tmp_path: Path) -> None:

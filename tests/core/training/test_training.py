@@ -190,7 +190,8 @@ def test_mean_loss_is_cross_entropy_at_the_targets(tmp_path: Path) -> None:
     examples = tiny_examples(lm, tmp_path / "x.arrow")
     totals, counts = [0.0, 0.0], [0, 0]
     for i in range(len(examples)):
-        ids, prompt_length = examples[i]
+        steps, prompt_length = examples[i]
+        ids = steps.ids
         with torch.no_grad():
             logits = lm.model(input_ids=ids[None]).logits[0]
         totals[i >= examples.sizes[0]] += float(
