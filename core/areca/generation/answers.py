@@ -112,6 +112,11 @@ class Cursor:
         self.in_step = self._begun and not grammar.opens_step(self._state)
         self.slot = grammar.slot(self._state) if self._begun else 0
 
+    def open_step(self) -> None:
+        """Begin a step whose slot 0 stays empty, if the next id does not belong into slot 0."""
+        if self.slot > 0:
+            self.step, self.in_step = self._empty_step(), True
+
     def _empty_step(self) -> list[int]:
         return [NO_ID] * self.rules.lm.slots
 

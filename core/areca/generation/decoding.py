@@ -89,9 +89,10 @@ def step_by_step(rules: Rules, prompts: Sequence[Steps], pick: Pick, generator: 
     live, head = growing, rules.lm.head
     while True:
         # Append a step to each unfinished answer.
-        _push(live, _choose(head, stepper.hidden, live, pick))
-        if rules.lm.slots > 1:
-            _fill_steps(rules.lm, stepper.hidden, live, pick)
+        if rules.lm.slots == 1:
+            _push(live, _choose(head, stepper.hidden, live, pick))
+        else:
+            _grow_steps(rules.lm, stepper.hidden, live, pick)
         # Drop finished answers, and advance the LM.
         kept = [row for row, one in enumerate(live) if not one.cursor.done]
         if not kept:
@@ -107,8 +108,13 @@ def _push(live: Sequence[Growing], ids: Sequence[int]) -> None:
         one.cursor.push(chosen)
 
 
-def _fill_steps(lm: SpeechLM, hidden: Tensor, live: Sequence[Growing], pick: Pick) -> None:
-    """Choose the further ids of each step that has begun, a slot at a time."""
+def _grow_steps(lm: SpeechLM, hidden: Tensor, live: Sequence[Growing], pick: Pick) -> None:
+    """Choose the ids of a step for each sequence, a slot at a time."""
+    for one in live:
+        one.cursor.open_step()
+    if first := [row for row, one in enumerate(live) if not one.cursor.in_step]:
+        begun = [live[row] for row in first]
+        _push(begun, _choose(lm.head, hidden[first], begun, pick))
     while rows := [row for row, one in enumerate(live) if not one.cursor.done and one.cursor.in_step]:
         slot = min(live[row].cursor.slot for row in rows)
         rows = [row for row in rows if live[row].cursor.slot == slot]

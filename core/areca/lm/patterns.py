@@ -173,7 +173,7 @@ class CodeLayout:
 
     def frames_within(self, steps: int) -> int:
         """Return how many frames fit into `steps` steps; at least 1."""
-        return max(1, steps - self.slots + 1 if self.is_parallel else steps // sum(self.per_frame))
+        return max(1, steps - len(self.widths(1)) + 1 if self.is_parallel else steps // sum(self.per_frame))
 
     def steps(self, codes: Codes) -> Steps:
         """Return the steps of an utterance's codes; see `encode`."""
@@ -285,7 +285,7 @@ class Grammar:
         # The segment may go on, or turn: end here, or go on with the next stream, whose ids follow in the vocabulary.
         turning = self._allow_in(turn, position)
         if turning.is_forced or self._layout.is_parallel:
-            return Allowed(longer.start, longer.stop, turning.end)
+            return Allowed(longer.start, longer.stop, self._end)
         return Allowed(longer.start, turning.stop)
 
     def decide(self, state: State) -> State | None:
