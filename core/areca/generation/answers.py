@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from areca.errors import InvalidCodes, InvalidConfig
 from areca.lm.model import SpeechLM
-from areca.lm.patterns import Allowed, Grammar
+from areca.lm.patterns import Allowed, CodeLayout, Grammar
 from areca.lm.steps import NO_ID
 from areca.lm.vocabulary import Control
 from areca.tasks import AudioSegment, Segment, SegmentKind, TextSegment
+from areca.types import Codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,25 @@ class Cursor:
         twin._body, twin._state, twin._begun = [*self._body], self._state, self._begun
         twin.allowed, twin.step, twin.in_step, twin.slot = self.allowed, [*self.step], self.in_step, self.slot
         return twin
+
+    @property
+    def body(self) -> Sequence[int]:
+        """The ids of the current segment so far, without controls."""
+        return self._body
+
+    def codes(self, segment: int, start: int) -> Codes | None:
+        """Return the codes of an audio segment from frame `start` on, as far as all streams have them.
+
+        Args:
+            segment: number of the segment: one that has ended, or the current one.
+            start: number of frames that are left out.
+
+        Returns:
+            None: there is no further whole frame.
+        """
+        if segment < len(self.bodies):
+            return _cut(self.rules.lm.writes.decode(self.bodies[segment]), self.rules.lm.writes, start)
+        return _cut(self.rules.audio.codes(self._state, self._body), self.rules.lm.writes, start)
 
     @property
     def done(self) -> bool:
@@ -149,6 +169,13 @@ class Cursor:
         """Return the segments that have ended, with decoded text and codes."""
         ended = self.rules.kinds[: len(self.bodies)]
         return tuple(_to_segment(self.rules, kind, body) for kind, body in zip(ended, self.bodies, strict=True))
+
+
+def _cut(codes: Codes, layout: CodeLayout, start: int) -> Codes | None:
+    """Return the whole frames of `codes` from `start` on; None: there are none."""
+    pairs = list(zip(codes.streams, layout.per_frame, strict=True))
+    frames = min(len(stream) // n for stream, n in pairs)
+    return Codes(tuple(stream[start * n : frames * n] for stream, n in pairs)) if frames > start else None
 
 
 def _to_segment(rules: Rules, kind: SegmentKind, body: Sequence[int]) -> Segment:

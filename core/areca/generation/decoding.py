@@ -22,7 +22,7 @@ A method that keeps several answers side by side, as beam search, uses `areca.ge
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -50,6 +50,14 @@ class DecodingMethod(Protocol):
             prompts: the prompts; they may differ in length.
             generator: the only source of randomness; see `generators_for`.
         """
+
+
+@runtime_checkable
+class Picks(Protocol):
+    """A decoding method that only picks the next id of each sequence, so that its answers can be streamed."""
+
+    def pick(self, logits: Tensor, growing: Sequence[Growing]) -> Sequence[int]:
+        """Return a column for each row; see `Pick`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,16 @@ def step_by_step(rules: Rules, prompts: Sequence[Steps], pick: Pick, generator: 
     Raises:
         InvalidConfig: `pick` did not return one column for each row.
     """
+    *_, cursors = grow(rules, prompts, pick, generator)
+    return cursors
+
+
+def grow(rules: Rules, prompts: Sequence[Steps], pick: Pick, generator: torch.Generator) -> Iterator[list[Cursor]]:
+    """Do the work of `step_by_step`, and yield all answers after each step. The cursors are changed by the next step.
+
+    Raises:
+        InvalidConfig: as for `step_by_step`.
+    """
     growing = [Growing(Cursor(rules), own) for own in generators_for(generator, len(prompts))]
     for one in growing:
         one.cursor.push_forced()  # processed together with the prompt
@@ -93,10 +111,11 @@ def step_by_step(rules: Rules, prompts: Sequence[Steps], pick: Pick, generator: 
             _push(live, _choose(head, stepper.hidden, live, pick))
         else:
             _grow_steps(rules.lm, stepper.hidden, live, pick)
+        yield [one.cursor for one in growing]
         # Drop finished answers, and advance the LM.
         kept = [row for row, one in enumerate(live) if not one.cursor.done]
         if not kept:
-            return [one.cursor for one in growing]
+            return
         if len(kept) < len(live):
             stepper.select(kept)
             live = [live[row] for row in kept]

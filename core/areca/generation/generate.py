@@ -61,7 +61,7 @@ def generate(
     if not prompts or not all(map(len, prompts)):
         raise InvalidConfig("expected at least one prompt, and none of them empty")
     rules = Rules(lm, tuple(kinds), limits.max_text_ids, lm.writes.grammar(limits.max_audio_frames))
-    with _evaluating(lm.model):
+    with evaluating(lm.model):
         cursors = method.search(rules, prompts, generator or torch.Generator().manual_seed(0))
     if len(cursors) != len(prompts) or not all(_is_answer(cursor, rules) for cursor in cursors):
         raise InvalidConfig(
@@ -76,7 +76,8 @@ def _is_answer(cursor: Any, rules: Rules) -> bool:
 
 
 @contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
+def evaluating(model: Any) -> Iterator[None]:
+    """Keep a model in evaluation mode."""
     training = model.training
     if training:
         model.eval()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
 from itertools import accumulate, pairwise
@@ -333,6 +333,19 @@ class Grammar:
         if not frames and self._turns.get(position + 1) == self.max_frames:
             frames = self.max_frames
         return State(position + 1, frames)
+
+    def codes(self, state: State, ids: Sequence[int]) -> Codes:
+        """Return the codes of an unfinished segment; its streams may differ in length.
+
+        Args:
+            state: the state after `ids`.
+            ids: the ids of the segment so far.
+        """
+        order = self._closed(state.frames) if state.frames else self._open
+        streams: list[list[int]] = [[] for _ in self._layout.streams]
+        for k, i in zip(order, ids, strict=False):
+            streams[k].append(i - self._layout.spans[k].start)
+        return Codes(tuple(torch.tensor(codes, dtype=torch.int64) for codes in streams))
 
     def is_cut(self, state: State) -> bool:
         """Return whether a segment that ends in `state` has reached the limit of frames."""
