@@ -24,7 +24,7 @@ TAGS = MappingProxyType(
         "fit": "`fit` trains it from data and writes its files as an artifact",
         "resume": "`fit` resumes from the files that an interrupted `fit` left in the job's directory",
         "decode": "also decodes codes to audio",
-        "features": "also exposes the vectors that its units cluster, so that `kmeans` can cluster them again",
+        "features": "also returns the vectors that its units cluster, which `kmeans` clusters again and an LM can read",
         "voice": "accepts a voice prompt",
     }
 )

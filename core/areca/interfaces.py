@@ -64,6 +64,8 @@ class Featured(Tokenizer, Protocol):
     def features(self, audios: list[Audio]) -> list[torch.Tensor]:
         """Return the vectors that the first stream's codes quantize: float32 ``[F, D]`` per recording, a row per code.
 
+        D is the spec's `feature_size`; if the spec states none, D is the same for all recordings.
+
         Raises:
             InvalidAudio: no audio, or audio of another rate or channel count.
         """

@@ -75,19 +75,25 @@ class TokenizerSpec:
         streams: the streams, in the order of `areca.types.Codes.streams`.
         sample_rate_hz, channels: format of the audio. Core resamples and mixes down before it calls the tokenizer.
         base_rate_hz: durations of codes count frames of this rate; None: codes have no durations.
+        feature_size: dimensions of the vectors that the first stream's codes quantize (tag ``features``); None: there
+            are no vectors, or their size is known only after the tokenizer is trained or loaded.
     """
 
     streams: tuple[Stream, ...]
     sample_rate_hz: int
     channels: int = 1
     base_rate_hz: float | None = None
+    feature_size: int | None = None
 
     def __post_init__(self) -> None:
         _check_streams(self.streams)
         _check_counts(sample_rate_hz=self.sample_rate_hz, channels=self.channels)
+        if self.feature_size is not None:
+            _check_counts(feature_size=self.feature_size)
 
     def __str__(self) -> str:
-        return f"{' + '.join(map(str, self.streams))}, from {self.sample_rate_hz} Hz x {self.channels}"
+        vectors = "" if self.feature_size is None else f", vectors of {self.feature_size}"
+        return f"{' + '.join(map(str, self.streams))}{vectors}, from {self.sample_rate_hz} Hz x {self.channels}"
 
     @property
     def unit_s(self) -> float:

@@ -90,6 +90,10 @@ def tokenizer_spec(config: Any, needs: Mapping[str, Spec]) -> TokenizerSpec:
     return TokenizerSpec(STREAMS, RATE_HZ)
 
 
+def sized_tokenizer_spec(config: Any, needs: Mapping[str, Spec]) -> TokenizerSpec:
+    return TokenizerSpec(STREAMS, RATE_HZ, feature_size=640)
+
+
 def backbone_spec(config: Any, needs: Mapping[str, Spec]) -> BackboneSpec:
     return BackboneSpec("gpt2")
 
@@ -221,7 +225,8 @@ def areca_components() -> Iterable[Component]:
     yield _row(Kind.DATASET, "languages", "Foreign", tags=resumable)
     yield _row(Kind.DATASET, "audio", "Telephone", tags=resumable)
 
-    yield _row(Kind.TOKENIZER, "good", "Tokenizer", tags=everything)
+    sized = {"spec": "areca_wrong:sized_tokenizer_spec"}
+    yield _row(Kind.TOKENIZER, "good", "Tokenizer", tags=everything, **sized)
     yield _row(Kind.TOKENIZER, "weights-out-of-reach", "OutOfReach", weights_license="MIT")
     yield _row(Kind.TOKENIZER, "weights-wrong", "WrongWeights", weights_license="MIT")
     yield _row(Kind.TOKENIZER, "fit-is-deterministic", "FitsAnyhow", tags=fit)
@@ -234,6 +239,7 @@ def areca_components() -> Iterable[Component]:
     yield _row(Kind.TOKENIZER, "refuses-wrong-audio", "TakesAnything")
     yield _row(Kind.TOKENIZER, "randomness", "Gambling")
     yield _row(Kind.TOKENIZER, "features", "EveryOther", tags=frozenset({"features"}))
+    yield _row(Kind.TOKENIZER, "feature-size", "HalfWidth", tags=frozenset({"features"}), **sized)
     yield _row(Kind.TOKENIZER, "decode", "HalfRate", tags=frozenset({"decode"}))
     yield _row(Kind.TOKENIZER, "decode-refuses-wrong-codes", "Clamping", tags=frozenset({"decode"}))
 

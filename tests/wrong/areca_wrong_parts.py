@@ -308,6 +308,11 @@ class EveryOther(Tokenizer):
         return [x[::2] for x in super().features(audios)]
 
 
+class HalfWidth(Tokenizer):
+    def features(self, audios: list[Audio]) -> list[torch.Tensor]:
+        return [x[:, ::2] for x in super().features(audios)]
+
+
 class HalfRate(Tokenizer):
     def sound(self, codes: Codes) -> Audio:
         return Audio(super().sound(codes).samples[:, ::2], RATE_HZ // 2)

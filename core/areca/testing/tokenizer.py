@@ -114,6 +114,16 @@ def check_features(checked: CheckedComponent) -> None:
     expect_refusal(InvalidAudio, lambda: checked.instance.features([]), "an empty list")
 
 
+def check_feature_size(checked: CheckedComponent) -> None:
+    """Features have the spec's `feature_size`; if it states none, all have the same size."""
+    checked.require("features")
+    sizes = {x.shape[-1] for x in checked.instance.features(checked.audios)}
+    stated = _spec(checked).feature_size
+    assert len(sizes) == 1 and stated in (None, *sizes), (
+        f"features have {' or '.join(map(str, sorted(sizes)))} dimensions, expected {stated or 'one size'}"
+    )
+
+
 def check_decode(checked: CheckedComponent) -> None:
     """Decoded audio is finite and has the spec's rate and channels and the length of the original."""
     checked.require("decode")

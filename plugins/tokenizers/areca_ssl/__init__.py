@@ -9,11 +9,14 @@ from typing import Literal
 
 from areca import Component, Kind, hookimpl, runtime
 from areca.errors import InvalidConfig
+from areca.files.reading import read_json
 from areca.hub.weights import HUB_ID
 from areca.specs import Spec, Stream, TokenizerSpec
 
 ARECA_PLUGIN_API = 1
 SAMPLE_RATE_HZ = 16_000
+_WIDTHS = {"utter-project/mHuBERT-147": 768, "openai/whisper-small": 768, "facebook/w2v-bert-2.0": 1024}
+"""Widths of the default models, so that their specs need no download."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +108,17 @@ def spec(config: SslConfig, needs: Mapping[str, Spec]) -> TokenizerSpec:
     if config.path is not None and not (config.path / "config.json").is_file():
         problem = "has no config.json" if config.path.is_dir() else "is not a directory"
         raise InvalidConfig(f"path: {config.path} {problem}; give a directory in the hub's layout")
-    return TokenizerSpec((Stream("unit", config.clusters, float(config.frame_rate_hz)),), SAMPLE_RATE_HZ)
+    streams = (Stream("unit", config.clusters, float(config.frame_rate_hz)),)
+    return TokenizerSpec(streams, SAMPLE_RATE_HZ, feature_size=_find_width(config))
+
+
+def _find_width(config: SslConfig) -> int | None:
+    """Return the width of the encoder; None: it is on the hub, and not among the models in `_WIDTHS`."""
+    if config.path is None:
+        return _WIDTHS.get(config.model)
+    values = read_json(config.path / "config.json", links=True, infinity=True, error=InvalidConfig)
+    width = values.get("hidden_size", values.get("d_model"))  # Whisper's is called d_model
+    return width if type(width) is int and width > 0 else None  # loading the encoder reports a wrong file
 
 
 def _component(name: str, config: type[SslConfig], summary: str, paper: str, weights_license: str) -> Component:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from areca import Component, Kind, hookimpl
@@ -29,8 +30,9 @@ MOST_UNITS = 1 << 17
 
 
 def units_spec(config: MfccKmeansConfig | EncoderConfig, needs: Mapping[str, Spec]) -> TokenizerSpec:
-    """Return one stream of `config.clusters` units at 25 Hz."""
-    return TokenizerSpec((Stream("unit", config.clusters, UNIT_RATE_HZ),), SAMPLE_RATE_HZ)
+    """Return one stream of `config.clusters` units at 25 Hz, with the size of the vectors that an encoder clusters."""
+    feature_size = config.feature_size if isinstance(config, EncoderConfig) else None
+    return TokenizerSpec((Stream("unit", config.clusters, UNIT_RATE_HZ),), SAMPLE_RATE_HZ, feature_size=feature_size)
 
 
 def dedup_spec(config: DedupConfig, needs: Mapping[str, Spec]) -> TokenizerSpec:
@@ -52,7 +54,7 @@ def kmeans_spec(config: KmeansConfig, needs: Mapping[str, Spec]) -> TokenizerSpe
     inner = _require_one_stream("kmeans", needs, constant=True)
     [stream] = inner.streams
     clustered = Stream(stream.name, config.clusters, stream.frame_rate_hz)
-    return TokenizerSpec((clustered,), inner.sample_rate_hz, inner.channels)
+    return replace(inner, streams=(clustered,))  # its vectors are those of the inner tokenizer
 
 
 def bpe_spec(config: BpeConfig, needs: Mapping[str, Spec]) -> TokenizerSpec:

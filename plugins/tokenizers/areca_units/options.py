@@ -89,6 +89,11 @@ class EncoderConfig:
         if self.kernel < 1 or self.kernel % 2 == 0:
             raise ValueError(f"kernel must be odd, got {self.kernel}")
 
+    @property
+    def feature_size(self) -> int | None:
+        """Dimensions of the vectors that are clustered; None: the training decides it."""
+        return self.width
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskedConfig(EncoderConfig):
@@ -179,6 +184,13 @@ class UsmV2Config(EncoderConfig):
                 f"with quantizer fsq, clusters must be the product of levels={list(self.levels)}, "
                 f"{math.prod(self.levels)}; got {self.clusters}"
             )
+
+    @property
+    def feature_size(self) -> int | None:
+        """Dimensions of the vectors that are clustered; None: posteriors, one for each character of the corpus."""
+        if self.quantizer == "kmeans":
+            return self.width if self.features == "layer" else None
+        return self.code_dim if self.quantizer == "vq" else len(self.levels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

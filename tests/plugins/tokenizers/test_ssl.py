@@ -220,11 +220,13 @@ def test_silence_after_the_speech_is_as_long_as_configured(models: dict[str, Pat
 @pytest.mark.parametrize("name", ONE_EACH)
 def test_a_second_has_as_many_frames_as_the_rate(models: dict[str, Path], name: str, frame_rate_hz: int) -> None:
     config = config_of(models, name, frame_rate_hz=frame_rate_hz)
-    assert areca_ssl.spec(config, {}) == TokenizerSpec((Stream("unit", 12, float(frame_rate_hz)),), RATE_HZ)
+    streams = (Stream("unit", 12, float(frame_rate_hz)),)
+    spec = areca_ssl.spec(config, {})
+    assert spec == TokenizerSpec(streams, RATE_HZ, feature_size=spec.feature_size)
     audios = sounds([0.0, 0.012, 0.025, 0.04, 1.0, 2.337, 7.9])  # the last one is longer than a window of Whisper
     for audio, features in zip(audios, unclustered(config).features(audios), strict=True):
         assert len(features) >= 1 and abs(len(features) - frame_rate_hz * audio.seconds) <= 2
-        assert torch.isfinite(features).all()
+        assert torch.isfinite(features).all() and features.shape[1] == spec.feature_size
 
 
 def test_silence_has_units_too(models: dict[str, Path]) -> None:

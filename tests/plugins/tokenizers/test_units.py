@@ -32,7 +32,7 @@ from areca.registry.registry import Registry
 from areca.specs import Stream, TokenizerSpec
 from areca.testing.corpus import write_corpus
 from areca.types import Audio, Codes
-from areca_units import dedup_spec, units_spec, usm_v2
+from areca_units import dedup_spec, kmeans_spec, units_spec, usm_v2
 from areca_units.augment import _add_echo, augment, warp
 from areca_units.bottleneck import Fsq, Vq, unevenness
 from areca_units.ctc import Alphabet, CtcModel, train_ctc
@@ -40,7 +40,7 @@ from areca_units.dedup import Dedup, deduplicate, expand
 from areca_units.encoder import Encoder, build_encoder
 from areca_units.features import compute_mel, normalise
 from areca_units.mfcc import MfccKmeans, compute_mfcc
-from areca_units.options import DedupConfig, EncoderConfig, MfccKmeansConfig, UsmV1Config, UsmV2Config
+from areca_units.options import DedupConfig, EncoderConfig, KmeansConfig, MfccKmeansConfig, UsmV1Config, UsmV2Config
 from areca_units.training import balance_speakers, iterate_batches
 from areca_units.usm_v2 import UsmV2
 
@@ -516,7 +516,7 @@ def test_one_encoder_serves_any_number_of_units(corpus: Manifest, tmp_path: Path
         inner = {"name": "usm-v2", **dataclasses.asdict(dataclasses.replace(TINY, steps=1))}
         value = {"name": "kmeans", "clusters": clusters, "tokenizer": inner}
         part = resolve(registry, Kind.TOKENIZER, value, role="speech")
-        assert part.spec == TokenizerSpec((Stream("unit", clusters, 25.0),), 16_000)
+        assert part.spec == TokenizerSpec((Stream("unit", clusters, 25.0),), 16_000, feature_size=None)  # posteriors
         return loader.instance(part)
 
     few, many = made(5), made(40)
@@ -601,6 +601,19 @@ def test_dedup_round_trip_on_random_units() -> None:
 def test_expanding_needs_durations() -> None:
     with pytest.raises(InvalidCodes, match="durations=None"):
         expand(Codes((torch.tensor([1]),)))
+
+
+@pytest.mark.parametrize(
+    "options", [{"features": "layer"}, {"quantizer": "vq", "code_dim": 6}, {"quantizer": "fsq", "levels": (2, 4)}]
+)
+def test_the_spec_states_the_size_of_the_features(options: dict[str, Any]) -> None:
+    config = dataclasses.replace(TINY, **options)
+    units = UsmV2(config, CtcModel(config, Alphabet("ab")).eval(), torch.zeros(8, 1))
+    [features] = units.features([Audio(torch.randn(1, RATE_HZ), RATE_HZ)])
+    inner = units_spec(config, {})
+    assert features.shape[1] == inner.feature_size
+    assert kmeans_spec(KmeansConfig(clusters=5), {"tokenizer": inner}).feature_size == inner.feature_size
+    assert dedup_spec(DedupConfig(), {"tokenizer": inner}).feature_size is None
 
 
 def test_dedup_spec_has_a_variable_rate_and_the_inner_base() -> None:
