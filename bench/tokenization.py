@@ -21,7 +21,7 @@ from bench.figures import Figure, alternate, measure_s, read_peak_mb, run_child,
 from areca import audio
 from areca.artifacts.loader import PartLoader
 from areca.artifacts.store import Store
-from areca.artifacts.tokens import tokenize
+from areca.artifacts.tokens import TokenTable
 from areca.batching import bucket
 from areca.component import Kind
 from areca.manifest import Manifest, Utterance, read_manifest, write_manifest
@@ -82,7 +82,7 @@ def run_areca(manifest: Manifest, part: Part, loader: PartLoader) -> None:
     with TemporaryDirectory() as name:  # an empty store each time, because areca would reuse the tokens
         fresh = PartLoader(Store(Path(name)), data=loader.data, artifacts={part.role: loader.artifact(part)})  # type: ignore[dict-item]
         fresh.instance(part)
-        tokenize(manifest, "audio", part, fresh, batch_s=BATCH_S)
+        TokenTable.make(manifest, "audio", part, fresh, batch_s=BATCH_S)
 
 
 def measure(rounds: int = ROUNDS, total_s: float = 900.0) -> list[Figure]:

@@ -17,13 +17,14 @@ from typer.testing import CliRunner
 
 from areca import audio
 from areca.artifacts.store import Store
+from areca.artifacts.tokens import TokenTable
 from areca.cli.app import app
 from areca.component import Kind
 from areca.errors import BrokenPlugin, InvalidAudio
 from areca.evaluation.inputs import open_inputs
 from areca.interfaces import silent
 from areca.manifest import Manifest, read_manifest, write_manifest
-from areca.pipeline.pipeline import Pipeline
+from areca.pipeline.pipeline import Pipeline, Wanted
 from areca.registry.registry import Registry
 from areca.run.config import parse_config
 from areca.testing import CheckedComponent, run
@@ -73,7 +74,7 @@ def test_a_run_is_trained_and_evaluated_from_an_archive(home: Path, tmp_path: Pa
     assert (tmp_path / "results" / "results.jsonl").is_file()
     as_folder = pipeline(home, "folder", tmp_path / "store")
     assert as_folder.data_key != built.data_key
-    weights = [p.tokens()["speech", "audio"]["3"].streams[0] for p in (built, as_folder)]
+    weights = [p.tables()[Wanted(TokenTable, "speech", "audio")]["3"].streams[0] for p in (built, as_folder)]
     assert torch.equal(*weights), "the same recordings have the same codes"
     assert checkpoint.directory.is_dir()
 

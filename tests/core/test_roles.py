@@ -9,6 +9,7 @@ import torch
 
 import areca
 from areca.artifacts.store import Store
+from areca.artifacts.tokens import TokenTable
 from areca.pipeline.pipeline import Pipeline
 from areca.run.config import parse_config
 from areca.system import System
@@ -50,9 +51,9 @@ def system(pipeline: Pipeline) -> System:
 
 
 def test_each_side_is_encoded_by_its_own_tokenizer(pipeline: Pipeline) -> None:
-    tables = pipeline.tokens()
-    assert set(tables) == {("speech", "audio"), ("sound", "target_audio")}
-    streams = {role: {len(table[row].streams) for row in table} for (role, _), table in tables.items()}
+    tables = pipeline.tables()
+    assert set(tables) == {(TokenTable, "speech", "audio"), (TokenTable, "sound", "target_audio")}
+    streams = {wanted.role: {len(table[row].streams) for row in table} for wanted, table in tables.items()}
     assert streams == {"speech": {1}, "sound": {LEVELS}}
 
 

@@ -11,7 +11,8 @@ import torch
 
 from areca.artifact import Artifact
 from areca.artifacts.store import Store
-from areca.artifacts.tokens import TokenTable, covers, table_inputs, tokenize
+from areca.artifacts.tables import covers, table_inputs
+from areca.artifacts.tokens import TokenTable
 from areca.errors import ArecaError, InvalidArtifact, quote, suggest
 from areca.job import Job, Progress, Stage, silent
 from areca.manifest import Column, Manifest, Utterance
@@ -132,10 +133,11 @@ class PartLoader:
         data = self.split("train")
         if rows is not None and self._is_whole_table_free(tokenizer, data, column, rows):
             rows = None
-        return tokenize(data, column, tokenizer, self, rows=rows, progress=progress)
+        return TokenTable.make(data, column, tokenizer, self, rows=rows, progress=progress)
 
     def _is_whole_table_free(self, tokenizer: Part, data: Manifest, column: Column, rows: Sequence[Utterance]) -> bool:
         """Return whether the whole table costs no extra work: `rows` cover it, the LM needs it, or it exists."""
         if (key_of(self.inputs(tokenizer)), column) in self._lm_tables() or covers(data, column, rows):
             return True
-        return self.store.find(key_of(table_inputs(data, column, self.fingerprint(tokenizer)))) is not None
+        inputs = table_inputs(TokenTable.kind, data, column, self.fingerprint(tokenizer))
+        return self.store.find(key_of(inputs)) is not None

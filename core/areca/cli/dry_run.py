@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import torch
 
+from areca.artifacts.vectors import hourly_bytes
 from areca.cli import common
 from areca.errors import ArecaError
 from areca.pipeline.budget import Budget, estimate_budget
@@ -26,6 +27,9 @@ def print_budget(run: RunConfig, training: TrainingConfig, device: torch.device 
     common.print_table(("parameters", "count", "of"), _parameter_rows(run, cost))
     print()
     common.print_table(("memory", "bytes", "of"), _memory_rows(run, cost))
+    if run.reads_vectors:
+        print()
+        common.print_table(("vectors", "bytes", "of"), [_vector_row(run)])
     print()
     common.print_table(("compute", "FLOPs", "of"), _compute_rows(training, cost))
     print("\n" + _measure_time(run, training, cost, device))
@@ -54,6 +58,15 @@ def _memory_rows(run: RunConfig, cost: Budget) -> list[tuple[str, str, str]]:
         "total": "",
     }
     return [(kind, common.format_quantity(getattr(cost.memory, kind), "B"), of) for kind, of in kinds.items()]
+
+
+def _vector_row(run: RunConfig) -> tuple[str, str, str]:
+    tokenizer = run.tokenizers[run.lm.reads]
+    spec, size = tokenizer.spec, hourly_bytes(tokenizer.spec)
+    if size is None:
+        return "an hour of audio", "?", f"tokenizer {tokenizer.name} states no size before it is trained or loaded"
+    of = f"{spec.streams[0].frame_rate_hz:g} Hz x {spec.feature_size} float16, on disk, by tokenizer {tokenizer.name}"
+    return "an hour of audio", common.format_quantity(size, "B"), of
 
 
 def _compute_rows(training: TrainingConfig, cost: Budget) -> list[tuple[str, str, str]]:

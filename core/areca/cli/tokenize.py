@@ -24,6 +24,9 @@ def tokenize(
     from areca.pipeline.pipeline import Pipeline
 
     run = read_config(path, overrides or (), plugins=common.plugins())
-    tables = Pipeline(run, Store(), device=device, stage=common.progress).tokens(split)
-    rows = [(role, run.tokenizers[role].name, column, str(len(table))) for (role, column), table in tables.items()]
-    common.print_table(("role", "tokenizer", "column", "rows"), rows)
+    tables = Pipeline(run, Store(), device=device, stage=common.progress).tables(split)
+    rows = [
+        (wanted.role, run.tokenizers[wanted.role].name, wanted.column, wanted.form.kind, str(len(table)))
+        for wanted, table in tables.items()
+    ]
+    common.print_table(("role", "tokenizer", "column", "as", "rows"), rows)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -16,8 +16,18 @@ from areca.artifact import META, PARTIAL, Artifact
 from areca.artifacts.checkpoint import stored_parts, write_checkpoint
 from areca.artifacts.loader import PartLoader
 from areca.artifacts.store import Store
-from areca.artifacts.tokens import TokenTable, tokenize
-from areca.errors import BrokenPlugin, InvalidArtifact, InvalidConfig, InvalidManifest, quote, suggest
+from areca.artifacts.tables import EncodedTable, table_inputs
+from areca.artifacts.tokens import TokenTable
+from areca.artifacts.vectors import VectorTable
+from areca.errors import (
+    BrokenPlugin,
+    IncompatibleParts,
+    InvalidArtifact,
+    InvalidConfig,
+    InvalidManifest,
+    quote,
+    suggest,
+)
 from areca.files.names import sanitize_folder_name
 from areca.job import Stage, silent
 from areca.manifest import Column, Manifest, read_manifest
@@ -52,13 +62,27 @@ class Step:
 
     Args:
         label: name for people.
-        key: its key; empty if the data it is computed from is missing.
+        key: its key; empty if something that it is computed from is missing.
         state: ``"ready"``, ``"unfinished"``, ``"to build"``, or the file that is missing.
     """
 
     label: str
     key: str
     state: str
+
+
+class Wanted(NamedTuple):
+    """A table that the LM needs.
+
+    Args:
+        form: whether it holds codes or vectors.
+        role: role of the tokenizer.
+        column: the audio that is encoded.
+    """
+
+    form: type[EncodedTable[Any]]
+    role: str
+    column: Column
 
 
 class Pipeline:
@@ -94,7 +118,7 @@ class Pipeline:
         self.loader = PartLoader(
             store, data=manifest, seed=run.seed, device=device, stage=stage, lm_tables=self._lm_tables
         )
-        self._tables: dict[tuple[str, str, Column], TokenTable] = {}
+        self._tables: dict[tuple[str, Wanted], EncodedTable[Any]] = {}
 
     @functools.cached_property
     def data_key(self) -> str:
@@ -132,9 +156,10 @@ class Pipeline:
         return self.loader.split(name)
 
     def steps(self) -> list[Step]:
-        """Return the artifacts of the run, in order. Nothing is built or verified.
+        """Return the artifacts of the run, in order. Nothing is built.
 
-        If the data is a manifest that does not exist yet, keys are empty.
+        If the data is a manifest that does not exist yet, keys are empty. Vector tables, which are large, are among
+        them while the LM needs them.
         """
         if isinstance(self.run.data, Path) and not self.run.data.is_file():
             labels = [p.label for p in self.run.parts.values() if p.is_trained]
@@ -142,8 +167,11 @@ class Pipeline:
             return [Step(label, "", needed) for label in (*labels, "lm", "checkpoint")]
         fitted = [(p.label, self._key(p)) for p in self.run.parts.values() if p.is_trained]
         data = [(self.run.data.label, self.data_key)] if isinstance(self.run.data, Part) else []
-        rows = [*data, *fitted, ("lm", key_of(self._lm_inputs())), ("checkpoint", key_of(self._checkpoint_inputs()))]
-        return [Step(label, key, self._state(key)) for label, key in rows]
+        lm, checkpoint = key_of(self._lm_inputs()), key_of(self._checkpoint_inputs())
+        rows = [*data, *fitted, ("lm", lm), ("checkpoint", checkpoint)]
+        steps = [Step(label, key, self._state(key)) for label, key in rows]
+        vectors = [] if self._state(lm) == "ready" else self._vector_steps()
+        return [*steps[:-2], *vectors, *steps[-2:]]
 
     def fit(self, wanted: Sequence[str] = ()) -> dict[str, Artifact]:
         """Train the parts with the tag ``fit``; return their artifacts by role.
@@ -180,18 +208,30 @@ class Pipeline:
             chosen |= dict.fromkeys(roles)
         return list(chosen)
 
-    def tokens(self, split: str = "train") -> dict[tuple[str, Column], TokenTable]:
-        """Encode the audio of a split that the tasks read or write; return the token tables by role and column."""
+    def tables(self, split: str = "train") -> dict[Wanted, EncodedTable[Any]]:
+        """Encode the audio of a split that the tasks read or write, as codes or vectors; return the tables."""
         self._split(split)
-        return {(role, column): self._tokenize(split, role, column) for role, column in self._list_audio()}
+        return {wanted: self._encode(split, wanted) for wanted in self._list_tables()}
 
-    def _list_audio(self) -> list[tuple[str, Column]]:
-        """Return each pair of a tokenizer's role and an audio column that a task reads or writes with it."""
-        sides = [side for mix in self.run.tasks for side in self._split_columns(self.task(mix))]
-        return list(dict.fromkeys((role, column) for role, columns in sides for column in columns))
+    def _list_tables(self) -> list[Wanted]:
+        sides = [side for mix in self.run.tasks for side in self._split_tables(self.task(mix))]
+        return list(dict.fromkeys(wanted for side in sides for wanted in side))
 
     def _lm_tables(self) -> set[tuple[str, Column]]:
-        return {(self._key(self.run.tokenizers[role]), column) for role, column in self._list_audio()}
+        wanted = [table for table in self._list_tables() if table.form is TokenTable]
+        return {(self._key(self.run.tokenizers[table.role]), table.column) for table in wanted}
+
+    def _vector_steps(self) -> list[Step]:
+        """Return the vector tables of the training split. Their keys are known once the tokenizer is trained."""
+        steps = []
+        for wanted in (table for table in self._list_tables() if table.form is VectorTable):
+            part, key = self.run.tokenizers[wanted.role], ""
+            needed = [self.data_key, *(self._key(p) for p in part.walk() if p.is_trained)]
+            if all(self._state(k) == "ready" for k in needed[isinstance(self.run.data, Path) :]):
+                fingerprint = self.loader.fingerprint(part)
+                key = key_of(table_inputs(VectorTable.kind, self._split("train"), wanted.column, fingerprint))
+            steps.append(Step(f"vectors {part.name} {wanted.column}", key, self._state(key) if key else "to build"))
+        return steps
 
     def lm(self) -> Artifact:
         """Return the trained LM; train it if it is missing. A training that was killed resumes from its last state.
@@ -201,6 +241,8 @@ class Pipeline:
         """
         self.data()
         self._require_trackers()
+        if self.run.reads_vectors:
+            raise IncompatibleParts("lm.read_as: features: the LM of this version reads only units; set it to units")
         return self.store.make(
             self._lm_inputs(),
             lambda directory: train_lm(self._create_lm_job(), directory),
@@ -302,23 +344,28 @@ class Pipeline:
         self._split(split)
         task = self.task(mix)
         read, written = (
-            {str(column): self._tokenize(split, role, column) for column in columns}
-            for role, columns in self._split_columns(task)
+            {str(wanted.column): self._encode(split, wanted) for wanted in side} for side in self._split_tables(task)
         )
         return TaskRows(mix.name, task, mix.weight, read, written)
 
-    def _split_columns(self, task: Task) -> tuple[tuple[str, list[Column]], tuple[str, list[Column]]]:
-        """Return the role and the audio columns of the inputs, then those of the outputs."""
-        return (self.run.lm.reads, _list_columns(task.inputs)), (self.run.lm.writes, _list_columns(task.outputs))
+    def _split_tables(self, task: Task) -> tuple[list[Wanted], list[Wanted]]:
+        """Return the tables that a task's inputs need, then those that its outputs need."""
+        lm, form = self.run.lm, VectorTable if self.run.reads_vectors else TokenTable
+        return (
+            [Wanted(form, lm.reads, column) for column in _list_columns(task.inputs)],
+            [Wanted(TokenTable, lm.writes, column) for column in _list_columns(task.outputs)],
+        )
 
-    def _tokenize(self, split: str, role: str, column: Column) -> TokenTable:
-        if (split, role, column) not in self._tables:
-            part = self.run.tokenizers[role]
+    def _encode(self, split: str, wanted: Wanted) -> EncodedTable[Any]:
+        if (split, wanted) not in self._tables:
+            part = self.run.tokenizers[wanted.role]
             self.loader.artifact(part)  # train it before the next stage begins
-            with self.stage(f"tokens of {split}") as progress:
+            with self.stage(f"{wanted.form.kind} of {split}") as progress:
                 rows = self._split(split)
-                self._tables[split, role, column] = tokenize(rows, column, part, self.loader, progress=progress)
-        return self._tables[split, role, column]
+                self._tables[split, wanted] = wanted.form.make(
+                    rows, wanted.column, part, self.loader, progress=progress
+                )
+        return self._tables[split, wanted]
 
     def _lm_inputs(self) -> dict[str, Any]:
         run = self.run

@@ -133,7 +133,8 @@ def resolve(
         need: _resolve_need(registry, label, f"{role}.{need}", need_kind, value.get(need), roles or {}, root, seed)
         for need, need_kind in entry.component.needs.items()
     }
-    _require_tags(registry, entry, needs)
+    for need, tags in entry.component.needs_tags.items():
+        require_tags(registry, needs[need], tags, f"{label}, {need}")
     seeds = {f.name: seed for f in fields(entry.component.config) if f.metadata.get("run_seed")}
     options = {k: v for k, v in value.items() if k != "name" and k not in needs}
     config = build(entry.component.config, seeds | options, label, root=root)
@@ -185,16 +186,17 @@ def _resolve_need(
     return candidates[value]
 
 
-def _require_tags(registry: Registry, entry: Entry, needs: Mapping[str, Part]) -> None:
-    for need, tags in entry.component.needs_tags.items():
-        part = needs[need]
-        if missing := sorted(tags - part.entry.component.tags):
-            kind = part.entry.component.kind
-            able = [e.component.name for e in registry.entries(kind) if tags <= e.component.tags]
-            raise IncompatibleParts(
-                f"{entry.component.kind} {entry.component.name!r}, {need}: {part.name!r} has no tag "
-                f"{' or '.join(missing)}; components with it: {', '.join(able) or 'none'}"
-            )
+def require_tags(registry: Registry, part: Part, tags: frozenset[str], where: str) -> None:
+    """Refuse a part whose component lacks some of `tags`; `where` says who needs them.
+
+    Raises:
+        IncompatibleParts: a tag is missing; the message lists the components that have all of them.
+    """
+    if missing := sorted(tags - part.entry.component.tags):
+        able = [e.component.name for e in registry.entries(part.entry.component.kind) if tags <= e.component.tags]
+        raise IncompatibleParts(
+            f"{where}: {part.name!r} has no tag {' or '.join(missing)}; components with it: {', '.join(able) or 'none'}"
+        )
 
 
 def _compute_spec(entry: Entry, config: Any, needs: Mapping[str, Part]) -> Spec:

@@ -14,7 +14,7 @@ from areca.errors import IncompatibleParts, InvalidConfig, quote, shorten, sugge
 from areca.files.yaml_text import read_yaml
 from areca.options import build
 from areca.patterns import codes_per_frame
-from areca.registry.parts import Part, choose, resolve
+from areca.registry.parts import Part, choose, require_tags, resolve
 from areca.registry.registry import Registry
 from areca.run.decoding import resolve_decoding
 from areca.run.options import EvaluationConfig, InputConfig, LMConfig, TrainingConfig
@@ -114,6 +114,11 @@ class RunConfig:
         """Every part that a checkpoint holds, by role; a part comes after its needs."""
         roots = [*self.tokenizers.values(), self.backbone, *([self.vocoder] if self.vocoder else []), self.pattern]
         return {part.role: part for root in roots for part in root.walk()}
+
+    @property
+    def reads_vectors(self) -> bool:
+        """Whether the LM reads vectors instead of units."""
+        return self.lm.read_as == "features"
 
     @property
     def lm_streams(self) -> dict[str, tuple[Stream, ...]]:
@@ -273,7 +278,8 @@ def check_compatible(run: RunConfig) -> None:
     """Refuse parts that are not compatible, by their specs.
 
     Raises:
-        IncompatibleParts: no tokenizer has a role that the LM reads or writes; the pattern cannot join the streams;
+        IncompatibleParts: no tokenizer has a role that the LM reads or writes; the LM reads vectors, and the tokenizer
+            has none; the pattern cannot join the streams;
             the vocoder does not speak the streams that the LM writes; or a task of a chain reads a field that neither
             the prompt nor an earlier task provides.
     """
@@ -288,6 +294,9 @@ def check_compatible(run: RunConfig) -> None:
             codes_per_frame(streams, run.pattern.spec)
         except IncompatibleParts as e:
             raise IncompatibleParts(f"lm.pattern {run.pattern.name!r}, tokenizer {role!r}: {e}") from e
+    if run.reads_vectors:
+        reader = run.tokenizers[run.lm.reads]
+        require_tags(run.registry, reader, frozenset({"features"}), f"lm.read_as: features, role {run.lm.reads!r}")
     _check_vocoder(run)
     for mix in run.tasks:
         try:

@@ -29,6 +29,24 @@ class DepthConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class AdapterConfig:
+    """How vectors become inputs of the LM.
+
+    Raises:
+        ValueError: the stride is below 1.
+    """
+
+    name: Literal["linear", "mlp"] = "linear"
+    """the map from vectors to the width of the LM: a matrix, or two matrices with a nonlinearity between"""
+    stride: int = 1
+    """consecutive vectors that are joined to one input, so that the sequence is this many times shorter"""
+
+    def __post_init__(self) -> None:
+        if self.stride < 1:
+            raise ValueError(f"stride must be at least 1, got {self.stride}")
+
+
+@dataclass(frozen=True, slots=True)
 class LMConfig:
     """How the text LM is joined to the audio streams (AudioPaLM, section 3)."""
 
@@ -48,6 +66,10 @@ class LMConfig:
     """size of the depth transformer"""
     stream_weights: dict[str, float] | None = added(None)  # noqa: RUF009 (a field)
     """weight of a stream's codes in the loss, such as ``{speech/0: 2}``; default: 1"""
+    read_as: Literal["units", "features"] = added("units")
+    """what the LM reads of a recording: the tokenizer's units, or the vectors that these are clusters of"""
+    adapter: AdapterConfig = added(AdapterConfig())  # noqa: RUF009 (a field)
+    """with ``read_as: features``, how the vectors become inputs, as ``{name: mlp, stride: 2}``"""
 
     @property
     def depth_size(self) -> DepthConfig | None:

@@ -85,7 +85,9 @@ def test_its_config_states_every_option(checkpoint: Path, root: Path) -> None:
     assert config["tokenizers"] == {"speech": speech}
     assert config["backbone"]["tied"] is True
     roles = {"reads": "speech", "writes": "speech"}
-    assert config["lm"] == {**roles, "pattern": {"name": "flatten"}, "init": "zero", "train": "all"}
+    heads = {"heads": "tied", "depth": {"layers": 2, "width": 256, "heads": 4}, "stream_weights": None}
+    read = {"read_as": "units", "adapter": {"name": "linear", "stride": 1}}
+    assert config["lm"] == {**roles, "pattern": {"name": "flatten"}, "init": "zero", "train": "all", **heads, **read}
     assert config["tasks"] == RUN["tasks"]
     again = parse_config(config, root=root)
     assert {role: part.identity() for role, part in again.parts.items()} == {
@@ -376,7 +378,7 @@ def test_the_verbs_from_fit_to_export(root: Path, world: Any) -> None:
     fitted = made()
 
     tokenized = areca("tokenize", "run.yaml").splitlines()[-1]
-    assert tokenized.split() == ["speech", "mfcc-kmeans", "audio", "24"]
+    assert tokenized.split() == ["speech", "mfcc-kmeans", "audio", "tokens", "24"]
     assert [label.split()[0] for label in made() - fitted] == ["tokens"]
 
     scores = areca("evaluate", "run.yaml", "--task", "asr", "--limit", "2")  # what it lacks, it trains

@@ -158,7 +158,7 @@ def test_a_killed_fit_resumes_its_table_and_its_training(
 ) -> None:
     from contextlib import nullcontext
 
-    monkeypatch.setattr("areca.artifacts.tokens.WINDOW_S", 4.0)
+    monkeypatch.setattr("areca.artifacts.tables.WINDOW_S", 4.0)
     part = vocoder(steps=20, checkpoint_steps=5)
     calls = 0
 

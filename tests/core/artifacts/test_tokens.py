@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from areca import audio
-from areca.artifacts import tokens
+from areca.artifacts import tables
 from areca.artifacts.loader import PartLoader
+from areca.artifacts.prefetch import prefetch
 from areca.artifacts.store import Store
-from areca.artifacts.tokens import prefetch, tokenize
+from areca.artifacts.tokens import TokenTable
 from areca.component import Kind
 from areca.errors import InvalidAudio, InvalidManifest
 from areca.manifest import FileManifest, Manifest, Utterance, read_manifest, write_manifest
@@ -66,7 +67,7 @@ def contents(loader: PartLoader) -> dict[str, str]:
 
 @pytest.mark.parametrize("column", ["audio", "target_audio"])
 def test_tokens_are_the_codes_of_the_tokenizer(column: Any, corpus: Manifest, part: Part, loader: PartLoader) -> None:
-    table = tokenize(corpus, column, part, loader)
+    table = TokenTable.make(corpus, column, part, loader)
     assert list(table) == [row.id for row in corpus.rows]
     read = corpus.audio if column == "audio" else corpus.target_audio
     same = frames = 0
@@ -80,7 +81,7 @@ def test_tokens_are_the_codes_of_the_tokenizer(column: Any, corpus: Manifest, pa
 
 
 def test_rows_hold_the_hash_of_samples_rate_and_channels(corpus: Manifest, part: Part, loader: PartLoader) -> None:
-    tokenize(corpus, "audio", part, loader)
+    TokenTable.make(corpus, "audio", part, loader)
     rows = pa.ipc.open_file(pa.memory_map(str(shards(loader)[0]))).read_all().to_pylist()
     assert [row["samples_sha256"] for row in rows[:3]] == [hash_of(corpus.audio(r)) for r in corpus.rows[:3]]
 
@@ -89,7 +90,7 @@ def test_a_recording_that_rows_share_is_encoded_once(corpus: Manifest, part: Par
     row = corpus.rows[0]
     rows = (row, dataclasses.replace(row, id="again"), dataclasses.replace(row, id="part", duration_s=0.5))
     shared = FileManifest((*rows, corpus.rows[1]), corpus.root)
-    table = tokenize(shared, "audio", part, loader)
+    table = TokenTable.make(shared, "audio", part, loader)
     assert pa.ipc.open_file(pa.memory_map(str(shards(loader)[0]))).read_all().num_rows == 3
     assert torch.equal(table["again"].streams[0], table[row.id].streams[0])
     assert abs(len(table["part"].streams[0]) - 12.5) <= 2
@@ -98,18 +99,18 @@ def test_a_recording_that_rows_share_is_encoded_once(corpus: Manifest, part: Par
 def test_tokens_are_computed_once(
     corpus: Manifest, part: Part, loader: PartLoader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tokenize(corpus, "audio", part, loader)
+    TokenTable.make(corpus, "audio", part, loader)
     before = contents(loader)
-    monkeypatch.setattr(tokens, "_build_table", None)
-    tokenize(corpus, "audio", part, loader)
+    monkeypatch.setattr(tables, "_encode_shards", None)
+    TokenTable.make(corpus, "audio", part, loader)
     assert contents(loader) == before
 
 
 def test_an_interrupted_run_resumes_to_the_same_tokens(
     corpus: Manifest, part: Part, loader: PartLoader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tokens, "WINDOW_S", 8.0)
-    tokenize(corpus, "audio", part, loader)
+    monkeypatch.setattr(tables, "WINDOW_S", 8.0)
+    TokenTable.make(corpus, "audio", part, loader)
     whole = contents(loader)
     assert len(whole) > 3
     shutil.rmtree(loader.store.root)
@@ -126,12 +127,12 @@ def test_an_interrupted_run_resumes_to_the_same_tokens(
             raise Killed
 
     with pytest.raises(Killed):
-        tokenize(corpus, "audio", part, loader, progress=stop)
+        TokenTable.make(corpus, "audio", part, loader, progress=stop)
     (partial,) = loader.store.unfinished()
     (partial / "tokens-000002.partial").write_bytes(b"half a shard")
     kept = {path.name: path.stat().st_mtime_ns for path in partial.glob("*.arrow")}
     assert len(kept) == 2
-    tokenize(corpus, "audio", part, loader)
+    TokenTable.make(corpus, "audio", part, loader)
     assert contents(loader) == whole
     assert {path.name: path.stat().st_mtime_ns for path in shards(loader) if path.name in kept} == kept
 
@@ -139,11 +140,11 @@ def test_an_interrupted_run_resumes_to_the_same_tokens(
 def test_other_data_or_another_tokenizer_have_separate_tokens(
     corpus: Manifest, part: Part, loader: PartLoader, fitted: PartLoader
 ) -> None:
-    tokenize(corpus, "audio", part, loader)
-    tokenize(corpus.select(split="train"), "audio", part, loader)
+    TokenTable.make(corpus, "audio", part, loader)
+    TokenTable.make(corpus.select(split="train"), "audio", part, loader)
     assert len(loader.store.directories()) == 2
     other = resolve(Registry.discover(), Kind.TOKENIZER, {"name": "mfcc-kmeans", "clusters": 8}, role="speech")
-    found = tokenize(corpus, "audio", other, PartLoader(loader.store, data=fitted.data))
+    found = TokenTable.make(corpus, "audio", other, PartLoader(loader.store, data=fitted.data))
     assert len(loader.store.directories()) == 4, "the tokenizer and its tokens"
     assert max(int(codes.streams[0].max()) for codes in found.values()) == 7
 
@@ -157,13 +158,13 @@ def test_a_bad_recording_is_named(part: Part, loader: PartLoader, corpus: Manife
     _ = manifest.key
     (tmp_path / "bad.wav").write_bytes(b"RIFF nothing")
     with pytest.raises(InvalidAudio, match=r"'broken'.*bad\.wav"):
-        tokenize(manifest, "audio", part, loader)
+        TokenTable.make(manifest, "audio", part, loader)
 
 
 def test_a_column_without_recordings_is_refused(part: Part, loader: PartLoader, corpus: Manifest) -> None:
     rows = tuple(dataclasses.replace(row, target_audio=None) for row in corpus.rows)
     with pytest.raises(InvalidManifest, match="no row has target_audio"):
-        tokenize(FileManifest(rows, corpus.root), "target_audio", part, loader)
+        TokenTable.make(FileManifest(rows, corpus.root), "target_audio", part, loader)
 
 
 def test_prefetching_keeps_order_and_errors_and_stops() -> None:

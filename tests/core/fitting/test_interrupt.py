@@ -73,7 +73,7 @@ def begun(corpus: Manifest) -> tuple[Path, Path, str]:
     path.write_text(yaml.safe_dump(RUN))
     pipeline = Pipeline(read_config(path), Store(home))
     pipeline.fit()
-    pipeline.tokens()
+    pipeline.tables()
     shutil.copytree(home, other := corpus.root.parent / "undisturbed")
     return path, home, Pipeline(read_config(path), Store(other)).lm().fingerprint
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from areca.artifact import PARTIAL, WORK, Artifact
-from areca.artifacts import tokens
+from areca.artifacts import tables
 from areca.artifacts.store import Store
 from areca.errors import ArecaWarning
 from areca.fitting.unfinished import SEAL, creating_state, is_intact, newest_state, seal_files, seal_path
@@ -71,7 +71,7 @@ STAGES = {
     "merges": Stage("tokenizer bpe", lambda p: p.fit(["speech"]), lambda m, *_: m.startswith("recordings")),
     "backbone": Stage("backbone decoder", lambda p: p.fit(["backbone"]), lambda m, done, total: done == total - 1),
     "vocoder": Stage("vocoder unit-mel", lambda p: p.fit(["vocoder"]), lambda m, done, _: "mel" in m and done == 5),
-    "tokens": Stage("tokens bpe audio", lambda p: p.tokens(), lambda m, done, total: done == total),
+    "tokens": Stage("tokens bpe audio", lambda p: p.tables(), lambda m, done, total: done == total),
     "lm": Stage("lm unfinished", lambda p: p.lm(), lambda m, done, total: m == "validation" and done == total),
     "checkpoint": Stage("checkpoint unfinished", lambda p: p.checkpoint(), lambda *_: False),
 }
@@ -117,7 +117,7 @@ class World:
 
 @pytest.fixture(autouse=True)
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "WINDOW_S", 12.0)
+    monkeypatch.setattr(tables, "WINDOW_S", 12.0)
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     root = tmp_path_factory.mktemp("unfinished")
     run, store, artifacts = parse_config(RUN, root=root), root / "store", {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tokens, "WINDOW_S", 12.0)
+        patch.setattr(tables, "WINDOW_S", 12.0)
         for name, stage in STAGES.items():
             try:
                 stage.make(pipeline(run, store, stage.stop))

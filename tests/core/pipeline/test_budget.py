@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+import yaml
 from tests import ROOT
 
 from areca.cli import common
@@ -169,6 +170,27 @@ def test_a_model_that_is_not_on_this_machine_is_named(home: Path, tmp_path: Path
     check_architecture({"model_type": "llama", "hidden_size": 64}, own, "org/name")
     with pytest.raises(InvalidConfig, match=r"org/name: its config has hidden_size 64, but `architecture` states 32"):
         check_architecture({"hidden_size": 32}, own, "org/name")
+
+
+@pytest.mark.parametrize(
+    ("options", "bytes_", "of"),
+    [
+        ({"features": "layer", "width": 48}, "8.64 MB", "25 Hz x 48 float16, on disk, by tokenizer usm-v2"),
+        ({}, "?", "tokenizer usm-v2 states no size before it is trained or loaded"),
+    ],
+)
+def test_a_dry_run_sizes_the_vectors(
+    options: dict[str, Any], bytes_: str, of: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = home.parent / "run.yaml"
+    source = {"tokenizer": {"name": "usm-v2", **options}, "backbone": PALM, "tasks": ["asr"], "data": {"name": "say"}}
+    path.write_text(yaml.safe_dump(source | {"lm": {"read_as": "features"}}))
+    train(path, dry_run=True)
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert f"an hour of audio {bytes_} {of}" in lines
+    assert [line for line in lines if line.startswith("vectors usm-v2 audio")] == ["vectors usm-v2 audio to build"]
+    train(path, ["lm.read_as=units"], dry_run=True)
+    assert "vectors" not in capsys.readouterr().out
 
 
 def test_a_directory_says_its_architecture(tmp_path: Path) -> None:

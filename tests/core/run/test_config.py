@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from areca.errors import BrokenPlugin, IncompatibleParts, InvalidConfig, UnknownComponent
+from areca.options import canonical
 from areca.registry.parts import Part
 from areca.run.config import parse_config, read_config
 
@@ -45,6 +46,15 @@ def test_the_lm_reads_one_tokenizer_and_writes_another() -> None:
     assert run.streams("acoustic")[0].name != run.streams("speech")[0].name
 
 
+def test_only_the_tokenizer_that_the_lm_reads_needs_vectors() -> None:
+    tokenizers = {"speech": {"name": "usm-v1"}, "acoustic": {"name": "mel-rvq"}}
+    lm = {"reads": "speech", "writes": "acoustic", "read_as": "features", "adapter": {"name": "mlp", "stride": 2}}
+    run = parse_config(TWO | {"tokenizers": tokenizers, "lm": lm}, root=Path.cwd())
+    assert run.reads_vectors and (run.lm.adapter.name, run.lm.adapter.stride) == ("mlp", 2)
+    assert not parse().reads_vectors
+    assert canonical(parse().lm).keys() == {"reads", "writes", "pattern", "init", "train"}, "keys as before"
+
+
 def test_tokenizer_may_need_another_role_and_every_part_is_listed_after_its_needs() -> None:
     tokenizers = {"units": {"name": "mfcc-kmeans"}, "speech": {"name": "dedup", "tokenizer": "units"}}
     run = parse(tokenizer=None, tokenizers=tokenizers, vocoder={"name": "unit-mel", "tokenizer": "speech"})
@@ -79,6 +89,19 @@ def test_tokenizer_may_need_another_role_and_every_part_is_listed_after_its_need
         ),
         ({"tokenizer": None, "tokenizers": {"vocoder": {"name": "mfcc-kmeans"}}}, InvalidConfig, "got 'vocoder'"),
         ({"lm": {"reads": "speach"}}, IncompatibleParts, "the role 'speach'; did you mean 'speech'?; roles: speech"),
+        (
+            {"lm": {"read_as": "features"}},
+            IncompatibleParts,
+            "lm.read_as: features, role 'speech': 'mfcc-kmeans' has no tag features; components with it: hubert",
+        ),
+        (
+            {"lm": {"read_as": "features"}, "tokenizer": {"name": "dedup", "tokenizer": {"name": "usm-v1"}}},
+            IncompatibleParts,
+            "lm.read_as: features, role 'speech': 'dedup' has no tag features",
+        ),
+        ({"lm": {"read_as": "vectors"}}, InvalidConfig, "option 'read_as' is 'vectors', expected Literal['units', 'f"),
+        ({"lm": {"adapter": "mlp"}}, InvalidConfig, "lm: adapter: expected {option: value}, got 'mlp'"),
+        ({"lm": {"adapter": {"stride": 0}}}, InvalidConfig, "lm: adapter: stride must be at least 1, got 0"),
         ({"lm": {"init": "ones"}}, InvalidConfig, "lm: option 'init' is 'ones', expected Literal['zero', 'normal'"),
         ({"lm": "speech"}, InvalidConfig, "lm: expected {option: value}, got 'speech'"),
         ({"training": 5}, InvalidConfig, "training: expected {option: value}, got 5"),

@@ -131,6 +131,21 @@ def test_a_question_that_returns_under_each_seed_counts_once_for_the_interval() 
     assert (once[5], thrice[5]) == ("100", "300")
 
 
+def test_a_study_of_units_and_vectors_lists_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_corpus(tmp_path / "corpus")
+    axes = {"read as": {"units": None, "vectors": {"lm": {"read_as": "features"}}}}
+    path = written(tmp_path, axes=axes, seeds=[0], all={"tokenizer": {"name": "usm-v1"}})
+    monkeypatch.setenv("ARECA_HOME", str(tmp_path / "store"))
+    result = CliRunner().invoke(app, ["ablate", str(path), "--dry-run"])
+    assert result.exit_code == 0, result.output
+    cells = {line.split()[0]: " ".join(line.split()[2:]) for line in result.output.splitlines()}
+    fitted = "tokenizer usm-v1, backbone decoder, "
+    assert cells["units"] == f"{fitted}lm, checkpoint, evaluation"
+    assert cells["vectors"] == f"{fitted}vectors usm-v1 audio, lm, checkpoint, evaluation"
+
+
 def test_a_study_on_the_command_line_reuses_artifacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_corpus(tmp_path / "corpus")
     axes = {"units": {"few": {"tokenizer": {"tokenizer": {"clusters": 8}}}, "many": None}}
