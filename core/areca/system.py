@@ -14,6 +14,9 @@ import torch
 from areca.artifacts.checkpoint import Checkpoint, open_checkpoint
 from areca.artifacts.loader import PartLoader
 from areca.artifacts.store import Store
+from areca.artifacts.tables import EncodedTable
+from areca.artifacts.tokens import TokenTable
+from areca.artifacts.vectors import VectorTable
 from areca.audio import conform
 from areca.component import Kind
 from areca.errors import ArecaError, ArecaWarning, InvalidArtifact, InvalidConfig, quote
@@ -21,6 +24,7 @@ from areca.generation.batch import Batch, Instruction
 from areca.generation.generate import Generated
 from areca.generation.requests import Request, Result, Sound, check_texts, get_input_kind, read_sound, resolve_languages
 from areca.interfaces import Tokenizer, Vocoder
+from areca.lm.adapter import VectorLayout
 from areca.lm.model import SpeechLM
 from areca.lm.patterns import Pattern
 from areca.lm.spelling import warn_about_texts
@@ -90,7 +94,7 @@ class System:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer whose codes the LM reads."""
+        """The tokenizer whose codes or vectors the LM reads."""
         tokenizer: Tokenizer = self._loader.instance(self.run_config.tokenizers[self.run_config.lm.reads])
         return tokenizer
 
@@ -251,8 +255,9 @@ class System:
         if get_input_kind(task) == "text":
             return [Request(text, text) for text in check_texts(items)]
         recordings = [self._read_recording(item, f"audio {number}") for number, item in enumerate(items, start=1)]
-        codes = self.tokenizer.encode([audio for audio, _ in recordings])
-        return [Request(a.name, c, a.seconds, trimmed) for (a, trimmed), c in zip(recordings, codes, strict=True)]
+        form: type[EncodedTable[Any]] = VectorTable if self.run_config.reads_vectors else TokenTable
+        values = form.encode(self.tokenizer, [audio for audio, _ in recordings])
+        return [Request(a.name, x, a.seconds, trimmed) for (a, trimmed), x in zip(recordings, values, strict=True)]
 
     def _read_recording(self, item: Sound, name: str) -> tuple[Audio, tuple[float, float]]:
         """Return a recording in the tokenizer's format, and the seconds of silence cut off at its start and end."""
@@ -306,6 +311,7 @@ def _check_streams(checkpoint: Checkpoint, lm: SpeechLM) -> None:
             f"{run.lm.heads!r}; the LM was trained with {lm.layout.reads!r}, {lm.layout.writes!r} and "
             f"{quote(lm.layout.depth or 'tied')}"
         )
+    _check_vectors(checkpoint, lm.layout.vectors)
     for role, layout in ((run.lm.reads, lm.reads), (run.lm.writes, lm.writes)):
         if (layout.role, layout.streams) != (role, run.streams(role)):
             raise InvalidArtifact(
@@ -317,6 +323,19 @@ def _check_streams(checkpoint: Checkpoint, lm: SpeechLM) -> None:
                 f"{checkpoint.directory}: its lm.pattern is {run.pattern.name!r} {dict(pattern.options) or ''}, the LM "
                 f"was trained with {quote(layout.pattern and layout.pattern.to_json())}"
             )
+
+
+def _check_vectors(checkpoint: Checkpoint, trained: VectorLayout | None) -> None:
+    """Refuse an LM that reads units where the run reads vectors, or the reverse, or vectors of another shape."""
+    run = checkpoint.run
+    spec = run.tokenizers[run.lm.reads].spec
+    adapter = run.lm.adapter if run.reads_vectors else None
+    found = None if trained is None else trained.adapter
+    if found != adapter or (trained is not None and spec.feature_size not in (None, trained.size)):
+        raise InvalidArtifact(
+            f"{checkpoint.directory}: its run has lm.read_as: {run.lm.read_as} (adapter {adapter}, vectors of "
+            f"{spec.feature_size}), the LM was trained with {quote(trained or 'units')}"
+        )
 
 
 def _parse_texts(task: Task, answer: Generated) -> dict[str, str]:

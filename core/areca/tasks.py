@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from torch import Tensor
+
 from areca.errors import InvalidCodes, InvalidConfig, quote
 from areca.languages import LANGUAGES, language_code, language_name
 from areca.specs import TaskSpec, check_chain
@@ -23,6 +25,7 @@ __all__ = [
     "Task",
     "TextSegment",
     "Values",
+    "VectorSegment",
     "chain",
     "language_code",
     "language_name",
@@ -31,6 +34,8 @@ __all__ = [
 
 _PATH = re.compile(r"(source|target)\.(audio|text)|extra\.[A-Za-z_][A-Za-z0-9_-]*")
 _SIDES = ("source", "target")
+AUDIO_COLUMNS = {"source.audio": "audio", "target.audio": "target_audio"}
+"""The column of a manifest that holds an audio field, by the field's path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +52,18 @@ class AudioSegment:
     codes: Codes
 
 
-Segment = TextSegment | AudioSegment
+@dataclass(frozen=True, slots=True)
+class VectorSegment:
+    """A piece of audio in a prompt, as the vectors that its codes quantize: float32 ``[F, D]``."""
+
+    vectors: Tensor
+
+
+Segment = TextSegment | AudioSegment | VectorSegment
 SegmentKind = Literal["text", "audio"]
-Values = Mapping[str, str | Codes]
-"""Values of an example by field path: codes for audio, strings for text, and ``"source.language": "fr"``."""
+Values = Mapping[str, str | Codes | Tensor]
+"""Values of an example by field path: strings for text, ``"source.language": "fr"``, and codes for audio; or, in the
+prompt of an LM that reads them, vectors, float32 ``[F, D]``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +104,8 @@ class Field:
         value = values.get(self.path)
         if self.kind == "audio" and isinstance(value, Codes):
             return AudioSegment(value)
+        if self.kind == "audio" and isinstance(value, Tensor):
+            return VectorSegment(value)
         if self.kind == "text" and isinstance(value, str):
             return TextSegment(value)
         expected = "Codes" if self.kind == "audio" else "a str"
@@ -230,18 +245,17 @@ def _paths(fields: Sequence[Field]) -> tuple[str, ...]:
     return tuple(field.path for field in fields)
 
 
-def values_of(utterance: Utterance, codes: Mapping[str, Codes]) -> dict[str, str | Codes]:
+def values_of(utterance: Utterance, codes: Mapping[str, Codes | Tensor]) -> dict[str, str | Codes | Tensor]:
     """Return the values of an utterance, by field path.
 
     Args:
         utterance: a row of a manifest.
-        codes: the codes of its columns ``"audio"`` and ``"target_audio"``, if available.
+        codes: the codes or vectors of its columns ``"audio"`` and ``"target_audio"``, if available.
     """
     paths = [f"{side}.{name}" for side in _SIDES for name in ("text", "language")]
     paths += [f"extra.{name}" for name in utterance.extra]
-    values: dict[str, str | Codes] = {p: str(v) for p in paths if (v := _lookup(utterance, p)) is not None}
-    columns = {"audio": "source.audio", "target_audio": "target.audio"}
-    return values | {columns[column]: found for column, found in codes.items()}
+    values: dict[str, str | Codes | Tensor] = {p: str(v) for p in paths if (v := _lookup(utterance, p)) is not None}
+    return values | {path: codes[column] for path, column in AUDIO_COLUMNS.items() if column in codes}
 
 
 def _lookup(utterance: Utterance, path: str) -> object:

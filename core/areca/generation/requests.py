@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from areca.audio import Header, read, require_short
 from areca.errors import InvalidAudio, InvalidConfig, MissingDependency, quote
 from areca.languages import language_code
@@ -61,13 +63,13 @@ class Request:
 
     Args:
         name: name for messages.
-        value: the text, or the codes of the recording.
+        value: the text, or the codes or vectors of the recording.
         seconds: length of the recording; None: the input is a text.
         trimmed_s: seconds of silence that were removed before and after it.
     """
 
     name: str
-    value: str | Codes
+    value: str | Codes | Tensor
     seconds: float | None = None
     trimmed_s: tuple[float, float] = (0.0, 0.0)
 

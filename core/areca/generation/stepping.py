@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
@@ -76,7 +77,13 @@ class Stepper:
         self._padded = bool(padding.any())
         columns = torch.arange(longest, device=self._device)
         self._mask = columns >= padding
-        self.hidden = self._run(grid.to(self._device), (columns - padding).clamp(min=0))
+        ids, positions = grid.to(self._device), (columns - padding).clamp(min=0)
+        of_vectors = {}
+        if lm.vector_width:
+            none = torch.empty(0, lm.vector_width)
+            vectors = pad_sequence([none if p.vectors is None else p.vectors for p in prompts], batch_first=True)
+            of_vectors = {"vectors": vectors.to(self._device), "vector_at": (ids == NO_ID).all(-1)}
+        self.hidden = self._run(ids, positions, **of_vectors)
         """Float ``[B, H]``: the state from which the next step of each sequence is chosen."""
 
     def step(self, steps: Sequence[Sequence[int]]) -> None:
@@ -93,8 +100,8 @@ class Stepper:
         self._cache.batch_select_indices(index)
         self.hidden, self._mask, self._lengths = self.hidden[index], self._mask[index], self._lengths[index]
 
-    def _run(self, ids: Tensor, positions: Tensor) -> Tensor:
-        options = {self._cache_option: self._cache}
+    def _run(self, ids: Tensor, positions: Tensor, **options: Any) -> Tensor:
+        options[self._cache_option] = self._cache
         if self._padded:
             options["attention_mask"] = self._mask
         if self._padded and self._takes_positions:

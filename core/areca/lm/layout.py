@@ -7,15 +7,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from areca.errors import InvalidArtifact, UnknownComponent, format_error, quote
+from areca.errors import InvalidArtifact, InvalidConfig, UnknownComponent, format_error, quote
 from areca.files.reading import read_json
 from areca.files.writing import write_json
+from areca.lm.adapter import VectorLayout
 from areca.lm.patterns import CodeLayout, Pattern
 from areca.lm.vocabulary import Vocabulary
-from areca.options import key_of
+from areca.options import build, key_of
 from areca.registry.parts import Part
 from areca.registry.registry import Registry
-from areca.run.options import DepthConfig
+from areca.run.options import AdapterConfig, DepthConfig
 from areca.specs import Stream
 
 
@@ -29,6 +30,7 @@ class Layout:
         reads: role of the audio in prompts.
         writes: role of the audio in answers.
         depth: size of the depth transformer; None: the heads are tied.
+        vectors: how the LM reads vectors in place of the codes of `reads`; None: it reads codes.
     """
 
     vocabulary: Vocabulary
@@ -36,6 +38,7 @@ class Layout:
     reads: str
     writes: str
     depth: DepthConfig | None = None
+    vectors: VectorLayout | None = None
 
     @classmethod
     def make(
@@ -46,6 +49,7 @@ class Layout:
         writes: str,
         pattern: Part | None,
         depth: DepthConfig | None,
+        vectors: VectorLayout | None = None,
     ) -> Self:
         """Create the layout of an LM that reads and writes given roles.
 
@@ -56,13 +60,14 @@ class Layout:
             writes: as for the class.
             pattern: a part of the kind ``pattern``; None: each role has one stream.
             depth: as for the class.
+            vectors: as for the class.
 
         Raises:
             IncompatibleParts: the pattern cannot combine the streams, or several streams have no pattern.
         """
         chosen = None if pattern is None else Pattern.of(pattern)
         codes = {role: CodeLayout(vocabulary, role, roles[role], chosen) for role in sorted({reads, writes})}
-        return cls(vocabulary, codes, reads, writes, depth)
+        return cls(vocabulary, codes, reads, writes, depth, vectors)
 
     @property
     def has_depth(self) -> bool:
@@ -77,13 +82,15 @@ class Layout:
 
 def write_layout(path: Path, layout: Layout) -> None:
     """Write the file, with a hash of its content."""
-    values = {
+    values: dict[str, Any] = {
         "reads": layout.reads,
         "writes": layout.writes,
         "layouts": {role: codes.to_json() for role, codes in sorted(layout.codes.items())},
         "depth": layout.depth and asdict(layout.depth),
         **layout.vocabulary.to_json(),
     }
+    if layout.vectors is not None:
+        values["read_as"] = {layout.reads: asdict(layout.vectors)}
     write_json(path, {**values, "hash": key_of(values)})
 
 
@@ -113,8 +120,20 @@ def _parse(vocabulary: Vocabulary, values: Mapping[str, Any], registry: Registry
         codes = {role: CodeLayout.from_json(vocabulary, x, registry) for role, x in values["layouts"].items()}
         reads, writes = values["reads"], values["writes"]
         depth = None if values["depth"] is None else DepthConfig(**values["depth"])
+        vectors = _parse_vectors(reads, values.get("read_as", {}))
         if not {reads, writes} <= set(codes):
             raise ValueError(f"the LM reads {reads!r} and writes {writes!r}, but has layouts of {sorted(codes)}")
-    except (KeyError, TypeError, ValueError, AttributeError) as e:
+    except (KeyError, TypeError, ValueError, AttributeError, InvalidConfig) as e:
         raise InvalidArtifact(f"expected layouts, reads, writes and depth; {format_error(e)}") from e
-    return Layout(vocabulary, codes, reads, writes, depth)
+    return Layout(vocabulary, codes, reads, writes, depth, vectors)
+
+
+def _parse_vectors(reads: str, read_as: Mapping[str, Any]) -> VectorLayout | None:
+    if not read_as:
+        return None
+    if set(read_as) != {reads}:
+        raise ValueError(f"the LM reads {reads!r}, but reads vectors of {sorted(read_as)}")
+    values = read_as[reads]
+    if type(values["size"]) is not int:
+        raise ValueError(f"size is {quote(values['size'])}, expected a whole number")
+    return VectorLayout(values["size"], build(AdapterConfig, values["adapter"], "adapter"))

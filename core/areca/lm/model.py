@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -13,16 +14,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
 
-from areca.errors import IncompatibleParts, InvalidArtifact, InvalidConfig, quote
+from areca.batching import length_mask
+from areca.errors import IncompatibleParts, InvalidArtifact, InvalidCodes, InvalidConfig, quote
 from areca.hub.guard import hide_progress_bars
 from areca.hub.loading import load_pretrained
 from areca.hub.tensors import read_module
 from areca.interfaces import Backbone
-from areca.lm.adapters import add_adapters, merge_adapters
+from areca.lm.adapter import Adapter, build_adapter, lay_out_vectors
 from areca.lm.depth import DepthTransformer
 from areca.lm.export import write_tokenizer
 from areca.lm.heads import Head
 from areca.lm.layout import Layout, read_layout, write_layout
+from areca.lm.lora import add_adapters, merge_adapters
 from areca.lm.patterns import CodeLayout
 from areca.lm.rows import Init, extend_rows, row_parameters, train_only_new_rows, unfreeze_new_rows
 from areca.lm.steps import NO_ID, Steps, end_targets
@@ -30,15 +33,16 @@ from areca.lm.text import TextTokenizer
 from areca.lm.vocabulary import Control, Vocabulary
 from areca.registry.parts import Part
 from areca.registry.registry import Registry
-from areca.run.options import DepthConfig
+from areca.run.options import AdapterConfig, DepthConfig
 from areca.specs import Stream
-from areca.tasks import Segment, Task, TextSegment, Values
+from areca.tasks import AudioSegment, Segment, Task, TextSegment, Values
 
 Train = Literal["all", "embeddings", "lora"]
 Heads = Literal["tied", "depth"]
-DEPTH = DepthConfig()
+ReadAs = Literal["units", "features"]
+DEPTH, ADAPTER = DepthConfig(), AdapterConfig()
 _TEXT_TOKENIZER = "text_tokenizer"
-_DEPTH = "depth/model.safetensors"
+_DEPTH, _ADAPTER = "depth/model.safetensors", "adapter/model.safetensors"
 _LAYOUT = "vocabulary.json"
 
 
@@ -99,6 +103,7 @@ class SpeechLM(nn.Module):
         depth: predicts the further ids of a step; None: the LM's state predicts them.
         trains: the parameters to train, see ``train`` of `extend`.
         stream_weights: weight of each stream's codes in the loss; 1 for the others.
+        adapter: turns vectors into inputs of the model; None: the LM reads codes.
     """
 
     def __init__(
@@ -109,6 +114,7 @@ class SpeechLM(nn.Module):
         depth: DepthTransformer | None = None,
         trains: Train = "all",
         stream_weights: Mapping[str, float] | None = None,
+        adapter: Adapter | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -117,6 +123,7 @@ class SpeechLM(nn.Module):
         self.trains = trains
         self.stream_weights = dict(stream_weights or {})
         self.depth = depth
+        self.adapter = adapter
 
     @classmethod
     def extend(
@@ -132,6 +139,9 @@ class SpeechLM(nn.Module):
         heads: Heads = "tied",
         depth: DepthConfig | Mapping[str, int] = DEPTH,
         stream_weights: Mapping[str, float] | None = None,
+        read_as: ReadAs = "units",
+        adapter: AdapterConfig | Mapping[str, Any] = ADAPTER,
+        feature_size: int | None = None,
         seed: int = 0,
     ) -> SpeechLM:
         """Extend a text LM with controls and audio. The model is changed in place; its text logits are unchanged.
@@ -145,17 +155,20 @@ class SpeechLM(nn.Module):
                 one stream.
             init: initial value of the new rows, see `areca.lm.rows.extend_rows`.
             train: ``all`` parameters, only the new rows of the ``embeddings``, or ``lora`` adapters and the new rows.
-                The depth transformer is always trained.
+                The depth transformer and the adapter are always trained.
             heads: what predicts the further codes of a step in a parallel pattern: the same state (``tied``) or a
                 ``depth`` transformer.
             depth: size of the depth transformer.
             stream_weights: weight of a stream's codes in the loss, such as ``{"speech/0": 2.0}``; default: 1.
+            read_as: what prompts hold of audio: the ``units`` of the role `reads`, or its vectors (``features``).
+            adapter: how vectors become inputs of the model.
+            feature_size: dimensions of the vectors.
             seed: seed of the new rows, the adapters and the depth transformer.
 
         Raises:
             InvalidConfig: a role or a stream does not exist.
             IncompatibleParts: the pattern cannot combine the streams, several streams have no pattern, the head of the
-                model is not supported, or the model cannot read the embeddings of a parallel pattern.
+                model is not supported, or the model cannot read the embeddings of a parallel pattern or of vectors.
             MissingDependency: `train` is ``lora`` and peft is not installed.
         """
         if unknown := {reads, writes} - set(roles):
@@ -168,19 +181,20 @@ class SpeechLM(nn.Module):
         text_size = max(int(model.get_input_embeddings().weight.shape[0]), text.size)
         vocabulary = Vocabulary.make(text_size, text.hash, roles)
         size = DepthConfig(**depth) if isinstance(depth, Mapping) else depth
-        layout = Layout.make(vocabulary, roles, reads, writes, pattern, size if heads == "depth" else None)
+        vectors = lay_out_vectors(adapter, feature_size) if read_as == "features" else None
+        layout = Layout.make(vocabulary, roles, reads, writes, pattern, size if heads == "depth" else None, vectors)
         for stream in stream_weights or {}:
             vocabulary.span(stream)
         # Extend the model.
         Head.of(model).check(model)
-        if layout.slots > 1:
+        if layout.slots > 1 or vectors is not None:
             check_embeddings(model)
         first = extend_rows(model, vocabulary.size, init=init, seed=seed)
         freeze_untrained(model, first, train, seed)
         _set_generation_ids(model, vocabulary)
-        return cls(
-            model, text, layout, build_depth(layout, model, seed) if layout.has_depth else None, train, stream_weights
-        )
+        added_depth = build_depth(layout, model, seed) if layout.has_depth else None
+        added_adapter = None if vectors is None else build_adapter(vectors, model, seed)
+        return cls(model, text, layout, added_depth, train, stream_weights, added_adapter)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -208,6 +222,11 @@ class SpeechLM(nn.Module):
         return self.layout.slots
 
     @property
+    def vector_width(self) -> int:
+        """Dimensions of the joined vectors of a step; 0: the LM reads codes."""
+        return 0 if self.layout.vectors is None else self.layout.vectors.width
+
+    @property
     def head(self) -> Head:
         """The output head; ``head.logits(hidden, rows)`` computes only some rows."""
         return Head.of(self.model)
@@ -225,7 +244,7 @@ class SpeechLM(nn.Module):
             layout: layout of the audio.
 
         Raises:
-            InvalidCodes: the codes do not belong to `layout`.
+            InvalidCodes: the codes do not belong to `layout`, or vectors are not those that the LM reads.
         """
         control, parts = self.vocabulary.control, list[Steps]()
         for segment in segments:
@@ -234,8 +253,19 @@ class SpeechLM(nn.Module):
                 parts.append(Steps.of([*text, control(Control.END_SEGMENT)]))
             else:
                 begin, end = Steps.of([control(Control.BEGIN_AUDIO)]), Steps.of([control(Control.END_AUDIO)])
-                parts += [begin, layout.steps(segment.codes), end]
+                if isinstance(segment, AudioSegment):
+                    body = layout.steps(segment.codes)
+                else:
+                    body = self._vector_steps(segment.vectors)
+                parts += [begin, body, end]
         return parts
+
+    def _vector_steps(self, vectors: Tensor) -> Steps:
+        layout = self.layout.vectors
+        expected = "codes" if layout is None else f"vectors, float32 [F, {layout.size}]"
+        if layout is None or vectors.ndim != 2 or vectors.shape[1] != layout.size:
+            raise InvalidCodes(f"expected {expected}, got vectors of the shape {list(vectors.shape)}")
+        return Steps.of_vectors(layout.join(vectors))
 
     def prompt(self, task: Task, values: Values) -> Steps:
         """Encode the prompt of a task.
@@ -247,14 +277,17 @@ class SpeechLM(nn.Module):
         Raises:
             InvalidConfig, InvalidCodes: a value is missing or has the wrong type.
         """
-        return Steps.join(self.segment_steps(task.prompt(values), self.reads))
+        segments = task.prompt(values)
+        if self.adapter is not None and any(isinstance(segment, AudioSegment) for segment in segments):
+            raise InvalidCodes("expected vectors in the prompt, because the LM reads them (lm.read_as), got codes")
+        return Steps.join(self.segment_steps(segments, self.reads))
 
     def encode(self, task: Task, values: Values, written: Values | None = None) -> Encoded:
         """Encode a training example.
 
         Args:
             task: the task.
-            values: the fields of the example, with audio as codes of the role that the LM reads.
+            values: the fields of the example, with audio as codes or vectors of the role that the LM reads.
             written: the fields with audio as codes of the role that the LM writes; None: the roles are the same.
 
         Raises:
@@ -262,6 +295,8 @@ class SpeechLM(nn.Module):
         """
         prompt = self.prompt(task, values)
         answer = self.segment_steps(task.target(values if written is None else written), self.writes)
+        if any(part.vectors is not None for part in answer):
+            raise InvalidCodes("expected codes in the answer, got vectors, which an LM only reads: give `written`")
         end = Steps.of([self.vocabulary.control(Control.END_SEQUENCE)])
         return Encoded(Steps.join([prompt, *answer, end]), len(prompt))
 
@@ -275,10 +310,14 @@ class SpeechLM(nn.Module):
             batch: ``ids`` int64 ``[B, S]``, or ``[B, S, K]`` by slot with -1 in empty slots; ``target`` bool
                 ``[B, S]``, the steps to predict, each from the previous step, never the first of a sequence;
                 optional ``attention_mask`` int or bool ``[B, S]``, 0 at padding on the left, and ``position_ids`` int64
-                ``[B, S]``, by default 0 to S - 1. Other tensors are ignored.
+                ``[B, S]``, by default 0 to S - 1. If the LM reads vectors: ``vector_at`` bool ``[B, S]``, true at the
+                steps that are vectors, and ``vectors`` float32 ``[B, V, vector_width]``, those of each row in the order
+                of their steps, padded at the end. Other tensors are ignored.
         """
         ids, target = batch["ids"], batch["target"]
-        states = self._states(ids, batch.get("attention_mask"), batch.get("position_ids")).flatten(0, 1)
+        named = ("vectors", "vector_at", "attention_mask", "position_ids")
+        options = {name: batch[name] for name in named if name in batch}
+        states: Tensor = self.run(ids, use_cache=False, **options).last_hidden_state.flatten(0, 1)
         grid = ids if ids.ndim == 3 else ids[..., None]
         targets = end_targets(grid, target, self.vocabulary.control(Control.END_AUDIO)).flatten(0, 1)
         # Slot 0: any id of the vocabulary.
@@ -341,21 +380,24 @@ class SpeechLM(nn.Module):
         rows: Tensor = self.model.get_input_embeddings()(ids.clamp(min=0))
         return rows.masked_fill((ids == NO_ID)[..., None], 0.0).sum(-2)
 
-    def run(self, ids: Tensor, **options: Any) -> Any:
+    def run(self, ids: Tensor, vectors: Tensor | None = None, vector_at: Tensor | None = None, **options: Any) -> Any:
         """Run the model without its head.
 
         Args:
-            ids: int64 ``[B, S]``, or ``[B, S, K]`` by slot.
+            ids: int64 ``[B, S]``, or ``[B, S, K]`` by slot, -1 at vectors.
+            vectors: as in `forward`; None: there are none.
+            vector_at: as in `forward`.
             **options: further arguments of the model.
         """
-        if ids.ndim == 2:
+        if ids.ndim == 2 and vectors is None:
             return self.model.base_model(input_ids=ids, **options)
-        return self.model.base_model(inputs_embeds=self.embed(ids), **options)
-
-    def _states(self, ids: Tensor, attention_mask: Tensor | None, position_ids: Tensor | None) -> Tensor:
-        output = self.run(ids, attention_mask=attention_mask, position_ids=position_ids, use_cache=False)
-        states: Tensor = output.last_hidden_state
-        return states
+        embedded = self.embed(ids if ids.ndim == 3 else ids[..., None])
+        if vectors is not None and vector_at is not None:
+            assert self.adapter is not None, "`prompt` refuses vectors"
+            # The adapter also runs on no vectors: all processes of a training need gradients of the same weights.
+            adapted = self.adapter(vectors[length_mask(vector_at.sum(1), vectors.shape[1])])
+            embedded = embedded.masked_scatter(vector_at[..., None], adapted.to(embedded.dtype))
+        return self.model.base_model(inputs_embeds=embedded, **options)
 
     def _weights(self, targets: Tensor) -> Tensor | None:
         if not self.stream_weights:
@@ -382,16 +424,17 @@ class SpeechLM(nn.Module):
         """Write the LM as a Hugging Face directory, plus the layout and the text tokenizer for `load`.
 
         ``AutoModelForCausalLM`` and ``AutoTokenizer`` read the directory without areca. Adapters are merged into the
-        weights. The depth transformer is in a separate file. `directory` may exist.
+        weights. The depth transformer and the adapter are in separate files. `directory` may exist.
 
         Raises:
             IncompatibleParts: the text tokenizer already has a token with the name of a control or a code.
         """
         with hide_progress_bars():
             self.model.save_pretrained(directory, state_dict=merge_adapters(self.model))
-        if self.depth is not None:
-            (directory / _DEPTH).parent.mkdir(exist_ok=True)
-            safetensors.torch.save_file(self.depth.state_dict(), str(directory / _DEPTH))
+        for name, module in ((_DEPTH, self.depth), (_ADAPTER, self.adapter)):
+            if module is not None:
+                (directory / name).parent.mkdir(exist_ok=True)
+                safetensors.torch.save_file(module.state_dict(), str(directory / name))
         write_tokenizer(self.text_tokenizer, self.vocabulary, directory)
         self.text_tokenizer.write(directory / _TEXT_TOKENIZER)
         write_layout(directory / _LAYOUT, self.layout)
@@ -431,7 +474,12 @@ class SpeechLM(nn.Module):
         if layout.has_depth:
             depth = read_module(directory / _DEPTH, lambda: build_depth(layout, model, 0), error=InvalidArtifact)
             depth.to(model.dtype).to(torch.device(device))
-        return cls(model, text, layout, depth)
+        adapter = None
+        if layout.vectors is not None:
+            build = partial(build_adapter, layout.vectors, model, 0)
+            adapter = read_module(directory / _ADAPTER, build, error=InvalidArtifact)
+            adapter.to(torch.device(device))
+        return cls(model, text, layout, depth, adapter=adapter)
 
 
 def build_depth(layout: Layout, model: Any, seed: int) -> DepthTransformer:
@@ -443,7 +491,7 @@ def build_depth(layout: Layout, model: Any, seed: int) -> DepthTransformer:
 
 
 def check_embeddings(model: Any) -> None:
-    """Check that a model gives the same states for ids and for their embeddings, which parallel patterns need.
+    """Check that a model gives the same states for ids and for their embeddings; parallel patterns and vectors need it.
 
     Raises:
         IncompatibleParts: it does not.
@@ -464,7 +512,7 @@ def check_embeddings(model: Any) -> None:
     if not same:
         raise IncompatibleParts(
             f"the family {model.config.model_type!r} needs the ids themselves, not only their embeddings: expected "
-            "another backbone, or an lm.pattern that is not parallel, such as flatten"
+            "another backbone; or lm.read_as: units and an lm.pattern that is not parallel, such as flatten"
         )
 
 

@@ -1,4 +1,4 @@
-"""A sequence of steps: the ids of a step share one position, and the sum of their embeddings."""
+"""A sequence of steps. The ids of a step share one position, and their embeddings are summed; or a step is a vector."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ class Steps:
 
     Args:
         ids: int64 ``[N]``, the ids of all steps, in order.
-        widths: int64 ``[S]``, the number of ids of each step.
+        widths: int64 ``[S]``, the number of ids of each step; 0: the step is a vector.
         slots: int64 ``[N]``, the slot of each id in its step: 0 for text, controls and the first stream of audio; k for
             stream k of a segment whose pattern is parallel.
+        vectors: float32 ``[V, D]``, the vectors of the steps without ids, in order; None: every step has ids.
     """
 
     ids: Tensor
     widths: Tensor
     slots: Tensor
+    vectors: Tensor | None = None
 
     @classmethod
     def of(cls, ids: Sequence[int] | Tensor) -> Self:
@@ -35,16 +37,24 @@ class Steps:
         return cls(flat, torch.ones_like(flat), torch.zeros_like(flat))
 
     @classmethod
+    def of_vectors(cls, vectors: Tensor) -> Self:
+        """Return a step for each vector, float32 ``[V, D]``."""
+        none = torch.empty(0, dtype=torch.int64)
+        return cls(none, torch.zeros(len(vectors), dtype=torch.int64), none, vectors)
+
+    @classmethod
     def join(cls, parts: Sequence[Steps]) -> Self:
         """Concatenate sequences; at least one."""
-        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in ("ids", "widths", "slots")))
+        ids, widths, slots = (torch.cat([getattr(part, name) for part in parts]) for name in ("ids", "widths", "slots"))
+        vectors = [part.vectors for part in parts if part.vectors is not None]
+        return cls(ids, widths, slots, torch.cat(vectors) if vectors else None)
 
     def __len__(self) -> int:
         return len(self.widths)
 
     def grid(self, slots: int) -> Tensor:
         """Return the ids by slot: int64 ``[S, slots]``, with `NO_ID` in empty slots."""
-        if slots == 1:
+        if slots == 1 and self.vectors is None:
             return self.ids[:, None]
         grid = torch.full((len(self), slots), NO_ID, dtype=torch.int64)
         grid[torch.repeat_interleave(self.widths), self.slots] = self.ids

@@ -13,6 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from areca.errors import ArecaError, summarise
+from areca.lm.adapter import VectorLayout, build_adapter
 from areca.lm.model import freeze_untrained, read_context
 from areca.lm.rows import extend_rows
 from areca.lm.vocabulary import Vocabulary
@@ -44,7 +45,8 @@ class Budget:
         family: the text LM's ``model_type``.
         text_parameters: parameters of the text LM; tied matrices count once.
         new_rows: ids appended for controls and audio.
-        new_parameters: parameters of these rows and of adapters.
+        new_parameters: parameters of these rows, of low-rank adapters, and of the adapter that reads vectors, unless
+            their size is known only after the tokenizer is trained.
         trained: parameters that have a gradient.
         matrix_flops: floating-point operations per token, except for attention's products of positions.
         attention_flops: floating-point operations per token for attention over `length` tokens.
@@ -84,18 +86,20 @@ def estimate_budget(run: RunConfig, training: TrainingConfig) -> Budget:
     text = _build_on_meta(config, run.backbone)
     text_parameters, text_size = _count_parameters(text), _count_rows(text)
     model, vocabulary = extend_on_meta(run)
-    trained = [p for p in model.parameters() if p.requires_grad]
+    adapter = _build_adapter(run, model)
+    trained = [p for p in (*model.parameters(), *adapter) if p.requires_grad]
+    parameters = _count_parameters(model) + sum(p.numel() for p in adapter)
     length = training.packing_tokens or min(training.longest_tokens, read_context(config))
     return Budget(
         family=config.model_type,
         text_parameters=text_parameters,
         new_rows=vocabulary.size - text_size,
-        new_parameters=_count_parameters(model) - text_parameters,
+        new_parameters=parameters - text_parameters,
         trained=sum(p.numel() for p in trained),
-        matrix_flops=count_matrix_flops(model),
+        matrix_flops=count_matrix_flops(model) + 6 * sum(p.numel() for p in adapter),
         attention_flops=count_attention_flops(config, length),
         length=length,
-        memory=_count_memory(model, trained, run.training_parts["optimizer"].spec),
+        memory=_count_memory(parameters, trained, run.training_parts["optimizer"].spec),
     )
 
 
@@ -156,9 +160,18 @@ def count_state_bytes(shape: torch.Size, optimizer: OptimizerSpec) -> int:
     return optimizer.state_elements(tuple(shape)) * torch.float32.itemsize
 
 
-def _count_memory(model: Any, trained: list[Any], optimizer: OptimizerSpec) -> Memory:
+def _build_adapter(run: RunConfig, model: Any) -> list[torch.nn.Parameter]:
+    """Return the parameters of the adapter on the meta device; none if the size of its input is not known."""
+    size = run.tokenizers[run.lm.reads].spec.feature_size
+    if not run.reads_vectors or size is None:
+        return []
+    with torch.device("meta"):
+        return list(build_adapter(VectorLayout(size, run.lm.adapter), model, run.seed).parameters())
+
+
+def _count_memory(parameters: int, trained: list[Any], optimizer: OptimizerSpec) -> Memory:
     return Memory(
-        weights=_count_parameters(model) * torch.float32.itemsize,
+        weights=parameters * torch.float32.itemsize,
         gradients=sum(p.numel() for p in trained) * torch.float32.itemsize,
         optimizer=sum(count_state_bytes(p.shape, optimizer) for p in trained),
     )

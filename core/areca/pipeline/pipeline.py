@@ -19,15 +19,7 @@ from areca.artifacts.store import Store
 from areca.artifacts.tables import EncodedTable, table_inputs
 from areca.artifacts.tokens import TokenTable
 from areca.artifacts.vectors import VectorTable
-from areca.errors import (
-    BrokenPlugin,
-    IncompatibleParts,
-    InvalidArtifact,
-    InvalidConfig,
-    InvalidManifest,
-    quote,
-    suggest,
-)
+from areca.errors import BrokenPlugin, InvalidArtifact, InvalidConfig, InvalidManifest, quote, suggest
 from areca.files.names import sanitize_folder_name
 from areca.job import Stage, silent
 from areca.manifest import Column, Manifest, read_manifest
@@ -241,8 +233,6 @@ class Pipeline:
         """
         self.data()
         self._require_trackers()
-        if self.run.reads_vectors:
-            raise IncompatibleParts("lm.read_as: features: the LM of this version reads only units; set it to units")
         return self.store.make(
             self._lm_inputs(),
             lambda directory: train_lm(self._create_lm_job(), directory),
@@ -313,7 +303,13 @@ class Pipeline:
             device=self.device,
             stage=self.stage,
             observers=self._create_observers(),
+            feature_size=self._find_feature_size(),
         )
+
+    def _find_feature_size(self) -> int | None:
+        """Return the size of the vectors that the LM reads, which a spec need not state; None: it reads units."""
+        tables = self.tables().values() if self.run.reads_vectors else ()
+        return next((table.size for table in tables if isinstance(table, VectorTable)), None)
 
     def _create_observers(self) -> list[Observers]:
         """Return the run's trackers and the callbacks of its plugins; they may write into a folder of the store."""

@@ -295,14 +295,23 @@ def check_compatible(run: RunConfig) -> None:
         except IncompatibleParts as e:
             raise IncompatibleParts(f"lm.pattern {run.pattern.name!r}, tokenizer {role!r}: {e}") from e
     if run.reads_vectors:
-        reader = run.tokenizers[run.lm.reads]
-        require_tags(run.registry, reader, frozenset({"features"}), f"lm.read_as: features, role {run.lm.reads!r}")
+        _check_vectors(run)
     _check_vocoder(run)
     for mix in run.tasks:
         try:
             check_chain([(p.name, p.spec) for p in mix.parts if isinstance(p.spec, TaskSpec)])
         except IncompatibleParts as e:
             raise IncompatibleParts(f"chain {mix.name}: {e}") from e
+
+
+def _check_vectors(run: RunConfig) -> None:
+    reader = run.tokenizers[run.lm.reads]
+    require_tags(run.registry, reader, frozenset({"features"}), f"lm.read_as: features, role {run.lm.reads!r}")
+    read = {field for mix in run.tasks for field in mix.parts[0].spec.inputs}
+    if not any(field.endswith(".audio") for field in read):
+        raise IncompatibleParts(
+            f"lm.read_as: features: no task reads audio, only {', '.join(sorted(read))}; set lm.read_as: units"
+        )
 
 
 def _check_vocoder(run: RunConfig) -> None:

@@ -25,7 +25,7 @@ def check_spec_matches(checked: CheckedComponent) -> None:
 def check_prompt_needs_no_target(checked: CheckedComponent) -> None:
     """The prompt needs only the inputs and languages: it starts with the tag, and each input follows."""
     task = _task(checked)
-    prompt = task.prompt(_values(task.inputs) | _LANGUAGES)
+    prompt = task.prompt({**_values(task.inputs), **_LANGUAGES})
     assert isinstance(prompt[0], TextSegment), f"the prompt starts with {prompt[0]!r}, expected text"
     first = prompt[0].text
     assert task.tag in first, f"the prompt starts with {first!r}, expected the tag {task.tag!r}"

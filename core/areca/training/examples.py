@@ -11,15 +11,17 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
+from torch.nn.utils.rnn import pad_sequence
 
 from areca.errors import InvalidCodes, InvalidConfig, InvalidManifest
 from areca.files.writing import replace_file
 from areca.job import Progress, no_progress
 from areca.languages import language_code
+from areca.lm.adapter import VectorLayout
 from areca.lm.spelling import check_headers, warn_about_rows
 from areca.lm.steps import NO_ID, Steps
 from areca.manifest import Manifest, Utterance
-from areca.tasks import Task, values_of
+from areca.tasks import AUDIO_COLUMNS, Task, values_of
 from areca.types import Codes
 
 if TYPE_CHECKING:
@@ -40,19 +42,19 @@ _SCHEMA = pa.schema(
 _BLOCK = 4096
 
 
-Tables = Mapping[str, Mapping[str, Codes]]
-"""The codes of each row, by column (``"audio"``, ``"target_audio"``)."""
+Tables = Mapping[str, Mapping[str, Codes | torch.Tensor]]
+"""The codes or vectors of each row, by column (``"audio"``, ``"target_audio"``)."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskRows:
-    """A task and the codes of its audio.
+    """A task, and the codes or vectors of its audio.
 
     Args:
         name: the task's name in the run.
         task: the task.
         weight: its share of the training examples.
-        read: the codes of its inputs, from the role that the LM reads.
+        read: the codes or vectors of its inputs, from the role that the LM reads.
         written: the codes of its outputs, from the role that the LM writes.
     """
 
@@ -63,18 +65,25 @@ class TaskRows:
     written: Tables
 
     def encode(self, lm: SpeechLM, row: Utterance) -> Encoded:
-        """Return the ids of `row`.
+        """Return the example of `row`.
 
         Raises:
-            InvalidCodes: the row's codes are not those of the LM's streams; the message names the row.
+            InvalidCodes: the row's codes or vectors are not those that the LM reads or writes; the message names the
+                row.
         """
         try:
             return lm.encode(self.task, _values(row, self.read), _values(row, self.written))
         except InvalidCodes as e:
             raise InvalidCodes(f"task {self.name}, row {row.id!r}: {e}") from e
 
+    def find_vectors(self, row_id: str) -> list[torch.Tensor]:
+        """Return the vectors of a row's inputs, each float32 ``[F, D]``, in the order of the task's inputs."""
+        columns = [AUDIO_COLUMNS[field.path] for field in self.task.inputs if field.path in AUDIO_COLUMNS]
+        values = [self.read[column][row_id] for column in columns]
+        return [value for value in values if isinstance(value, torch.Tensor)]
 
-def _values(row: Utterance, tables: Tables) -> dict[str, str | Codes]:
+
+def _values(row: Utterance, tables: Tables) -> dict[str, str | Codes | torch.Tensor]:
     return values_of(row, {column: table[row.id] for column, table in tables.items()})
 
 
@@ -94,9 +103,13 @@ class LeftOut:
 class Examples:
     """The examples of every task, one task after the other.
 
+    The file holds ids. Vectors would fill it with a copy for each task, so they are read from the tasks' tables.
+
     Args:
         path: an Arrow file that `write_examples` wrote.
         tasks: number of its tasks.
+        vectors: how vectors become steps; None: the LM reads codes.
+        sources: the tasks, whose tables hold the vectors; empty if the LM reads codes.
 
     Attributes:
         lengths: int64 ``[N]``, number of steps of each example.
@@ -104,7 +117,10 @@ class Examples:
         sizes: number of examples of each task.
     """
 
-    def __init__(self, path: Path, tasks: int) -> None:
+    def __init__(
+        self, path: Path, tasks: int, vectors: VectorLayout | None = None, sources: Sequence[TaskRows] = ()
+    ) -> None:
+        self._vectors, self._sources = vectors, sources
         self._table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         self._prompts = self._table["prompt_length"].to_numpy()
         self.lengths: NDArray[np.int64] = self._table["length"].to_numpy().astype(np.int64)
@@ -119,8 +135,20 @@ class Examples:
         ids, widths = (self._read(name, i) for name in ("ids", "widths"))
         assert ids is not None, "every example has ids"
         slots = self._read("slots", i)
-        steps = Steps.of(ids) if widths is None or slots is None else Steps(ids, widths, slots)
-        return steps, int(self._prompts[i])
+        if widths is None or slots is None:
+            return Steps.of(ids), int(self._prompts[i])
+        vectors = None if bool(widths.all()) else self._read_vectors(i)
+        return Steps(ids, widths, slots, vectors), int(self._prompts[i])
+
+    @property
+    def vector_width(self) -> int:
+        """Dimensions of the vector of a step; 0: no step is a vector."""
+        return 0 if self._vectors is None else self._vectors.width
+
+    def _read_vectors(self, i: int) -> torch.Tensor:
+        assert self._vectors is not None, "the LM that wrote the file reads vectors"
+        found = self._sources[self.tasks[i]].find_vectors(self._table["row"][i].as_py())
+        return torch.cat([self._vectors.join(vectors) for vectors in found])
 
     def _read(self, name: str, i: int) -> torch.Tensor | None:
         values = self._table[name][i].values
@@ -172,6 +200,7 @@ def write_examples(
             kept, block = 0, []
             for done, row in enumerate(rows, start=1):
                 encoded = task.encode(lm, row)
+                _check_vectors(lm, task, row, encoded.steps.vectors)
                 if len(encoded.steps) <= longest:
                     block.append({"task": number, "row": row.id, **_to_columns(encoded)})
                     kept += 1
@@ -186,9 +215,21 @@ def write_examples(
     return left_out
 
 
+def _check_vectors(lm: SpeechLM, task: TaskRows, row: Utterance, vectors: torch.Tensor | None) -> None:
+    """Check that `Examples` will find the vectors of an example in the tables."""
+    layout = lm.layout.vectors
+    if vectors is not None and layout is not None:
+        found = [layout.join(x) for x in task.find_vectors(row.id)]
+        if not found or not torch.equal(torch.cat(found), vectors):
+            raise InvalidCodes(
+                f"task {task.name}, row {row.id!r}: expected a prompt with the vectors of its inputs, each once and in "
+                "the order of the inputs, got others: set lm.read_as: units, or change the task's prompt"
+            )
+
+
 def _to_columns(encoded: Encoded) -> dict[str, Any]:
     steps, columns = encoded.steps, {"length": len(encoded.steps), "prompt_length": encoded.prompt_length}
-    if len(steps.ids) > len(steps) or steps.slots.any():
+    if len(steps.ids) != len(steps) or steps.slots.any():
         columns |= {name: getattr(steps, name).numpy().astype(np.uint8) for name in ("widths", "slots")}
     return {**columns, "ids": steps.ids.numpy().astype(np.int32)}
 
@@ -231,8 +272,9 @@ def collate(examples: Examples, rows: Sequence[NDArray[np.int64]], pad: int, slo
 
     Returns:
         ``ids`` int64 ``[B, S]``, or ``[B, S, K]`` by slot if K is above 1; ``target`` bool ``[B, S]``, the steps in the
-        loss; ``task`` int64 ``[B, S]``, the number of each step's task; and, where a row holds several examples,
-        ``position_ids`` int64 ``[B, S]``, the position within the example.
+        loss; ``task`` int64 ``[B, S]``, the number of each step's task; where a row holds several examples,
+        ``position_ids`` int64 ``[B, S]``, the position within the example; and, if the LM reads vectors, ``vectors``
+        and ``vector_at``, see `areca.lm.model.SpeechLM.forward`.
     """
     length = max(int(examples.lengths[row].sum()) for row in rows)
     shape = (len(rows), length)
@@ -240,15 +282,22 @@ def collate(examples: Examples, rows: Sequence[NDArray[np.int64]], pad: int, slo
     grid[..., 0] = pad
     target = torch.zeros(shape, dtype=torch.bool)
     task, positions = torch.zeros(2, *shape, dtype=torch.int64)
+    vector_at = torch.zeros(shape, dtype=torch.bool)
+    vectors = [[torch.empty(0, examples.vector_width)] for _ in rows]
     for b, row in enumerate(rows):
         start = 0
         for i in row.tolist():
             x, prompt_length = examples[i]
             stop = start + len(x)
             grid[b, start:stop] = x.grid(slots)
+            if x.vectors is not None:
+                vector_at[b, start:stop] = x.widths == 0
+                vectors[b].append(x.vectors)
             target[b, start + prompt_length : stop] = True
             task[b, start:stop] = int(examples.tasks[i])
             positions[b, start:stop] = torch.arange(len(x))
             start = stop
     batch = {"ids": grid if slots > 1 else grid[..., 0], "target": target, "task": task}
+    if examples.vector_width:
+        batch |= {"vectors": pad_sequence([torch.cat(x) for x in vectors], batch_first=True), "vector_at": vector_at}
     return batch | {"position_ids": positions} if any(len(row) > 1 for row in rows) else batch

@@ -55,6 +55,7 @@ class LMJob:
         streams: the streams that the LM reads or writes, by role.
         lm: how the text LM and the streams are joined.
         pattern: the part that orders several streams in one sequence.
+        feature_size: dimensions of the vectors that the LM reads; None: it reads units.
         training: options of the training.
         optimizer: builds the optimizer.
         schedule: sets the learning rate after the warm-up.
@@ -82,6 +83,7 @@ class LMJob:
     device: torch.device | str = "cpu"
     stage: Stage = silent
     observers: Sequence[TrainerCallback] = ()
+    feature_size: int | None = None
 
 
 def train_lm(job: LMJob, directory: Path) -> None:
@@ -96,7 +98,8 @@ def train_lm(job: LMJob, directory: Path) -> None:
     # Extend the backbone, encode the examples, and train.
     work = directory / WORK
     work.mkdir(exist_ok=True)
-    lm = SpeechLM.extend(job.backbone, job.streams, seed=job.seed, **(canonical(job.lm) | {"pattern": job.pattern}))
+    options = canonical(job.lm) | {"pattern": job.pattern, "feature_size": job.feature_size}
+    lm = SpeechLM.extend(job.backbone, job.streams, seed=job.seed, **options)
     tasks = [task for task in job.train.tasks if task is not None]
     examples = _encode_examples(job, work / "train.arrow", lm, "train", job.train.rows, tasks)
     silent_job = dataclasses.replace(job, stage=silent)  # the training shows the progress
@@ -145,7 +148,7 @@ def _encode_examples(
             )
         write_json(left_out_path, [asdict(of_task) for of_task in left_out])
         seal_files(seal_path(path), [path, left_out_path])
-    return Examples(path, len(tasks))
+    return Examples(path, len(tasks), lm.layout.vectors, tasks)
 
 
 def _measure_validation(job: LMJob, lm: SpeechLM, work: Path) -> list[Any]:

@@ -15,7 +15,7 @@ from areca.cli import common
 from areca.cli.train import train
 from areca.cli.validate import validate
 from areca.errors import ArecaError, InvalidConfig, InvalidManifest
-from areca.lm.adapters import RANK
+from areca.lm.lora import RANK
 from areca.options import build
 from areca.pipeline.budget import count_attention_flops, count_state_bytes, estimate_budget, read_architecture
 from areca.run.config import RunConfig, parse_config, read_config
@@ -117,6 +117,19 @@ def test_parameters_and_flops_by_hand(lm: str) -> None:
     assert cost.trained == trained
     assert cost.matrix_flops == 4 * cost.parameters + 2 * trained
     assert cost.attention_flops == 12 * 2 * 2 * 8 * 64
+
+
+def test_the_adapter_of_vectors_is_counted() -> None:
+    tokenizer = {"name": "usm-v1", "clusters": 50, "width": 6, "heads": 2}
+    units, linear, mlp = (
+        estimate_budget(parsed(PALM, tokenizer=tokenizer, lm=lm), options())
+        for lm in ({}, {"read_as": "features"}, {"read_as": "features", "adapter": {"name": "mlp", "stride": 2}})
+    )
+    assert linear.new_parameters - units.new_parameters == (6 + 1) * 16
+    added = mlp.new_parameters - units.new_parameters
+    assert added == (12 + 1) * 16 + (16 + 1) * 16 == mlp.trained - units.trained
+    assert mlp.memory.weights - units.memory.weights == 4 * added
+    assert mlp.matrix_flops - units.matrix_flops == 6 * added
 
 
 def test_an_untied_input_embedding_is_looked_up() -> None:

@@ -99,6 +99,11 @@ def test_tokenizer_may_need_another_role_and_every_part_is_listed_after_its_need
             IncompatibleParts,
             "lm.read_as: features, role 'speech': 'dedup' has no tag features",
         ),
+        (
+            {"lm": {"read_as": "features"}, "tokenizer": {"name": "usm-v1"}, "tasks": ["mt", "tts"]},
+            IncompatibleParts,
+            "lm.read_as: features: no task reads audio, only source.text; set lm.read_as: units",
+        ),
         ({"lm": {"read_as": "vectors"}}, InvalidConfig, "option 'read_as' is 'vectors', expected Literal['units', 'f"),
         ({"lm": {"adapter": "mlp"}}, InvalidConfig, "lm: adapter: expected {option: value}, got 'mlp'"),
         ({"lm": {"adapter": {"stride": 0}}}, InvalidConfig, "lm: adapter: stride must be at least 1, got 0"),
