@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.warm import Warm
 
 PLUGIN = '''
 from dataclasses import dataclass
@@ -45,9 +47,10 @@ def row(name, **other):
 class World:
     """A folder of installed distributions, and commands that see them."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, forking: Callable[[], Warm]) -> None:
         self.directory = directory
         self.site = directory / "site"
+        self._forking = forking
         self.site.mkdir()
 
     def distribution(
@@ -82,17 +85,25 @@ class World:
         (self.site / path).parent.mkdir(parents=True, exist_ok=True)
         (self.site / path).write_text(textwrap.dedent(code))
 
-    def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of this interpreter that sees the distributions."""
+    def environment(self, **variables: str) -> dict[str, str]:
+        """Return the environment variables of a command that sees the distributions."""
         path = os.pathsep.join([str(self.site), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         home = str(self.directory / "home")
-        env = os.environ | {"PYTHONPATH": path, "ARECA_HOME": home, "PYTHONDONTWRITEBYTECODE": "1"} | variables
-        command = (sys.executable, *command)
+        return os.environ | {"PYTHONPATH": path, "ARECA_HOME": home, "PYTHONDONTWRITEBYTECODE": "1"} | variables
+
+    def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of this interpreter that sees the distributions."""
+        command, env = (sys.executable, *command), self.environment(**variables)
         return subprocess.run(command, capture_output=True, text=True, env=env, cwd=self.directory, check=False)
 
     def areca(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run the command line."""
         return self.run("-m", "areca", *arguments, **variables)
+
+    def warm(self, *arguments: str, module: str = "areca", **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run the command line in a process that has imported torch and transformers already: see `tests.warm`."""
+        env = self.environment(**variables)
+        return self._forking().run(*arguments, module=module, cwd=self.directory, env=env)
 
     def python(self, code: str, **variables: str) -> Any:
         """Run `code` and return the JSON that it prints."""
@@ -112,9 +123,30 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def make_world(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], World]:
+def forking() -> Iterator[Callable[[], Warm]]:
+    """Return a function that returns the process from which commands are forked; it starts at the first call."""
+    started: list[Warm] = []
+
+    def start() -> Warm:
+        if not started:
+            started.append(Warm())
+        return started[0]
+
+    yield start
+    for one in started:
+        one.close()
+
+
+@pytest.fixture
+def warm(forking: Callable[[], Warm]) -> Warm:
+    """Return the process from which commands are forked."""
+    return forking()
+
+
+@pytest.fixture(scope="session")
+def make_world(tmp_path_factory: pytest.TempPathFactory, forking: Callable[[], Warm]) -> Callable[[], World]:
     """Return a function that returns an empty world."""
-    return lambda: World(tmp_path_factory.mktemp("world"))
+    return lambda: World(tmp_path_factory.mktemp("world"), forking)
 
 
 @pytest.fixture

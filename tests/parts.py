@@ -1,4 +1,4 @@
-"""Open installed patterns and decoding methods by name; compute the loss of a batch."""
+"""Open installed patterns and decoding methods by name, describe a tiny backbone, compute the loss of a batch."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ def method(name: str = "greedy", **options: Any) -> DecodingMethod:
         part.config, {}, None, device=torch.device("cpu"), dtype=torch.float32
     )
     return loaded
+
+
+def tiny_decoder(**options: Any) -> dict[str, Any]:
+    """Return a run's value of ``backbone:`` for a decoder that trains in seconds."""
+    tiny = {"layers": 1, "width": 16, "feed_forward": 32, "heads": 2, "kv_heads": 2, "vocabulary_size": 280}
+    return {"name": "decoder", **tiny, **options}
 
 
 def loss(lm: SpeechLM, ids: Tensor, target: Tensor, **more: Tensor) -> tuple[Tensor, int]:

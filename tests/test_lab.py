@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests import ROOT
+from tests import ROOT, parts
 from tests.environment import Environment, build_wheel
 
 EXAMPLE = ROOT / "examples" / "areca-acme-lab"
@@ -22,16 +22,7 @@ TINY = {
         "speech": {"name": "mfcc-kmeans", "clusters": 16},
         "sound": {"name": "mel-rvq", "levels": 2, "clusters": 8, "frame_rate_hz": 25, "phase_iterations": 2},
     },
-    "backbone": {
-        "name": "decoder",
-        "layers": 1,
-        "width": 16,
-        "feed_forward": 32,
-        "heads": 2,
-        "kv_heads": 2,
-        "vocabulary_size": 280,
-        "context": 1024,
-    },
+    "backbone": parts.tiny_decoder(context=1024),
     "tasks": ["asr", "s2st"],
 }
 """The example's run on a tiny corpus."""

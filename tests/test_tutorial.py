@@ -32,7 +32,7 @@ def test_the_page_has_the_files() -> None:
 def test_the_commands_of_the_tutorial_work(tutorial: Any) -> None:
     shown = tutorial.areca("-p", "./my_zcr.py", "show", "my-zcr")
     assert "  bins: int = 32\n      Number of codes." in shown.stdout, shown.stderr
-    checked = tutorial.areca("-p", "./my_zcr.py", "check", "my-zcr")
+    checked = tutorial.warm("-p", "./my_zcr.py", "check", "my-zcr")
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert checked.stdout.splitlines()[-1] == "local:my_zcr/my-zcr: 15 passed, 0 failed, 4 skipped"
     valid = tutorial.areca("validate", "run.yaml")
@@ -44,14 +44,14 @@ def test_the_kit_in_pytest_checks_a_local_file_and_a_strict_known_failure(tutori
     test = tutorial.directory / "tests" / "test_conformance.py"
     [mark] = re.findall(r"`(@pytest.mark.areca_xfail\(.*?\))`", PAGE)
     test.write_text(test.read_text().replace("def test", f"import pytest\n\n{mark}\ndef test"))
-    done = tutorial.run("-m", "pytest", *options)
+    done = tutorial.warm(*options, module="pytest")
     assert "1 failed, 14 passed, 4 skipped" in done.stdout, done.stdout + done.stderr
     assert "[XPASS(strict)] needs 40 ms" in done.stdout
 
     model = tutorial.directory / "my_zcr_model.py"
     floored = model.read_text().replace("(0, -samples.numel() % HOP)", "(0, -(samples.numel() % HOP))")
     model.write_text(floored)
-    done = tutorial.run("-m", "pytest", *options)
+    done = tutorial.warm(*options, module="pytest")
     assert "14 passed, 4 skipped, 1 xfailed" in done.stdout, done.stdout + done.stderr
 
 

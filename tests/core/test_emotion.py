@@ -64,15 +64,7 @@ RUN: dict[str, Any] = {
     "plugins": ["./emotion.py"],
     "data": "corpus/emotions.jsonl",
     "tokenizer": {"name": "mfcc-kmeans", "clusters": 16},
-    "backbone": {
-        "name": "decoder",
-        "layers": 1,
-        "width": 32,
-        "feed_forward": 64,
-        "heads": 2,
-        "kv_heads": 2,
-        "vocabulary_size": 280,
-    },
+    "backbone": parts.tiny_decoder(width=32, feed_forward=64),
     "tasks": [{"chain": ["asr", "emotion"]}, "emotion"],
     "lm": {"init": "normal"},
     "training": {

@@ -22,6 +22,7 @@ import pytest
 import soundfile
 import torch
 from safetensors.torch import save_file
+from tests.warm import Warm
 from typer.testing import CliRunner
 
 from areca import audio
@@ -343,11 +344,11 @@ def asked(made: Home, tmp_path: Path) -> Home:
     return Home(tmp_path)
 
 
-def test_answers_that_cannot_be_printed_are_kept(asked: Home) -> None:
-    with FULL.open("w") as full:
-        code, _, err = asked.apart(*SPEAK, "-o", "out", out=full)
-    assert code == 1
-    first, second = err.splitlines()
+def test_answers_that_cannot_be_printed_are_kept(asked: Home, warm: Warm) -> None:
+    env = os.environ | {"ARECA_HOME": str(asked.home)}
+    done = warm.run(*SPEAK, "-o", "out", cwd=asked.folder, env=env, stdout=str(FULL))
+    assert done.returncode == 1
+    first, second = done.stderr.splitlines()
     assert first == "error: standard output: No space left on device: free some space, or choose another location"
     kept = asked.folder / second.removeprefix("  the answers are in ")
     rows = json.loads(kept.read_text())

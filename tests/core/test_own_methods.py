@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests import parts
 
 import areca
 from areca.artifact import META, Artifact, seal
@@ -93,16 +94,7 @@ RUN = {
     "tokenizer": {"name": "mel-rvq", "levels": 2, "clusters": 8, "frame_rate_hz": 25, "phase_iterations": 2},
     "lm": {"pattern": {"name": "blocks", "stride": 3}, "init": "normal"},
     "vocoder": {"name": "codec-decoder", "tokenizer": "speech"},
-    "backbone": {
-        "name": "decoder",
-        "layers": 1,
-        "width": 16,
-        "feed_forward": 32,
-        "heads": 2,
-        "kv_heads": 2,
-        "vocabulary_size": 280,
-        "context": 1024,
-    },
+    "backbone": parts.tiny_decoder(context=1024),
     "tasks": ["s2st"],
     "training": {"steps": 2, "batch_tokens": 2048, "longest_tokens": 900, "optimizer": "adamw"},
     "evaluation": {"decoding": {"name": "no-repeat", "window": 3, "max_audio_frames": 9}, "split": "train", "limit": 1},

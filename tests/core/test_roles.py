@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests import parts
 
 import areca
 from areca.artifacts.store import Store
@@ -25,16 +26,7 @@ RUN = {
     },
     "lm": {"reads": "speech", "writes": "sound", "init": "normal"},
     "vocoder": {"name": "codec-decoder", "tokenizer": "sound"},
-    "backbone": {
-        "name": "decoder",
-        "layers": 1,
-        "width": 16,
-        "feed_forward": 32,
-        "heads": 2,
-        "kv_heads": 2,
-        "vocabulary_size": 280,
-        "context": 1024,
-    },
+    "backbone": parts.tiny_decoder(context=1024),
     "tasks": ["s2st", "asr", {"chain": ["asr", "ast", "s2st"]}],
     "training": {"steps": 8, "batch_tokens": 2048, "longest_tokens": 800, "optimizer": "adamw", "learning_rate": 1e-2},
 }

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import subprocess
-import sys
 import threading
 import warnings
 from contextlib import AbstractContextManager, nullcontext
@@ -19,6 +17,8 @@ import pytest
 import soundfile
 import torch
 import yaml
+from tests import parts
+from tests.warm import Warm
 from typer.testing import CliRunner
 
 import areca
@@ -38,16 +38,7 @@ RUN = {
     "name": "tiny",
     "data": "corpus/manifest.jsonl",
     "tokenizer": {"name": "mfcc-kmeans", "clusters": 16},
-    "backbone": {
-        "name": "decoder",
-        "layers": 1,
-        "width": 16,
-        "feed_forward": 32,
-        "heads": 2,
-        "kv_heads": 2,
-        "vocabulary_size": 280,
-        "context": 512,
-    },
+    "backbone": parts.tiny_decoder(context=512),
     "vocoder": {"name": "unit-mel", "steps": 2, "width": 8, "layers": 1, "batch": 4, "phase_iterations": 2},
     "tasks": ["asr", "s2st", {"name": "tts", "side": "target"}, "mt", {"chain": ["asr", "ast", "s2st"]}],
     "lm": {"init": "normal"},
@@ -369,20 +360,20 @@ def _run(*arguments: object, plugins: tuple[object, ...] = ()) -> Any:
     return copy_context().run(CliRunner().invoke, app, command)
 
 
-def _areca(*arguments: object, home: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "areca", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"ARECA_HOME": str(home)}, cwd=home)
+def _in(home: Path) -> dict[str, Any]:
+    """Return how a command runs in `home`, which is also its store."""
+    return {"cwd": home, "env": os.environ | {"ARECA_HOME": str(home)}}
 
 
-def test_train_and_run_from_the_command_line(root: Path, checkpoint: Path, tmp_path: Path) -> None:
+def test_train_and_run_from_the_command_line(root: Path, checkpoint: Path, tmp_path: Path, warm: Warm) -> None:
     (root / "run.yaml").write_text(yaml.safe_dump(RUN))
-    done = _areca("train", root / "run.yaml", "-o", tmp_path / "mine", home=root / "store")
+    done = warm.run("train", root / "run.yaml", "-o", tmp_path / "mine", **_in(root / "store"))
     assert done.returncode == 0, done.stderr
     assert f"use it:     areca run {tmp_path / 'mine'} --task asr" in done.stdout
     assert "to build" not in done.stdout, "the fixture made it under the same keys"
     sounds = [root / "corpus" / f"{i}-fr.wav" for i in range(2)]
     options = ["--task", "s2st", "--source", "French", "--target", "English", "--json", "-o", tmp_path / "out"]
-    done = _areca("run", tmp_path / "mine", *sounds, *options, home=root / "store")
+    done = warm.run("run", tmp_path / "mine", *sounds, *options, **_in(root / "store"))
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
     assert [row["input"] for row in rows] == [str(path) for path in sounds]
@@ -391,8 +382,8 @@ def test_train_and_run_from_the_command_line(root: Path, checkpoint: Path, tmp_p
         assert audio.read(row["audio"]).seconds == pytest.approx(row["audio_seconds"], abs=1e-3)
 
 
-def test_run_reports_errors_before_it_loads_anything(root: Path, checkpoint: Path) -> None:
-    wrong = _areca("run", checkpoint, root / "none.wav", "--task", "asr", home=root / "store")
+def test_run_reports_errors_before_it_loads_anything(root: Path, checkpoint: Path, warm: Warm) -> None:
+    wrong = warm.run("run", checkpoint, root / "none.wav", "--task", "asr", **_in(root / "store"))
     assert (wrong.returncode, wrong.stdout) == (1, "")
     assert wrong.stderr.startswith("error: ") and "none.wav: no such recording" in wrong.stderr
 
@@ -432,17 +423,17 @@ def test_run_uses_the_given_decoding_method(system: System, checkpoint: Path, fr
 
 
 @pytest.mark.parametrize("how", ["-", pytest.param("file", marks=pytest.mark.slow), "fifo"])
-def test_run_reads_what_comes_through_a_pipe(checkpoint: Path, french: list[Path], tmp_path: Path, how: str) -> None:
+def test_run_reads_what_comes_through_a_pipe(
+    checkpoint: Path, french: list[Path], tmp_path: Path, warm: Warm, how: str
+) -> None:
     expected = json.loads(_run(checkpoint, french[0], "-t", "asr", "-s", "fr", "--json").stdout)
     content = french[0].read_bytes()
     name: object = "-"
     if how == "fifo":
         os.mkfifo(name := tmp_path / "pipe")
         threading.Thread(target=lambda: Path(str(name)).write_bytes(content), daemon=True).start()
-    command = [sys.executable, "-m", "areca", "run", str(checkpoint), str(name), "-t", "asr", "-s", "fr", "--json"]
-    with french[0].open("rb") as file:
-        given = {"stdin": file} if how == "file" else {"input": content}
-        done = subprocess.run(command, capture_output=True, **given)  # type: ignore[call-overload]
+    given = str(french[0]) if how == "file" else content
+    done = warm.run("run", checkpoint, name, "-t", "asr", "-s", "fr", "--json", stdin=given, **_in(tmp_path))
     assert done.returncode == 0, done.stderr
     [row] = json.loads(done.stdout)
     assert row["texts"] == expected[0]["texts"]
@@ -450,11 +441,12 @@ def test_run_reads_what_comes_through_a_pipe(checkpoint: Path, french: list[Path
 
 
 @pytest.mark.parametrize(("content", "says"), [(b"", "the file is empty"), (b"<html><p>404", "the file is a web page")])
-def test_run_says_what_came_through_a_pipe(checkpoint: Path, content: bytes, says: str) -> None:
-    command = [sys.executable, "-m", "areca", "run", str(checkpoint), "-", "-t", "asr", "-s", "fr"]
-    done = subprocess.run(command, capture_output=True, input=content)
-    assert (done.returncode, done.stdout) == (1, b"")
-    assert done.stderr.decode().startswith("error: /dev/stdin: ") and says in done.stderr.decode()
+def test_run_says_what_came_through_a_pipe(
+    checkpoint: Path, tmp_path: Path, warm: Warm, content: bytes, says: str
+) -> None:
+    done = warm.run("run", checkpoint, "-", "-t", "asr", "-s", "fr", stdin=content, **_in(tmp_path))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: /dev/stdin: ") and says in done.stderr
 
 
 def test_run_speaks_texts(checkpoint: Path, tmp_path: Path) -> None:

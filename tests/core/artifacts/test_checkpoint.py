@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from tests import parts
 
 import areca
 from areca.artifact import Artifact, seal
@@ -30,15 +31,7 @@ RUN = {
     "seed": 3,
     "data": "corpus/manifest.jsonl",
     "tokenizers": {"speech": {"name": "mfcc-kmeans", "clusters": 16}},
-    "backbone": {
-        "name": "decoder",
-        "layers": 1,
-        "width": 16,
-        "feed_forward": 32,
-        "heads": 2,
-        "kv_heads": 2,
-        "vocabulary_size": 280,
-    },
+    "backbone": parts.tiny_decoder(),
     "tasks": ["asr", {"chain": ["asr", "ast"], "weight": 2.0}],
     "training": {"steps": 4, "batch_tokens": 1024, "longest_tokens": 400, "optimizer": "adamw", "save_every_steps": 2},
 }
@@ -362,7 +355,7 @@ def test_the_verbs_from_fit_to_export(root: Path, world: Any) -> None:
     (world.directory / "run.yaml").write_text(yaml.safe_dump(RUN | {"data": str(root / "corpus/manifest.jsonl")}))
 
     def areca(*arguments: str) -> str:
-        done = world.areca(*arguments)
+        done = world.warm(*arguments)
         assert done.returncode == 0, done.stderr
         return str(done.stdout)
 

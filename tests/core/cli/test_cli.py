@@ -215,16 +215,16 @@ def test_doctor_finds_what_is_broken(shop: Any) -> None:
 
 
 def test_check_prints_every_check_and_fails_with_one(shop: Any) -> None:
-    done = shop.areca("check", "gadget", "size=20")
+    done = shop.warm("check", "gadget", "size=20")
     assert done.returncode == 1  # it has no heavy half
     lines = done.stdout.splitlines()
     assert "pass  summary" in lines and "skip  decode: it has no tag decode" in lines
     assert any(line.startswith("fail  target: BrokenPlugin: good:good/gadget: importing") for line in lines)
     assert lines[-1].startswith("good:good/gadget: ") and " failed, " in lines[-1]
-    skipped = shop.areca("check", "needy")
+    skipped = shop.warm("check", "needy")
     assert skipped.returncode == 0
     assert "skip  codes: needy needs no_engine, not installed: pip install 'needy[engine]'" in skipped.stdout
-    wrong = shop.areca("check", "gadget", "size")
+    wrong = shop.warm("check", "gadget", "size")
     assert wrong.stderr.startswith("error: option 'size': expected key=value")
 
 

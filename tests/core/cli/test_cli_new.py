@@ -11,16 +11,16 @@ from areca.specs import KINDS
 
 @pytest.mark.parametrize("kind", [str(kind.name) for kind in KINDS])
 def test_new_makes_a_package_that_passes_everything(world: Any, kind: str) -> None:
-    done = world.areca("new", kind, "my-thing", "-o", "thing")
+    done = world.warm("new", kind, "my-thing", "-o", "thing")
     assert done.returncode == 0, done.stderr
     assert "pip install -e thing" in done.stdout
-    checked = world.areca("-p", "thing/src/areca_my_thing/__init__.py", "check", "my-thing")
+    checked = world.warm("-p", "thing/src/areca_my_thing/__init__.py", "check", "my-thing")
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert " 0 failed" in checked.stdout
     pyproject = (world.directory / "thing" / "pyproject.toml").read_text()
     assert '[project.entry-points.areca]\nmy_thing = "areca_my_thing"' in pyproject
     assert 'addopts = "--areca-plugin my_thing"' in pyproject  # its tests are of this package alone
-    again = world.areca("new", kind, "my-thing", "-o", "thing")
+    again = world.warm("new", kind, "my-thing", "-o", "thing")
     assert (again.returncode, again.stderr) == (1, "error: thing: exists already; name a folder that does not\n")
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from tests import parts
 
 from areca.artifact import PARTIAL, WORK
 from areca.artifacts.store import Store
@@ -37,10 +38,7 @@ RUN: dict[str, Any] = {
     "name": "interrupted",
     "data": "corpus/manifest.jsonl",
     "tokenizer": {"name": "mfcc-kmeans", "clusters": 16},
-    "backbone": {
-        "name": "decoder", "layers": 1, "width": 16, "feed_forward": 32, "heads": 2, "kv_heads": 2,
-        "vocabulary_size": 280, "attention_dropout": 0.1,
-    },
+    "backbone": parts.tiny_decoder(attention_dropout=0.1),
     "tasks": ["asr"],
     "training": {
         "steps": 60, "batch_tokens": 512, "longest_tokens": 400, "optimizer": "adamw", "save_every_steps": EVERY,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import parts
 
 from areca.artifact import PARTIAL, WORK, Artifact
 from areca.artifacts import tables
@@ -37,11 +38,9 @@ RUN: dict[str, Any] = {
             "batch_s": 10.0, "checkpoint_steps": 2, "sample_frames": 300,
         },
     },
-    "backbone": {
-        "name": "decoder", "layers": 1, "width": 16, "feed_forward": 32, "heads": 2, "kv_heads": 2,
-        "vocabulary_size": 280, "min_count": 1, "pretrain_steps": 6, "pretrain_batch": 2, "pretrain_length": 16,
-        "save_every": 2,
-    },
+    "backbone": parts.tiny_decoder(
+        min_count=1, pretrain_steps=6, pretrain_batch=2, pretrain_length=16, save_every=2
+    ),
     "vocoder": {"name": "unit-mel", "width": 8, "layers": 1, "steps": 6, "batch": 2, "checkpoint_steps": 2},
     "tasks": ["asr", "tts"],
     "training": {

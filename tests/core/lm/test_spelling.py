@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import subprocess
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from tests import parts
+from tests.warm import Warm
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
@@ -244,10 +243,10 @@ def test_an_evaluation_warns_once_a_task(system: System, tmp_path: Path) -> None
     assert len(caught) == 1
 
 
-def test_the_command_line_shows_it_in_one_line(system: System, root: Path) -> None:
-    command = [sys.executable, "-m", "areca", "-p", str(root / "letters.py"), "run", str(system.checkpoint.directory)]
+def test_the_command_line_shows_it_in_one_line(system: System, root: Path, warm: Warm) -> None:
+    command = ["-p", str(root / "letters.py"), "run", str(system.checkpoint.directory)]
     arguments = ["--task", "mt", "--source", "fr", "--target", "en", "--text", "un été"]
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True, env=os.environ, cwd=root)
+    done = warm.run(*command, *arguments, cwd=root, env={**os.environ})
     assert done.returncode == 0, done.stderr
     [line] = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
     assert "'un été' becomes 'un t'" in line

@@ -449,23 +449,23 @@ def test_the_component_is_registered() -> None:
 
 def test_areca_data_builds_and_checks_the_corpus(world: Any) -> None:
     options = ("languages=[fr]", "sources=[synthetic]", "target_source=synthetic", "count=2", "test_count=1")
-    made = world.areca("data", "say", *options, "validation_count=0", "-o", "corpus")
+    made = world.warm("data", "say", *options, "validation_count=0", "-o", "corpus")
     assert made.returncode == 0, made.stderr
     assert "3 rows in corpus" in made.stdout
     folder = world.directory / "corpus"
     assert read_manifest(folder / "manifest.jsonl").key == Artifact.open(folder).key
-    again = world.areca("data", "say", *options, "validation_count=0", "-o", "corpus")
+    again = world.warm("data", "say", *options, "validation_count=0", "-o", "corpus")
     assert again.returncode == 0 and "corpus already holds this dataset" in again.stdout
-    other = world.areca("data", "say", *options, "validation_count=1", "-o", "corpus")
+    other = world.warm("data", "say", *options, "validation_count=1", "-o", "corpus")
     assert other.returncode == 1 and "corpus: exists already" in other.stderr
     (folder / "artifact.json").unlink()
     with (folder / "manifest.jsonl").open("a") as file:
         file.write('{"id": "x", "audoi": "a.wav"}\n')
-    skipped = world.areca("data", "corpus/manifest.jsonl", "--skip-bad")
+    skipped = world.warm("data", "corpus/manifest.jsonl", "--skip-bad")
     assert skipped.returncode == 0
     assert "manifest.jsonl:4: unknown column 'audoi'; did you mean 'audio'?" in skipped.stdout
     assert "left out 1 of 4 rows" in skipped.stdout
-    wrong = world.areca("data", "say", "count")
+    wrong = world.warm("data", "say", "count")
     assert "option 'count': expected key=value" in wrong.stderr
 
 
