@@ -16,6 +16,7 @@ from bench.nano import new_lm
 from areca.component import Kind
 from areca.generation.generate import generate
 from areca.lm.model import SpeechLM
+from areca.lm.steps import Steps
 from areca.lm.vocabulary import Control
 from areca.registry.parts import choose
 from areca.registry.registry import Registry
@@ -35,8 +36,9 @@ def draw_prompts(lm: SpeechLM, count: int) -> list[list[int]]:
 
 def areca_rate(lm: SpeechLM, prompts: list[list[int]]) -> float:
     """Return the ids per second over all answers; an answer may end early."""
+    steps = [Steps.of(prompt) for prompt in prompts]
     start_s = time.perf_counter()
-    answers = generate(lm, prompts, ["audio"], GREEDY, Limits(max_audio_frames=FRAMES))
+    answers = generate(lm, steps, ["audio"], GREEDY, Limits(max_audio_frames=FRAMES))
     return sum(len(answer.ids) for answer in answers) / (time.perf_counter() - start_s)
 
 
