@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from areca.artifact import PARTIAL, WORK, Artifact, is_sealed, seal
-from areca.errors import InvalidArtifact, StorageError, quote
+from areca.errors import ArecaError, InvalidArtifact, StorageError, quote, summarise
 from areca.files.faults import advise, find_os_error, is_unwritable
 from areca.files.writing import sync, wrap_storage_errors
 from areca.options import key_of
+from areca.run.processes import Processes
 
 if TYPE_CHECKING:
     import filelock
@@ -35,10 +36,13 @@ class Store:
 
     Args:
         root: the folder; None: ``$ARECA_HOME``, or ``~/.cache/areca``.
+        processes: the processes that train together. The first builds; the others wait for it, and must see the same
+            folder. None: this process only.
     """
 
-    def __init__(self, root: Path | None = None) -> None:
+    def __init__(self, root: Path | None = None, processes: Processes | None = None) -> None:
         self._root = root
+        self.processes = processes or Processes()
         self._verified: dict[str, Artifact] = {}
 
     @cached_property
@@ -77,31 +81,69 @@ class Store:
         return artifact
 
     def make(
-        self, inputs: Mapping[str, Any], build: Callable[[Path], None], *, label: str, resume: bool = False
+        self,
+        inputs: Mapping[str, Any],
+        build: Callable[[Path], None],
+        *,
+        label: str,
+        resume: bool = False,
+        together: bool = False,
     ) -> Artifact:
         """Return the artifact of `inputs`; if it is missing, build it with ``build(directory)``.
 
         Processes that need the same artifact at the same time build it once. The folder `WORK` is removed after the
-        build.
+        build. All processes that train together must ask for it.
 
         Args:
             inputs: values that determine the artifact; JSON can express them. Their hash is the key.
             build: writes the files into the given folder, which exists.
             label: name for people, such as ``"tokenizer usm-v2"``.
             resume: whether the folder still holds the files of an interrupted build; False: they are deleted.
+            together: whether `build` is called in every process that trains, and not only in the first.
 
         Raises:
+            ArecaError: the first process failed to build it.
             InvalidArtifact: the artifact's files have changed since it was built.
             StorageError: the disk refuses.
         """
         key = key_of(inputs)
+        if not self.processes.is_first:
+            return self._follow(key, build, label)
+        try:
+            artifact = self.find(key)
+            if artifact is None:
+                with self._advise_on_storage_errors():
+                    artifact = self._make(key, inputs, build, label, resume, together)
+        except BaseException as error:
+            self.processes.post(f"{key} failed", summarise(error))
+            raise
+        self.processes.post(f"{key} made")
+        return artifact
+
+    def _follow(self, key: str, build: Callable[[Path], None], label: str) -> Artifact:
+        """Return the artifact once the first process has made it, with the help of this one if it asks for it."""
+        names = f"{key} made", f"{key} failed"
+        state, reason = self.processes.wait(*names, f"{key} begun")
+        if state == f"{key} begun":
+            build(self.root / (key + PARTIAL))
+            state, reason = self.processes.wait(*names)
+        if state == f"{key} failed":
+            raise ArecaError(f"process {self.processes.rank} stops, because process 0 could not make {label}: {reason}")
         if artifact := self.find(key):
             return artifact
-        with self._advise_on_storage_errors():
-            return self._make(key, inputs, build, label, resume)
+        raise InvalidArtifact(
+            f"{self.root / key}: process 0 has made {label}, but process {self.processes.rank} does not see it; set "
+            "ARECA_HOME to a folder that all machines share"
+        )
 
     def _make(
-        self, key: str, inputs: Mapping[str, Any], build: Callable[[Path], None], label: str, resume: bool
+        self,
+        key: str,
+        inputs: Mapping[str, Any],
+        build: Callable[[Path], None],
+        label: str,
+        resume: bool,
+        together: bool,
     ) -> Artifact:
         self.root.mkdir(parents=True, exist_ok=True)
         with self._lock(self.root / key):
@@ -113,6 +155,8 @@ class Store:
                 if partial.exists() and not resume:
                     shutil.rmtree(partial)
                 partial.mkdir(exist_ok=True)
+                if together:
+                    self.processes.post(f"{key} begun")
                 start_s = time.monotonic()
                 build(partial)
                 seal(partial, key, inputs, label, took_s=round(time.monotonic() - start_s, 3))
