@@ -48,8 +48,11 @@ def _check_device(device: str) -> str:
     return device
 
 
-Device = Annotated[str, typer.Option("--device", callback=_check_device, help="where to compute, such as cuda")]
-"""Checked before the verb runs."""
+_DEVICE_HELP = "where to compute, such as cuda"
+Device = Annotated[str, typer.Option("--device", callback=_check_device, help=_DEVICE_HELP)]
+"""Checked before the verb runs, as is that no launcher started several processes."""
+SharedDevice = Annotated[str, typer.Option("--device", help=_DEVICE_HELP)]
+"""For a verb that several processes may run together; `areca.run.processes.join_processes` checks it."""
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="override values in the file")]
 OfKind = Annotated[str | None, typer.Option("--kind", help=f"{', '.join(Kind)}, or a kind that a plugin adds")]
 

@@ -35,16 +35,19 @@ class Interrupted(KeyboardInterrupt):
 class PendingSignal:
     """A signal that a loop has still to act on. It is true once a signal has arrived."""
 
-    def __init__(self) -> None:
-        self._number: int | None = None
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.number = 0
+        """The signal's number; 0: none has arrived."""
+        self._quiet = quiet
 
     def __bool__(self) -> bool:
-        return self._number is not None
+        return self.number != 0
 
     def note(self, number: int) -> None:
         """Record the signal, and tell the user what happens next."""
-        self._number = number
-        _print_message("stopping at the end of this step, to save it; a second signal stops at once")
+        self.number = number
+        if not self._quiet:
+            _print_message("stopping at the end of this step, to save it; a second signal stops at once")
 
     def stop(self, report: str = "") -> NoReturn:
         """Stop, after the caller has saved its state.
@@ -55,8 +58,8 @@ class PendingSignal:
         Raises:
             Interrupted: always.
         """
-        assert self._number is not None, "a signal has arrived"
-        number, self._number = self._number, None
+        number, self.number = self.number, 0
+        assert number, "a signal has arrived"
         raise Interrupted(number, report)
 
 
@@ -68,8 +71,11 @@ def raise_on_signal() -> Iterator[None]:
 
 
 @contextmanager
-def defer_signals() -> Iterator[PendingSignal]:
+def defer_signals(*, quiet: bool = False) -> Iterator[PendingSignal]:
     """Within the block, the first signal is recorded for the loop to check; the second ends the process.
+
+    Args:
+        quiet: whether to leave telling the user to another process.
 
     Raises:
         Interrupted: a signal arrived, and the block ended without acting on it.
@@ -83,7 +89,7 @@ def defer_signals() -> Iterator[PendingSignal]:
                     save()
                     pending.stop(f"saved at step {step + 1}")
     """
-    pending = PendingSignal()
+    pending = PendingSignal(quiet=quiet)
     with _handle_first_signal(pending.note):
         yield pending
     if pending:

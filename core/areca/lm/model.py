@@ -345,13 +345,13 @@ class SpeechLM(nn.Module):
         hidden = self.slot_states(states.index_select(0, inside - 1), grid[inside, :-1])
         found = []
         for codes in self.layouts.values():
-            for slot, span in enumerate(codes.spans if codes.is_parallel else ()):
+            for slot, span in list(enumerate(codes.spans if codes.is_parallel else ()))[1:]:
                 wanted = targets[inside, slot]
-                rows = ((wanted >= span.start) & (wanted < span.stop)).nonzero()[:, 0] if slot else wanted[:0]
-                if len(rows):
-                    logits = self.head.logits(hidden[rows, slot - 1], span).float()
-                    nats = F.cross_entropy(logits, wanted[rows] - span.start, reduction="none")
-                    found.append((nats, wanted[rows], inside[rows], torch.full_like(rows, slot)))
+                # Even without a row: every parameter takes part in every batch, as DistributedDataParallel expects.
+                rows = ((wanted >= span.start) & (wanted < span.stop)).nonzero()[:, 0]
+                logits = self.head.logits(hidden[rows, slot - 1], span).float()
+                nats = F.cross_entropy(logits, wanted[rows] - span.start, reduction="none")
+                found.append((nats, wanted[rows], inside[rows], torch.full_like(rows, slot)))
         return found
 
     def slot_states(self, hidden: Tensor, ids: Tensor) -> Tensor:

@@ -238,6 +238,7 @@ class Pipeline:
             lambda directory: train_lm(self._create_lm_job(), directory),
             label=f"lm {self.run.name}",
             resume=True,
+            together=True,
         )
 
     def validation_loss(self) -> dict[str, float]:
@@ -304,6 +305,7 @@ class Pipeline:
             stage=self.stage,
             observers=self._create_observers(),
             feature_size=self._find_feature_size(),
+            processes=self.store.processes,
         )
 
     def _find_feature_size(self) -> int | None:
@@ -312,7 +314,12 @@ class Pipeline:
         return next((table.size for table in tables if isinstance(table, VectorTable)), None)
 
     def _create_observers(self) -> list[Observers]:
-        """Return the run's trackers and the callbacks of its plugins; they may write into a folder of the store."""
+        """Return the run's trackers and the callbacks of its plugins; they may write into a folder of the store.
+
+        Only the first process has them.
+        """
+        if not self.store.processes.is_first:
+            return []
         logs = self.store.root / LOGS / sanitize_folder_name(f"{self.run.name}-{key_of(self._lm_inputs())[:12]}")
         callbacks = create_plugin_callbacks(self.run.registry, self.run.name, logs)
         callbacks += create_tracker_callbacks(self.run.training.report_to, logs)

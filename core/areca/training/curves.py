@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from areca.files.writing import write_json, write_text
+from areca.run.processes import Processes
 
 Row = dict[str, Any]
 """A training row holds ``step``, ``tokens`` (so far), ``loss``, ``loss_by_task``, ``learning_rate`` and ``grad_norm``;
@@ -23,14 +24,17 @@ class Curve:
     Args:
         tasks: the tasks' names, in the order of their numbers; tasks with the same name are summed together.
         device: where the sums are kept, so that a step does not wait for the device.
+        processes: those that train together; each adds its own losses, and the rows have the sums of all.
 
     Attributes:
         rows: the rows so far.
         tokens: tokens of all examples so far, without padding.
     """
 
-    def __init__(self, tasks: Sequence[str], device: torch.device | str = "cpu") -> None:
-        self._tasks = tuple(tasks)
+    def __init__(
+        self, tasks: Sequence[str], device: torch.device | str = "cpu", processes: Processes | None = None
+    ) -> None:
+        self._tasks, self._processes = tuple(tasks), processes or Processes()
         self._sums = torch.zeros(2, len(self._tasks), dtype=torch.float64, device=device)
         self.rows: list[Row] = []
         self.tokens = 0
@@ -44,7 +48,7 @@ class Curve:
 
     def close(self, step: int, values: Mapping[str, float | None]) -> Row:
         """Append the row of the steps up to `step`, with further `values`, and return it."""
-        sums, counts = self._sums.tolist()
+        sums, counts = self._processes.sum(self._sums).tolist()
         self._sums.zero_()
         by_task = {}
         for name in dict.fromkeys(self._tasks):
@@ -62,9 +66,11 @@ class Curve:
             self.rows.append({"step": step, "validation_loss": dict(losses)})
 
     def save(self, path: Path) -> None:
-        """Write the rows and the open sums, from which `load` resumes exactly."""
-        sums = [[x.hex() for x in row] for row in self._sums.tolist()]  # exact, and NaN has a spelling
-        write_json(path, {"rows": self.rows, "sums": sums, "tokens": self.tokens})
+        """Write the rows and the open sums of all processes, from which `load` resumes exactly."""
+        total = self._processes.sum(self._sums)
+        sums = [[x.hex() for x in row] for row in total.tolist()]  # exact, and NaN has a spelling
+        if self._processes.is_first:
+            write_json(path, {"rows": self.rows, "sums": sums, "tokens": self.tokens})
 
     def load(self, path: Path) -> None:
         """Restore the rows and the sums that `save` wrote; if the file does not exist, change nothing."""
@@ -72,6 +78,8 @@ class Curve:
             return
         state = json.loads(path.read_text(encoding="utf-8"))
         self.rows, self.tokens = state["rows"], state["tokens"]
+        if not self._processes.is_first:  # the first process holds the sums so far of all
+            return
         self._sums.copy_(torch.tensor([[float.fromhex(x) for x in row] for row in state["sums"]], dtype=torch.float64))
 
 

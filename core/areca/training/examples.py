@@ -261,6 +261,23 @@ def _collect_headers(manifest: Manifest, task: TaskRows, rows: Sequence[Utteranc
     return headers
 
 
+def select_share(batch: Mapping[str, torch.Tensor], rank: int, count: int) -> dict[str, torch.Tensor]:
+    """Return the rows of a batch that one of several processes computes: ``rank``, ``rank + count``, ...
+
+    Every process gets the same number of rows, because all take part in every exchange. Where the batch has too few,
+    a process gets a copy of the first row without targets.
+
+    Args:
+        batch: as `collate` returns it.
+        rank: number of the process.
+        count: number of processes.
+    """
+    missing = -len(batch["ids"]) % count
+    filler = {name: x[:1].expand(missing, *x.shape[1:]) for name, x in batch.items()}
+    filler["target"] = torch.zeros_like(filler["target"])
+    return {name: torch.cat([x, filler[name]])[rank::count] for name, x in batch.items()}
+
+
 def collate(examples: Examples, rows: Sequence[NDArray[np.int64]], pad: int, slots: int = 1) -> dict[str, torch.Tensor]:
     """Arrange examples as a batch, padded on the right.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from areca.manifest import Manifest
 from areca.options import canonical
 from areca.registry.parts import Part
 from areca.run.options import LMConfig, TrainingConfig
+from areca.run.processes import Processes
 from areca.specs import Stream
 from areca.training.curves import write_curves
 from areca.training.examples import Examples, TaskRows, write_examples
@@ -66,6 +67,7 @@ class LMJob:
         device: where to compute.
         stage: shows progress.
         observers: receive the events of transformers' Trainer; they do not change the training.
+        processes: those that train together, each with the same job.
     """
 
     name: str
@@ -84,12 +86,13 @@ class LMJob:
     stage: Stage = silent
     observers: Sequence[TrainerCallback] = ()
     feature_size: int | None = None
+    processes: Processes = field(default_factory=Processes)
 
 
 def train_lm(job: LMJob, directory: Path) -> None:
     """Train an LM, and write ``lm/``, ``training.json`` and ``curves.jsonl`` into `directory`.
 
-    A training that was killed resumes from the state in `directory`.
+    A training that was killed resumes from the state in `directory`. Of several processes, the first writes.
 
     Raises:
         InvalidManifest: no row has the fields that a task needs.
@@ -118,15 +121,18 @@ def train_lm(job: LMJob, directory: Path) -> None:
             progress=progress,
             validate=lambda: _name_losses(job, _measure_validation(silent_job, lm, work)),
             observers=job.observers,
+            processes=job.processes,
         )
     # Write the LM, and the counts and losses of each task.
+    losses = _measure_validation(job, lm, work)
+    if not job.processes.is_first:
+        return
     lm.save(directory / LM)
     left_out = json.loads((work / "train.json").read_text(encoding="utf-8"))
     rows = [
         {"task": task.name, "weight": task.weight, "examples": size, **left}
         for task, size, left in zip(tasks, examples.sizes, left_out, strict=True)
     ]
-    losses = _measure_validation(job, lm, work)
     write_json(directory / SUMMARY, {"tasks": rows, "validation_loss": losses})
     curve.add_validation(job.training.steps, _name_losses(job, losses))
     write_curves(directory / CURVES, curve.rows)
@@ -140,14 +146,15 @@ def _encode_examples(
     job: LMJob, path: Path, lm: SpeechLM, split: str, rows: Manifest, tasks: Sequence[TaskRows]
 ) -> Examples:
     left_out_path = path.with_suffix(".json")
-    if not is_intact(seal_path(path), [path, left_out_path]):
-        longest = min(job.training.longest_tokens, lm.context)
-        with job.stage(f"examples of {split}") as progress:
-            left_out = write_examples(
-                path, lm, rows, tasks, longest=longest, progress=progress, check_text=split == "train"
-            )
-        write_json(left_out_path, [asdict(of_task) for of_task in left_out])
-        seal_files(seal_path(path), [path, left_out_path])
+    with job.processes.first():
+        if not is_intact(seal_path(path), [path, left_out_path]):
+            longest = min(job.training.longest_tokens, lm.context)
+            with job.stage(f"examples of {split}") as progress:
+                left_out = write_examples(
+                    path, lm, rows, tasks, longest=longest, progress=progress, check_text=split == "train"
+                )
+            write_json(left_out_path, [asdict(of_task) for of_task in left_out])
+            seal_files(seal_path(path), [path, left_out_path])
     return Examples(path, len(tasks), lm.layout.vectors, tasks)
 
 
@@ -167,5 +174,5 @@ def _measure_validation(job: LMJob, lm: SpeechLM, work: Path) -> list[Any]:
             losses.append(None)
             continue
         with job.stage(f"validation of {name}") as progress:
-            losses += measure_mean_loss(lm, examples, job.training.tokens_at_once, progress)
+            losses += measure_mean_loss(lm, examples, job.training.tokens_at_once, progress, job.processes)
     return losses

@@ -17,8 +17,8 @@ from areca.batching import bucket
 from areca.interfaces import Optimizer, Schedule
 from areca.job import Progress, no_progress
 from areca.lm.vocabulary import Control
-from areca.run.devices import require_single_process
 from areca.run.options import TrainingConfig
+from areca.run.processes import Processes
 from areca.training.batches import Batches, Mixture
 from areca.training.curves import Curve
 from areca.training.examples import Examples, collate
@@ -43,10 +43,12 @@ def train(
     progress: Progress = no_progress,
     validate: Callable[[], Mapping[str, float]] = dict,
     observers: Sequence[transformers.TrainerCallback] = (),
+    processes: Processes | None = None,
 ) -> Curve:
     """Train `lm` in place, resuming from the last state in `directory` if there is one.
 
-    A training that is killed and resumed ends with the same weights as an undisturbed one.
+    A training that is killed and resumed ends with the same weights as an undisturbed one. Several processes compute
+    the same batches as one, each a share of the rows; in float32 without dropout only rounding differs.
 
     Args:
         lm: the LM before any training; a saved state replaces its weights.
@@ -62,6 +64,7 @@ def train(
         progress: receives the step, the loss and the tokens per second.
         validate: measures the validation loss by task, for ``validate_every_steps``.
         observers: receive the Trainer's events.
+        processes: those that train together, each with the same arguments; None: this process only.
 
     Returns:
         The training curve.
@@ -69,9 +72,8 @@ def train(
     Raises:
         ArecaError: the loss is not finite, or an observer failed.
         Interrupted: Ctrl-C or SIGTERM was received; the state is saved.
-        InvalidConfig: a launcher started several processes.
     """
-    require_single_process()
+    processes = processes or Processes()
     directory.mkdir(parents=True, exist_ok=True)
     order = Batches(
         examples.lengths,
@@ -80,7 +82,7 @@ def train(
         config.pool_examples,
         config.packing_tokens,
     )
-    curve = Curve(tasks, device)
+    curve = Curve(tasks, device, processes)
     use_cache = lm.model.config.use_cache
     if config.checkpoint_activations:
         lm.model.activation_checkpointing_enable()
@@ -97,7 +99,10 @@ def train(
             tokens_at_once=config.tokens_at_once,
             validate=validate,
             observers=observers,
+            processes=processes,
         )
+        if not processes.is_first:  # each process draws its own dropout
+            torch.manual_seed(int(np.random.SeedSequence([seed, processes.rank]).generate_state(1)[0]))
         trainer.resume()
     lm.model.config.use_cache = use_cache
     if config.checkpoint_activations:
@@ -126,6 +131,7 @@ def _build_arguments(
         eval_steps=config.validate_every_steps or None,
         ignore_data_skip=True,  # `Batches` starts at any step
         disable_tqdm=True,
+        ddp_find_unused_parameters=False,  # every parameter takes part in every batch; see `SpeechLM.forward`
         report_to="none",  # trackers are among the observers
     )
 
@@ -144,18 +150,28 @@ def _keep_global_randomness() -> Iterator[None]:
 
 @torch.inference_mode()
 def measure_mean_loss(
-    lm: SpeechLM, examples: Examples, batch_tokens: int, progress: Progress = no_progress
+    lm: SpeechLM,
+    examples: Examples,
+    batch_tokens: int,
+    progress: Progress = no_progress,
+    processes: Processes | None = None,
 ) -> tuple[float, ...]:
-    """Return each task's mean cross entropy over all its examples, in nats per target; NaN: it has no examples."""
-    pad = lm.vocabulary.control(Control.PAD)
+    """Return each task's mean cross entropy over all its examples, in nats per target; NaN: it has no examples.
+
+    Several processes measure every n-th batch each, and return the same numbers as one.
+    """
+    processes = processes or Processes()
+    pad, device = lm.vocabulary.control(Control.PAD), lm.model.device
     means, start = [], 0
     for size in examples.sizes:
-        total, count = 0.0, 0
-        for batch in bucket(examples.lengths[start : start + size], batch_tokens):
-            inputs = collate(examples, list((batch + start)[:, None]), pad, lm.slots)
-            losses = lm({name: x.to(lm.model.device) for name, x in inputs.items()})
-            total, count = total + float(losses.nats.sum()), count + len(losses.nats)
-            progress(start + len(batch), len(examples), "validation")
+        batches = bucket(examples.lengths[start : start + size], batch_tokens)
+        measured = torch.zeros(2, len(batches), dtype=torch.float64)  # summed in one order, whoever measured them
+        for number in range(processes.rank, len(batches), processes.count):
+            inputs = collate(examples, list((batches[number] + start)[:, None]), pad, lm.slots)
+            nats = lm({name: x.to(device) for name, x in inputs.items()}).nats
+            measured[:, number] = torch.tensor([float(nats.sum()), len(nats)], dtype=torch.float64)
+            progress(start + len(batches[number]), len(examples), "validation")
+        total, count = (sum(row) for row in processes.sum(measured).tolist())
         means.append(total / count if count else math.nan)
         start += size
     return tuple(means)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,9 +19,10 @@ from areca.fitting.unfinished import creating_state, newest_state
 from areca.interfaces import Optimizer, Schedule
 from areca.job import Progress, no_progress
 from areca.lm.vocabulary import Control
+from areca.run.processes import Processes
 from areca.training.batches import Batches
 from areca.training.curves import Curve
-from areca.training.examples import Examples, collate
+from areca.training.examples import Examples, collate, select_share
 
 if TYPE_CHECKING:
     from areca.lm.model import Losses, SpeechLM
@@ -44,6 +46,7 @@ class SpeechTrainer(transformers.Trainer):
         tokens_at_once: padded tokens that are computed at once.
         validate: measures the validation loss by task; called every ``args.eval_steps``.
         observers: receive the Trainer's events.
+        processes: those that train together.
     """
 
     def __init__(
@@ -60,13 +63,15 @@ class SpeechTrainer(transformers.Trainer):
         tokens_at_once: int,
         validate: Callable[[], Mapping[str, float]] = dict,
         observers: Sequence[transformers.TrainerCallback] = (),
+        processes: Processes | None = None,
     ) -> None:
+        self._processes = processes or Processes()
         self._lm, self._examples, self._order = lm, examples, order
         self._optimizer, self._schedule = optimizer, schedule
         self._curve, self._validate = curve, validate
         self._tokens_at_once = tokens_at_once
         self._directory = self._draft = Path(args.output_dir or ".")
-        self._monitor = _Monitor(progress, curve)
+        self._monitor = _Monitor(progress, curve, self._processes)
         # The Trainer requires a dataset to measure on; `evaluate` below does not use it.
         super().__init__(model=lm, args=args, eval_dataset=(), callbacks=[self._monitor, *observers])
         self.remove_callback(transformers.PrinterCallback)
@@ -88,12 +93,15 @@ class SpeechTrainer(transformers.Trainer):
     ) -> torch.Tensor:
         """Add up the gradients of the batch's mean loss, `tokens_at_once` at a time; return that loss."""
         targets = self._lm.count_targets(inputs)
+        if self._processes.count > 1:
+            inputs = select_share(inputs, self._processes.rank, self._processes.count)
         rows = max(1, self._tokens_at_once // inputs["ids"].shape[1])
         parts = {name: torch.split(x, rows) for name, x in inputs.items()}
-        loss = torch.zeros((), device=self.args.device)
-        for part in zip(*parts.values(), strict=True):
-            loss += super().training_step(model, dict(zip(parts, part, strict=True)), targets)
-        return loss
+        *before, last = [dict(zip(parts, part, strict=True)) for part in zip(*parts.values(), strict=True)]
+        step = super().training_step
+        with self.accelerator.no_sync(model):  # the processes exchange gradients once a step
+            losses = [step(model, part, targets) for part in before]
+        return torch.stack([*losses, step(model, last, targets)]).sum()
 
     def compute_loss(
         self,
@@ -102,11 +110,14 @@ class SpeechTrainer(transformers.Trainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
-        """Return the share of `inputs` in the mean loss of their batch, which has `num_items_in_batch` targets."""
+        """Return the share of `inputs` in the mean loss of their batch, which has `num_items_in_batch` targets.
+
+        Several processes each return their share times their number, because their gradients are averaged.
+        """
         assert num_items_in_batch is not None, "training_step counts them"
         losses: Losses = model(inputs)
         self._curve.add(losses.nats.detach(), inputs["task"].flatten()[losses.steps])
-        return losses.sum / num_items_in_batch
+        return losses.sum / num_items_in_batch * self._processes.count
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Return the optimizer over the parameters that the LM trains; see `SpeechLM.parameter_groups`."""
@@ -158,10 +169,11 @@ class SpeechTrainer(transformers.Trainer):
         Raises:
             Interrupted: Ctrl-C or SIGTERM was received; the state of the current step is saved.
         """
-        step, state = newest_state(self._directory) or (0, None)
+        with self._processes.first():  # it removes damaged states
+            step, state = newest_state(self._directory) or (0, None)
         if state is not None:
             self._curve.load(state / _CURVE)
-        with defer_signals() as self._monitor.pending:
+        with defer_signals(quiet=not self._processes.is_first) as self._monitor.pending:
             if state is None:
                 self.train()
             elif step < self.args.max_steps:
@@ -173,6 +185,8 @@ class SpeechTrainer(transformers.Trainer):
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         assert output_dir is not None
+        if not self._processes.is_first:
+            return
         Path(output_dir).mkdir(parents=True, exist_ok=True)
         safetensors.torch.save_model(self._lm, f"{output_dir}/model.safetensors")
 
@@ -183,14 +197,27 @@ class SpeechTrainer(transformers.Trainer):
         return str(self._draft)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        with creating_state(self._directory, self.state.global_step) as self._draft:
+        with self._creating_state() as self._draft:
             super()._save_checkpoint(model, trial)
             self._curve.save(self._draft / _CURVE)
+            self._processes.barrier()  # each process has written its random state
+            if not self._processes.is_first:
+                return
             # The Trainer writes into a subfolder; move its files up.
             subfolder = self._draft / f"checkpoint-{self.state.global_step}"
             for path in subfolder.iterdir():
                 path.rename(self._draft / path.name)
             subfolder.rmdir()
+
+    @contextlib.contextmanager
+    def _creating_state(self) -> Iterator[Path]:
+        """Yield the draft folder that the first process creates and seals, in every process."""
+        if self._processes.is_first:
+            with creating_state(self._directory, self.state.global_step) as draft:
+                self._processes.share(str(draft))
+                yield draft
+        else:
+            yield Path(self._processes.share(""))
 
 
 class _Loader:
@@ -211,8 +238,8 @@ def _name_metrics(prefix: str, losses: Mapping[str, float]) -> dict[str, float]:
 class _Monitor(transformers.TrainerCallback):
     """Reports the progress. Raises if the loss is not finite; stops the training if a signal was received."""
 
-    def __init__(self, progress: Progress, curve: Curve) -> None:
-        self._progress, self._curve = progress, curve
+    def __init__(self, progress: Progress, curve: Curve, processes: Processes) -> None:
+        self._progress, self._curve, self._processes = progress, curve, processes
         self._loss = ""
         self.pending = PendingSignal()
         self._start_s, self._start_tokens = 0.0, 0
@@ -237,5 +264,7 @@ class _Monitor(transformers.TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._progress(state.global_step, state.max_steps, f"{self._loss}{self.speed():,.0f} tokens/s")
+        # Launchers do not signal all processes in the same step; the processes stop together.
+        self.pending.number = self._processes.largest(self.pending.number)
         if self.pending:
             control.should_save = control.should_training_stop = True
