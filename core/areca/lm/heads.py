@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from areca.errors import IncompatibleParts
+from areca.lm.rows import select_trained
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,10 @@ class Head:
             logits ``[..., len(rows)]``, in the dtype of `hidden`.
         """
         selected = slice(None) if rows is None else slice(rows.start, rows.stop)
+        weight = select_trained(self.linear, self.linear.weight)
         bias: Tensor | None = self.linear.bias
-        logits = F.linear(hidden, self.linear.weight[selected], None if bias is None else bias[selected])
+        bias = None if bias is None else select_trained(self.linear, bias)[selected]
+        logits = F.linear(hidden, weight[selected], bias)
         if self.scale != 1.0:
             logits = logits * self.scale
         if self.cap is not None:

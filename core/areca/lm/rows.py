@@ -6,8 +6,11 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 Init = Literal["zero", "normal", "mean"]
+_FIRST = "areca_first_trained_row"
+"""Attribute of the embedding and the head if only their rows from this one on are trained."""
 
 
 @torch.no_grad()
@@ -53,20 +56,76 @@ def _initial_rows(text: Tensor, count: int, init: Init, generator: torch.Generat
 def train_only_new_rows(model: Any, first: int) -> None:
     """Freeze all parameters except the rows from `first` on.
 
-    Text rows and new rows share one parameter, so the gradient of the text rows is set to zero. Weight decay would
-    still change them; `areca.lm.model.SpeechLM.parameter_groups` therefore exempts these parameters.
+    Text rows and new rows share one parameter. `select_trained` keeps the gradient of the text rows at zero. Weight
+    decay would still change them, so `areca.lm.model.SpeechLM.parameter_groups` exempts these parameters, and
+    `restore_text_rows` undoes what an optimizer does to them nevertheless.
     """
     model.requires_grad_(False)
     unfreeze_new_rows(model, first)
 
 
 def unfreeze_new_rows(model: Any, first: int) -> None:
-    """Make the rows from `first` on trainable; the text rows before them get no gradient."""
+    """Make the rows from `first` on trainable; the text rows before them get no gradient.
 
-    def zero_text_gradient(table: Tensor) -> None:
-        if table.grad is not None:
-            table.grad[:first] = 0
-
+    The gradient is cut in the forward pass, because a hook on a parameter does not see the shards of that parameter.
+    """
     for table in row_parameters(model):
         table.requires_grad_(True)
-        table.register_post_accumulate_grad_hook(zero_text_gradient)  # type: ignore[no-untyped-call]
+    for module in (model.get_input_embeddings(), model.get_output_embeddings()):
+        setattr(module, _FIRST, first)
+    model.get_input_embeddings().register_forward_hook(_cut_text_embeddings)
+
+
+def select_trained(module: Any, table: Tensor) -> Tensor:
+    """Return a parameter of `module` with one row per id, without the gradient of the rows that are not trained."""
+    first = getattr(module, _FIRST, 0)
+    return _CutRows.apply(table, first) if first and torch.is_grad_enabled() else table
+
+
+def restore_text_rows(model: Any, optimizer: torch.optim.Optimizer) -> None:
+    """After each step of `optimizer`, restore the rows that are not trained, bit for bit.
+
+    Their gradient is zero, but an optimizer may move a row without a gradient, for example by its own weight decay.
+
+    Args:
+        model: the model; its parameters may be sharded by rows.
+        optimizer: the optimizer of these parameters.
+    """
+    first = getattr(model.get_input_embeddings(), _FIRST, 0)
+    tables = [_text_rows(table, first) for table in row_parameters(model)] if first else []
+    copies = [table.clone() for table in tables]
+
+    @torch.no_grad()
+    def restore(*_: Any) -> None:
+        for table, copy in zip(tables, copies, strict=True):
+            table.copy_(copy)
+
+    if tables:
+        optimizer.register_step_post_hook(restore)
+
+
+def _text_rows(table: Tensor, first: int) -> Tensor:
+    """Return a view of the rows before `first`, or of those in this process's shard."""
+    if not isinstance(table, DTensor):
+        return table.detach()[:first]
+    count, rank = table.device_mesh.size(), table.device_mesh.get_local_rank()
+    start = rank * -(-len(table) // count)  # a shard has the same number of rows in each process but the last ones
+    return table.to_local().detach()[: max(0, first - start)]
+
+
+def _cut_text_embeddings(module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    trained = (inputs[0] >= getattr(module, _FIRST))[..., None]
+    return torch.where(trained, output, output.detach())
+
+
+class _CutRows(torch.autograd.Function):
+    """A table whose gradient is zero before a row."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, first: int) -> Tensor:
+        ctx.first = first
+        return table.view_as(table)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return torch.cat([torch.zeros_like(gradient[: ctx.first]), gradient[ctx.first :]]), None

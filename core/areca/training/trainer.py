@@ -18,6 +18,7 @@ from areca.fitting.interrupt import PendingSignal, defer_signals
 from areca.fitting.unfinished import creating_state, newest_state
 from areca.interfaces import Optimizer, Schedule
 from areca.job import Progress, no_progress
+from areca.lm.rows import restore_text_rows
 from areca.lm.vocabulary import Control
 from areca.run.processes import Processes
 from areca.training.batches import Batches
@@ -124,6 +125,7 @@ class SpeechTrainer(transformers.Trainer):
         self.optimizer = self._optimizer.build(
             self._lm.parameter_groups(self.args.weight_decay), self.args.learning_rate
         )
+        restore_text_rows(self._lm.model, self.optimizer)
         return self.optimizer
 
     def create_scheduler(

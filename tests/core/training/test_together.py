@@ -214,6 +214,22 @@ def test_fifty_steps_in_several_processes(optimizer: str, count: int, launcher: 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("train", ["embeddings", "lora"])
+def test_new_rows_and_adapters_in_two_processes(train: str, launcher: Launcher, tmp_path: Path) -> None:
+    options = {"steps": 12, "lm": {"train": train, "init": "normal"}, "weight_decay": 0.1}
+    launcher.run(tmp_path / "one", 1, **options)
+    assert launcher.run(tmp_path / "two", 2, **options) == [0, 0]
+    assert_close(tmp_path / "two", tmp_path / "one")
+    untrained = plain_lm(train=train, init="normal")
+    old, new = (
+        untrained.model.get_input_embeddings().weight,
+        weights(tmp_path / "two")["model.model.embed_tokens.weight"],
+    )
+    first = untrained.vocabulary.text_size
+    assert torch.equal(new[:first], old[:first]) and not torch.equal(new[first:], old[first:])
+
+
+@pytest.mark.slow
 def test_either_process_killed_at_many_moments(launcher: Launcher, tmp_path: Path) -> None:
     steps = {"steps": 24}
     launcher.run(tmp_path / "whole", 2, **steps)

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from areca.artifacts.checkpoint import CURVES
 from areca.errors import ArecaError, InvalidConfig
 from areca.lm.model import SpeechLM
+from areca.lm.rows import row_parameters
 from areca.manifest import FileManifest, Utterance
 from areca.options import build, canonical
 from areca.run.options import TrainingConfig
@@ -258,6 +259,39 @@ def test_only_the_new_rows_are_trained_on_request(tmp_path: Path) -> None:
         assert torch.equal(value[:text], before[name][:text]), name
         assert not torch.equal(value[text:], before[name][text:]), name
     assert changed == {"gpt_neox.embed_in.weight", "lm_head.weight"}, "both, as the model is untied"
+
+
+class Drifting:
+    """Builds an optimizer with momentum that decays every parameter, whatever its group says."""
+
+    def build(self, groups: list[dict[str, Any]], learning_rate: float) -> torch.optim.Optimizer:
+        same = [group | {"weight_decay": 0.1} for group in groups]
+        return torch.optim.SGD(same, lr=learning_rate, momentum=0.9)
+
+
+@pytest.mark.parametrize("train", ["embeddings", "lora"])
+def test_text_rows_are_kept_whatever_the_optimizer_does(train: Any, tmp_path: Path) -> None:
+    lm = tiny_lm(train=train, init="normal")
+    tables = [parameter.detach() for parameter in row_parameters(lm.model)]
+    before = [table.clone() for table in tables]
+    trained(tmp_path, lm=lm, watch={"optimizer": Drifting()}, steps=3)
+    first = lm.vocabulary.text_size
+    for table, old in zip(tables, before, strict=True):
+        assert torch.equal(table[:first], old[:first]) and not torch.equal(table[first:], old[first:])
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt_neox"])
+def test_the_gradient_of_new_rows_is_that_of_a_whole_table(family: str) -> None:
+    whole, part = (SpeechLM.extend(tiny_backbone(family), ROLES, init="normal", train=t) for t in ("all", "embeddings"))
+    ids = torch.arange(20).reshape(2, 10) + whole.vocabulary.text_size - 10
+    batch = {"ids": ids, "target": torch.arange(20).reshape(2, 10) % 10 > 3}
+    for lm in (whole, part):
+        lm(batch).sum.backward()
+    first = whole.vocabulary.text_size
+    for expected, found in zip(row_parameters(whole.model), row_parameters(part.model), strict=True):
+        assert expected.grad is not None and found.grad is not None
+        assert torch.equal(found.grad[first:], expected.grad[first:]) and expected.grad[:first].any()
+        assert not found.grad[:first].any()
 
 
 def test_the_same_run_twice_is_the_same(tmp_path: Path) -> None:
