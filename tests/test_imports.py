@@ -64,7 +64,19 @@ def test_core_never_imports_a_plugin() -> None:
 
 
 ROOMS = [
-    *("errors", "files", "component", "specs", "patterns", "types", "options", "languages", "batching", "mel"),
+    *(
+        "errors",
+        "files",
+        "component",
+        "specs",
+        "patterns",
+        "types",
+        "options",
+        "languages",
+        "batching",
+        "sliding",
+        "mel",
+    ),
     *(
         "statistics",
         "sound",

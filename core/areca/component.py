@@ -26,6 +26,7 @@ TAGS = MappingProxyType(
         "decode": "also decodes codes to audio",
         "features": "also returns the vectors that its units cluster, which `kmeans` clusters again and an LM can read",
         "voice": "accepts a voice prompt",
+        "stream": "also turns codes into audio while the codes arrive",
     }
 )
 _REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -71,7 +72,7 @@ class Component:
         needs: the components it depends on: ``{name in the YAML: kind}``.
         needs_tags: tags that each need's component must have: ``{name of the need: tags}``.
         requires: top-level modules without which the component cannot run; looked up, never imported.
-        tags: capabilities, see `TAGS`.
+        tags: capabilities, see `TAGS`. Those that depend on options or needs are in the spec (`areca.specs.Tagged`).
         revision: increased when the component's output changes for the same config.
         loads_revisions: earlier revisions whose fitted files still load and give the same output.
         extra: pip extra of the plugin's distribution that installs the modules in `requires`.
@@ -128,12 +129,7 @@ class Component:
                 f"loads_revisions of {self.name!r}: {wrong} must be from 1 to {self.revision - 1}, "
                 f"before revision {self.revision}"
             )
-        unknown = set(self.tags).union(*self.needs_tags.values()) - set(TAGS)
-        if unknown := {tag for tag in unknown if not _PLUGIN_TAG.fullmatch(tag)}:
-            raise ValueError(
-                f"tags of {self.name!r}: {sorted(unknown)} unknown; expected {sorted(TAGS)}, or a tag that your plugin "
-                "defines, like 'my_plugin/streaming'"
-            )
+        check_tags(frozenset(self.tags).union(*self.needs_tags.values()), f"tags of {self.name!r}")
         self._check_needs()
 
     @property
@@ -171,6 +167,19 @@ class Component:
 def _types_of(config: type[Any]) -> Mapping[str, Any]:
     """Return the types of a class's fields. Cached, because every registry checks every component."""
     return get_type_hints(config)
+
+
+def check_tags(tags: Set[str], label: str) -> None:
+    """Check that tags are in `TAGS` or have the form of a plugin's tag.
+
+    Raises:
+        ValueError: one of them is neither; the message starts with `label`.
+    """
+    if unknown := sorted(tag for tag in tags if tag not in TAGS and not _PLUGIN_TAG.fullmatch(tag)):
+        raise ValueError(
+            f"{label}: {unknown} unknown; expected {sorted(TAGS)}, or a tag that your plugin defines, like "
+            "'my_plugin/whispering'"
+        )
 
 
 def _is_line(value: Any) -> bool:

@@ -31,7 +31,8 @@ from areca.types import Audio, Codes, Example, VoicePrompt
 
 __all__ = [
     "Backbone", "Decoder", "Featured", "Job", "Judge", "Metric", "Normaliser", "Optimizer", "Progress", "Schedule",
-    "Stage", "TokenSource", "Tokenizer", "Vocoder", "no_progress", "report_quota", "silent",
+    "SpeechSession", "Stage", "StreamingDecoder", "StreamingVocoder", "TokenSource", "Tokenizer", "Vocoder",
+    "no_progress", "report_quota", "silent",
 ]  # fmt: skip
 
 
@@ -41,7 +42,7 @@ class Tokenizer(Protocol):
 
     Its `areca.specs.TokenizerSpec` states the streams of the codes and the audio format. Core resamples and mixes down
     before it calls `encode`; the tokenizer pads and batches by itself. With the tag ``features`` it is also `Featured`,
-    with the tag ``decode`` also a `Decoder`.
+    with the tag ``decode`` also a `Decoder`, with the tags ``decode`` and ``stream`` also a `StreamingDecoder`.
     """
 
     def encode(self, audios: list[Audio]) -> list[Codes]:
@@ -83,6 +84,38 @@ class Decoder(Tokenizer, Protocol):
         """
 
 
+@runtime_checkable
+class SpeechSession(Protocol):
+    """One utterance that is turned into audio while its codes arrive: what `open` returns.
+
+    The audio of all calls, joined, is that of the whole utterance at once, whatever the sizes of the pushes; rounding
+    may change a sample by 1 % of the highest one. Sessions are independent: several may be open at the same time.
+    """
+
+    def push(self, codes: Codes) -> Audio | None:
+        """Append codes, and return the audio that they complete, float32 ``[C, T]``; None: no audio yet.
+
+        Args:
+            codes: the next whole frames: for each code of the slowest stream, the codes of every stream for the same
+                time; at least one frame.
+
+        Raises:
+            InvalidCodes: a stream is missing, empty or of another length, or codes are out of range. The session is
+                unchanged.
+        """
+
+    def finish(self) -> Audio | None:
+        """End the utterance, and return the rest of its audio; None: there is none. The session is then over."""
+
+
+@runtime_checkable
+class StreamingDecoder(Decoder, Protocol):
+    """A tokenizer with the tags ``decode`` and ``stream``."""
+
+    def open(self) -> SpeechSession:
+        """Begin an utterance whose audio is that of `decode`, with the sample rate and channels of the spec."""
+
+
 @dataclass(frozen=True, slots=True)
 class Backbone:
     """A text LM without audio tokens: what a backbone's `load` returns.
@@ -98,7 +131,7 @@ class Backbone:
 
 @runtime_checkable
 class Vocoder(Protocol):
-    """Turns codes into speech: what a vocoder's `load` returns."""
+    """Turns codes into speech: what a vocoder's `load` returns. With the tag ``stream``, also a `StreamingVocoder`."""
 
     def synthesize(
         self, codes: list[Codes], voices: Sequence[VoicePrompt | None], *, generator: torch.Generator
@@ -112,6 +145,22 @@ class Vocoder(Protocol):
 
         Raises:
             InvalidCodes: the list is empty, or codes are out of range.
+            ArecaError: a voice is given, and the component lacks the tag ``voice``.
+        """
+
+
+@runtime_checkable
+class StreamingVocoder(Vocoder, Protocol):
+    """A vocoder with the tag ``stream``."""
+
+    def open(self, voice: VoicePrompt | None, *, generator: torch.Generator) -> SpeechSession:
+        """Begin an utterance whose audio is that of `synthesize`, with the sample rate of the spec.
+
+        Args:
+            voice: the voice of the utterance; None: the vocoder's own voice.
+            generator: the only source of randomness. The session draws from it until it is over.
+
+        Raises:
             ArecaError: a voice is given, and the component lacks the tag ``voice``.
         """
 

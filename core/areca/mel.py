@@ -15,6 +15,7 @@ import torch
 from torch.nn import functional
 
 from areca.errors import InvalidAudio
+from areca.sliding import Sliding
 
 FLOOR = 1e-5
 """Smallest mel magnitude; anything below counts as silence (about -100 dB of full scale)."""
@@ -100,16 +101,94 @@ def invert(
     Returns:
         float32 ``[..., frames * hop]``.
     """
-    magnitude = _magnitude(log_mel.transpose(-1, -2), config)
+    state = _initial_state(log_mel.transpose(-1, -2), generator, config)
+    for _ in range(iterations):
+        state = _iterate(state, momentum, config)
+    return _synthesise(state, config)
+
+
+_BLOCK = 16
+"""Frames that `Inversion` computes together: single frames take five times as long, larger blocks delay the audio."""
+
+
+class Inversion:
+    """`invert` for one log-mel that arrives in pieces: the pieces of audio together are that of the whole.
+
+    Each iteration needs the neighbours of a frame, so a frame's audio follows when `delay_frames` more frames are
+    known. Pushes of other sizes give the same samples; `invert` may differ from them by rounding.
+
+    Args:
+        generator, iterations, momentum, config: as for `invert`.
+    """
+
+    def __init__(
+        self,
+        *,
+        generator: torch.Generator,
+        iterations: int = 48,
+        momentum: float = 0.99,
+        config: MelConfig = SPEECH,
+    ) -> None:
+        self._generator, self._config = generator, config
+        reach = _reach(config)
+        self.delay_frames = reach * (iterations + 1) + _BLOCK - 1
+        """Largest number of frames that must follow a frame before its audio is returned."""
+        self._waiting: torch.Tensor | None = None
+        self._steps = [Sliding(lambda state: _iterate(state, momentum, config), reach) for _ in range(iterations)]
+        self._steps.append(Sliding(lambda state: _synthesise(state, config).reshape(-1, config.hop), reach))
+
+    def push(self, log_mel: torch.Tensor) -> torch.Tensor:
+        """Append frames, and return the samples that they complete.
+
+        Args:
+            log_mel: float32 ``[mels, frames]``.
+
+        Returns:
+            float32 ``[T]``, T >= 0.
+        """
+        waiting = log_mel.T if self._waiting is None else torch.cat((self._waiting, log_mel.T))
+        ready = len(waiting) - len(waiting) % _BLOCK
+        self._waiting = waiting[ready:]
+        return self._advance(waiting[:ready]) if ready else waiting.new_zeros(0)
+
+    def finish(self) -> torch.Tensor:
+        """Return the remaining samples, float32 ``[T]``, T >= 0; nothing may be pushed afterwards."""
+        return torch.zeros(0) if self._waiting is None else self._advance(self._waiting, last=True)
+
+    def _advance(self, frames: torch.Tensor, *, last: bool = False) -> torch.Tensor:
+        results: torch.Tensor | None = _initial_state(frames, self._generator, self._config)
+        for step in self._steps:
+            if results is None:
+                return frames.new_zeros(0)
+            results = step.push(results, last=last)
+        return frames.new_zeros(0) if results is None else results.flatten()
+
+
+def _initial_state(log_mel: torch.Tensor, generator: torch.Generator, config: MelConfig) -> torch.Tensor:
+    """Return magnitudes, random angles and zeros, complex64 ``[3, ..., frames, bins]``, for ``[..., frames, mels]``."""
+    magnitude = _magnitude(log_mel, config)
     phase = torch.rand(magnitude.shape, generator=generator).to(magnitude.device) * (2 * math.pi)
     angles = torch.polar(torch.ones_like(phase), phase)
-    previous = torch.zeros_like(angles)
-    for _ in range(iterations):
-        rebuilt = _spectrum(_overlap_add(magnitude * angles, config), config)
-        angles = rebuilt - (momentum / (1 + momentum)) * previous
-        angles = angles / angles.abs().clamp(min=1e-16)
-        previous = rebuilt
-    return _overlap_add(magnitude * angles, config)
+    return torch.stack((magnitude.to(angles.dtype), angles, torch.zeros_like(angles)))
+
+
+def _iterate(state: torch.Tensor, momentum: float, config: MelConfig) -> torch.Tensor:
+    """Return the state after an iteration: magnitudes, their new angles, and the spectrum that these follow from."""
+    magnitude, _, previous = state
+    rebuilt = _spectrum(_synthesise(state, config), config)
+    angles = rebuilt - (momentum / (1 + momentum)) * previous
+    return torch.stack((magnitude, angles / angles.abs().clamp(min=1e-16), rebuilt))
+
+
+def _synthesise(state: torch.Tensor, config: MelConfig) -> torch.Tensor:
+    """Return the audio ``[..., frames * hop]`` of a state."""
+    magnitude, angles, _ = state
+    return _overlap_add(magnitude.real * angles, config)
+
+
+def _reach(config: MelConfig) -> int:
+    """Return how many frames before or after a frame overlap it."""
+    return -(-config.n_fft // config.hop) - 1
 
 
 def _magnitude(mel: torch.Tensor, config: MelConfig, updates: int = 24) -> torch.Tensor:

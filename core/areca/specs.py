@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from areca.component import COMPONENT_NAME, Kind
+from areca.component import COMPONENT_NAME, Kind, check_tags
 from areca.errors import IncompatibleParts, quote
 
 ROLE = re.compile(r"[a-z][a-z0-9_]*")
@@ -67,8 +67,30 @@ def _describe_audio(languages: tuple[str, ...], sample_rate_hz: int) -> str:
     return f"{', '.join(languages) or 'any language'}, {sample_rate_hz} Hz"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tagged:
+    """Base class of specs of components whose capabilities may depend on their options or needs.
+
+    A spec function states only what the component's own `tags` do not. In a spec among the needs of another component,
+    and in that of a part, core has added the component's `tags`.
+
+    Args:
+        tags: capabilities, see `areca.component.TAGS`; not ``fit`` and ``resume``.
+
+    Raises:
+        ValueError: a tag is unknown.
+    """
+
+    tags: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.tags, frozenset) or not all(isinstance(tag, str) for tag in self.tags):
+            raise ValueError(f"tags is {quote(self.tags)}, expected a set, as frozenset({{'stream'}})")
+        check_tags(self.tags, "tags")
+
+
 @dataclass(frozen=True, slots=True)
-class TokenizerSpec:
+class TokenizerSpec(Tagged):
     """The streams that a tokenizer emits, and the audio that it takes.
 
     Args:
@@ -86,6 +108,7 @@ class TokenizerSpec:
     feature_size: int | None = None
 
     def __post_init__(self) -> None:
+        Tagged.__post_init__(self)
         _check_streams(self.streams)
         _check_counts(sample_rate_hz=self.sample_rate_hz, channels=self.channels)
         if self.feature_size is not None:
@@ -114,13 +137,14 @@ class BackboneSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class VocoderSpec:
+class VocoderSpec(Tagged):
     """The streams that a vocoder turns into audio, usually those of a tokenizer it needs, and the audio's rate."""
 
     streams: tuple[Stream, ...]
     sample_rate_hz: int
 
     def __post_init__(self) -> None:
+        Tagged.__post_init__(self)
         _check_streams(self.streams)
         _check_counts(sample_rate_hz=self.sample_rate_hz)
 

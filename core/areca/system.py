@@ -286,7 +286,7 @@ class System:
         if "audio" not in task.answer_kinds:
             raise InvalidConfig(f"task {task.tag}: answers in text, so it takes no voice prompt: leave it out")
         part = self.run_config.vocoder
-        if part is None or "voice" not in part.entry.component.tags:
+        if part is None or "voice" not in part.tags:
             name = "none" if part is None else repr(part.name)
             raise InvalidConfig(f"the checkpoint's vocoder ({name}) takes no voice prompt: leave it out")
         return VoicePrompt(read_sound(voice))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from areca.errors import InvalidAudio
-from areca.mel import LOG_FLOOR, SPEECH, MelConfig, count_frames, invert, log_mel
+from areca.mel import LOG_FLOOR, SPEECH, Inversion, MelConfig, count_frames, invert, log_mel
 
 WIDE = MelConfig(n_fft=1024, window=400, mels=40)
 
@@ -122,6 +123,40 @@ def test_the_inverse_depends_on_the_generator_alone() -> None:
     assert not torch.equal(first, invert(features, generator=generator(6), iterations=4))
     torch.manual_seed(1)
     assert torch.equal(state, torch.get_rng_state())
+
+
+def push_all(features: torch.Tensor, size: int, **options: Any) -> list[torch.Tensor]:
+    """Invert log-mels `size` frames at a time; the last piece is that of `finish`."""
+    inversion = Inversion(generator=generator(), **options)
+    return [*(inversion.push(part) for part in features.split(size, 1)), inversion.finish()]
+
+
+@pytest.mark.parametrize("config", [SPEECH, WIDE], ids=["512", "400 in 1024"])
+@pytest.mark.parametrize("iterations", [0, 1, 6])
+def test_an_inversion_in_pieces_is_that_of_the_whole(config: MelConfig, iterations: int) -> None:
+    features = log_mel(vowels(0.7) + noise(11_200) / 10, config)[:, :67]
+    whole = invert(features, generator=generator(), iterations=iterations, config=config)
+    sizes = [torch.cat(push_all(features, n, iterations=iterations, config=config)) for n in (1, 9, 67)]
+    assert all(torch.equal(samples, sizes[0]) for samples in sizes)
+    torch.testing.assert_close(sizes[0], whole, atol=1e-3 * float(whole.abs().max()), rtol=0)
+
+
+def test_an_inversion_in_pieces_follows_by_its_delay() -> None:
+    features = log_mel(vowels(0.7))
+    pieces = push_all(features, 1, iterations=6)
+    first = next(i for i, samples in enumerate(pieces) if len(samples))
+    delay = Inversion(generator=generator(), iterations=6).delay_frames
+    assert delay == 3 * 7 + 15 and 16 < first <= delay < features.shape[1]
+    assert sum(map(len, pieces[:-1])) >= (features.shape[1] - delay) * SPEECH.hop
+
+
+@pytest.mark.parametrize("frames", [0, 1, 2, 5])
+def test_a_short_inversion_comes_at_its_end(frames: int) -> None:
+    features = log_mel(noise(800))[:, :frames]
+    *early, rest = push_all(features, 1) if frames else [Inversion(generator=generator()).finish()]
+    assert all(len(samples) == 0 for samples in early) and len(rest) == frames * SPEECH.hop
+    if frames:
+        torch.testing.assert_close(rest, invert(features, generator=generator()))
 
 
 def test_features_taken_in_inference_mode_leave_training_alone() -> None:

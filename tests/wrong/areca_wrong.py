@@ -189,7 +189,7 @@ def _row(kind: str, name: str, target: str, **other: Any) -> Component:
 
 @hookimpl
 def areca_components() -> Iterable[Component]:
-    fit, everything = frozenset({"fit"}), frozenset({"fit", "resume", "features", "decode"})
+    fit, everything = frozenset({"fit"}), frozenset({"fit", "resume", "features", "decode", "stream"})
     yield _row("plain", "good", "Plain")
     yield _row("plain", "summary", "Plain", summary="This is a sentence.")
     yield _row("plain", "options-documented", "Plain", config=BareConfig)
@@ -243,6 +243,12 @@ def areca_components() -> Iterable[Component]:
     yield _row(Kind.TOKENIZER, "decode", "HalfRate", tags=frozenset({"decode"}))
     yield _row(Kind.TOKENIZER, "decode-refuses-wrong-codes", "Clamping", tags=frozenset({"decode"}))
 
+    streaming = frozenset({"decode", "stream"})
+    yield _row(Kind.TOKENIZER, "stream", "Clicking", tags=streaming)
+    yield _row(Kind.TOKENIZER, "stream-sessions", "SharesOneSession", tags=streaming)
+    yield _row(Kind.TOKENIZER, "stream-is-early", "Hoarding", tags=streaming)
+    yield _row(Kind.TOKENIZER, "stream-refuses-wrong-codes", "PushesAnything", tags=streaming)
+
     yield _row(Kind.BACKBONE, "good", "TextLM")
     yield _row(Kind.BACKBONE, "model-and-tokenizer-match", "TooFewRows")
     yield _row(Kind.BACKBONE, "text-round-trip", "Forgetful")
@@ -250,13 +256,20 @@ def areca_components() -> Iterable[Component]:
     yield _row(Kind.BACKBONE, "randomness", "AnyWeights")
     yield _row(Kind.BACKBONE, "architecture", "OtherShape")
 
-    yield _row(Kind.VOCODER, "good", "Vocoder")
-    yield _row(Kind.VOCODER, "good-voice", "VoiceVocoder", tags=frozenset({"voice"}))
+    stream = frozenset({"stream"})
+    yield _row(Kind.VOCODER, "good", "Vocoder", tags=stream)
+    yield _row(Kind.VOCODER, "good-voice", "VoiceVocoder", tags=frozenset({"voice", "stream"}))
     yield _row(Kind.VOCODER, "audio", "OtherRate")
     yield _row(Kind.VOCODER, "randomness", "Whistling")
     yield _row(Kind.VOCODER, "voice", "Deaf")
     yield _row(Kind.VOCODER, "voices-differ", "Deaf", tags=frozenset({"voice"}))
     yield _row(Kind.VOCODER, "refuses-wrong-codes", "SpeaksAnything")
+
+    yield _row(Kind.VOCODER, "stream", "ClickingVocoder", tags=stream)
+    yield _row(Kind.VOCODER, "stream-voice", "OpensInAnyVoice", tags=stream)
+    yield _row(Kind.VOCODER, "stream-sessions", "SharesOneSessionVocoder", tags=stream)
+    yield _row(Kind.VOCODER, "stream-is-early", "HoardingVocoder", tags=stream)
+    yield _row(Kind.VOCODER, "stream-refuses-wrong-codes", "PushesAnythingVocoder", tags=stream)
 
     yield _row(Kind.TASK, "good", "Transcribe")
     yield _row(Kind.TASK, "spec-matches", "Transcribe", spec="areca_wrong:other_task_spec")

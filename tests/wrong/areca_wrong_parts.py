@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,60 @@ class _Loaded:
     @classmethod
     def load(cls, config: Any, needs: Mapping[str, Any], files: Path | None, *, device: Any, dtype: Any) -> Any:
         return cls(config, needs, files)
+
+
+class Session:
+    """Speaks each push at once."""
+
+    def __init__(self, sound: Callable[[Codes], Audio], kept: list[Audio]) -> None:
+        self.sound = sound
+        self.kept = kept
+        self.kept.clear()
+
+    def push(self, codes: Codes) -> Audio | None:
+        require_codes([codes], STREAMS)
+        return self.take(codes)
+
+    def take(self, codes: Codes) -> Audio | None:
+        return self.sound(codes)
+
+    def finish(self) -> Audio | None:
+        return None
+
+
+class ClickSession(Session):
+    def take(self, codes: Codes) -> Audio | None:
+        audio = self.sound(codes)
+        audio.samples[:, 0] = 1
+        return audio
+
+
+class LateSession(Session):
+    """Speaks each push at the next one, from a memory that all sessions of the component share."""
+
+    def take(self, codes: Codes) -> Audio | None:
+        self.kept.append(self.sound(codes))
+        return self.kept.pop(0) if len(self.kept) > 1 else None
+
+    def finish(self) -> Audio | None:
+        return self.kept.pop(0) if self.kept else None
+
+
+class HoardSession(Session):
+    def __init__(self, sound: Callable[[Codes], Audio], kept: list[Audio]) -> None:
+        super().__init__(sound, [])
+
+    def take(self, codes: Codes) -> Audio | None:
+        self.kept.append(self.sound(codes))
+        return None
+
+    def finish(self) -> Audio | None:
+        return Audio(torch.cat([a.samples for a in self.kept], 1), RATE_HZ) if self.kept else None
+
+
+class OpenSession(Session):
+    def push(self, codes: Codes) -> Audio | None:
+        return self.take(codes)
 
 
 class Plain(_Loaded):
@@ -200,6 +254,11 @@ class Telephone(Dataset):
 class Tokenizer(_Loaded):
     """Two streams: the mean level of every 40 ms in 64 steps, and whether the mean sample is positive."""
 
+    session: type[Session] = Session
+
+    def open(self) -> Session:
+        return self.session(self.sound, self.__dict__.setdefault("kept", []))
+
     @staticmethod
     def fit(config: Any, needs: Mapping[str, Any], data: Any, job: Job) -> None:
         state = job.directory / "state.json"
@@ -323,6 +382,22 @@ class Clamping(Tokenizer):
         return [self.sound(c) for c in codes]
 
 
+class Clicking(Tokenizer):
+    session = ClickSession
+
+
+class SharesOneSession(Tokenizer):
+    session = LateSession
+
+
+class Hoarding(Tokenizer):
+    session = HoardSession
+
+
+class PushesAnything(Tokenizer):
+    session = OpenSession
+
+
 class TextLM:
     """A random GPT-2 of 256 bytes."""
 
@@ -397,6 +472,12 @@ class AnyWeights(TextLM):
 class Vocoder(_Loaded):
     """Each code is a level, with a little noise."""
 
+    session: type[Session] = Session
+
+    def open(self, voice: VoicePrompt | None, *, generator: torch.Generator) -> Session:
+        self.check_voices([voice])
+        return self.session(lambda codes: self.sound(codes, generator, voice), self.__dict__.setdefault("kept", []))
+
     def synthesize(
         self, codes: list[Codes], voices: Sequence[VoicePrompt | None], *, generator: torch.Generator
     ) -> list[Audio]:
@@ -405,17 +486,20 @@ class Vocoder(_Loaded):
 
     def check(self, codes: list[Codes], voices: Sequence[VoicePrompt | None]) -> None:
         require_codes(codes, STREAMS)
+        self.check_voices(voices)
+
+    def check_voices(self, voices: Sequence[VoicePrompt | None]) -> None:
         if any(voices):
             raise ArecaError("this vocoder has one voice")
 
     def sound(self, codes: Codes, generator: torch.Generator, voice: VoicePrompt | None) -> Audio:
         x = (codes.streams[0] / 64).repeat_interleave(HOP)
-        return Audio((x + 1e-3 * torch.randn(x.shape, generator=generator))[None].float(), RATE_HZ)
+        return Audio((x + 1e-3 * torch.rand(x.shape, generator=generator))[None].float(), RATE_HZ)
 
 
 class Deaf(Vocoder):
-    def check(self, codes: list[Codes], voices: Sequence[VoicePrompt | None]) -> None:
-        require_codes(codes, STREAMS)
+    def check_voices(self, voices: Sequence[VoicePrompt | None]) -> None:
+        pass
 
 
 class VoiceVocoder(Deaf):
@@ -437,8 +521,28 @@ class Whistling(Vocoder):
 
 class SpeaksAnything(Vocoder):
     def check(self, codes: list[Codes], voices: Sequence[VoicePrompt | None]) -> None:
-        if any(voices):
-            raise ArecaError("this vocoder has one voice")
+        self.check_voices(voices)
+
+
+class ClickingVocoder(Vocoder):
+    session = ClickSession
+
+
+class OpensInAnyVoice(Vocoder):
+    def open(self, voice: VoicePrompt | None, *, generator: torch.Generator) -> Session:
+        return super().open(None, generator=generator)
+
+
+class SharesOneSessionVocoder(Vocoder):
+    session = LateSession
+
+
+class HoardingVocoder(Vocoder):
+    session = HoardSession
+
+
+class PushesAnythingVocoder(Vocoder):
+    session = OpenSession
 
 
 class Transcribe:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from areca.errors import ArecaError, IncompatibleParts, InvalidConfig, quote, sh
 from areca.options import build, canonical, key_of
 from areca.registry.entry import LOCAL, Entry
 from areca.registry.registry import Registry
-from areca.specs import Spec
+from areca.specs import Spec, Tagged
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Part:
         entry: the component and its plugin.
         config: an instance of the component's config dataclass.
         needs: the parts that it depends on, by the component's names for them.
-        spec: the component's spec for this config and these needs.
+        spec: the component's spec for this config and these needs, with the component's tags if it is `Tagged`.
     """
 
     role: str
@@ -42,6 +42,11 @@ class Part:
     def label(self) -> str:
         """Kind and name, like ``tokenizer usm-v2``."""
         return f"{self.entry.component.kind} {self.name}"
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """The component's capabilities with this config and these needs, see `areca.component.TAGS`."""
+        return self.spec.tags if isinstance(self.spec, Tagged) else frozenset(self.entry.component.tags)
 
     @property
     def is_trained(self) -> bool:
@@ -192,7 +197,7 @@ def require_tags(registry: Registry, part: Part, tags: frozenset[str], where: st
     Raises:
         IncompatibleParts: a tag is missing; the message lists the components that have all of them.
     """
-    if missing := sorted(tags - part.entry.component.tags):
+    if missing := sorted(tags - part.tags):
         able = [e.component.name for e in registry.entries(part.entry.component.kind) if tags <= e.component.tags]
         raise IncompatibleParts(
             f"{where}: {part.name!r} has no tag {' or '.join(missing)}; components with it: {', '.join(able) or 'none'}"
@@ -201,7 +206,8 @@ def require_tags(registry: Registry, part: Part, tags: frozenset[str], where: st
 
 def _compute_spec(entry: Entry, config: Any, needs: Mapping[str, Part]) -> Spec:
     try:
-        return entry.spec(config, {name: need.spec for name, need in needs.items()})
+        spec = entry.spec(config, {name: need.spec for name, need in needs.items()})
+        return replace(spec, tags=spec.tags | entry.component.tags) if isinstance(spec, Tagged) else spec
     except ArecaError:
         raise
     except ValueError as e:  # the spec function rejects its options or needs

@@ -70,7 +70,7 @@ class CheckedComponent:
         Raises:
             Skipped: it lacks the tag, or a required module or its weights are missing.
         """
-        if tag not in self.component.tags:
+        if tag not in self.part.tags:
             raise Skipped(f"it has no tag {tag}")
         _ = self.instance
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -10,6 +11,14 @@ from areca.errors import InvalidAudio, InvalidCodes
 from areca.specs import TokenizerSpec
 from areca.testing.checked import CheckedComponent
 from areca.testing.fitting import check_fit_is_deterministic, check_fit_resumes
+from areca.testing.streaming import (
+    LONG_S,
+    expect_early_audio,
+    expect_independence,
+    expect_pieces_of_whole,
+    expect_refused_codes,
+    repeat,
+)
 from areca.testing.tools import expect_refusal, with_global_seed
 from areca.types import Audio, Codes, require_codes
 
@@ -152,6 +161,39 @@ def check_decode_refuses_wrong_codes(checked: CheckedComponent) -> None:
         wrong[-1] = code
         bad = Codes((wrong, *good.streams[1:]), good.durations, good.fingerprint)
         expect_refusal(InvalidCodes, lambda bad=bad: decode([bad]), f"code {code} of {streams[0]}")  # type: ignore[misc]
+
+
+def check_stream(checked: CheckedComponent) -> None:
+    """Pushes of any size together give the audio that `decode` gives for the whole."""
+    for codes in _streamed(checked):
+        [whole] = checked.instance.decode([codes])
+        expect_pieces_of_whole(checked.instance.open, codes, _spec(checked).streams, whole)
+
+
+def check_stream_sessions(checked: CheckedComponent) -> None:
+    """Sessions that are open at the same time do not change each other's audio."""
+    codes = _streamed(checked)
+    expect_independence(checked.instance.open, codes, _spec(checked).streams)
+
+
+def check_stream_is_early(checked: CheckedComponent) -> None:
+    """A long utterance gives audio before its codes end."""
+    codes, *_ = _streamed(checked)
+    long = repeat(codes, math.ceil(LONG_S / checked.audios[0].seconds))
+    expect_early_audio(checked.instance.open(), long, _spec(checked).streams)
+
+
+def check_stream_refuses_wrong_codes(checked: CheckedComponent) -> None:
+    """Pushing codes out of range, or none, raises `InvalidCodes` and changes nothing."""
+    codes, *_ = _streamed(checked)
+    expect_refused_codes(checked.instance.open, codes, _spec(checked).streams)
+
+
+def _streamed(checked: CheckedComponent) -> list[Codes]:
+    """Return the codes of two recordings; skip the check without the tag ``stream``."""
+    checked.require("stream")
+    encoded: list[Codes] = checked.instance.encode(checked.audios[:2])
+    return encoded
 
 
 def _spec(checked: CheckedComponent) -> TokenizerSpec:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 
 from areca.errors import ArecaError, InvalidCodes
+from areca.interfaces import SpeechSession
 from areca.specs import VocoderSpec
 from areca.testing.checked import CheckedComponent
 from areca.testing.fitting import check_fit_is_deterministic, check_fit_resumes
+from areca.testing.streaming import (
+    LONG_S,
+    expect_early_audio,
+    expect_independence,
+    expect_pieces_of_whole,
+    expect_refused_codes,
+)
 from areca.testing.tools import expect_refusal, with_global_seed
 from areca.types import Audio, Codes, VoicePrompt
 
@@ -48,7 +58,7 @@ def check_voice(checked: CheckedComponent) -> None:
     _ = checked.instance
     codes = _codes(checked)[:1]
     voice = _voice(checked, 0)
-    if "voice" in checked.component.tags:
+    if "voice" in checked.part.tags:
         assert len(_speak(checked, codes, seed=0, voice=voice)) == 1
     else:
         expect_refusal(
@@ -77,6 +87,54 @@ def check_refuses_wrong_codes(checked: CheckedComponent) -> None:
         expect_refusal(InvalidCodes, lambda bad=bad: _speak(checked, [bad], seed=0), f"code {code} of {stream}")  # type: ignore[misc]
 
 
+def check_stream(checked: CheckedComponent) -> None:
+    """Pushes of any size together give the audio that `synthesize` gives for the whole, in the vocoder's own voice."""
+    checked.require("stream")
+    for codes in _codes(checked):
+        [whole] = _speak(checked, [codes], seed=3)
+        expect_pieces_of_whole(_opening(checked), codes, _spec(checked).streams, whole)
+
+
+def check_stream_voice(checked: CheckedComponent) -> None:
+    """With the tag ``voice`` pushes give the audio of the whole in the given voice; without it `open` refuses one."""
+    checked.require("stream")
+    voice, codes = _voice(checked, 0), _codes(checked)[0]
+    if "voice" not in checked.part.tags:
+        expect_refusal(ArecaError, _opening(checked, voice), "a voice, without the tag voice,")
+        return
+    [whole] = _speak(checked, [codes], seed=3, voice=voice)
+    expect_pieces_of_whole(_opening(checked, voice), codes, _spec(checked).streams, whole)
+
+
+def check_stream_sessions(checked: CheckedComponent) -> None:
+    """Sessions that are open at the same time do not change each other's audio."""
+    checked.require("stream")
+    expect_independence(_opening(checked), _codes(checked), _spec(checked).streams)
+
+
+def check_stream_is_early(checked: CheckedComponent) -> None:
+    """A long utterance gives audio before its codes end."""
+    checked.require("stream")
+    [codes] = _codes(checked, (LONG_S,))
+    expect_early_audio(_opening(checked)(), codes, _spec(checked).streams)
+
+
+def check_stream_refuses_wrong_codes(checked: CheckedComponent) -> None:
+    """Pushing codes out of range, or none, raises `InvalidCodes` and changes nothing."""
+    checked.require("stream")
+    expect_refused_codes(_opening(checked), _codes(checked)[0], _spec(checked).streams)
+
+
+def _opening(checked: CheckedComponent, voice: VoicePrompt | None = None) -> Callable[[], SpeechSession]:
+    """Return a function that opens a session with always the same seed, that of the checks' `_speak`."""
+
+    def open_session() -> SpeechSession:
+        session: SpeechSession = checked.instance.open(voice, generator=torch.Generator().manual_seed(3))
+        return session
+
+    return open_session
+
+
 def _voice(checked: CheckedComponent, row: int) -> VoicePrompt:
     """Return a recording of the corpus as a voice prompt; consecutive rows have different speakers."""
     return VoicePrompt(checked.manifest.audio(checked.manifest.rows[row]))
@@ -88,7 +146,7 @@ def _spec(checked: CheckedComponent) -> VocoderSpec:
     return spec
 
 
-def _codes(checked: CheckedComponent) -> list[Codes]:
+def _codes(checked: CheckedComponent, lengths_s: Sequence[float] = SECONDS) -> list[Codes]:
     generator = torch.Generator().manual_seed(11)
     return [
         Codes(
@@ -97,7 +155,7 @@ def _codes(checked: CheckedComponent) -> list[Codes]:
                 for s in _spec(checked).streams
             )
         )
-        for seconds in SECONDS
+        for seconds in lengths_s
     ]
 
 

@@ -77,7 +77,7 @@ def areca_components() -> Iterable[Component]:
         summary="Lyra v2, a SoundStream, 16 kHz: 1 to 46 residual codebooks of 16 codes at 50 Hz; decodes",
         license="Apache-2.0",
         requires=("torch", "ai_edge_litert"),
-        tags=frozenset({"decode"}),
+        tags=frozenset({"decode", "stream"}),
         extra="lyra",
         paper="https://arxiv.org/abs/2107.03312",
         weights_license="Apache-2.0",

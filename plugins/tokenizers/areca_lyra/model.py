@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from areca.specs import Stream
 from areca.types import Audio, Codes, require_audio, stack_codes
 from areca_lyra import FILES, FRAME_RATE_HZ, SAMPLE_RATE_HZ, LyraConfig, spec
 from areca_lyra.networks import FEATURES, Quantizer, StatefulNet
@@ -60,7 +61,11 @@ class LyraTokenizer:
         Raises:
             InvalidCodes: an empty list, another number of streams, streams of unequal length, or codes out of range.
         """
-        return [self._decode(c, f"codes {i}") for i, c in enumerate(stack_codes(codes, self._streams))]
+        return [self._start(f"codes {i}")(c) for i, c in enumerate(stack_codes(codes, self._streams))]
+
+    def open(self) -> LyraSession:
+        """Begin an utterance whose audio is that of `decode`. Each frame becomes 320 samples at once."""
+        return LyraSession(self._start("codes"), self._streams)
 
     def _encode(self, samples: torch.Tensor) -> Codes:
         padded = torch.nn.functional.pad(samples, (0, -samples.shape[1] % HOP))
@@ -68,7 +73,33 @@ class LyraTokenizer:
         codes = torch.from_numpy(self._quantizer.encode(features, self._config.quantizers))
         return Codes((codes if self._config.merge == 1 else merge_pairs(codes)).unbind(0))
 
-    def _decode(self, codes: torch.Tensor, name: str) -> Audio:
-        single = codes if self._config.merge == 1 else split_pairs(codes)
-        samples = self._generator(self._quantizer.decode(single.numpy(force=True)))
-        return Audio(torch.from_numpy(samples).reshape(1, -1), SAMPLE_RATE_HZ, name)
+    def _start(self, name: str) -> Callable[[torch.Tensor], Audio]:
+        """Return a function that decodes the next codes ``[K, F]`` of one utterance."""
+        run = self._generator.start()
+
+        def decode(codes: torch.Tensor) -> Audio:
+            single = codes if self._config.merge == 1 else split_pairs(codes)
+            samples = run(self._quantizer.decode(single.numpy(force=True)))
+            return Audio(torch.from_numpy(samples).reshape(1, -1), SAMPLE_RATE_HZ, name)
+
+        return decode
+
+
+class LyraSession:
+    """An utterance that `lyra` decodes while its codes arrive."""
+
+    def __init__(self, decode: Callable[[torch.Tensor], Audio], streams: tuple[Stream, ...]) -> None:
+        self._decode, self._streams = decode, streams
+
+    def push(self, codes: Codes) -> Audio | None:
+        """Return the audio of the next codes, 320 samples per frame.
+
+        Raises:
+            InvalidCodes: no codes, another number of streams, streams of unequal length, or codes out of range.
+        """
+        [stacked] = stack_codes([codes], self._streams)
+        return self._decode(stacked)
+
+    def finish(self) -> Audio | None:
+        """Return None: all audio has been returned."""
+        return None

@@ -15,7 +15,7 @@ from areca.fitting.sampling import sample_features
 from areca.hub.tensors import read_tensors
 from areca.interfaces import Job
 from areca.manifest import Manifest
-from areca.mel import LOG_FLOOR, SPEECH, count_frames, invert, log_mel
+from areca.mel import LOG_FLOOR, SPEECH, Inversion, count_frames, invert, log_mel
 from areca.types import Audio, Codes, require_audio, stack_codes
 from areca_melrvq import SAMPLE_RATE_HZ, MelRvqConfig, spec
 from areca_melrvq.quantizer import fit_levels, quantize, reconstruct
@@ -106,15 +106,50 @@ class MelRvq:
         """
         return [self._decode(c) for c in stack_codes(codes, spec(self.config, {}).streams)]
 
-    def _decode(self, codes: torch.Tensor) -> Audio:
+    def open(self) -> MelRvqSession:
+        """Begin an utterance whose audio is that of `decode`."""
+        return MelRvqSession(self)
+
+    def reconstruct_mel(self, codes: torch.Tensor) -> torch.Tensor:
+        """Return the log-mels, float32 ``[80, F * stack]``, of codes, int64 ``[L, F]``."""
         stacked = reconstruct(codes.to(self.mean.device), self.codebooks)
         mel = stacked.view(-1, SPEECH.mels) * self.deviation + self.mean
-        samples = invert(
-            mel.T.clamp(min=LOG_FLOOR),
-            generator=torch.Generator().manual_seed(0),
-            iterations=self.config.phase_iterations,
-        )
+        return mel.T.clamp(min=LOG_FLOOR)
+
+    def _decode(self, codes: torch.Tensor) -> Audio:
+        samples = invert(self.reconstruct_mel(codes), generator=_phases(), iterations=self.config.phase_iterations)
         return Audio(samples.cpu()[None], SAMPLE_RATE_HZ, "mel-rvq")
+
+
+class MelRvqSession:
+    """An utterance that `mel-rvq` decodes while its codes arrive."""
+
+    def __init__(self, tokenizer: MelRvq) -> None:
+        self._tokenizer = tokenizer
+        self._streams = spec(tokenizer.config, {}).streams
+        self._inversion = Inversion(generator=_phases(), iterations=tokenizer.config.phase_iterations)
+
+    def push(self, codes: Codes) -> Audio | None:
+        """Append codes, and return the audio that they complete.
+
+        Raises:
+            InvalidCodes: no codes, codes out of range, or streams of different lengths.
+        """
+        [stacked] = stack_codes([codes], self._streams)
+        return _audio(self._inversion.push(self._tokenizer.reconstruct_mel(stacked)))
+
+    def finish(self) -> Audio | None:
+        """Return the rest of the audio."""
+        return _audio(self._inversion.finish())
+
+
+def _phases() -> torch.Generator:
+    """Return the generator of the initial phases, which are always the same."""
+    return torch.Generator().manual_seed(0)
+
+
+def _audio(samples: torch.Tensor) -> Audio | None:
+    return Audio(samples.cpu()[None], SAMPLE_RATE_HZ, "mel-rvq") if samples.numel() else None
 
 
 def stacked_mel(audio: Audio, config: MelRvqConfig) -> torch.Tensor:

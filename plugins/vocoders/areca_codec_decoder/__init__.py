@@ -17,10 +17,10 @@ class CodecConfig:
 
 
 def spec(config: CodecConfig, needs: Mapping[str, Spec]) -> VocoderSpec:
-    """Return the codec's streams and sample rate."""
+    """Return the codec's streams and sample rate, and the tag ``stream`` if the codec has it."""
     tokenizer = needs["tokenizer"]
     assert isinstance(tokenizer, TokenizerSpec), "core passes a part of the declared kind for each need"
-    return VocoderSpec(tokenizer.streams, tokenizer.sample_rate_hz)
+    return VocoderSpec(tokenizer.streams, tokenizer.sample_rate_hz, tags=tokenizer.tags & {"stream"})
 
 
 @hookimpl

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from areca.errors import ArecaError
-from areca.interfaces import Decoder
+from areca.interfaces import Decoder, SpeechSession, StreamingDecoder
 from areca.types import Audio, Codes, VoicePrompt
 from areca_codec_decoder import CodecConfig
 
@@ -41,6 +41,19 @@ class Codec:
             InvalidCodes: an empty list, or codes out of range.
             ArecaError: a voice is given.
         """
-        if given := [v for v in voices if v is not None]:
-            raise ArecaError(f"codec-decoder: the voice is in the tokens, got {len(given)} voice prompt(s)")
+        _refuse(voices)
         return self.decoder.decode(codes)
+
+    def open(self, voice: VoicePrompt | None, *, generator: torch.Generator) -> SpeechSession:
+        """Begin an utterance, if the codec has the tag ``stream``. `generator` is not used.
+
+        Raises:
+            ArecaError: a voice is given.
+        """
+        _refuse([voice])
+        return cast("StreamingDecoder", self.decoder).open()
+
+
+def _refuse(voices: Sequence[VoicePrompt | None]) -> None:
+    if given := [v for v in voices if v is not None]:
+        raise ArecaError(f"codec-decoder: the voice is in the tokens, got {len(given)} voice prompt(s)")

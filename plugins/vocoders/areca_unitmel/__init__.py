@@ -98,7 +98,7 @@ def areca_components() -> Iterable[Component]:
         license="Apache-2.0",
         needs={"tokenizer": Kind.TOKENIZER},
         requires=("torch", "safetensors"),
-        tags=frozenset({"fit", "resume"}),
+        tags=frozenset({"fit", "resume", "stream"}),
         paper="https://arxiv.org/abs/2104.00355",
         check={
             "tokenizer": {"name": "mfcc-kmeans", "clusters": 8},

@@ -27,6 +27,7 @@ from areca.types import Audio, Codes, VoicePrompt, require_codes
 from areca_unitmel import MEL_RATE_HZ, SAMPLE_RATE_HZ, UnitMelConfig, unit_rate_hz
 from areca_unitmel.corpus import read_clips
 from areca_unitmel.network import Shape, Voice
+from areca_unitmel.session import UnitMelSession
 from areca_unitmel.training import train
 
 _VOICE = "voice.safetensors"
@@ -82,11 +83,28 @@ class UnitMel:
             InvalidCodes: an empty list, or units out of range.
             ArecaError: a voice is given.
         """
-        if given := [v for v in voices if v is not None]:
-            raise ArecaError(f"unit-mel speaks in the one voice it was trained on, got {len(given)} voice prompt(s)")
-        rate = MEL_RATE_HZ / self.shape.frames_per_unit
-        require_codes(codes, (Stream("unit", self.shape.units, None if self.voice.duration else rate),))
+        _refuse(voices)
+        require_codes(codes, (self._stream,))
         return [self._speak(c, generator) for c in codes]
+
+    def open(self, voice: VoicePrompt | None, *, generator: torch.Generator) -> UnitMelSession:
+        """Begin an utterance whose audio is that of `synthesize`.
+
+        Args:
+            voice: None.
+            generator: CPU generator that draws the initial phases.
+
+        Raises:
+            ArecaError: a voice is given.
+        """
+        _refuse([voice])
+        return UnitMelSession(self.voice, self._stream, iterations=self.config.phase_iterations, generator=generator)
+
+    @property
+    def _stream(self) -> Stream:
+        """The units that the vocoder accepts."""
+        rate = MEL_RATE_HZ / self.shape.frames_per_unit
+        return Stream("unit", self.shape.units, None if self.voice.duration else rate)
 
     @torch.inference_mode()
     def _speak(self, codes: Codes, generator: torch.Generator) -> Audio:
@@ -103,6 +121,11 @@ class UnitMel:
         if self.voice.duration is not None:
             return units.repeat_interleave(self.voice.duration.predict(units))
         return units
+
+
+def _refuse(voices: Sequence[VoicePrompt | None]) -> None:
+    if given := [v for v in voices if v is not None]:
+        raise ArecaError(f"unit-mel speaks in the one voice it was trained on, got {len(given)} voice prompt(s)")
 
 
 def _stored_shape(path: Path) -> Shape:

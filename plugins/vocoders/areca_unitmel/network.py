@@ -5,6 +5,7 @@ Padding is masked in every layer, so that it does not change the result.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -68,6 +69,12 @@ class Blocks(nn.Module):
             x = block(x, mask)
         return x
 
+    @property
+    def reach(self) -> int:
+        """Frames on either side that a result depends on."""
+        dilations = (_DILATIONS[i % len(_DILATIONS)] for i in range(len(self.blocks)))
+        return _KERNEL // 2 * sum(dilations)
+
 
 class MelNet(nn.Module):
     """A network from units at their base rate to log-mel frames."""
@@ -96,6 +103,11 @@ class MelNet(nn.Module):
         mel: torch.Tensor = self.out(x)
         return mel * self.deviation + self.mean
 
+    @property
+    def reach(self) -> int:
+        """Units on either side that a unit's log-mels depend on."""
+        return self.coarse.reach + math.ceil(self.fine.reach / self.stack)
+
 
 class DurationNet(nn.Module):
     """A network from deduplicated units to the distribution of each unit's duration."""
@@ -117,10 +129,34 @@ class DurationNet(nn.Module):
         A duration is the expectation of its distribution. The ends of the units are rounded, not the durations: most
         durations are just above 1, so rounding each of them would make the speech faster.
         """
+        expected = self.expect(units)
+        return durations_of(expected, expected.new_zeros(1, dtype=torch.float64))[0]
+
+    def expect(self, units: torch.Tensor) -> torch.Tensor:
+        """Return the expected duration of each unit, float32 ``[U]``, for units, int64 ``[U]``."""
         probabilities = self(units[None], torch.ones_like(units[None], dtype=torch.float32))[0].softmax(0)
         frames = torch.arange(1, len(probabilities) + 1, device=units.device, dtype=probabilities.dtype)
-        ends: torch.Tensor = (frames @ probabilities).double().cumsum(0).round().long()
-        return ends.diff(prepend=ends.new_zeros(1)).clamp(min=1)
+        expected: torch.Tensor = frames @ probabilities
+        return expected
+
+    @property
+    def reach(self) -> int:
+        """Units on either side that a duration depends on."""
+        return self.blocks.reach
+
+
+def durations_of(expected: torch.Tensor, end: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Round the ends of units.
+
+    Args:
+        expected: expected duration of each unit, ``[U]``.
+        end: end of the unit before them, float64 ``[1]``.
+
+    Returns:
+        durations, int64 ``[U]``, at least 1, and the end of the last unit, float64 ``[1]``.
+    """
+    ends = torch.cat((end, expected.double())).cumsum(0)
+    return ends.round().long().diff().clamp(min=1), ends[-1:]
 
 
 class Voice(nn.Module):

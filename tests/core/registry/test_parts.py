@@ -14,7 +14,7 @@ from areca.errors import IncompatibleParts, InvalidConfig, UnknownComponent
 from areca.options import key_of
 from areca.registry.parts import Part, resolve
 from areca.registry.registry import Registry
-from areca.specs import TokenizerSpec
+from areca.specs import Stream, TokenizerSpec, VocoderSpec
 
 REGISTRY = Registry.discover()
 MFCC = {"name": "mfcc-kmeans", "clusters": 16}
@@ -29,6 +29,67 @@ def test_part_has_its_options_and_spec() -> None:
     assert (part.name, part.config.clusters, part.config.coefficients) == ("mfcc-kmeans", 16, 13)
     assert isinstance(part.spec, TokenizerSpec)
     assert [str(s) for s in part.spec.streams] == ["unit[16] at 25 Hz"]
+
+
+STREAMERS = """
+from dataclasses import dataclass
+from areca import Component, Kind, hookimpl
+from areca.specs import Stream, TokenizerSpec, VocoderSpec
+ARECA_PLUGIN_API = 1
+
+@dataclass(frozen=True)
+class Config:
+    causal: bool = False
+
+@dataclass(frozen=True)
+class NoConfig:
+    pass
+
+def tokenizer(config, needs):
+    tags = frozenset({"stream"} if config.causal else ())
+    return TokenizerSpec((Stream("unit", 8, 25.0),), 16_000, tags=tags)
+
+def vocoder(config, needs):
+    return VocoderSpec(needs["tokenizer"].streams, 16_000, tags=needs["tokenizer"].tags & {"stream"})
+
+def row(kind, name, spec, **other):
+    return Component(kind=kind, name=name, spec=f"streamers:{spec}", target="streamers:Nothing", summary="x", **other)
+
+@hookimpl
+def areca_components():
+    needs = {"tokenizer": Kind.TOKENIZER}
+    yield row(Kind.TOKENIZER, "by-option", "tokenizer", config=Config, tags=frozenset({"decode"}))
+    yield row(Kind.TOKENIZER, "always", "tokenizer", config=Config, tags=frozenset({"decode", "stream"}))
+    yield row(Kind.VOCODER, "by-need", "vocoder", config=NoConfig, needs=needs)
+    yield row(Kind.VOCODER, "demands", "vocoder", config=NoConfig, needs=needs,
+              needs_tags={"tokenizer": frozenset({"stream"})})
+"""
+
+
+def test_tags_may_follow_from_options_and_needs(tmp_path: Path) -> None:
+    (tmp_path / "streamers.py").write_text(STREAMERS)
+    registry = Registry.discover(["streamers.py"], root=tmp_path)
+
+    def part(kind: str, name: str, **other: Any) -> Part:
+        return resolve(registry, kind, {"name": name, **other}, role="x")
+
+    causal, other = {"name": "by-option", "causal": True}, {"name": "by-option"}
+    assert part(Kind.TOKENIZER, "by-option").tags == {"decode"}
+    assert part(Kind.TOKENIZER, "by-option", causal=True).tags == {"decode", "stream"}
+    for tokenizer_value, tags in (({"name": "always"}, {"stream"}), (causal, {"stream"}), (other, set())):
+        assert part(Kind.VOCODER, "by-need", tokenizer=tokenizer_value).tags == tags
+    assert part(Kind.VOCODER, "demands", tokenizer=causal)
+    with pytest.raises(IncompatibleParts, match=r"'by-option' has no tag stream; components with it: .*always"):
+        part(Kind.VOCODER, "demands", tokenizer=other)
+
+
+def test_a_spec_states_only_known_tags() -> None:
+    streams = (Stream("unit", 8, 25.0),)
+    with pytest.raises(ValueError, match=r"tags: \['stram'\] unknown; expected \['decode'"):
+        VocoderSpec(streams, 16_000, tags=frozenset({"stram"}))
+    with pytest.raises(ValueError, match=r"tags is 'stream', expected a set"):
+        TokenizerSpec(streams, 16_000, tags="stream")  # type: ignore[arg-type]
+    assert TokenizerSpec(streams, 16_000, tags=frozenset({"my_plugin/whispering"})).tags == {"my_plugin/whispering"}
 
 
 @pytest.mark.parametrize("value", [None, "mfcc-kmeans", {}, {"clusters": 3}, {"name": 5}, []])

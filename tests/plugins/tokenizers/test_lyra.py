@@ -98,7 +98,7 @@ def test_light_half_imports_nothing_heavy() -> None:
 def test_the_component_names_its_dependency_and_extra() -> None:
     [component] = areca_lyra.areca_components()
     assert "ai_edge_litert" in component.requires and component.extra == "lyra"
-    assert component.tags == {"decode"} and component.weights_license == "Apache-2.0"
+    assert component.tags == {"decode", "stream"} and component.weights_license == "Apache-2.0"
 
 
 def load(folder: Path | str | None = FOLDER, **options: Any) -> Any:
@@ -195,6 +195,21 @@ def test_every_partial_320_samples_are_a_frame_and_decode_to_320_samples() -> No
         frames = -(-length // HOP)
         assert [s.numel() for s in codes.streams] == [frames] * 8
         assert tokenizer.decode([codes])[0].samples.shape == (1, frames * HOP)
+
+
+@weights
+@pytest.mark.parametrize("merge", [1, 2])
+def test_each_frame_is_decoded_when_it_is_pushed(merge: int) -> None:
+    tokenizer = load(quantizers=8, merge=merge)
+    [codes] = tokenizer.encode([audio()])
+    [whole] = tokenizer.decode([codes])
+    session, other = tokenizer.open(), tokenizer.open()
+    pieces = []
+    for frame in zip(*(s.split(1) for s in codes.streams), strict=True):
+        pieces.append(session.push(Codes(frame)))
+        other.push(Codes(tuple(s * 0 for s in frame)))  # another utterance at the same time
+    assert session.finish() is None
+    assert torch.equal(torch.cat([a.samples for a in pieces if a is not None], 1), whole.samples)
 
 
 @weights

@@ -10,7 +10,7 @@ import torch
 
 from areca import audio
 from areca.errors import InvalidAudio, InvalidCodes, InvalidManifest
-from areca.interfaces import Decoder, Job
+from areca.interfaces import Decoder, Job, StreamingDecoder
 from areca.manifest import FileManifest, Manifest, Utterance, read_manifest, write_manifest
 from areca.mel import log_mel
 from areca.types import Audio, Codes
@@ -98,6 +98,19 @@ def test_decoded_speech_is_near_what_was_encoded(tokenizer: MelRvq) -> None:
     ]
     worse = log_mel(tokenizer.decode(first)[0].samples[0])[:, : wanted.shape[1]]
     assert (worse - wanted).abs().mean() > error
+
+
+@pytest.mark.parametrize("size", [1, 13])
+def test_codes_pushed_in_pieces_are_decoded_as_the_whole(tokenizer: MelRvq, size: int) -> None:
+    assert isinstance(tokenizer, StreamingDecoder)
+    [codes] = tokenizer.encode([glide(5, 1.9)])
+    [whole] = tokenizer.decode([codes])
+    session = tokenizer.open()
+    parts = zip(*(s.split(size) for s in codes.streams), strict=True)
+    pieces = [session.push(Codes(part)) for part in parts]
+    assert any(pieces)
+    samples = torch.cat([a.samples for a in (*pieces, session.finish()) if a is not None], 1)
+    torch.testing.assert_close(samples, whole.samples, atol=1e-3 * float(whole.samples.abs().max()), rtol=0)
 
 
 def test_a_batch_changes_nothing(tokenizer: MelRvq) -> None:

@@ -13,6 +13,8 @@ from areca.component import Kind
 from areca.errors import ArecaError, InvalidCodes
 from areca.interfaces import Job, Vocoder
 from areca.manifest import Manifest, Utterance, read_manifest, write_manifest
+from areca.registry.parts import resolve
+from areca.registry.registry import Registry
 from areca.specs import VocoderSpec
 from areca.types import Audio, Codes, VoicePrompt
 from areca_codec_decoder import CodecConfig, areca_components, spec
@@ -64,6 +66,22 @@ def test_its_spec_is_the_codecs() -> None:
     assert spec(CodecConfig(), {"tokenizer": of_codec}) == VocoderSpec(of_codec.streams, 16_000)
     (component,) = areca_components()
     assert component.kind is Kind.VOCODER and component.needs == {"tokenizer": Kind.TOKENIZER}
+
+
+def test_it_streams_if_its_codec_does(tokenizer: MelRvq) -> None:
+    registry = Registry.discover()
+    value = {"name": "codec-decoder", "tokenizer": {"name": "mel-rvq"}}
+    assert resolve(registry, Kind.VOCODER, value, role="vocoder").tags == {"stream"}
+    of_codec = melrvq_spec(CONFIG, {})  # as the spec of a codec without the tag
+    assert spec(CodecConfig(), {"tokenizer": of_codec}).tags == set()
+    vocoder = load(tokenizer)
+    [codes] = tokenizer.encode([tone(250)])
+    session = vocoder.open(None, generator=torch.Generator())
+    pieces = [session.push(codes), session.finish()]
+    said = torch.cat([a.samples for a in pieces if a is not None], 1)
+    torch.testing.assert_close(said, tokenizer.decode([codes])[0].samples)
+    with pytest.raises(ArecaError, match="the voice is in the tokens, got 1 voice prompt"):
+        vocoder.open(VoicePrompt(tone(300)), generator=torch.Generator())
 
 
 def test_voices_and_wrong_codes_are_refused(tokenizer: MelRvq) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +213,33 @@ def test_other_items_of_a_batch_change_nothing(vocoder: UnitMel, timed: UnitMel)
     torch.testing.assert_close(together, sum(alone) / sum(len(c.mel) for c in clips))
     both = speak(vocoder, [Codes((short,)), Codes((short,))])
     assert torch.equal(both[0].samples, speak(vocoder, [Codes((short,))])[0].samples)
+
+
+def push_all(vocoder: UnitMel, parts: Iterable[Codes], seed: int = 0) -> tuple[list[Audio], torch.Tensor]:
+    """Return the audio that came before the units ended, and the samples of the whole session."""
+    session = vocoder.open(None, generator=torch.Generator().manual_seed(seed))
+    early = [audio for part in parts if (audio := session.push(part)) is not None]
+    rest = session.finish()
+    return early, torch.cat([a.samples for a in (*early, *([] if rest is None else [rest]))], 1)
+
+
+@pytest.mark.parametrize("name", ["vocoder", "timed"])
+@pytest.mark.parametrize("size", [1, 6])
+def test_units_pushed_in_pieces_are_spoken_as_the_whole(name: str, size: int, request: pytest.FixtureRequest) -> None:
+    vocoder = request.getfixturevalue(name)
+    units = torch.randint(vocoder.shape.units, (90,), generator=torch.Generator().manual_seed(2))
+    [whole] = speak(vocoder, [Codes((units,))])
+    early, samples = push_all(vocoder, [Codes((part,)) for part in units.split(size)])
+    assert early
+    torch.testing.assert_close(samples, whole.samples, atol=0.01 * float(whole.samples.abs().max()), rtol=0)
+
+
+def test_durations_that_come_with_the_units_are_kept(timed: UnitMel) -> None:
+    units, durations = torch.tensor([1, 2, 3]), torch.tensor([20, 30, 25])
+    [whole] = speak(timed, [Codes((units,), durations)])
+    parts = [Codes((u,), d) for u, d in zip(units.split(1), durations.split(1), strict=True)]
+    _, samples = push_all(timed, parts)
+    torch.testing.assert_close(samples, whole.samples, atol=0.01 * float(whole.samples.abs().max()), rtol=0)
 
 
 def test_phases_come_from_the_generator(vocoder: UnitMel) -> None:
