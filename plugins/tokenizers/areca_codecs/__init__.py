@@ -120,7 +120,9 @@ def _count_by_bandwidth(config: XcodecConfig, known: CodecProperties) -> int:
     return min(known.codebooks, max(1, math.floor(config.bandwidth_kbps / kbps_per_stream)))
 
 
-def _component(config: type[CodecConfig], target: str, summary: str, paper: str, weights_license: str) -> Component:
+def _component(
+    config: type[CodecConfig], target: str, summary: str, paper: str, weights_license: str, *, stream: bool
+) -> Component:
     return Component(
         kind=Kind.TOKENIZER,
         name=config.family,
@@ -130,7 +132,7 @@ def _component(config: type[CodecConfig], target: str, summary: str, paper: str,
         summary=summary,
         license="Apache-2.0",
         requires=("torch", "transformers"),
-        tags=frozenset({"decode"}),
+        tags=frozenset({"decode", "stream"} if stream else {"decode"}),
         paper=paper,
         weights_license=weights_license,
     )
@@ -145,6 +147,7 @@ def areca_components() -> Iterable[Component]:
         "Mimi codec, 24 kHz: 1 semantic and up to 31 acoustic codebooks of 2048 codes at 12.5 Hz; decodes",
         "https://arxiv.org/abs/2410.00037",
         "CC-BY-4.0",
+        stream=False,  # its attention and its convolutions would have to keep their states
     )
     yield _component(
         DacConfig,
@@ -152,6 +155,7 @@ def areca_components() -> Iterable[Component]:
         "Descript Audio Codec: up to 9, 12 or 32 residual codebooks of 1024 codes at 50 to 86 Hz; decodes",
         "https://arxiv.org/abs/2306.06546",
         "MIT",
+        stream=True,
     )
     yield _component(
         XcodecConfig,
@@ -159,4 +163,5 @@ def areca_components() -> Iterable[Component]:
         "X-Codec, 16 kHz: 1 to 8 residual codebooks of 1024 codes at 50 Hz, with HuBERT features; decodes",
         "https://arxiv.org/abs/2408.17175",
         "LicenseRef-model-card",  # the licence differs between models, and the authors' repository states none
+        stream=True,
     )

@@ -16,6 +16,7 @@ from areca.types import Audio, Codes, require_audio, stack_codes
 from areca_codecs import AnyConfig, XcodecConfig, spec
 from areca_codecs.loading import load_model, locate_files, verify_codec
 from areca_codecs.properties import codec_properties
+from areca_codecs.session import CodecSession, reach_of
 
 
 class Codec(ABC):
@@ -110,10 +111,13 @@ class Codec(ABC):
         return self._decode(codes.to(weight.device)).to("cpu", torch.float32)
 
     def _to_audio(self, samples: torch.Tensor, frames: int, name: str) -> Audio:
-        samples = samples[:, : frames * self._properties.hop]
+        return Audio(self._fill(samples, frames).clone(), self._spec.sample_rate_hz, name)
+
+    def _fill(self, samples: torch.Tensor, frames: int) -> torch.Tensor:
+        """Return samples ``[..., T]``, cut or padded to whole frames."""
+        length = frames * self._properties.hop
         # An odd stride costs DAC's upsampling a few samples at the end (8 of 320): add half a millisecond of silence.
-        samples = torch.nn.functional.pad(samples, (0, frames * self._properties.hop - samples.shape[1]))
-        return Audio(samples.clone(), self._spec.sample_rate_hz, name)
+        return torch.nn.functional.pad(samples[..., :length], (0, max(0, length - samples.shape[-1])))
 
     def _batches(self, frames: Sequence[int]) -> Iterator[list[int]]:
         """Yield the indices of each batch's recordings, the longest last."""
@@ -152,10 +156,32 @@ class Mimi(Codec):
         return samples
 
 
-class Dac(Codec):
+class Convolutional(Codec):
+    """Common base of the codecs with the decoder of DAC, in which a frame's samples depend on few other frames."""
+
+    def open(self) -> CodecSession:
+        """Begin an utterance whose audio is that of `decode`. It follows the codes by about 10 frames."""
+
+        def decode(codes: torch.Tensor) -> torch.Tensor:
+            return self._fill(self.run_decoder(codes), codes.shape[-1])
+
+        return CodecSession(decode, reach_of(self._upsampling), self._spec)
+
+    @property
+    @abstractmethod
+    def _upsampling(self) -> Sequence[int]:
+        """Strides of the decoder, from codes to samples."""
+
+
+class Dac(Convolutional):
     """The target of ``dac`` (Kumar et al. 2023, arXiv 2306.06546): non-causal convolutions."""
 
     model_class = DacModel
+
+    @property
+    def _upsampling(self) -> Sequence[int]:
+        strides: Sequence[int] = self._model.config.upsampling_ratios
+        return strides
 
     def _encode(self, samples: torch.Tensor) -> torch.Tensor:
         codes: torch.Tensor = self._model.encode(samples, n_quantizers=len(self._spec.streams)).audio_codes
@@ -166,13 +192,18 @@ class Dac(Codec):
         return samples[:, None]
 
 
-class Xcodec(Codec):
+class Xcodec(Convolutional):
     """The target of ``xcodec`` (Ye et al. 2024, arXiv 2408.17175).
 
     Its semantic encoder attends to the whole recording and normalises over it, and the library does not mask padding.
     """
 
     model_class = XcodecModel
+
+    @property
+    def _upsampling(self) -> Sequence[int]:
+        strides: Sequence[int] = self._model.config.acoustic_model_config.upsampling_ratios
+        return strides
 
     def _encode(self, samples: torch.Tensor) -> torch.Tensor:
         assert isinstance(self._config, XcodecConfig)
