@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypedDict, Unpack, overload
@@ -23,7 +23,8 @@ from areca.errors import ArecaError, ArecaWarning, InvalidArtifact, InvalidConfi
 from areca.generation.batch import Batch, Instruction
 from areca.generation.generate import Generated
 from areca.generation.requests import Request, Result, Sound, check_texts, get_input_kind, read_sound, resolve_languages
-from areca.interfaces import Tokenizer, Vocoder
+from areca.generation.speaking import AnswerPiece, open_speech, speak_pieces
+from areca.interfaces import SpeechSession, Tokenizer, Vocoder
 from areca.lm.adapter import VectorLayout
 from areca.lm.model import SpeechLM
 from areca.lm.patterns import Pattern
@@ -37,7 +38,7 @@ from areca.specs import TokenizerSpec
 from areca.tasks import AudioSegment, Task, chain
 from areca.types import Audio, Codes, VoicePrompt
 
-__all__ = ["NANO", "AnswerOptions", "Result", "Sound", "System", "load"]
+__all__ = ["NANO", "AnswerOptions", "AnswerPiece", "Result", "Sound", "System", "load"]
 NANO = Path(__file__).parent / "assets" / "nano"
 """The checkpoint that areca ships."""
 
@@ -170,11 +171,7 @@ class System:
             InvalidConfig: an input or a language that the task needs is missing.
             InvalidAudio: a recording cannot be used or is silent; the message names it.
         """
-        kind = get_input_kind(self.task(task))
-        given = {name: value for name, value in (("audio", audio), ("text", text)) if value is not None}
-        if list(given) != [kind]:
-            raise InvalidConfig(f"task {task}: reads {kind}, got {' and '.join(given) or 'neither audio nor text'}")
-        items: Any = given[kind]
+        items = self._only_input(task, audio=audio, text=text)
         if isinstance(items, (str, Path)) or is_recording(items):
             return self.answer(task, [items], **options)[0]
         return self.answer(task, list(items), **options)
@@ -210,16 +207,9 @@ class System:
                 not take one.
             InvalidAudio: a recording cannot be used; the message names it.
         """
-        # Resolve the task and the decoding method.
-        wanted = self.task(task)
-        if not isinstance(decoding, Decoding):
-            decoding = resolve_decoding(self.run_config.registry, decoding or DEFAULT)
-        method = self._loader.instance(decoding.method)
-        instruction = Instruction(wanted, resolve_languages(wanted, source, target), method, decoding.limits)
-        texts = check_texts(items) if get_input_kind(wanted) == "text" else []
-        warn_about_texts(self.lm.text_tokenizer, [wanted.header(instruction.languages), *texts])
+        instruction = self._instruct(task, items, source, target, decoding)
         # Read all requests, then answer them batch by batch.
-        voice_prompt = self._read_voice(wanted, voice)
+        voice_prompt = self._read_voice(instruction.task, voice)
         name = task.replace(",", "+").replace(" ", "")
         starts = range(0, len(items), batch)
         batches = [self._prepare(instruction, items[start : start + batch]) for start in starts]
@@ -229,6 +219,89 @@ class System:
                 deliver(result)
                 results.append(result)
         return results
+
+    def stream(
+        self,
+        task: str,
+        audio: Sound | None = None,
+        text: str | None = None,
+        *,
+        source: str | None = None,
+        target: str | None = None,
+        voice: Sound | None = None,
+        decoding: Decoding | Mapping[str, Any] | str | None = None,
+        seed: int = 0,
+    ) -> Iterator[AnswerPiece]:
+        """Answer one request, and yield the text and the audio of the answer while it grows.
+
+        The pieces together are the answer of `run`: the same text, and the same audio apart from rounding. The request
+        is read, and refused if it is wrong, before this method returns.
+
+        Text comes in whole characters as the LM writes them. Audio comes while the LM writes if the vocoder has the tag
+        ``stream``; otherwise a field's audio is one piece. Both need a decoding method that only picks ids, such as
+        `greedy` and `sample`: with beam search all pieces come at the end. A pattern that writes one stream after
+        another, as `coarse-first`, has the first frame only when it writes the last stream.
+
+        For example::
+
+            for piece in system.stream("s2st", audio="in.wav", source="French", target="English"):
+                if piece.audio is not None:
+                    player.write(piece.audio.samples[0].numpy())
+
+        Args:
+            task: as in `run`.
+            audio: a recording.
+            text: a text to speak or translate.
+            source: as in `answer`, as are the following.
+            target: language of the translation.
+            voice: a few seconds of the voice to speak in.
+            decoding: a decoding method.
+            seed: seed of sampling and of the vocoder.
+
+        Raises:
+            InvalidConfig, InvalidAudio: as in `run`.
+        """
+        items = [self._only_input(task, audio=audio, text=text)]
+        instruction = self._instruct(task, items, source, target, decoding)
+        prompt = self._read_voice(instruction.task, voice)
+        batch, _ = self._prepare(instruction, items)
+
+        def open_session() -> SpeechSession:
+            part = self.run_config.vocoder
+            return open_speech(self.vocoder, prompt, seed, streams=part is not None and "stream" in part.tags)
+
+        pieces = batch.stream(self.lm, instruction, seed)
+        return speak_pieces(pieces, instruction.task, self.lm.text_tokenizer, open_session)
+
+    def _only_input(self, task: str, **inputs: Any) -> Any:
+        """Return the one input that is given.
+
+        Raises:
+            InvalidConfig: the task reads another kind, or none or several inputs are given.
+        """
+        kind = get_input_kind(self.task(task))
+        given = {name: value for name, value in inputs.items() if value is not None}
+        if list(given) != [kind]:
+            raise InvalidConfig(f"task {task}: reads {kind}, got {' and '.join(given) or 'neither audio nor text'}")
+        return given[kind]
+
+    def _instruct(
+        self,
+        task: str,
+        items: Sequence[Sound],
+        source: str | None,
+        target: str | None,
+        decoding: Decoding | Mapping[str, Any] | str | None,
+    ) -> Instruction:
+        """Resolve the task, the languages and the decoding method of `items`, and warn about texts."""
+        wanted = self.task(task)
+        if not isinstance(decoding, Decoding):
+            decoding = resolve_decoding(self.run_config.registry, decoding or DEFAULT)
+        method = self._loader.instance(decoding.method)
+        instruction = Instruction(wanted, resolve_languages(wanted, source, target), method, decoding.limits)
+        texts = check_texts(items) if get_input_kind(wanted) == "text" else []
+        warn_about_texts(self.lm.text_tokenizer, [wanted.header(instruction.languages), *texts])
+        return instruction
 
     def _prepare(self, instruction: Instruction, items: Sequence[Sound]) -> tuple[Batch, float]:
         """Return a batch, and the seconds that it took to read and encode it."""

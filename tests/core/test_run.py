@@ -193,6 +193,53 @@ def test_invalid_inputs_are_refused(
         system.run(**given)
 
 
+@pytest.mark.parametrize("decoding", ["greedy", {"name": "sample", "max_audio_frames": 60}, "beam"])
+@pytest.mark.parametrize("name", ["system", "whole"])
+def test_a_streamed_answer_is_that_of_run(
+    name: str, decoding: Any, french: list[Path], request: pytest.FixtureRequest
+) -> None:
+    system: System = request.getfixturevalue(name)
+    options: dict[str, Any] = {"source": "French", "target": "English", "decoding": decoding, "seed": 3}
+    whole = system.run("asr+ast+s2st", audio=french[0], **options)
+    pieces = list(system.stream("asr+ast+s2st", audio=french[0], **options))
+    for field in ("source.text", "target.text"):
+        assert "".join(p.text for p in pieces if p.field == field) == whole.texts[field]
+    assert [p.field for p in pieces if p.last] == ["source.text", "target.text", "target.audio"]
+    audios = [p.audio for p in pieces if p.audio is not None]
+    assert whole.audio is not None and audios[0].sample_rate_hz == whole.audio.sample_rate_hz
+    spoken = torch.cat([a.samples for a in audios], 1)
+    torch.testing.assert_close(spoken, whole.audio.samples, atol=0.01 * float(spoken.abs().max()), rtol=0)
+    assert not any(p.audio is not None for p in pieces if p.field != "target.audio")
+
+
+@pytest.fixture
+def whole(system: System, monkeypatch: pytest.MonkeyPatch) -> System:
+    """The same system, with a vocoder that does not stream."""
+    part = system.run_config.vocoder
+    assert part is not None
+    without = dataclasses.replace(part, spec=dataclasses.replace(part.spec, tags=frozenset()))
+    monkeypatch.setattr(system, "run_config", dataclasses.replace(system.run_config, vocoder=without))
+    return system
+
+
+def test_audio_comes_while_the_lm_writes(system: System, french: list[Path]) -> None:
+    options: dict[str, Any] = {"source": "French", "target": "English", "decoding": "sample"}
+    for seed in range(100):  # the LM is hardly trained, so most answers are short
+        pieces = system.stream("s2st", audio=french[0], seed=seed, **options)
+        audios = [p for p in pieces if p.audio is not None]
+        if sum(p.audio.seconds for p in audios if p.audio is not None) > 0.6:
+            assert len(audios) > 2 and not audios[0].last and audios[-1].last
+            return
+    pytest.fail("no answer has 15 codes")
+
+
+def test_a_streamed_request_is_checked_at_once(system: System) -> None:
+    with pytest.raises(InvalidConfig, match="task asr: reads audio, got text"):
+        system.stream("asr", text="un", source="French")
+    with pytest.raises(InvalidConfig, match="which source language"):
+        system.stream("mt", text="un", target="English")
+
+
 def test_a_voice_reaches_the_vocoder_that_takes_one(voiced: tuple[Path, Path], french: list[Path]) -> None:
     directory, plugin = voiced
     speaking = areca.load(directory, plugins=[str(plugin)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,6 +11,7 @@ from areca.errors import InvalidAudio
 from areca.generation.decoding import DecodingMethod
 from areca.generation.generate import Generated, generate
 from areca.generation.requests import Request
+from areca.generation.streaming import Piece, stream
 from areca.lm.model import SpeechLM
 from areca.lm.patterns import CodeLayout
 from areca.lm.steps import Steps
@@ -75,15 +76,31 @@ class Batch:
         Only requests with the same room are answered together, so that no answer is cut because of another.
         """
         answers: dict[int, Generated] = {}
-        for room in sorted(set(self.rooms)):
-            members = [i for i, other in enumerate(self.rooms) if other == room]
-            prompts = [self.prompts[i] for i in members]
-            generator = torch.Generator().manual_seed(seed + members[0])
-            limits = _shorten_limits(instruction.limits, room, lm.writes)
+        for members, prompts, limits, generator in self._groups(lm, instruction, seed):
             kinds, method = instruction.task.answer_kinds, instruction.method
             generated = generate(lm, prompts, kinds, method, limits, generator=generator)
             answers |= zip(members, generated, strict=True)
         return [answers[i] for i in range(len(self.prompts))]
+
+    def stream(self, lm: SpeechLM, instruction: Instruction, seed: int) -> Iterator[Piece]:
+        """Answer the requests, and yield the pieces of the answers that `answers` returns.
+
+        Requests with different rooms are answered one group after the other.
+        """
+        for members, prompts, limits, generator in self._groups(lm, instruction, seed):
+            kinds, method = instruction.task.answer_kinds, instruction.method
+            for piece in stream(lm, prompts, kinds, method, limits, generator=generator):
+                yield replace(piece, request=members[piece.request])
+
+    def _groups(
+        self, lm: SpeechLM, instruction: Instruction, seed: int
+    ) -> Iterator[tuple[list[int], list[Steps], Limits, torch.Generator]]:
+        """Yield the requests that are answered together: their numbers, prompts and limits, and the randomness."""
+        for room in sorted(set(self.rooms)):
+            members = [i for i, other in enumerate(self.rooms) if other == room]
+            generator = torch.Generator().manual_seed(seed + members[0])
+            limits = _shorten_limits(instruction.limits, room, lm.writes)
+            yield members, [self.prompts[i] for i in members], limits, generator
 
 
 def _answer_room(request: Request, length: int, segments: int, context: int) -> int:
