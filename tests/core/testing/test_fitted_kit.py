@@ -10,7 +10,7 @@ from areca.component import Kind
 from areca.registry.registry import Registry
 from areca.testing import CheckedComponent, run
 
-DECODE, FEATURES = {"decode", "decode_refuses_wrong_codes"}, {"features"}
+DECODE, FEATURES = {"decode", "decode_refuses_wrong_codes"}, {"features", "feature_size"}
 FIT, RESUME, VOICE = {"fit_is_deterministic"}, {"fit_resumes"}, {"voices_differ"}
 STREAM = {"stream", "stream_sessions", "stream_is_early", "stream_refuses_wrong_codes"}
 SKIPPED = {
