@@ -15,7 +15,8 @@ from areca.manifest import FileManifest, Utterance
 from areca.pipeline.pipeline import Pipeline
 from areca.run.config import read_config
 from areca.testing.tiny import tiny_tokenizer
-from areca.training.examples import Examples, TaskRows, write_examples
+from areca.training.examples import Examples, write_examples
+from areca.training.task_rows import TaskRows
 from areca.types import Codes
 
 RUN = read_config(Path(__file__).parent.parent / "recipes" / "nano.yaml")
@@ -55,9 +56,9 @@ def examples(lm: SpeechLM, directory: Path, rows: int = 400) -> Examples:
         )
         for i in range(rows)
     )
-    tables = {column: {u.id: codes() for u in utterances} for column in ("audio", "target_audio")}
+    tables = {("speech", column): {u.id: codes() for u in utterances} for column in ("audio", "target_audio")}
     pipeline = Pipeline(RUN, Store(directory / "store"))
-    tasks = [TaskRows(mix.name, pipeline.task(mix), mix.weight, tables, tables) for mix in RUN.tasks]
+    tasks = [TaskRows(mix.name, pipeline.task(mix), mix.weight, tables) for mix in RUN.tasks]
     path = directory / "examples.arrow"
     write_examples(path, lm, FileManifest(utterances, directory), tasks, longest=CONFIG.longest_tokens)
     return Examples(path, len(tasks))

@@ -64,7 +64,7 @@ def test_silence_around_a_phrase_leaves_its_words(nano: System, tmp_path: Path) 
         assert sum(result.trimmed_s) == pytest.approx(
             before_s + behind_s - 0.05 * (bool(before_s) + bool(behind_s)), abs=0.2
         )
-        heard = nano._read_recording((padded, rate), "audio")[0].samples
+        heard = nano._reader.read_recording((padded, rate), "audio", ["speech"])[0]["speech"].samples
         assert abs(heard.shape[1] - length) < 0.15 * rate
 
 

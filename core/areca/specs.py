@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from areca.component import COMPONENT_NAME, Kind, check_tags
-from areca.errors import IncompatibleParts, quote
+from areca.errors import IncompatibleParts, InvalidConfig, quote
+from areca.fields import Field, check_fields
 
-ROLE = re.compile(r"[a-z][a-z0-9_]*")
-"""A tokenizer's name in a run. In the vocabulary its streams are ``role/0``, ``role/1`` ..."""
 _STREAM_NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 
@@ -154,16 +153,44 @@ class VocoderSpec(Tagged):
 
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
-    """The fields that a task reads and those that it produces, in order, such as ``"source.audio"``."""
+    """The fields that a task reads and those that it produces, in order.
 
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+    Args:
+        inputs, outputs: paths such as ``"source.audio"``, or `areca.fields.Field` with a role, streams or a crop.
+
+    Raises:
+        ValueError: anything else, or fields that one task cannot have (`areca.fields.check_fields`).
+    """
+
+    inputs: tuple[str | Field, ...]
+    outputs: tuple[str | Field, ...]
 
     def __post_init__(self) -> None:
-        _check_texts(inputs=self.inputs, outputs=self.outputs)
+        for name, value in (("inputs", self.inputs), ("outputs", self.outputs)):
+            if not isinstance(value, tuple) or not all(isinstance(field, (str, Field)) for field in value):
+                raise ValueError(f"{name} is {quote(value)}, expected a tuple of paths or areca.fields.Field")
+        try:
+            check_fields(self.input_fields, self.output_fields)
+        except InvalidConfig as e:  # the caller names the component
+            raise ValueError(str(e)) from e
+
+    @property
+    def input_fields(self) -> tuple[Field, ...]:
+        """The inputs as fields."""
+        return tuple(Field(field) if isinstance(field, str) else field for field in self.inputs)
+
+    @property
+    def output_fields(self) -> tuple[Field, ...]:
+        """The outputs as fields."""
+        return tuple(Field(field) if isinstance(field, str) else field for field in self.outputs)
+
+    def with_roles(self, reads: str, writes: str) -> TaskSpec:
+        """Return the spec with a role for each audio field: by default `reads` for inputs and `writes` for outputs."""
+        sides = (self.input_fields, reads), (self.output_fields, writes)
+        return TaskSpec(*(tuple(field.with_role(role) for field in fields) for fields, role in sides))
 
     def __str__(self) -> str:
-        return f"{', '.join(self.inputs)} -> {', '.join(self.outputs)}"
+        return f"{', '.join(map(str, self.inputs))} -> {', '.join(map(str, self.outputs))}"
 
 
 def check_chain(links: Sequence[tuple[str, TaskSpec]]) -> None:
@@ -178,12 +205,12 @@ def check_chain(links: Sequence[tuple[str, TaskSpec]]) -> None:
         IncompatibleParts: a task reads a field that neither the prompt nor an earlier task provides, or two tasks
             produce the same field.
     """
-    known = set(links[0][1].inputs)
+    known = {field.name for field in links[0][1].input_fields}
     for name, spec in links:
-        if missing := [field for field in spec.inputs if field not in known]:
+        if missing := [field.name for field in spec.input_fields if field.name not in known]:
             raise IncompatibleParts(f"{name} reads {', '.join(missing)}, which nothing before it in the chain holds")
-        known |= set(spec.outputs)
-    outputs = [field for _, spec in links for field in spec.outputs]
+        known |= {field.name for field in spec.output_fields}
+    outputs = [field.name for _, spec in links for field in spec.output_fields]
     if repeated := sorted({field for field in outputs if outputs.count(field) > 1}):
         raise IncompatibleParts(f"two tasks of the chain produce the same field ({', '.join(repeated)})")
 

@@ -17,13 +17,13 @@ from areca.artifacts.store import Store
 from areca.artifacts.tables import EncodedTable
 from areca.artifacts.tokens import TokenTable
 from areca.artifacts.vectors import VectorTable
-from areca.audio import conform
 from areca.component import Kind
 from areca.errors import ArecaError, ArecaWarning, InvalidArtifact, InvalidConfig, quote
 from areca.generation.batch import Batch, Instruction
 from areca.generation.generate import Generated
-from areca.generation.requests import Request, Result, Sound, check_texts, get_input_kind, read_sound, resolve_languages
-from areca.generation.speaking import AnswerPiece, open_speech, speak_pieces
+from areca.generation.reading import Reader
+from areca.generation.requests import Result, Sound, check_texts, get_input_kind, read_sound, resolve_languages
+from areca.generation.speaking import AnswerPiece, Spoken, open_speech, speak_pieces
 from areca.interfaces import SpeechSession, Tokenizer, Vocoder
 from areca.lm.adapter import VectorLayout
 from areca.lm.model import SpeechLM
@@ -33,9 +33,7 @@ from areca.registry.parts import Part, resolve
 from areca.run.decoding import DEFAULT, Decoding, resolve_decoding
 from areca.run.devices import resolve_device
 from areca.sound.arrays import is_recording
-from areca.sound.hearing import trim_silence
-from areca.specs import TokenizerSpec
-from areca.tasks import AudioSegment, Task, chain
+from areca.tasks import Task, chain
 from areca.types import Audio, Codes, VoicePrompt
 
 __all__ = ["NANO", "AnswerOptions", "AnswerPiece", "Result", "Sound", "System", "load"]
@@ -48,7 +46,7 @@ class AnswerOptions(TypedDict, total=False):
 
     source: str | None
     target: str | None
-    voice: Sound | None
+    voice: Sound | list[Sound] | None
     decoding: Decoding | Mapping[str, Any] | str | None
     batch: int
     seed: int
@@ -71,7 +69,11 @@ class System:
         self.lm.model.eval()
         _check_streams(checkpoint, self.lm)
         self._loader = PartLoader(Store(), seed=self.run_config.seed, device=device, artifacts=checkpoint.parts)
-        self._task_parts = {part.name: part for mix in self.run_config.tasks for part in reversed(mix.parts)}
+        self._task_parts = {
+            name: part
+            for mix in self.run_config.tasks
+            for name, part in reversed(list(zip(mix.names, mix.parts, strict=True)))
+        }
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -88,7 +90,8 @@ class System:
             InvalidConfig: the checkpoint was not trained for such a task.
         """
         tasks = {name: self.task(name) for name in self.tasks}
-        counts = {name: len(t.outputs) for name, t in tasks.items() if [f.kind for f in t.inputs] == [kind]}
+        inputs = {name: list({f.path: f.kind for f in task.inputs}.values()) for name, task in tasks.items()}
+        counts = {name: len(task.outputs) for name, task in tasks.items() if inputs[name] == [kind]}
         if not counts:
             raise InvalidConfig(f"no task of this checkpoint reads only {kind}; name one of {', '.join(tasks)}")
         return max(counts, key=counts.__getitem__)
@@ -96,8 +99,23 @@ class System:
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer whose codes or vectors the LM reads."""
-        tokenizer: Tokenizer = self._loader.instance(self.run_config.tokenizers[self.run_config.lm.reads])
+        return self._load_tokenizer(self.run_config.lm.reads)
+
+    def _load_tokenizer(self, role: str) -> Tokenizer:
+        tokenizer: Tokenizer = self._loader.instance(self.run_config.tokenizers[role])
         return tokenizer
+
+    @cached_property
+    def _reader(self) -> Reader:
+        run = self.run_config
+        specs = {role: run.tokenizers[role].spec for role in run.lm_streams}
+        return Reader(specs, self._encode, run.lm.reads, run.input)
+
+    def _encode(self, role: str, audios: list[Audio]) -> list[Codes] | list[torch.Tensor]:
+        """Return what the LM reads of recordings: codes of a role, or vectors."""
+        vectors = self.run_config.reads_vectors and role == self.run_config.lm.reads
+        form: type[EncodedTable[Any]] = VectorTable if vectors else TokenTable
+        return form.encode(self._load_tokenizer(role), audios)
 
     @cached_property
     def vocoder(self) -> Vocoder:
@@ -183,7 +201,7 @@ class System:
         *,
         source: str | None = None,
         target: str | None = None,
-        voice: Sound | None = None,
+        voice: Sound | list[Sound] | None = None,
         decoding: Decoding | Mapping[str, Any] | str | None = None,
         batch: int = 8,
         seed: int = 0,
@@ -196,7 +214,8 @@ class System:
             items: recordings or texts, whichever the task reads.
             source: language of the input, as a code (``"fr"``) or an English name (``"French"``).
             target: language of the translation.
-            voice: a few seconds of the voice to speak in, for vocoders that take a voice prompt.
+            voice: a few seconds of the voice to speak in, for vocoders and tasks that take a voice prompt; a list: the
+                voice of each item.
             decoding: a decoding method, or ``{"name": "beam", "beams": 8, "max_text_ids": 100}``; None: `greedy`.
             batch: number of requests answered at once.
             seed: seed of sampling and of the vocoder.
@@ -209,13 +228,15 @@ class System:
         """
         instruction = self._instruct(task, items, source, target, decoding)
         # Read all requests, then answer them batch by batch.
-        voice_prompt = self._read_voice(instruction.task, voice)
+        voices = self._read_voices(instruction.task, voice, len(items))
         name = task.replace(",", "+").replace(" ", "")
         starts = range(0, len(items), batch)
-        batches = [self._prepare(instruction, items[start : start + batch]) for start in starts]
+        batches = [
+            self._prepare(instruction, items[start : start + batch], voices[start : start + batch]) for start in starts
+        ]
         results = []
         for start, ready in zip(starts, batches, strict=True):
-            for result in self._answer(instruction, name, ready, voice_prompt, seed + start):
+            for result in self._answer(instruction, name, ready, voices[start : start + batch], seed + start):
                 deliver(result)
                 results.append(result)
         return results
@@ -263,15 +284,18 @@ class System:
         """
         items = [self._only_input(task, audio=audio, text=text)]
         instruction = self._instruct(task, items, source, target, decoding)
-        prompt = self._read_voice(instruction.task, voice)
-        batch, _ = self._prepare(instruction, items)
+        voices = self._read_voices(instruction.task, voice, 1)
+        batch, _ = self._prepare(instruction, items, voices)
+        task, [values] = instruction.task, [request.values for request in batch.requests]
 
         def open_session() -> SpeechSession:
             part = self.run_config.vocoder
-            return open_speech(self.vocoder, prompt, seed, streams=part is not None and "stream" in part.tags)
+            [chosen] = voices if self._takes_voice() else [None]
+            return open_speech(self.vocoder, chosen, seed, streams=part is not None and "stream" in part.tags)
 
         pieces = batch.stream(self.lm, instruction, seed)
-        return speak_pieces(pieces, instruction.task, self.lm.text_tokenizer, open_session)
+        spoken = Spoken.of(task, self.lm.writes)
+        return speak_pieces(pieces, task, values, spoken, self.lm.text_tokenizer, open_session)
 
     def _only_input(self, task: str, **inputs: Any) -> Any:
         """Return the one input that is given.
@@ -303,66 +327,69 @@ class System:
         warn_about_texts(self.lm.text_tokenizer, [wanted.header(instruction.languages), *texts])
         return instruction
 
-    def _prepare(self, instruction: Instruction, items: Sequence[Sound]) -> tuple[Batch, float]:
+    def _prepare(
+        self, instruction: Instruction, items: Sequence[Sound], voices: Sequence[VoicePrompt | None]
+    ) -> tuple[Batch, float]:
         """Return a batch, and the seconds that it took to read and encode it."""
         start_s = time.perf_counter()
-        batch = Batch.of(self.lm, instruction, self._requests(instruction.task, items))
+        batch = Batch.of(self.lm, instruction, self._reader.read(instruction.task, items, voices))
         return batch, time.perf_counter() - start_s
 
     def _answer(
-        self, instruction: Instruction, name: str, ready: tuple[Batch, float], voice: VoicePrompt | None, seed: int
+        self,
+        instruction: Instruction,
+        name: str,
+        ready: tuple[Batch, float],
+        voices: Sequence[VoicePrompt | None],
+        seed: int,
     ) -> list[Result]:
         start_s, (batch, took_s) = time.perf_counter(), ready
         answers = batch.answers(self.lm, instruction, seed)
-        codes = [_find_codes(answer) for answer in answers]
-        audios = self._speak(codes, voice, seed)
+        task, spoken = instruction.task, Spoken.of(instruction.task, self.lm.writes)
+        codes = [
+            None if spoken is None else spoken.join(a.audio, q.values)
+            for q, a in zip(batch.requests, answers, strict=True)
+        ]
+        audios = self._speak(codes, voices, seed)
         each_s = (took_s + time.perf_counter() - start_s) / len(answers)
         return [
-            Result(
-                q.name, name, _parse_texts(instruction.task, answer), audio, code, any(answer.cut), each_s, q.trimmed_s
-            )
+            Result(q.name, name, _parse_texts(task, answer), audio, code, any(answer.cut), each_s, q.trimmed_s)
             for q, answer, audio, code in zip(batch.requests, answers, audios, codes, strict=True)
         ]
 
-    def _requests(self, task: Task, items: Sequence[Sound]) -> list[Request]:
-        if get_input_kind(task) == "text":
-            return [Request(text, text) for text in check_texts(items)]
-        recordings = [self._read_recording(item, f"audio {number}") for number, item in enumerate(items, start=1)]
-        form: type[EncodedTable[Any]] = VectorTable if self.run_config.reads_vectors else TokenTable
-        values = form.encode(self.tokenizer, [audio for audio, _ in recordings])
-        return [Request(a.name, x, a.seconds, trimmed) for (a, trimmed), x in zip(recordings, values, strict=True)]
-
-    def _read_recording(self, item: Sound, name: str) -> tuple[Audio, tuple[float, float]]:
-        """Return a recording in the tokenizer's format, and the seconds of silence cut off at its start and end."""
-        spec = self.run_config.tokenizers[self.run_config.lm.reads].spec
-        assert isinstance(spec, TokenizerSpec)
-        audio = conform(read_sound(item, spec.unit_s, name), spec.sample_rate_hz, spec.channels)
-        options = self.run_config.input
-        if options.trim_silence_s is None:
-            return audio, (0.0, 0.0)
-        audio, before_s, behind_s = trim_silence(audio, options.trim_silence_s, options.keep_silence_s)
-        return audio, (before_s, behind_s)
-
-    def _speak(self, codes: list[Codes | None], voice: VoicePrompt | None, seed: int) -> list[Audio | None]:
-        spoken = [c for c in codes if c is not None]
+    def _speak(
+        self, codes: Sequence[Codes | None], voices: Sequence[VoicePrompt | None], seed: int
+    ) -> list[Audio | None]:
+        spoken = [(c, voice) for c, voice in zip(codes, voices, strict=True) if c is not None]
         if not spoken:
             return [None] * len(codes)
+        takes_voice = self._takes_voice()
+        chosen = [voice if takes_voice else None for _, voice in spoken]
         generator = torch.Generator().manual_seed(seed)
-        audios = iter(self.vocoder.synthesize(spoken, [voice] * len(spoken), generator=generator))
+        audios = iter(self.vocoder.synthesize([c for c, _ in spoken], chosen, generator=generator))
         return [None if c is None else next(audios) for c in codes]
 
-    def _read_voice(self, task: Task, voice: Sound | None) -> VoicePrompt | None:
-        if voice is None:
-            if "audio" in task.answer_kinds:
-                _ = self.vocoder  # a missing vocoder is reported before any work
-            return None
-        if "audio" not in task.answer_kinds:
-            raise InvalidConfig(f"task {task.tag}: answers in text, so it takes no voice prompt: leave it out")
+    def _takes_voice(self) -> bool:
         part = self.run_config.vocoder
-        if part is None or "voice" not in part.tags:
+        return part is not None and "voice" in part.tags
+
+    def _read_voices(self, task: Task, voice: Sound | list[Sound] | None, count: int) -> list[VoicePrompt | None]:
+        """Return the voice of each item. A missing vocoder is reported before any work."""
+        if Spoken.of(task, self.lm.writes) is not None:
+            _ = self.vocoder
+        if voice is None:
+            return [None] * count
+        if "audio" not in task.answer_kinds and not task.reads_voice:
+            raise InvalidConfig(f"task {task.tag}: answers in text, so it takes no voice prompt: leave it out")
+        if not task.reads_voice and not self._takes_voice():
+            part = self.run_config.vocoder
             name = "none" if part is None else repr(part.name)
             raise InvalidConfig(f"the checkpoint's vocoder ({name}) takes no voice prompt: leave it out")
-        return VoicePrompt(read_sound(voice))
+        if not isinstance(voice, list):
+            return [VoicePrompt(read_sound(voice))] * count
+        if len(voice) != count:
+            raise InvalidConfig(f"expected one voice, or one for each of {count} items, got {len(voice)}")
+        return [VoicePrompt(read_sound(each)) for each in voice]
 
 
 def load(path: str | Path | None = None, *, device: torch.device | str = "cpu", plugins: Sequence[str] = ()) -> System:
@@ -385,7 +412,13 @@ def _check_streams(checkpoint: Checkpoint, lm: SpeechLM) -> None:
             f"{quote(lm.layout.depth or 'tied')}"
         )
     _check_vectors(checkpoint, lm.layout.vectors)
-    for role, layout in ((run.lm.reads, lm.reads), (run.lm.writes, lm.writes)):
+    if set(run.lm_streams) != set(lm.layouts):
+        raise InvalidArtifact(
+            f"{checkpoint.directory}: its run has the roles {', '.join(sorted(run.lm_streams))}, the LM was trained "
+            f"with {quote(', '.join(sorted(lm.layouts)))}"
+        )
+    for role in run.lm_streams:
+        layout = lm.layouts[role]
         if (layout.role, layout.streams) != (role, run.streams(role)):
             raise InvalidArtifact(
                 f"{checkpoint.directory}: its tokenizer {role!r} makes {' + '.join(map(str, run.streams(role)))}, "
@@ -413,7 +446,3 @@ def _check_vectors(checkpoint: Checkpoint, trained: VectorLayout | None) -> None
 
 def _parse_texts(task: Task, answer: Generated) -> dict[str, str]:
     return {path: value for path, value in task.parse(answer.segments).items() if isinstance(value, str)}
-
-
-def _find_codes(answer: Generated) -> Codes | None:
-    return next((s.codes for s in answer.segments if isinstance(s, AudioSegment)), None)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from areca.errors import InvalidCodes, InvalidConfig, quote
+from areca.fields import VOICE, Field, SegmentKind, check_fields
 from areca.languages import LANGUAGES, language_code, language_name
 from areca.specs import TaskSpec, check_chain
 from areca.types import Codes
@@ -22,6 +22,7 @@ __all__ = [
     "AudioSegment",
     "Field",
     "Segment",
+    "SegmentKind",
     "Task",
     "TextSegment",
     "Values",
@@ -32,10 +33,7 @@ __all__ = [
     "values_of",
 ]
 
-_PATH = re.compile(r"(source|target)\.(audio|text)|extra\.[A-Za-z_][A-Za-z0-9_-]*")
 _SIDES = ("source", "target")
-AUDIO_COLUMNS = {"source.audio": "audio", "target.audio": "target_audio"}
-"""The column of a manifest that holds an audio field, by the field's path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +45,17 @@ class TextSegment:
 
 @dataclass(frozen=True, slots=True)
 class AudioSegment:
-    """A piece of audio in a sequence, as codes."""
+    """A piece of audio in a sequence, as codes.
+
+    Args:
+        codes: the codes, of only those streams that the segment holds.
+        role: role of the tokenizer that encodes the audio; None: `lm.reads` in a prompt, `lm.writes` in an answer.
+        streams: the streams ``[first, stop)`` of the tokenizer; None: all.
+    """
 
     codes: Codes
+    role: str | None = None
+    streams: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,68 +66,45 @@ class VectorSegment:
 
 
 Segment = TextSegment | AudioSegment | VectorSegment
-SegmentKind = Literal["text", "audio"]
 Values = Mapping[str, str | Codes | Tensor]
-"""Values of an example by field path: strings for text, ``"source.language": "fr"``, and codes for audio; or, in the
-prompt of an LM that reads them, vectors, float32 ``[F, D]``."""
+"""Values of an example by the name of their field: strings for text, ``"source.language": "fr"``, and codes for audio;
+or, in the prompt of an LM that reads them, vectors, float32 ``[F, D]``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A field of an example.
-
-    Args:
-        path: ``source.audio``, ``source.text``, ``target.audio``, ``target.text``, or ``extra.<name>`` (text).
+def to_segment(field: Field, values: Values) -> Segment:
+    """Return the segment that holds a field's value.
 
     Raises:
-        InvalidConfig: any other path.
-
-    Example:
-        >>> Field("source.audio").kind
-        'audio'
+        InvalidCodes: the value is missing, or is codes where text is expected, or text where codes are expected.
     """
+    value = values.get(field.name)
+    if field.kind == "audio" and isinstance(value, Codes):
+        return AudioSegment(value, field.role, field.streams)
+    if field.kind == "audio" and isinstance(value, Tensor):
+        return VectorSegment(value)
+    if field.kind == "text" and isinstance(value, str):
+        return TextSegment(value)
+    expected = "Codes" if field.kind == "audio" else "a str"
+    raise InvalidCodes(f"field {field.name!r}: expected {expected}, got {type(value).__name__}")
 
-    path: str
 
-    def __post_init__(self) -> None:
-        if not _PATH.fullmatch(self.path):
-            raise InvalidConfig(
-                f"field {quote(self.path)}: expected source.audio, source.text, target.audio, target.text or "
-                "extra.<name>"
-            )
+def to_value(field: Field, segment: Segment) -> str | Codes:
+    """Return the value of a field that `segment` holds.
 
-    @property
-    def kind(self) -> SegmentKind:
-        """Kind of the segment that holds the field: ``"audio"`` or ``"text"``."""
-        return "audio" if self.path.endswith(".audio") else "text"
-
-    def segment(self, values: Values) -> Segment:
-        """Return the segment that holds this field's value.
-
-        Raises:
-            InvalidCodes: the value is missing, or is codes where text is expected, or text where codes are expected.
-        """
-        value = values.get(self.path)
-        if self.kind == "audio" and isinstance(value, Codes):
-            return AudioSegment(value)
-        if self.kind == "audio" and isinstance(value, Tensor):
-            return VectorSegment(value)
-        if self.kind == "text" and isinstance(value, str):
-            return TextSegment(value)
-        expected = "Codes" if self.kind == "audio" else "a str"
-        raise InvalidCodes(f"field {self.path!r}: expected {expected}, got {type(value).__name__}")
-
-    def value(self, segment: Segment) -> str | Codes:
-        """Return the value that `segment` holds.
-
-        Raises:
-            InvalidCodes: the segment is text where audio is expected, or audio where text is expected.
-        """
-        if self.kind == "audio" and isinstance(segment, AudioSegment):
+    Raises:
+        InvalidCodes: the segment is text where audio is expected, or audio where text is expected, or its audio has
+            another role or other streams.
+    """
+    if field.kind == "text" and isinstance(segment, TextSegment):
+        return segment.text
+    if field.kind == "audio" and isinstance(segment, AudioSegment):
+        if (segment.role, segment.streams) == (field.role, field.streams):
             return segment.codes
-        if self.kind == "text" and isinstance(segment, TextSegment):
-            return segment.text
-        raise InvalidCodes(f"field {self.path!r}: expected {self.kind}, got {type(segment).__name__}")
+        raise InvalidCodes(
+            f"field {field.name!r}: expected role {field.role} and streams {field.streams}, got {segment.role} and "
+            f"{segment.streams}"
+        )
+    raise InvalidCodes(f"field {field.name!r}: expected {field.kind}, got {type(segment).__name__}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +114,14 @@ class Task:
     Args:
         tag: name in the prompt, like ``"ASR"``.
         inputs: fields in the prompt, in order.
-        outputs: fields in the answer, in order, without repetition.
+        outputs: fields in the answer, in order, without repetition. Each is one segment.
         languages: the sides (``source``, ``target``) whose language the prompt names, ``source`` first.
         format: template of the prompt's first segment, with the placeholders ``{tag}``, ``{languages}``, ``{source}``
-            and ``{target}``.
+            and ``{target}``. If it is empty, the prompt has only the inputs and names no language.
 
     Raises:
-        InvalidConfig: `outputs` is empty or repeats a field, `languages` contains anything but sides, or `format` has
-            an unknown placeholder.
+        InvalidConfig: the fields cannot belong to one task (`areca.fields.check_fields`), `languages` contains anything
+            but sides, `format` has an unknown placeholder, or nothing comes before an answer that starts with text.
 
     Example:
         >>> asr = Task("ASR", inputs=(Field("source.audio"),), outputs=(Field("source.text"),))
@@ -153,9 +136,17 @@ class Task:
     format: str = "[{tag} {languages}]"
 
     def __post_init__(self) -> None:
-        paths = [field.path for field in self.outputs]
-        if not paths or len(set(paths)) != len(paths):
-            raise InvalidConfig(f"task {quote(self.tag)}: expected one or more different outputs, got {paths}")
+        try:
+            check_fields(self.inputs, self.outputs)
+        except InvalidConfig as e:
+            raise InvalidConfig(f"task {quote(self.tag)}: {e}") from e
+        if not self.format:
+            object.__setattr__(self, "languages", ())
+            if not self.inputs and self.outputs[0].kind == "text":
+                raise InvalidConfig(
+                    f"task {quote(self.tag)}: its prompt is empty, so its answer must start with audio: give it a "
+                    "format or an input"
+                )
         if any(side not in _SIDES for side in self.languages):
             raise InvalidConfig(
                 f"task {quote(self.tag)}: expected languages from {_SIDES}, got {quote(self.languages)}"
@@ -179,12 +170,16 @@ class Task:
         return line.replace(" ]", "]")  # for a task whose prompt names no language
 
     def prompt(self, values: Values) -> list[Segment]:
-        """Return the segments of the prompt: the header and the inputs. `values` needs no output fields.
+        """Return the segments of the prompt: the header if it is not empty, and the inputs.
+
+        Args:
+            values: inputs and languages; outputs are not needed.
 
         Raises:
             InvalidConfig, InvalidCodes: a language or an input field is missing.
         """
-        return [TextSegment(self.header(values)), *(field.segment(values) for field in self.inputs)]
+        header = self.header(values)
+        return [*([TextSegment(header)] if header else []), *(to_segment(field, values) for field in self.inputs)]
 
     def target(self, values: Values) -> list[Segment]:
         """Return the segments of the answer that the LM is trained to give.
@@ -192,7 +187,17 @@ class Task:
         Raises:
             InvalidCodes: an output field is missing.
         """
-        return [field.segment(values) for field in self.outputs]
+        return [to_segment(field, values) for field in self.outputs]
+
+    @property
+    def question(self) -> Field:
+        """The first input, apart from a voice prompt."""
+        return next(field for field in self.inputs if field.path != VOICE)
+
+    @property
+    def reads_voice(self) -> bool:
+        """Whether an input is a voice prompt."""
+        return any(field.path == VOICE for field in self.inputs)
 
     @property
     def answer_kinds(self) -> tuple[SegmentKind, ...]:
@@ -200,14 +205,14 @@ class Task:
         return tuple(field.kind for field in self.outputs)
 
     def parse(self, segments: Sequence[Segment]) -> dict[str, str | Codes]:
-        """Return the output values of an answer, by field path; the inverse of `target`.
+        """Return the output values of an answer by the name of their field; the inverse of `target`.
 
         Raises:
-            InvalidCodes: the number or the kinds of the segments are not those of the outputs.
+            InvalidCodes: the number, the kinds, the roles or the streams of the segments are not those of the outputs.
         """
         if len(segments) != len(self.outputs):
             raise InvalidCodes(f"{self.tag}: expected {len(self.outputs)} segments, got {len(segments)}")
-        return {f.path: f.value(segment) for f, segment in zip(self.outputs, segments, strict=True)}
+        return {f.name: to_value(f, segment) for f, segment in zip(self.outputs, segments, strict=True)}
 
     def fields_missing(self, utterance: Utterance) -> tuple[str, ...]:
         """Return the paths of fields and languages that training this task needs and `utterance` does not have."""
@@ -231,7 +236,7 @@ def chain(tasks: Sequence[Task]) -> Task:
     if not tasks:
         raise InvalidConfig("chain: expected at least one task, got none")
     first = tasks[0]
-    check_chain([(task.tag, TaskSpec(_paths(task.inputs), _paths(task.outputs))) for task in tasks])
+    check_chain([(task.tag, TaskSpec(task.inputs, task.outputs)) for task in tasks])
     return Task(
         tag=" ".join(task.tag for task in tasks),
         inputs=first.inputs,
@@ -241,28 +246,24 @@ def chain(tasks: Sequence[Task]) -> Task:
     )
 
 
-def _paths(fields: Sequence[Field]) -> tuple[str, ...]:
-    return tuple(field.path for field in fields)
-
-
 def values_of(utterance: Utterance, codes: Mapping[str, Codes | Tensor]) -> dict[str, str | Codes | Tensor]:
-    """Return the values of an utterance, by field path.
+    """Return the values of an utterance, by the name of their field.
 
     Args:
         utterance: a row of a manifest.
-        codes: the codes or vectors of its columns ``"audio"`` and ``"target_audio"``, if available.
+        codes: the codes or vectors of its audio by the name of their field, such as ``"source.audio"``.
     """
     paths = [f"{side}.{name}" for side in _SIDES for name in ("text", "language")]
     paths += [f"extra.{name}" for name in utterance.extra]
     values: dict[str, str | Codes | Tensor] = {p: str(v) for p in paths if (v := _lookup(utterance, p)) is not None}
-    return values | {path: codes[column] for path, column in AUDIO_COLUMNS.items() if column in codes}
+    return values | dict(codes)
 
 
 def _lookup(utterance: Utterance, path: str) -> object:
     side, _, name = path.partition(".")
     if side == "extra":
         return utterance.extra.get(name)
-    return getattr(utterance, name if side == "source" else f"target_{name}")
+    return getattr(utterance, f"target_{name}" if side == "target" else name)
 
 
 def _language(values: Values, side: str, tag: str) -> str:

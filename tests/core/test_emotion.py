@@ -119,7 +119,7 @@ def test_the_chain_learns_its_words(system: System, root: Path) -> None:
     codes = system.tokenizer.encode([manifest.audio(row)])[0]
 
     def surprise(word: str) -> float:
-        values = values_of(replace(row, extra={"emotion": word}), {"audio": codes})
+        values = values_of(replace(row, extra={"emotion": word}), {"source.audio": codes})
         example = system.lm.encode(system.task("asr+emotion"), values)
         return float(parts.loss(system.lm, example.ids[None], example.target[None])[0])
 

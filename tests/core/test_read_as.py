@@ -68,16 +68,16 @@ def test_a_recording_is_read_as_in_training(pipeline: Pipeline, system: System) 
     table = pipeline.tables()[Wanted(VectorTable, "speech", "audio")]
     row = pipeline.data().select(split="train").rows[0]
     sound = pipeline.data().audio(row)
-    [request] = system._requests(system.task("asr"), [sound])
     task = system.task("asr")
+    [request] = system._reader.read(task, [sound], [None])
     found, expected = (
         system.lm.prompt(task, {"source.language": row.language or "", "source.audio": value})
-        for value in (request.value, table[row.id])
+        for value in (request.values["source.audio"], table[row.id])
     )
     assert found.ids.tolist() == expected.ids.tolist() and found.vectors is not None and expected.vectors is not None
     assert found.vectors.shape == expected.vectors.shape == (-(-len(table[row.id]) // 2), system.lm.vector_width)
     assert (found.vectors - expected.vectors).abs().max() < 2e-3
-    [answer] = generate(system.lm, [found], ["text"], load_choice("decoding", "greedy"), Limits(max_text_ids=8))
+    [answer] = generate(system.lm, [found], task.outputs, load_choice("decoding", "greedy"), Limits(max_text_ids=8))
     result = system.run("asr", sound, source=row.language, decoding={"max_text_ids": 8})
     assert result.texts["source.text"] == answer.segments[0].text  # type: ignore[union-attr]
 

@@ -77,7 +77,7 @@ def test_a_chain_of_a_third_partys_task() -> None:
     emotion = Task("EMOTION", (Field("source.audio"),), (Field("extra.emotion"),), languages=())
     task = chain([load("asr"), emotion])
     row = Utterance(id="a", audio="a.wav", text="bonjour", language="fr", extra={"emotion": "joy"})
-    values = values_of(row, {"audio": CODES})
+    values = values_of(row, {"source.audio": CODES})
     assert emotion.header(values) == "[EMOTION]"
     assert task.header(values) == "[ASR EMOTION French]"
     assert task.target(values) == [TextSegment("bonjour"), TextSegment("joy")]
@@ -144,7 +144,7 @@ def test_values_of_a_row() -> None:
         target_language="en",
         extra={"n": 3},
     )
-    assert values_of(row, {"target_audio": CODES}) == {
+    assert values_of(row, {"target.audio": CODES}) == {
         "source.text": "bonjour",
         "source.language": "fr",
         "target.text": "hello",

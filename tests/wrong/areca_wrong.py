@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from areca import Component, Kind, hookimpl, runtime
+from areca.fields import Field
 from areca.patterns import OrderOptions
 from areca.specs import (
     BackboneSpec,
@@ -111,7 +112,7 @@ def task_spec(config: Any, needs: Mapping[str, Spec]) -> TaskSpec:
 
 
 def other_task_spec(config: Any, needs: Mapping[str, Spec]) -> TaskSpec:
-    return TaskSpec(("source.audio",), ("target.text",))
+    return TaskSpec((Field("source.audio", role="acoustic"),), ("source.text",))
 
 
 def judge_spec(config: Any, needs: Mapping[str, Spec]) -> JudgeSpec:

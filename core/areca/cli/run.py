@@ -49,7 +49,8 @@ def run(
         Path | None, typer.Option("--output", "-o", help="where to write speech: a .wav or .flac file, or a folder")
     ] = None,
     voice: Annotated[
-        Path | None, typer.Option("--voice", help="a recording of the voice to speak in, if the vocoder takes one")
+        Path | None,
+        typer.Option("--voice", help="a recording of the voice to speak in, if one is taken"),
     ] = None,
     decoding: common.HowDecoded = None,
     batch: Annotated[int, typer.Option(help="number of inputs answered at once", min=1)] = 8,

@@ -8,22 +8,28 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from areca.audio import write
+import torch
+
+from areca.audio import conform, write
 from areca.errors import ArecaWarning, InvalidConfig, InvalidManifest, TextLost
 from areca.evaluation.folder import file_name
 from areca.evaluation.journal import Journal
+from areca.fields import VOICE
 from areca.files.writing import wrap_storage_errors
-from areca.generation.requests import Result, Sound
+from areca.generation.requests import Result, Sound, get_input_kind
 from areca.job import Progress, no_progress
 from areca.languages import known_code, language_code
 from areca.manifest import Manifest, Utterance
 from areca.options import file_hash
+from areca.rows.voices import Voices
 from areca.run.decoding import Decoding
 from areca.run.options import EvaluationConfig
 from areca.tasks import Task
+from areca.types import Audio
 
 
 class System(Protocol):
@@ -180,7 +186,10 @@ def answer_rows(
     groups: dict[tuple[str | None, str | None], list[Utterance]] = {}
     for row in pending:
         groups.setdefault((row.language, row.target_language), []).append(row)
-    field = system.task(name).inputs[0].path
+    task = system.task(name)
+    get_input_kind(task)  # refuses other tasks
+    field = task.question.path
+    voices = Voices(manifest.select(split=config.split).rows, config.seed) if task.reads_voice else None
     done = len(rows) - len(pending)
     warm = False
     with _show_once(TextLost):
@@ -188,10 +197,12 @@ def answer_rows(
             for start in range(0, len(group), config.batch):
                 batch = group[start : start + config.batch]
                 items = [_read_input(manifest, row, field) for row in batch]
+                heard = None if voices is None else [_read_voice(manifest, task, voices.rows(row)) for row in batch]
+                answer = partial(system.answer, name, source=source, target=target, decoding=decoding)
                 if not warm:  # the first answer is discarded, so that no recorded time includes the warm-up
-                    system.answer(name, items[:1], source=source, target=target, decoding=decoding, batch=1)
+                    answer(items[:1], batch=1, **_voice_option(heard, 1))
                     warm = True
-                results = system.answer(name, items, source=source, target=target, decoding=decoding, batch=len(items))
+                results = answer(items, batch=len(items), **_voice_option(heard, len(items)))
                 journal.add([_save(directory, name, row, r) for row, r in zip(batch, results, strict=True)])
                 done += len(batch)
                 progress(done, len(rows), name)
@@ -227,6 +238,24 @@ def _read_input(manifest: Manifest, row: Utterance, field: str) -> Sound:
             return row.target_text or ""
         case _:
             raise InvalidConfig(f"cannot evaluate a task that reads {field}: expected a task that reads audio or text")
+
+
+def _voice_option(heard: Sequence[Audio] | None, count: int) -> dict[str, Any]:
+    return {} if heard is None else {"voice": list(heard[:count])}
+
+
+def _read_voice(manifest: Manifest, task: Task, rows: Sequence[Utterance]) -> Audio:
+    """Return the recordings of rows one after the other, until they last as long as the voice prompt of a task."""
+    wanted_s = max(field.crop_s or 0.0 for field in task.inputs if field.path == VOICE)
+    first = manifest.audio(rows[0])
+    pieces, length_s = [first.samples], first.seconds
+    for row in rows[1:]:
+        if length_s >= wanted_s:
+            break
+        audio = conform(manifest.audio(row), first.sample_rate_hz, first.channels)
+        pieces.append(audio.samples)
+        length_s += audio.seconds
+    return Audio(torch.cat(pieces, dim=1), first.sample_rate_hz, f"voice of {rows[0].id}")
 
 
 def _save(directory: Path, name: str, row: Utterance, result: Result) -> Answer:

@@ -191,7 +191,7 @@ class RowMaker:
             answer = self._answers[name, row.id]
             if answer.audio is not None:
                 recordings: dict[str, _Load] = {"answer": partial(read, self._directory / answer.audio)}
-                recordings |= self._recordings(row, reference=field.path, question=task.inputs[0].path)
+                recordings |= self._recordings(row, reference=field.path, question=task.question.path)
                 shared = self._share_columns(name, field, row) | {"audio": answer.audio}
                 cases.append(_Case(row, shared, "", answer.clip, recordings))
         return cases
@@ -211,11 +211,11 @@ class RowMaker:
                 )
 
     def _text_example(self, metric: OpenMetric, task: Task, case: _Case) -> Example | None:
-        language, path = case.shared["text_language"], task.inputs[0].path
+        language, path = case.shared["text_language"], task.question.path
         texts = {
             "answer": (case.answer, language),
             "reference": (case.shared["reference"], language),
-            "question": (_read_text(case.row, path), language_of(case.row, task.inputs[0])),
+            "question": (_read_text(case.row, path), language_of(case.row, task.question)),
         }
         if not metric.scores_language(language) or "voice" in metric.spec.inputs:
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from areca.audio import Header, read, require_short
 from areca.errors import InvalidAudio, InvalidConfig, MissingDependency, quote
+from areca.fields import VOICE
 from areca.languages import language_code
 from areca.sound.arrays import is_recording, to_audio
 from areca.sound.hearing import require_audible
@@ -63,15 +64,21 @@ class Request:
 
     Args:
         name: name for messages.
-        value: the text, or the codes or vectors of the recording.
+        values: the text, or the codes or vectors of the recording and the voice, by the name of their field.
         seconds: length of the recording; None: the input is a text.
         trimmed_s: seconds of silence that were removed before and after it.
+        lengths_s: length of the codes of the recording in seconds, by the name of their field.
     """
 
     name: str
-    value: str | Codes | Tensor
+    values: Mapping[str, str | Codes | Tensor]
     seconds: float | None = None
     trimmed_s: tuple[float, float] = (0.0, 0.0)
+    lengths_s: Mapping[str, float] = field(default_factory=dict)
+
+    def with_values(self, values: Mapping[str, str | Codes | Tensor]) -> Request:
+        """Return the request with other values."""
+        return replace(self, values=values)
 
 
 def read_sound(item: Sound, shortest_s: float = 0.0, name: str = "audio") -> Audio:
@@ -141,12 +148,13 @@ def resolve_languages(task: Task, source: str | None, target: str | None) -> dic
 
 
 def get_input_kind(task: Task) -> str:
-    """Return whether a task reads ``"audio"`` or ``"text"``.
+    """Return whether a task reads ``"audio"`` or ``"text"``, apart from a voice prompt.
 
     Raises:
-        InvalidConfig: the task reads several fields, or a field of ``extra``.
+        InvalidConfig: the task reads several recordings or texts, or a field of ``extra``.
     """
-    if len(task.inputs) != 1 or task.inputs[0].path.startswith("extra."):
-        paths = ", ".join(field.path for field in task.inputs)
+    asked = {field.path: field for field in task.inputs if field.path != VOICE}
+    if len(asked) != 1 or next(iter(asked)).startswith("extra."):
+        paths = ", ".join(asked) or "nothing"
         raise InvalidConfig(f"task {task.tag}: reads {paths}; only a task that reads one recording or text can be run")
-    return task.inputs[0].kind
+    return next(iter(asked.values())).kind

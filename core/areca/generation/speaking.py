@@ -1,19 +1,85 @@
-"""Turn the pieces of an answer into text and speech while the LM writes it."""
+"""Speak answers: which codes a vocoder gets, and text and speech while the LM writes them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 
 from areca.generation.pieces import TextPieces
 from areca.generation.streaming import Piece
 from areca.interfaces import SpeechSession, StreamingVocoder, Vocoder
+from areca.lm.patterns import CodeLayout
 from areca.lm.text import TextTokenizer
-from areca.tasks import Task
+from areca.tasks import Task, Values
 from areca.types import Audio, Codes, VoicePrompt
+
+
+class _Place(NamedTuple):
+    """Where a stream is: in the answer or the prompt, in which field, and which of the field's streams it is."""
+
+    answered: bool
+    field: int
+    stream: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """The codes that a vocoder speaks: all streams that the LM's role of answers has of one path.
+
+    Args:
+        task: the task.
+        layout: the layout of the role that the LM writes.
+        places: the place of each stream. The answer's come before the prompt's.
+    """
+
+    task: Task
+    layout: CodeLayout
+    places: tuple[_Place, ...]
+
+    @classmethod
+    def of(cls, task: Task, layout: CodeLayout) -> Spoken | None:
+        """Return the codes of the first output of which answer and prompt hold all streams; None: there is none."""
+        places: dict[str, dict[int, _Place]] = {}
+        for answered, fields in ((False, task.inputs), (True, task.outputs)):  # answers replace prompts
+            for number, field in enumerate(fields):
+                role = field.role or (layout.role if answered else None)
+                if field.kind == "audio" and role == layout.role:
+                    first, stop = field.streams or (0, len(layout.streams))
+                    held = places.setdefault(field.path, {})
+                    held |= {k: _Place(answered, number, k - first) for k in range(first, stop)}
+        for path in (field.path for field in task.outputs if field.path in places):
+            if len(places[path]) == len(layout.streams):
+                return cls(task, layout, tuple(places[path][k] for k in range(len(layout.streams))))
+        return None
+
+    @property
+    def segments(self) -> tuple[int, ...]:
+        """The numbers of the answer's segments that are spoken, in order."""
+        return tuple(sorted({place.field for place in self.places if place.answered}))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether one segment holds all streams, so that its frames can be spoken one by one."""
+        return all(place.answered for place in self.places) and len(self.segments) == 1
+
+    def join(self, answered: Mapping[int, Codes], values: Values) -> Codes:
+        """Return the codes, cut to the whole frames that all streams have.
+
+        Args:
+            answered: the codes of the answer's segments, by number.
+            values: the values of the prompt.
+        """
+        streams = []
+        for place in self.places:
+            codes = answered[place.field] if place.answered else values[self.task.inputs[place.field].name]
+            assert isinstance(codes, Codes)
+            streams.append(codes.streams[place.stream])
+        per_frame = self.layout.per_frame
+        frames = min(len(x) // n for x, n in zip(streams, per_frame, strict=True))
+        return Codes(tuple(x[: frames * n] for x, n in zip(streams, per_frame, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +87,10 @@ class AnswerPiece:
     """A piece of an answer. The pieces of a field, in order, are the whole field.
 
     Args:
-        field: path of the output field that it continues, such as ``"target.text"``.
+        field: name of the output field that it continues, such as ``"target.text"``.
         text: new whole characters; ``""`` for audio.
-        audio: new audio; None for text, and if no audio is complete.
+        audio: new audio; None for text, and if no audio is complete. Streams of several fields are spoken in the last
+            of them.
         last: whether the field has ended.
     """
 
@@ -60,39 +127,69 @@ class _WholeSession:
         return None
 
     def finish(self) -> Audio | None:
-        if not self._codes:
-            return None
-        streams = zip(*(codes.streams for codes in self._codes), strict=True)
-        return self._speak(Codes(tuple(torch.cat(parts) for parts in streams)))
+        return self._speak(_concatenate(self._codes)) if self._codes else None
 
 
 def speak_pieces(
-    pieces: Iterable[Piece], task: Task, tokenizer: TextTokenizer, open_session: Callable[[], SpeechSession]
+    pieces: Iterable[Piece],
+    task: Task,
+    values: Values,
+    spoken: Spoken | None,
+    tokenizer: TextTokenizer,
+    open_session: Callable[[], SpeechSession],
 ) -> Iterator[AnswerPiece]:
     """Yield the text and the audio of one answer's pieces, in the order of its segments.
 
     Args:
         pieces: the pieces of one answer.
         task: the task that is answered.
+        values: the values of the prompt.
+        spoken: the codes that the vocoder speaks; None: none.
         tokenizer: decodes the text.
-        open_session: begins the speech of an audio segment.
+        open_session: begins the speech.
     """
-    text, speech = TextPieces(tokenizer), None
+    text, speech = TextPieces(tokenizer), _Speech(spoken, values, open_session)
     for piece in pieces:
-        audios: list[Audio | None] = []
-        written = ""
+        written, audio = "", None
         if piece.kind == "text":
             written = text.push(piece.ids)
+            if piece.last:
+                written, text = written + text.finish(), TextPieces(tokenizer)
         else:
-            speech = speech or open_session()
-            audios = [None if piece.codes is None else speech.push(piece.codes)]
-        if piece.last:
-            written += text.finish()
-            audios.append(None if speech is None else speech.finish())
-            text, speech = TextPieces(tokenizer), None
-        audio = _join([a for a in audios if a is not None])
+            audio = speech.push(piece)
         if written or audio is not None or piece.last:
-            yield AnswerPiece(task.outputs[piece.segment].path, written, audio, piece.last)
+            yield AnswerPiece(task.outputs[piece.segment].name, written, audio, piece.last)
+
+
+class _Speech:
+    """Turns the audio pieces of one answer into audio: at once where one segment is spoken whole, else at the end."""
+
+    def __init__(self, spoken: Spoken | None, values: Values, open_session: Callable[[], SpeechSession]) -> None:
+        self._spoken, self._values, self._open = spoken, values, open_session
+        self._session: SpeechSession | None = None
+        self._codes: dict[int, list[Codes]] = {}
+
+    def push(self, piece: Piece) -> Audio | None:
+        """Take a piece, and return the audio that is complete with it."""
+        if self._spoken is None or piece.segment not in self._spoken.segments:
+            return None
+        codes, is_end = piece.codes, piece.last and piece.segment == self._spoken.segments[-1]
+        if not self._spoken.is_whole:
+            self._codes.setdefault(piece.segment, []).extend([] if codes is None else [codes])
+            codes = self._join() if is_end else None
+        self._session = self._session or self._open()
+        audios = [None if codes is None else self._session.push(codes), self._session.finish() if is_end else None]
+        return _join([audio for audio in audios if audio is not None])
+
+    def _join(self) -> Codes | None:
+        assert self._spoken is not None
+        if not all(self._codes.values()):
+            return None
+        return self._spoken.join({n: _concatenate(codes) for n, codes in self._codes.items()}, self._values)
+
+
+def _concatenate(codes: list[Codes]) -> Codes:
+    return Codes(tuple(map(torch.cat, zip(*(each.streams for each in codes), strict=True))))
 
 
 def _join(audios: list[Audio]) -> Audio | None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
-from areca.generation.answers import Cursor, Rules
+from areca.fields import Field, SegmentKind
+from areca.generation.answers import NO_FRAMES, Cursor, Rules
 from areca.generation.decoding import DecodingMethod, Picks, grow
 from areca.generation.generate import evaluating
 from areca.lm.model import SpeechLM
 from areca.lm.steps import Steps
 from areca.run.options import Limits
-from areca.tasks import SegmentKind
 from areca.types import Codes
 
 
@@ -42,10 +42,12 @@ class Piece:
 def stream(
     lm: SpeechLM,
     prompts: Sequence[Steps],
-    kinds: Sequence[SegmentKind],
+    fields: Sequence[Field],
     method: DecodingMethod,
     limits: Limits,
     *,
+    frames: Mapping[str, int] = NO_FRAMES,
+    most_steps: int | None = None,
     generator: torch.Generator,
 ) -> Iterator[Piece]:
     """Answer prompts, all at once, and yield the pieces of the answers; arguments are those of `generate`.
@@ -54,7 +56,7 @@ def stream(
     beam search, yield whole segments when all answers are finished. Audio comes frame by frame in patterns that
     finish frames in order; `coarse-first` yields an audio segment from its last stream on.
     """
-    rules = Rules(lm, tuple(kinds), limits.max_text_ids, lm.writes.grammar(limits.max_audio_frames))
+    rules = Rules.of(lm, fields, limits, frames, most_steps)
     seen = [_Seen() for _ in prompts]
     with evaluating(lm.model):
         if isinstance(method, Picks):
@@ -64,6 +66,12 @@ def stream(
         for cursors in states:
             for request, (cursor, one) in enumerate(zip(cursors, seen, strict=True)):
                 yield from one.pieces(request, cursor)
+
+
+def _per_frame(cursor: Cursor, segment: int) -> int:
+    grammar = cursor.rules.grammars[segment]
+    assert grammar is not None
+    return grammar.layout.per_frame[0]
 
 
 class _Seen:
@@ -86,7 +94,7 @@ class _Seen:
     def _piece(self, request: int, cursor: Cursor, kind: SegmentKind, last: bool) -> Piece:
         if kind == "audio":
             codes = cursor.codes(self._segment, self._count)
-            self._count += 0 if codes is None else len(codes.streams[0]) // cursor.rules.lm.writes.per_frame[0]
+            self._count += 0 if codes is None else len(codes.streams[0]) // _per_frame(cursor, self._segment)
             return Piece(request, self._segment, kind, (), codes, last)
         body = cursor.bodies[self._segment] if last else cursor.body
         ids = tuple(body[self._count :])

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from areca.errors import InvalidArtifact, InvalidConfig, UnknownComponent, format_error, quote
+from areca.errors import InvalidArtifact, InvalidCodes, InvalidConfig, UnknownComponent, format_error, quote
 from areca.files.reading import read_json
 from areca.files.writing import write_json
 from areca.lm.adapter import VectorLayout
@@ -66,8 +66,18 @@ class Layout:
             IncompatibleParts: the pattern cannot combine the streams, or several streams have no pattern.
         """
         chosen = None if pattern is None else Pattern.of(pattern)
-        codes = {role: CodeLayout(vocabulary, role, roles[role], chosen) for role in sorted({reads, writes})}
+        codes = {role: CodeLayout(vocabulary, role, roles[role], chosen) for role in sorted(roles)}
         return cls(vocabulary, codes, reads, writes, depth, vectors)
+
+    def of(self, role: str, streams: tuple[int, int] | None = None) -> CodeLayout:
+        """Return the layout of a role's codes, or of only its streams ``[first, stop)``.
+
+        Raises:
+            InvalidCodes: the LM has no such role, or the role no such streams.
+        """
+        if role not in self.codes:
+            raise InvalidCodes(f"the LM has no role {quote(role)}: expected one of {', '.join(self.codes)}")
+        return self.codes[role].part(streams)
 
     @property
     def has_depth(self) -> bool:

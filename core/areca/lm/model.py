@@ -52,7 +52,7 @@ class Encoded:
 
     Args:
         steps: the prompt and the answer.
-        prompt_length: number of steps before the answer.
+        prompt_length: number of steps before the answer, or 1 if the prompt is empty.
     """
 
     steps: Steps
@@ -236,15 +236,16 @@ class SpeechLM(nn.Module):
         """Maximum sequence length of the model, in steps."""
         return read_context(self.model.config)
 
-    def segment_steps(self, segments: Sequence[Segment], layout: CodeLayout) -> list[Steps]:
+    def segment_steps(self, segments: Sequence[Segment], role: str) -> list[Steps]:
         """Encode segments, with the controls that end or enclose each segment.
 
         Args:
             segments: text and audio, in order.
-            layout: layout of the audio.
+            role: role of audio that names none.
 
         Raises:
-            InvalidCodes: the codes do not belong to `layout`, or vectors are not those that the LM reads.
+            InvalidCodes: the codes do not belong to the layout of their role and streams, or vectors are not those that
+                the LM reads.
         """
         control, parts = self.vocabulary.control, list[Steps]()
         for segment in segments:
@@ -254,7 +255,7 @@ class SpeechLM(nn.Module):
             else:
                 begin, end = Steps.of([control(Control.BEGIN_AUDIO)]), Steps.of([control(Control.END_AUDIO)])
                 if isinstance(segment, AudioSegment):
-                    body = layout.steps(segment.codes)
+                    body = self.layout.of(segment.role or role, segment.streams).steps(segment.codes)
                 else:
                     body = self._vector_steps(segment.vectors)
                 parts += [begin, body, end]
@@ -277,28 +278,32 @@ class SpeechLM(nn.Module):
         Raises:
             InvalidConfig, InvalidCodes: a value is missing or has the wrong type.
         """
-        segments = task.prompt(values)
-        if self.adapter is not None and any(isinstance(segment, AudioSegment) for segment in segments):
+        segments, reads = task.prompt(values), self.layout.reads
+        coded = [segment for segment in segments if isinstance(segment, AudioSegment)]
+        if self.adapter is not None and any((segment.role or reads) == reads for segment in coded):
             raise InvalidCodes("expected vectors in the prompt, because the LM reads them (lm.read_as), got codes")
-        return Steps.join(self.segment_steps(segments, self.reads))
+        return Steps.join([Steps.of([]), *self.segment_steps(segments, reads)])
 
     def encode(self, task: Task, values: Values, written: Values | None = None) -> Encoded:
         """Encode a training example.
 
         Args:
             task: the task.
-            values: the fields of the example, with audio as codes or vectors of the role that the LM reads.
-            written: the fields with audio as codes of the role that the LM writes; None: the roles are the same.
+            values: the inputs and languages; audio whose field names no role, as codes or vectors of the role that the
+                LM reads.
+            written: the outputs; audio whose field names no role, as codes of the role that the LM writes. None: they
+                are in `values`.
 
         Raises:
             InvalidConfig, InvalidCodes: a value is missing or has the wrong type.
         """
         prompt = self.prompt(task, values)
-        answer = self.segment_steps(task.target(values if written is None else written), self.writes)
+        answer = self.segment_steps(task.target(values if written is None else written), self.layout.writes)
         if any(part.vectors is not None for part in answer):
             raise InvalidCodes("expected codes in the answer, got vectors, which an LM only reads: give `written`")
         end = Steps.of([self.vocabulary.control(Control.END_SEQUENCE)])
-        return Encoded(Steps.join([prompt, *answer, end]), len(prompt))
+        # Nothing predicts the first step of a sequence. If the prompt is empty, this step only begins audio.
+        return Encoded(Steps.join([prompt, *answer, end]), max(1, len(prompt)))
 
     def forward(self, batch: Mapping[str, Tensor]) -> Losses:
         """Compute the cross entropy of each target; the head runs only at these positions.
@@ -343,15 +348,21 @@ class SpeechLM(nn.Module):
         """Return losses, targets, steps and slots of the slots from 1 on; each is predicted over its stream's span."""
         inside = (targets[:, 1:] != NO_ID).any(1).nonzero()[:, 0]
         hidden = self.slot_states(states.index_select(0, inside - 1), grid[inside, :-1])
+        # A part of a role's streams has its first stream in slot 0, so any stream can be in any slot.
+        spans = [span for codes in self.layouts.values() if codes.is_parallel for span in codes.spans]
+        spans.sort(key=lambda span: span.start)
+        starts = torch.tensor([span.start for span in spans], device=targets.device)
+        wanted = targets[inside, 1:]
+        streams = torch.bucketize(wanted, starts, right=True) - 1  # -1: no id
+        places = torch.arange(wanted.shape[1], device=wanted.device) * len(spans) + streams
         found = []
-        for codes in self.layouts.values():
-            for slot, span in list(enumerate(codes.spans if codes.is_parallel else ()))[1:]:
-                wanted = targets[inside, slot]
-                # Even without a row: every parameter takes part in every batch, as DistributedDataParallel expects.
-                rows = ((wanted >= span.start) & (wanted < span.stop)).nonzero()[:, 0]
-                logits = self.head.logits(hidden[rows, slot - 1], span).float()
-                nats = F.cross_entropy(logits, wanted[rows] - span.start, reduction="none")
-                found.append((nats, wanted[rows], inside[rows], torch.full_like(rows, slot)))
+        # Even without a row: every parameter takes part in every batch, as DistributedDataParallel expects.
+        for place in torch.unique(places[streams >= 0]).tolist() or [0]:
+            slot, span = place // len(spans), spans[place % len(spans)]
+            rows = ((places[:, slot] == place) & (streams[:, slot] >= 0)).nonzero()[:, 0]
+            logits = self.head.logits(hidden[rows, slot], span).float()
+            nats = F.cross_entropy(logits, wanted[rows, slot] - span.start, reduction="none")
+            found.append((nats, wanted[rows, slot], inside[rows], torch.full_like(rows, slot + 1)))
         return found
 
     def slot_states(self, hidden: Tensor, ids: Tensor) -> Tensor:

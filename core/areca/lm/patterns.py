@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple, Self
@@ -111,8 +111,9 @@ class CodeLayout:
     Args:
         vocabulary: the joint vocabulary; has the role's streams.
         role: role of the tokenizer whose codes these are, such as ``"speech"``.
-        streams: the streams of that tokenizer.
+        streams: the streams of that tokenizer, or those from `first` on.
         pattern: the order of several streams; None: there is one stream.
+        first: number of the first of `streams` in the tokenizer; see `part`.
 
     Raises:
         InvalidConfig: the vocabulary lacks the streams.
@@ -124,6 +125,7 @@ class CodeLayout:
     role: str
     streams: tuple[Stream, ...]
     pattern: Pattern | None = None
+    first: int = 0
 
     def __post_init__(self) -> None:
         for stream, span in zip(self.streams, self.spans, strict=True):
@@ -136,12 +138,31 @@ class CodeLayout:
     @cached_property
     def spans(self) -> tuple[range, ...]:
         """The ids of each stream."""
-        return tuple(self.vocabulary.span(f"{self.role}/{k}") for k in range(len(self.streams)))
+        return tuple(self.vocabulary.span(f"{self.role}/{self.first + k}") for k in range(len(self.streams)))
 
     @cached_property
     def per_frame(self) -> tuple[int, ...]:
         """Number of codes of each stream in a frame."""
         return codes_per_frame(self.streams, None if self.pattern is None else self.pattern.spec)
+
+    @property
+    def frame_rate_hz(self) -> float | None:
+        """Frames per second; None: the rate varies."""
+        rates = [stream.frame_rate_hz for stream in self.streams if stream.frame_rate_hz is not None]
+        return min(rates) if rates else None
+
+    def part(self, streams: tuple[int, int] | None) -> CodeLayout:
+        """Return the layout of only the streams ``[first, stop)``, in the same pattern; None: all.
+
+        Raises:
+            InvalidCodes: the layout does not have these streams.
+        """
+        if streams is None or streams == (0, len(self.streams)):
+            return self
+        first, stop = streams
+        if not 0 <= first < stop <= len(self.streams):
+            raise InvalidCodes(f"streams {streams} of {self.role!r}: expected two of 0 to {len(self.streams)}")
+        return replace(self, streams=self.streams[first:stop], first=self.first + first)
 
     def order(self, frames: int) -> list[int]:
         """Return the stream of each position in the sequence of `frames` frames."""
@@ -215,7 +236,9 @@ class CodeLayout:
             raise InvalidCodes(f"{len(ids)} ids of {self.role!r}: expected {sum(self.per_frame)} to a frame")
         for position, (k, i) in enumerate(zip(order, ids, strict=True)):
             if i not in self.spans[k]:
-                raise InvalidCodes(f"id {i} at {position}: expected one of {self.role}/{k}, {self.spans[k]}")
+                raise InvalidCodes(
+                    f"id {i} at {position}: expected one of {self.role}/{self.first + k}, {self.spans[k]}"
+                )
             streams[k].append(i - self.spans[k].start)
         return Codes(tuple(torch.tensor(s, dtype=torch.int64) for s in streams))
 
@@ -240,9 +263,9 @@ class CodeLayout:
         except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as e:
             raise InvalidArtifact(f"code layout: expected role, pattern and streams; {format_error(e)}") from e
 
-    def grammar(self, max_frames: int) -> Grammar:
-        """Return the rules for the ids of a segment of 1 to `max_frames` frames."""
-        return _cached_grammar(self, max_frames)
+    def grammar(self, max_frames: int, *, exact: bool = False) -> Grammar:
+        """Return the rules for the ids of a segment of 1 to `max_frames` frames, or of exactly `max_frames`."""
+        return _cached_grammar(self, max_frames, exact)
 
 
 class Grammar:
@@ -255,6 +278,7 @@ class Grammar:
     Args:
         layout: the streams as a sequence of ids.
         max_frames: frames after which the segment has to end; at least 1.
+        exact: whether it cannot end before.
 
     Raises:
         InvalidCodes: `max_frames` is less than 1.
@@ -262,15 +286,16 @@ class Grammar:
 
     start = State(0, 0)
 
-    def __init__(self, layout: CodeLayout, max_frames: int) -> None:
+    def __init__(self, layout: CodeLayout, max_frames: int, exact: bool = False) -> None:
         if max_frames < 1:
             raise InvalidCodes(f"an audio segment has at least one frame, got a limit of {max_frames}")
+        self.layout = layout
         self.max_frames = max_frames
-        self._layout = layout
+        self._exact = exact
         self._end = layout.vocabulary.control(Control.END_AUDIO)
         # The order while the length is open, and the frames that each turn stands for.
         self._open = layout.order(max_frames)
-        self._turns = {layout.turn(n): n for n in range(1, max_frames + 1)}
+        self._turns = {layout.turn(n): n for n in range(max_frames if exact else 1, max_frames + 1)}
         self._closed = lru_cache(maxsize=64)(layout.order)
         self._starts = lru_cache(maxsize=64)(lambda frames: frozenset(accumulate(layout.widths(frames), initial=0)))
 
@@ -279,26 +304,26 @@ class Grammar:
         position, frames = state
         if frames:
             return self._allow_in(frames, position)
-        longer = self._layout.spans[self._open[position]]
+        longer = self.layout.spans[self._open[position]]
         if (turn := self._turns.get(position)) is None:
             return Allowed(longer.start, longer.stop)
         # The segment may go on, or turn: end here, or go on with the next stream, whose ids follow in the vocabulary.
         turning = self._allow_in(turn, position)
-        if turning.is_forced or self._layout.is_parallel:
+        if turning.is_forced or self.layout.is_parallel:
             return Allowed(longer.start, longer.stop, self._end)
         return Allowed(longer.start, turning.stop)
 
     def decide(self, state: State) -> State | None:
         """Return the state after the end was chosen, if streams other than the first go on; None: the segment ends."""
         position, frames = state
-        if frames or not self._layout.is_parallel or position not in self._turns:
+        if frames or not self.layout.is_parallel or position not in self._turns:
             return None
         frames = self._turns[position]
         return State(position, frames) if position < len(self._closed(frames)) else None
 
     def slot(self, state: State) -> int:
         """Return the slot of the next id; 0 if the segment may end."""
-        if not self._layout.is_parallel:
+        if not self.layout.is_parallel:
             return 0
         position, frames = state
         order = self._closed(frames) if frames else self._open
@@ -306,7 +331,7 @@ class Grammar:
 
     def opens_step(self, state: State) -> bool:
         """Return whether the next id begins a step."""
-        if not self._layout.is_parallel:
+        if not self.layout.is_parallel:
             return True
         return state.position in self._starts(state.frames or self.max_frames)
 
@@ -315,7 +340,7 @@ class Grammar:
         order = self._closed(frames)
         if position == len(order):
             return Allowed(0, 0, self._end)
-        span = self._layout.spans[order[position]]
+        span = self.layout.spans[order[position]]
         return Allowed(span.start, span.stop)
 
     def advance(self, state: State, i: int) -> State:
@@ -328,7 +353,7 @@ class Grammar:
         if not start <= i < stop:
             raise InvalidCodes(f"id {i} at {state.position}: expected [{start}, {stop})")
         position, frames = state
-        if not frames and i not in self._layout.spans[self._open[position]]:
+        if not frames and i not in self.layout.spans[self._open[position]]:
             frames = self._turns[position]  # an id of the next stream: it decides the length
         if not frames and self._turns.get(position + 1) == self.max_frames:
             frames = self.max_frames
@@ -342,16 +367,16 @@ class Grammar:
             ids: the ids of the segment so far.
         """
         order = self._closed(state.frames) if state.frames else self._open
-        streams: list[list[int]] = [[] for _ in self._layout.streams]
+        streams: list[list[int]] = [[] for _ in self.layout.streams]
         for k, i in zip(order, ids, strict=False):
-            streams[k].append(i - self._layout.spans[k].start)
+            streams[k].append(i - self.layout.spans[k].start)
         return Codes(tuple(torch.tensor(codes, dtype=torch.int64) for codes in streams))
 
     def is_cut(self, state: State) -> bool:
-        """Return whether a segment that ends in `state` has reached the limit of frames."""
-        return state.frames == self.max_frames
+        """Return whether the limit of frames ended a segment that ends in `state`; an exact length is not a limit."""
+        return state.frames == self.max_frames and not self._exact
 
 
 @lru_cache(maxsize=16)
-def _cached_grammar(layout: CodeLayout, max_frames: int) -> Grammar:
-    return Grammar(layout, max_frames)
+def _cached_grammar(layout: CodeLayout, max_frames: int, exact: bool) -> Grammar:
+    return Grammar(layout, max_frames, exact)

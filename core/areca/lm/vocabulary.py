@@ -11,7 +11,8 @@ from functools import cached_property
 from typing import Any
 
 from areca.errors import InvalidArtifact, InvalidConfig, quote, suggest
-from areca.specs import ROLE, Stream
+from areca.fields import ROLE
+from areca.specs import Stream
 
 _STREAM = re.compile(rf"{ROLE.pattern}/(0|[1-9][0-9]*)")
 

@@ -25,13 +25,14 @@ from areca.job import Stage, silent
 from areca.manifest import Column, Manifest, read_manifest
 from areca.options import canonical, key_of
 from areca.registry.parts import Part
+from areca.rows.voices import Voices
 from areca.run.config import RunConfig, TaskMix, read_config
 from areca.run.devices import resolve_device
 from areca.run.trackers import require_trackers
-from areca.tasks import Field, Task, chain
-from areca.training.examples import TaskRows
+from areca.tasks import Task, chain
 from areca.training.lm import SUMMARY, LMJob, Split, train_lm
 from areca.training.observers import Observers, create_plugin_callbacks, create_tracker_callbacks
+from areca.training.task_rows import Spans, TaskRows
 
 LOGS = "logs"
 """Folder in the store for the files of trackers and callbacks, with a subfolder for each training."""
@@ -206,8 +207,7 @@ class Pipeline:
         return {wanted: self._encode(split, wanted) for wanted in self._list_tables()}
 
     def _list_tables(self) -> list[Wanted]:
-        sides = [side for mix in self.run.tasks for side in self._split_tables(self.task(mix))]
-        return list(dict.fromkeys(wanted for side in sides for wanted in side))
+        return list(dict.fromkeys(wanted for mix in self.run.tasks for wanted in self._tables_of(self.task(mix))))
 
     def _lm_tables(self) -> set[tuple[str, Column]]:
         wanted = [table for table in self._list_tables() if table.form is TokenTable]
@@ -344,20 +344,30 @@ class Pipeline:
         Raises:
             InvalidManifest: there is no such split, or none of its rows has a column that the task reads or writes.
         """
-        self._split(split)
-        task = self.task(mix)
-        read, written = (
-            {str(wanted.column): self._encode(split, wanted) for wanted in side} for side in self._split_tables(task)
+        rows, task, run = self._split(split), self.task(mix), self.run
+        tables = {wanted: self._encode(split, wanted) for wanted in self._tables_of(task)}
+        specs = {role: run.tokenizers[role].spec for role in run.lm_streams}
+        return TaskRows(
+            mix.name,
+            task,
+            mix.weight,
+            {(w.role, w.column): table for w, table in tables.items() if w.form is TokenTable},
+            run.lm.reads,
+            run.lm.writes,
+            Spans(specs, Voices(rows.rows, run.seed), run.seed),
+            {w.column: table for w, table in tables.items() if w.form is VectorTable},
         )
-        return TaskRows(mix.name, task, mix.weight, read, written)
 
-    def _split_tables(self, task: Task) -> tuple[list[Wanted], list[Wanted]]:
-        """Return the tables that a task's inputs need, then those that its outputs need."""
-        lm, form = self.run.lm, VectorTable if self.run.reads_vectors else TokenTable
-        return (
-            [Wanted(form, lm.reads, column) for column in _list_columns(task.inputs)],
-            [Wanted(TokenTable, lm.writes, column) for column in _list_columns(task.outputs)],
-        )
+    def _tables_of(self, task: Task) -> list[Wanted]:
+        """Return the tables that a task needs, first those of its inputs."""
+        lm, wanted = self.run.lm, list[Wanted]()
+        for fields, default in ((task.inputs, lm.reads), (task.outputs, lm.writes)):
+            for field in fields:
+                role = field.role or default
+                vectors = self.run.reads_vectors and fields is task.inputs and role == lm.reads
+                if field.kind == "audio":
+                    wanted.append(Wanted(VectorTable if vectors else TokenTable, role, field.column))
+        return list(dict.fromkeys(wanted))
 
     def _encode(self, split: str, wanted: Wanted) -> EncodedTable[Any]:
         if (split, wanted) not in self._tables:
@@ -378,7 +388,7 @@ class Pipeline:
             "seed": run.seed,
             "data": self.data_key,
             "backbone": self._key(run.backbone),
-            "tokenizers": {role: self._key(run.tokenizers[role]) for role in (run.lm.reads, run.lm.writes)},
+            "tokenizers": {role: self._key(run.tokenizers[role]) for role in run.lm_streams},
             "lm": canonical(run.lm) | {"pattern": run.pattern.identity()},
             "tasks": [[[part.identity() for part in mix.parts], mix.weight] for mix in run.tasks],
             "training": canonical(run.training)
@@ -397,7 +407,3 @@ class Pipeline:
         if (self.store.root / key / META).is_file():
             return "ready"
         return "unfinished" if (self.store.root / (key + PARTIAL)).is_dir() else "to build"
-
-
-def _list_columns(fields: tuple[Field, ...]) -> list[Column]:
-    return ["audio" if field.path == "source.audio" else "target_audio" for field in fields if field.kind == "audio"]

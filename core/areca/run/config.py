@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from areca.component import Kind
+from areca.component import COMPONENT_NAME, Kind
 from areca.errors import IncompatibleParts, InvalidConfig, quote, shorten, suggest
+from areca.fields import ROLE, Field
 from areca.files.yaml_text import read_yaml
 from areca.options import build
 from areca.patterns import codes_per_frame
@@ -19,8 +20,10 @@ from areca.registry.registry import Registry
 from areca.run.decoding import resolve_decoding
 from areca.run.options import EvaluationConfig, InputConfig, LMConfig, TrainingConfig
 from areca.run.scoring import check_scoring
-from areca.specs import ROLE, Stream, TaskSpec, TokenizerSpec, VocoderSpec, check_chain
+from areca.specs import Stream, TaskSpec, TokenizerSpec, VocoderSpec, check_chain
 
+_TASK = "task"
+"""Role of a task that has no other name in the run."""
 _RESERVED_ROLES = ("backbone", "vocoder")
 """Roles of other parts, which tokenizers cannot have."""
 
@@ -33,9 +36,14 @@ class TaskMix:
     weight: float
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The name of each part: ``as:`` in the YAML (default: the component's name)."""
+        return tuple(part.name if part.role == _TASK else part.role for part in self.parts)
+
+    @property
     def name(self) -> str:
-        """The component's name; the names of a chain are joined by ``+``."""
-        return "+".join(p.name for p in self.parts)
+        """The name of the task; the names of a chain are joined by ``+``."""
+        return "+".join(self.names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +130,16 @@ class RunConfig:
 
     @property
     def lm_streams(self) -> dict[str, tuple[Stream, ...]]:
-        """The streams that the LM reads or writes, by their tokenizer's role."""
-        return {role: self.streams(role) for role in dict.fromkeys((self.lm.reads, self.lm.writes))}
+        """The streams that the LM reads or writes, or that a task names, by their tokenizer's role."""
+        named = [field.role for mix in self.tasks for field in self.audio_fields(mix)]
+        roles = dict.fromkeys((self.lm.reads, self.lm.writes, *named))
+        return {role: self.streams(role) for role in roles if role is not None}
+
+    def audio_fields(self, mix: TaskMix) -> tuple[Field, ...]:
+        """Return the audio fields of a task's or a chain's specs, each with its role."""
+        specs = [_with_roles(self, part.spec) for part in mix.parts if isinstance(part.spec, TaskSpec)]
+        fields = [field for spec in specs for field in (*spec.input_fields, *spec.output_fields)]
+        return tuple(field for field in dict.fromkeys(fields) if field.kind == "audio")
 
     def streams(self, role: str) -> tuple[Stream, ...]:
         """Return the streams of the tokenizer with that role."""
@@ -271,24 +287,32 @@ def _resolve_task(registry: Registry, value: Any) -> TaskMix:
     if not isinstance(links, Sequence) or isinstance(links, str) or not links:
         raise InvalidConfig(f"task {quote(value)}: chain: expected a list of tasks, got {quote(links)}")
     links = [{"name": x} if isinstance(x, str) else x for x in links]
-    return TaskMix(tuple(resolve(registry, Kind.TASK, x, role="task") for x in links), float(weight))
+    return TaskMix(tuple(_resolve_link(registry, link) for link in links), float(weight))
+
+
+def _resolve_link(registry: Registry, value: Any) -> Part:
+    if not isinstance(value, Mapping):
+        return resolve(registry, Kind.TASK, value, role=_TASK)
+    name = value.get("as", _TASK)
+    if not isinstance(name, str) or not COMPONENT_NAME.fullmatch(name):
+        raise InvalidConfig(f"task {quote(value)}: as: expected lowercase words joined by '-', got {quote(name)}")
+    return resolve(registry, Kind.TASK, {k: v for k, v in value.items() if k != "as"}, role=name)
 
 
 def check_compatible(run: RunConfig) -> None:
     """Refuse parts that are not compatible, by their specs.
 
     Raises:
-        IncompatibleParts: no tokenizer has a role that the LM reads or writes; the LM reads vectors, and the tokenizer
-            has none; the pattern cannot join the streams;
-            the vocoder does not speak the streams that the LM writes; or a task of a chain reads a field that neither
-            the prompt nor an earlier task provides.
+        IncompatibleParts: no tokenizer has a role that the LM or a task names; a task names streams that the tokenizer
+            does not have, or a crop of streams without times; the LM reads vectors, and the tokenizer has none or a
+            task reads only a part of them; the pattern cannot join the streams; the vocoder does not speak the streams
+            that the LM writes; or a task of a chain reads a field that neither the prompt nor an earlier task provides.
     """
     for option, role in (("lm.reads", run.lm.reads), ("lm.writes", run.lm.writes)):
-        if role not in run.tokenizers:
-            known = shorten(", ".join(run.tokenizers))
-            raise IncompatibleParts(
-                f"{option}: no tokenizer has the role {quote(role)}{suggest(role, run.tokenizers)}; roles: {known}"
-            )
+        _require_role(run, role, option)
+    for mix in run.tasks:
+        for field in run.audio_fields(mix):
+            _check_field(run, field, f"task {mix.name}, field {field.name}")
     for role, streams in run.lm_streams.items():
         try:
             codes_per_frame(streams, run.pattern.spec)
@@ -299,19 +323,57 @@ def check_compatible(run: RunConfig) -> None:
     _check_vocoder(run)
     for mix in run.tasks:
         try:
-            check_chain([(p.name, p.spec) for p in mix.parts if isinstance(p.spec, TaskSpec)])
+            named = zip(mix.names, mix.parts, strict=True)
+            check_chain([(name, _with_roles(run, p.spec)) for name, p in named if isinstance(p.spec, TaskSpec)])
         except IncompatibleParts as e:
             raise IncompatibleParts(f"chain {mix.name}: {e}") from e
+
+
+def _with_roles(run: RunConfig, spec: TaskSpec) -> TaskSpec:
+    return spec.with_roles(run.lm.reads, run.lm.writes)
+
+
+def _require_role(run: RunConfig, role: str, place: str) -> None:
+    if role not in run.tokenizers:
+        known = shorten(", ".join(run.tokenizers))
+        raise IncompatibleParts(
+            f"{place}: no tokenizer has the role {quote(role)}{suggest(role, run.tokenizers)}; roles: {known}"
+        )
+
+
+def _check_field(run: RunConfig, field: Field, place: str) -> None:
+    """Refuse an audio field whose role, streams or crop the run's tokenizers do not have."""
+    assert field.role is not None
+    _require_role(run, field.role, place)
+    streams, part = run.streams(field.role), run.tokenizers[field.role]
+    if field.streams is not None and field.streams[1] > len(streams):
+        raise IncompatibleParts(
+            f"{place}: tokenizer {part.name!r} has the streams 0 to {len(streams) - 1}: expected streams (first, stop) "
+            f"with stop at most {len(streams)}"
+        )
+    if field.crop_s is not None and part.spec.base_rate_hz is None and None in [s.frame_rate_hz for s in streams]:
+        raise IncompatibleParts(
+            f"{place}: cannot be cropped to {field.crop_s:g} s, because tokenizer {part.name!r} makes codes of "
+            "variable rate without durations: choose another tokenizer"
+        )
 
 
 def _check_vectors(run: RunConfig) -> None:
     reader = run.tokenizers[run.lm.reads]
     require_tags(run.registry, reader, frozenset({"features"}), f"lm.read_as: features, role {run.lm.reads!r}")
-    read = {field for mix in run.tasks for field in mix.parts[0].spec.inputs}
-    if not any(field.endswith(".audio") for field in read):
+    inputs = [(mix.name, f) for mix in run.tasks for f in _with_roles(run, mix.parts[0].spec).input_fields]
+    read = [(task, field) for task, field in inputs if field.role == run.lm.reads]
+    if not read:
         raise IncompatibleParts(
-            f"lm.read_as: features: no task reads audio, only {', '.join(sorted(read))}; set lm.read_as: units"
+            f"lm.read_as: features: no task reads audio of role {run.lm.reads!r}, only "
+            f"{', '.join(sorted({field.name for _, field in inputs}))}; set lm.read_as: units"
         )
+    for task, field in read:
+        if field.streams is not None or field.crop_s is not None:
+            raise IncompatibleParts(
+                f"lm.read_as: features: task {task} reads a part of {field.name}, but vectors are read whole: name "
+                "another role, or leave out streams and crop_s"
+            )
 
 
 def _check_vocoder(run: RunConfig) -> None:

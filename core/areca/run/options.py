@@ -184,8 +184,14 @@ class Limits:
     """ids after which a text segment is ended"""
     max_audio_frames: int = 1024
     """frames after which an audio segment is ended; a frame is one code of the slowest stream"""
+    max_audio_s: float | None = added(None)
+    """seconds after which an audio segment is ended; null: only `max_audio_frames` ends it"""
+    frames_like: str | None = added(None)
+    """input whose length every audio segment has exactly, such as ``source.audio:semantic``; null: the LM decides"""
 
     def __post_init__(self) -> None:
+        if self.max_audio_s is not None and not self.max_audio_s > 0:
+            raise ValueError(f"max_audio_s must be positive, got {self.max_audio_s}")
         if self.max_text_ids < 1 or self.max_audio_frames < 1:
             raise ValueError(
                 f"max_text_ids and max_audio_frames must be at least 1, got {self.max_text_ids} and "

@@ -7,17 +7,17 @@ from itertools import takewhile
 
 import torch
 
+from areca.fields import Field
 from areca.generation.generate import Generated, generate
 from areca.lm.model import SpeechLM
 from areca.lm.steps import Steps
 from areca.lm.vocabulary import Control
 from areca.run.options import Limits
 from areca.specs import DecodingSpec, Stream
-from areca.tasks import SegmentKind
 from areca.testing.checked import CheckedComponent
 from areca.testing.tools import with_global_seed
 
-_KINDS: tuple[SegmentKind, ...] = ("text", "audio", "text")
+_FIELDS = (Field("source.text"), Field("target.audio"), Field("target.text"))
 _LIMITS = Limits(max_text_ids=6, max_audio_frames=8)
 _UNITS = 20
 _LENGTHS = (5, 12, 2)
@@ -62,7 +62,7 @@ def check_spec_matches(checked: CheckedComponent) -> None:
 def _check_answer(lm: SpeechLM, answer: Generated) -> None:
     """Check the ids by rules that are independent of those in `areca.generation`."""
     control, ids, unit = lm.vocabulary.control, list(answer.ids), lm.vocabulary.span("speech/0")
-    for kind in _KINDS:
+    for kind in (field.kind for field in _FIELDS):
         audio = kind == "audio"
         if audio:
             begin = ids.pop(0) if ids else None
@@ -82,7 +82,7 @@ def _answers(
     checked: CheckedComponent, prompts: list[Steps], generator: torch.Generator | None = None
 ) -> list[Generated]:
     generator = generator or torch.Generator().manual_seed(1)
-    return generate(_lm(), prompts, _KINDS, checked.instance, _LIMITS, generator=generator)
+    return generate(_lm(), prompts, _FIELDS, checked.instance, _LIMITS, generator=generator)
 
 
 def _ids(answers: list[Generated]) -> tuple[tuple[int, ...], ...]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 
 from areca.specs import TaskSpec
-from areca.tasks import AudioSegment, Task, TextSegment, chain
+from areca.tasks import Field, Segment, Task, TextSegment, VectorSegment, chain
 from areca.testing.checked import CheckedComponent
 from areca.types import Codes
 
@@ -15,23 +15,29 @@ _LANGUAGES = {"source.language": "fr", "target.language": "en"}
 
 
 def check_spec_matches(checked: CheckedComponent) -> None:
-    """The spec's inputs and outputs are the task's fields."""
+    """The spec's inputs and outputs are the task's fields, with their roles, streams and crops."""
     spec, task = checked.part.spec, _task(checked)
     assert isinstance(spec, TaskSpec)
-    fields = tuple(f.path for f in task.inputs), tuple(f.path for f in task.outputs)
-    assert (spec.inputs, spec.outputs) == fields, f"the spec says {spec}, the task has {fields}"
+    fields = TaskSpec(task.inputs, task.outputs)
+    same = (spec.input_fields, spec.output_fields) == (fields.input_fields, fields.output_fields)
+    assert same, f"the spec says {spec}, the task has {fields}; path, role, streams and crop_s must be equal"
 
 
 def check_prompt_needs_no_target(checked: CheckedComponent) -> None:
-    """The prompt needs only the inputs and languages: it starts with the tag, and each input follows."""
+    """The prompt needs only the inputs and languages: it starts with the tag, and each input follows.
+
+    A task whose header is empty has a prompt of only its inputs.
+    """
     task = _task(checked)
-    prompt = task.prompt({**_values(task.inputs), **_LANGUAGES})
-    assert isinstance(prompt[0], TextSegment), f"the prompt starts with {prompt[0]!r}, expected text"
-    first = prompt[0].text
-    assert task.tag in first, f"the prompt starts with {first!r}, expected the tag {task.tag!r}"
-    kinds = [_kind(segment) for segment in prompt[1:]]
-    expected = [field.kind for field in task.inputs]
-    assert kinds == expected, f"the prompt holds {kinds}, the inputs are {expected}"
+    values = {**_values(task.inputs), **_LANGUAGES}
+    prompt = task.prompt(values)
+    if task.header(values):
+        first = prompt[0].text if prompt and isinstance(prompt[0], TextSegment) else None
+        assert first is not None, f"the prompt starts with {prompt[:1]!r}, expected text"
+        assert task.tag in first, f"the prompt starts with {first!r}, expected the tag {task.tag!r}"
+        prompt = prompt[1:]
+    segments, expected = [_describe(s) for s in prompt], [_describe_field(f) for f in task.inputs]
+    assert segments == expected, f"the prompt holds {segments}, the inputs are {expected}"
 
 
 def check_parse_inverts_target(checked: CheckedComponent) -> None:
@@ -39,11 +45,11 @@ def check_parse_inverts_target(checked: CheckedComponent) -> None:
     task = _task(checked)
     values = _values(task.inputs) | _values(task.outputs) | _LANGUAGES
     target = task.target(values)
-    kinds = tuple(_kind(segment) for segment in target)
-    assert kinds == task.answer_kinds, f"the target holds {kinds}, answer_kinds says {task.answer_kinds}"
+    segments, expected = [_describe(s) for s in target], [_describe_field(f) for f in task.outputs]
+    assert segments == expected, f"the target holds {segments}, the outputs are {expected}"
     parsed = task.parse(target)
-    expected = {f.path: values[f.path] for f in task.outputs}
-    assert parsed == expected, f"parsing the target gave {parsed}, expected {expected}"
+    wanted = {f.name: values[f.name] for f in task.outputs}
+    assert parsed == wanted, f"parsing the target gave {parsed}, expected {wanted}"
 
 
 def check_chains(checked: CheckedComponent) -> None:
@@ -61,10 +67,19 @@ def _task(checked: CheckedComponent) -> Task:
     return task
 
 
-def _values(fields: Any) -> dict[str, str | Codes]:
-    codes = Codes((torch.arange(4),))
-    return {f.path: codes if f.kind == "audio" else f"{f.path} as text" for f in fields}
+def _values(fields: Sequence[Field]) -> dict[str, str | Codes]:
+    audio = {f.name: Codes((torch.arange(4) + 4 * i,)) for i, f in enumerate(fields) if f.kind == "audio"}
+    return audio | {f.name: f"{f.name} as text" for f in fields if f.kind == "text"}
 
 
-def _kind(segment: Any) -> str:
-    return "audio" if isinstance(segment, AudioSegment) else "text"
+def _describe(segment: Segment) -> str:
+    """Return the kind of a segment, and the role and streams of its audio."""
+    if isinstance(segment, TextSegment):
+        return "text"
+    if isinstance(segment, VectorSegment):
+        return "audio"
+    return _describe_field(Field("source.audio", segment.role, segment.streams))
+
+
+def _describe_field(field: Field) -> str:
+    return "text" if field.kind == "text" else f"audio{field.name.removeprefix(field.path)}"

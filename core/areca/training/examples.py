@@ -21,8 +21,8 @@ from areca.lm.adapter import VectorLayout
 from areca.lm.spelling import check_headers, warn_about_rows
 from areca.lm.steps import NO_ID, Steps
 from areca.manifest import Manifest, Utterance
-from areca.tasks import AUDIO_COLUMNS, Task, values_of
-from areca.types import Codes
+from areca.tasks import values_of
+from areca.training.task_rows import TaskRows
 
 if TYPE_CHECKING:
     from areca.lm.model import Encoded, SpeechLM
@@ -40,51 +40,6 @@ _SCHEMA = pa.schema(
 )
 """Flat ids, with the widths of their steps and their slots. Lengths count steps."""
 _BLOCK = 4096
-
-
-Tables = Mapping[str, Mapping[str, Codes | torch.Tensor]]
-"""The codes or vectors of each row, by column (``"audio"``, ``"target_audio"``)."""
-
-
-@dataclass(frozen=True, slots=True)
-class TaskRows:
-    """A task, and the codes or vectors of its audio.
-
-    Args:
-        name: the task's name in the run.
-        task: the task.
-        weight: its share of the training examples.
-        read: the codes or vectors of its inputs, from the role that the LM reads.
-        written: the codes of its outputs, from the role that the LM writes.
-    """
-
-    name: str
-    task: Task
-    weight: float
-    read: Tables
-    written: Tables
-
-    def encode(self, lm: SpeechLM, row: Utterance) -> Encoded:
-        """Return the example of `row`.
-
-        Raises:
-            InvalidCodes: the row's codes or vectors are not those that the LM reads or writes; the message names the
-                row.
-        """
-        try:
-            return lm.encode(self.task, _values(row, self.read), _values(row, self.written))
-        except InvalidCodes as e:
-            raise InvalidCodes(f"task {self.name}, row {row.id!r}: {e}") from e
-
-    def find_vectors(self, row_id: str) -> list[torch.Tensor]:
-        """Return the vectors of a row's inputs, each float32 ``[F, D]``, in the order of the task's inputs."""
-        columns = [AUDIO_COLUMNS[field.path] for field in self.task.inputs if field.path in AUDIO_COLUMNS]
-        values = [self.read[column][row_id] for column in columns]
-        return [value for value in values if isinstance(value, torch.Tensor)]
-
-
-def _values(row: Utterance, tables: Tables) -> dict[str, str | Codes | torch.Tensor]:
-    return values_of(row, {column: table[row.id] for column, table in tables.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,11 +203,12 @@ def _select_rows(manifest: Manifest, task: TaskRows) -> list[Utterance]:
 def _collect_headers(manifest: Manifest, task: TaskRows, rows: Sequence[Utterance]) -> dict[str, str]:
     """Return the headers of a task's prompts, each with the task's name."""
     # Manifests may hold any language, because tokenizers can be trained on any speech. Prompts need its name.
-    headers, languages = {}, set[str]()
+    headers: dict[str, str] = {}
+    languages = set[str]()
     for row in rows:
         values = values_of(row, {})
         try:
-            headers[task.task.header(values)] = task.name
+            headers |= {header: task.name} if (header := task.task.header(values)) else {}
         except InvalidConfig as e:
             raise InvalidConfig(f"{manifest.name}: row {row.id!r}, task {task.name}: {e}") from e
         languages |= {str(values[f"{side}.language"]) for side in task.task.languages}

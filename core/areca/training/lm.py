@@ -27,7 +27,8 @@ from areca.run.options import LMConfig, TrainingConfig
 from areca.run.processes import Processes
 from areca.specs import Stream
 from areca.training.curves import write_curves
-from areca.training.examples import Examples, TaskRows, write_examples
+from areca.training.examples import Examples, write_examples
+from areca.training.task_rows import TaskRows
 from areca.training.train import measure_mean_loss, train
 
 SUMMARY = "training.json"

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from areca.tasks import Field, Task
-from areca_speech import Config, spec, tag_and_languages
+from areca.tasks import Task
+from areca_speech import Config, FieldsConfig, spec, tag_and_languages
 
 
 class SpeechTask:
-    """The target of the five tasks. Tasks have nothing to train."""
+    """The target of the six tasks. Tasks have nothing to train."""
 
     @staticmethod
     def load(
@@ -22,4 +23,5 @@ class SpeechTask:
         """Return the task. Only `config` is used; every component takes the other arguments."""
         tag, languages = tag_and_languages(config)
         fields = spec(config, {})
-        return Task(tag, tuple(map(Field, fields.inputs)), tuple(map(Field, fields.outputs)), languages)
+        task = Task(tag, fields.input_fields, fields.output_fields, languages)
+        return replace(task, format=config.format) if isinstance(config, FieldsConfig) else task

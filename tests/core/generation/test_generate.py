@@ -24,6 +24,12 @@ from areca.testing.tiny import tiny_backbone
 from areca.types import Codes
 
 STREAMS = (Stream("units", 20, 25.0),)
+
+
+def fields(*kinds: SegmentKind) -> tuple[Field, ...]:
+    return tuple(Field(f"{side}.{kind}") for side, kind in zip(("source", "target"), kinds, strict=False))
+
+
 ASR = Task("ASR", (Field("source.audio"),), (Field("source.text"),))
 S2ST = Task("S2ST", (Field("source.audio"),), (Field("target.audio"),), ("source", "target"))
 MIXED = chain([ASR, S2ST, Task("AST", (Field("source.audio"),), (Field("target.text"),), ("source", "target"))])
@@ -73,7 +79,7 @@ def test_segments_come_in_order_hold_their_kind_and_end(method: Any, kinds: tupl
     lm = extend()
     how = parts.method(method) if isinstance(method, str) else parts.method(**method)
     limits = Limits(max_text_ids=5, max_audio_frames=6)
-    for found in generate(lm, prompts(lm, 4, 9), kinds, how, limits):
+    for found in generate(lm, prompts(lm, 4, 9), fields(*kinds), how, limits):
         check_rules(lm, kinds, found, limits)
 
 
@@ -87,7 +93,7 @@ def test_patterns_of_several_streams_are_kept(pattern: str, rates: tuple[float, 
     for seed in range(8):
         how, limits = parts.method("sample", temperature=3.0), Limits(max_audio_frames=1 + seed)
         generator = torch.Generator().manual_seed(seed)
-        (found,) = generate(lm, [lm.prompt(task, {})], task.answer_kinds, how, limits, generator=generator)
+        (found,) = generate(lm, [lm.prompt(task, {})], task.outputs, how, limits, generator=generator)
         check_rules(lm, ("audio",), found, limits)
 
 
@@ -96,7 +102,7 @@ def test_a_padded_batch_gives_the_answers_of_single_prompts(family: str) -> None
     lm = extend(family, **({"sliding_window": 8} if family == "gemma2" else {}))
     given = prompts(lm, 3, 14, 8, 1)
     for method in ("greedy", "sample"):
-        how, kinds = parts.method(method), MIXED.answer_kinds
+        how, kinds = parts.method(method), MIXED.outputs
         together = generate(lm, given, kinds, how, SHORT, generator=torch.Generator().manual_seed(5))
         source = torch.Generator().manual_seed(5)
         alone = [generate(lm, [p], kinds, how, SHORT, generator=source)[0] for p in given]
@@ -125,7 +131,7 @@ def test_cached_and_full_passes_agree(family: str, options: dict[str, Any]) -> N
     while not body or body[-1] != c(Control.END_AUDIO):
         allowed = [*v.span("speech/0")] if len(body) < SHORT.max_audio_frames else []
         body.append(likeliest(ids + body, allowed + [c(Control.END_AUDIO)] * bool(body)))
-    (found,) = generate(lm, [prompt], ("text", "audio"), parts.method(), SHORT)
+    (found,) = generate(lm, [prompt], fields("text", "audio"), parts.method(), SHORT)
     assert [*prompt.ids, *found.ids] == [*ids, *body, c(Control.END_SEQUENCE)]
 
 
@@ -147,7 +153,7 @@ def test_beam_search_finds_the_answer_of_exhaustive_search() -> None:
                 total += float(row[allowed.index(answer[k])])
             scores[(*answer, c(Control.END_SEQUENCE))] = total
     how = parts.method("beam", beams=200, length_penalty=0.0)
-    (found,) = generate(lm, [prompt], ("audio",), how, Limits(max_audio_frames=3))
+    (found,) = generate(lm, [prompt], fields("audio"), how, Limits(max_audio_frames=3))
     assert scores[found.ids] == pytest.approx(max(scores.values()), abs=1e-4)
 
 
@@ -174,15 +180,15 @@ def test_beam_search_with_few_beams_keeps_the_likeliest(seed: int, penalty: floa
         best = max((score for score, _ in done), default=-float("inf"))
         live = [(s, ids) for s, ids in grown if ids[-1] != c(Control.END_AUDIO) and s / length**penalty > best]
     how = parts.method("beam", beams=3, length_penalty=penalty)
-    (found,) = generate(lm, [prompt], ("audio",), how, Limits(max_audio_frames=5))
+    (found,) = generate(lm, [prompt], fields("audio"), how, Limits(max_audio_frames=5))
     assert list(found.ids) == [*max(done)[1], c(Control.END_SEQUENCE)]
 
 
 def test_one_beam_is_greedy() -> None:
     lm = extend()
     given = prompts(lm, 5, 11)
-    greedy = generate(lm, given, MIXED.answer_kinds, parts.method(), SHORT)
-    one = generate(lm, given, MIXED.answer_kinds, parts.method("beam", beams=1), SHORT)
+    greedy = generate(lm, given, MIXED.outputs, parts.method(), SHORT)
+    one = generate(lm, given, MIXED.outputs, parts.method("beam", beams=1), SHORT)
     assert [x.ids for x in one] == [x.ids for x in greedy]
 
 
@@ -196,7 +202,7 @@ def test_sampling_follows_the_distribution() -> None:
 
     def draw(**how: Any) -> torch.Tensor:
         sample, limits, generator = parts.method("sample", **how), Limits(max_audio_frames=1), torch.Generator()
-        found = generate(lm, [prompt] * 2000, ("audio",), sample, limits, generator=generator.manual_seed(0))
+        found = generate(lm, [prompt] * 2000, fields("audio"), sample, limits, generator=generator.manual_seed(0))
         return torch.tensor([x.ids[1] - span.start for x in found]).bincount(minlength=4) / 2000
 
     for temperature in (1.0, 3.0):
@@ -216,7 +222,9 @@ def test_sampling_repeats_by_its_generator_and_leaves_the_global_state_alone() -
     how = parts.method("sample")
     state = torch.get_rng_state()
     generators = [torch.Generator().manual_seed(seed) for seed in (1, 1, 2)]
-    runs = [[x.ids for x in generate(lm, prompts(lm, 5, 5), ("text",), how, SHORT, generator=g)] for g in generators]
+    runs = [
+        [x.ids for x in generate(lm, prompts(lm, 5, 5), fields("text"), how, SHORT, generator=g)] for g in generators
+    ]
     assert runs[0] == runs[1] != runs[2]
     assert runs[0][0] != runs[0][1]  # one seed a prompt, not one for all
     assert torch.equal(torch.get_rng_state(), state)
@@ -224,9 +232,9 @@ def test_sampling_repeats_by_its_generator_and_leaves_the_global_state_alone() -
 
 def test_a_model_in_training_is_run_without_dropout_and_given_back_in_training() -> None:
     lm = extend(attention_dropout=0.9)
-    expected = [x.ids for x in generate(lm, prompts(lm, 5), MIXED.answer_kinds, parts.method(), SHORT)]
+    expected = [x.ids for x in generate(lm, prompts(lm, 5), MIXED.outputs, parts.method(), SHORT)]
     lm.model.train()
-    assert [x.ids for x in generate(lm, prompts(lm, 5), MIXED.answer_kinds, parts.method(), SHORT)] == expected
+    assert [x.ids for x in generate(lm, prompts(lm, 5), MIXED.outputs, parts.method(), SHORT)] == expected
     assert lm.model.training
 
 
@@ -234,7 +242,7 @@ def test_nothing_to_answer_is_refused() -> None:
     lm = extend()
     for given, kinds in (([], ("text",)), ([[]], ("text",)), ([[1]], ())):
         with pytest.raises(InvalidConfig, match="expected"):
-            generate(lm, given, kinds, parts.method())
+            generate(lm, given, fields(*kinds), parts.method())
 
 
 class Careless:
@@ -251,7 +259,7 @@ def test_a_method_that_does_not_answer_every_prompt_is_refused() -> None:
     lm = extend()
     for answers in (lambda r, p: [], lambda r, p: [Cursor(r)], lambda r, p: [None], lambda r, p: [_other(r)]):
         with pytest.raises(InvalidConfig, match=r"Careless.search returned .*: expected 1 finished"):
-            generate(lm, prompts(lm, 3), ("text",), Careless(answers), SHORT)
+            generate(lm, prompts(lm, 3), fields("text"), Careless(answers), SHORT)
 
 
 def _other(rules: Rules) -> Cursor:
@@ -262,7 +270,7 @@ def _other(rules: Rules) -> Cursor:
 
 def test_a_cursor_takes_only_what_is_allowed() -> None:
     lm = extend()
-    cursor = Cursor(Rules(lm, ("text", "audio"), 2, lm.writes.grammar(3)))
+    cursor = Cursor(Rules(lm, fields("text", "audio"), 2, (None, lm.writes.grammar(3))))
     control, unit = lm.vocabulary.control, lm.vocabulary.span("speech/0").start
     with pytest.raises(InvalidCodes, match=f"id {unit} after 0 ids of an answer"):
         cursor.push(unit)
@@ -285,7 +293,7 @@ def test_unknown_columns_are_refused(columns: list[int]) -> None:
         generate(
             lm,
             prompts(lm, 3),
-            ("text",),
+            fields("text"),
             Careless(lambda r, p: step_by_step(r, p, lambda logits, growing: columns, torch.Generator())),
             SHORT,
         )

@@ -29,8 +29,8 @@ def answered(pattern: str, method: str = "sample", **options: Any) -> tuple[Any,
         lm.model.get_output_embeddings().weight.mul_(6)
     prompts = [lm.prompt(TASK, {"source.text": text, "source.language": "fr"}) for text in ("un", "deux trois", "")]
     how = parts.method(method, **options)
-    whole = generate(lm, prompts, TASK.answer_kinds, how, LIMITS, generator=torch.Generator().manual_seed(3))
-    pieces = stream(lm, prompts, TASK.answer_kinds, how, LIMITS, generator=torch.Generator().manual_seed(3))
+    whole = generate(lm, prompts, TASK.outputs, how, LIMITS, generator=torch.Generator().manual_seed(3))
+    pieces = stream(lm, prompts, TASK.outputs, how, LIMITS, generator=torch.Generator().manual_seed(3))
     return [(lm, answer) for answer in whole], list(pieces)
 
 

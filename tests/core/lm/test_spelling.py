@@ -33,7 +33,8 @@ from areca.specs import Stream
 from areca.system import NANO, System
 from areca.tasks import Field, Task
 from areca.testing.tiny import tiny_backbone
-from areca.training.examples import LeftOut, TaskRows, write_examples
+from areca.training.examples import LeftOut, write_examples
+from areca.training.task_rows import TaskRows
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ[]0123456789 '"
 MT = Task("MT", (Field("source.text"),), (Field("target.text"),), ("source", "target"))
@@ -109,7 +110,7 @@ def rows(*texts: str, language: str = "fr") -> tuple[Utterance, ...]:
 
 
 def written(lm: SpeechLM, tmp_path: Path, data: tuple[Utterance, ...], *tasks: Task) -> list[LeftOut]:
-    mixed = [TaskRows(f"task{i}", task, 1.0, {}, {}) for i, task in enumerate(tasks or (MT,))]
+    mixed = [TaskRows(f"task{i}", task, 1.0, {}) for i, task in enumerate(tasks or (MT,))]
     return write_examples(tmp_path / "x.arrow", lm, FileManifest(data, Path("/nowhere")), mixed, longest=300)
 
 

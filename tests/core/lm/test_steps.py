@@ -198,7 +198,7 @@ def test_batched_cached_generation_equals_full_passes(pattern: str, heads: str, 
         lm.model.get_output_embeddings().weight.mul_(6)
     task = Task("S2S", (Field("source.audio"),), (Field("target.audio"),))
     prompts = [lm.prompt(task, values(n)) for n in (2, 7, 4)]
-    found = generate(lm, prompts, ["audio"], parts.method(), Limits(max_audio_frames=6))
+    found = generate(lm, prompts, [Field("target.audio")], parts.method(), Limits(max_audio_frames=6))
     assert [list(answer.ids) for answer in found] == [by_hand(lm, prompt, 6) for prompt in prompts]
     for answer in found:
         check(lm, answer)
@@ -216,7 +216,7 @@ def test_sampled_answers_obey_the_grammar(pattern: str, heads: str) -> None:
     lm = extend(pattern, heads)
     prompts = [lm.prompt(TTS, values())] * 100
     how = parts.method("sample", temperature=3.0)
-    found = generate(lm, prompts, ["audio"], how, Limits(max_audio_frames=6))
+    found = generate(lm, prompts, [Field("target.audio")], how, Limits(max_audio_frames=6))
     for answer in found:
         check(lm, answer)
 
@@ -245,7 +245,7 @@ def test_stream_weights_scale_the_loss_of_a_stream() -> None:
 def test_several_beams_are_refused() -> None:
     lm = extend()
     with pytest.raises(IncompatibleParts, match="only patterns with one code a step"):
-        generate(lm, [lm.prompt(TTS, values())], ["audio"], parts.method("beam", beams=2))
+        generate(lm, [lm.prompt(TTS, values())], [Field("target.audio")], parts.method("beam", beams=2))
 
 
 def test_streams_of_unlike_rates_are_refused() -> None:

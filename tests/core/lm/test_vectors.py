@@ -24,7 +24,8 @@ from areca.run.options import Limits
 from areca.specs import Stream
 from areca.tasks import Field, Task
 from areca.testing.tiny import tiny_backbone
-from areca.training.examples import Examples, TaskRows, collate, write_examples
+from areca.training.examples import Examples, collate, write_examples
+from areca.training.task_rows import TaskRows
 from areca.types import Codes
 
 SIZE = 3
@@ -119,7 +120,7 @@ def write(lm: SpeechLM, path: Path) -> Examples:
         for n in (1, 4, 5, 8)
     ]
     table = {row.id: features(int(row.id)) for row in rows}
-    tasks = [TaskRows("asr", ASR, 1.0, {"audio": table}, {}), TaskRows("mt", MT, 1.0, {}, {})]
+    tasks = [TaskRows("asr", ASR, 1.0, {}, vectors={"audio": table}), TaskRows("mt", MT, 1.0, {})]
     write_examples(path, lm, FileManifest(tuple(rows), path.parent), tasks, longest=100)
     return Examples(path, 2, lm.layout.vectors, tasks)
 
@@ -155,7 +156,7 @@ def test_a_prompt_in_another_order_is_refused(tmp_path: Path) -> None:
             return super().prompt({**values, "source.audio": values["source.audio"].flip(0)})
 
     lm = extend()
-    task = TaskRows("x", Backwards("X", ASR.inputs, ASR.outputs), 1.0, {"audio": {"1": features(4)}}, {})
+    task = TaskRows("x", Backwards("X", ASR.inputs, ASR.outputs), 1.0, {}, vectors={"audio": {"1": features(4)}})
     rows = FileManifest((Utterance(id="1", audio="1.wav", text="un", language="fr"),), tmp_path)
     with pytest.raises(InvalidCodes, match="task x, row '1': expected a prompt with the vectors of its inputs"):
         write_examples(tmp_path / "x.arrow", lm, rows, [task], longest=100)
@@ -168,9 +169,9 @@ def test_a_batch_of_prompts_is_answered_as_one_by_one(family: str, method: str) 
     prompts = [lm.prompt(S2ST, values(frames)) for frames in (9, 1, 4, 12)]
     found = parts.method(method, **({"beams": 3} if method == "beam" else {}))
     limits = Limits(max_text_ids=6, max_audio_frames=5)
-    for kinds in (["text"], ["audio", "text"]):
-        together = generate(lm, prompts, kinds, found, limits)  # type: ignore[arg-type]
-        alone = [generate(lm, [prompt], kinds, found, limits)[0] for prompt in prompts]  # type: ignore[arg-type]
+    for fields in ([Field("source.text")], [Field("target.audio"), Field("source.text")]):
+        together = generate(lm, prompts, fields, found, limits)
+        alone = [generate(lm, [prompt], fields, found, limits)[0] for prompt in prompts]
         assert [answer.ids for answer in together] == [answer.ids for answer in alone]
     with torch.inference_mode():
         states = Stepper(lm, prompts).hidden
@@ -182,7 +183,7 @@ def test_a_batch_of_prompts_is_answered_as_one_by_one(family: str, method: str) 
 def test_an_answer_with_the_cache_is_that_of_full_passes() -> None:
     lm = extend(LINEAR)
     prompt = lm.prompt(ASR, values(7))
-    [answer] = generate(lm, [prompt], ["text"], parts.method(), Limits(max_text_ids=5))
+    [answer] = generate(lm, [prompt], [Field("source.text")], parts.method(), Limits(max_text_ids=5))
     for number, i in enumerate(answer.ids[:5]):
         so_far = Steps.join([prompt, Steps.of(list(answer.ids[:number]))]) if number else prompt
         ids, vectors = so_far.grid(lm.slots)[None], so_far.vectors
@@ -216,7 +217,7 @@ def test_the_adapter_stays_in_float32(tmp_path: Path) -> None:
     assert again.model.dtype == torch.bfloat16 and again.adapter is not None
     assert {p.dtype for p in again.adapter.parameters()} == {torch.float32}
     prompts = [again.prompt(ASR, values())]
-    assert generate(again, prompts, ["text"], parts.method(), Limits(max_text_ids=3))[0].ids
+    assert generate(again, prompts, [Field("source.text")], parts.method(), Limits(max_text_ids=3))[0].ids
 
 
 def change(path: Path, **changes: Any) -> None:

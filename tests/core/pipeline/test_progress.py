@@ -26,7 +26,8 @@ from areca.specs import Stream, TokenizerSpec
 from areca.tasks import Field, Task
 from areca.testing.corpus import write_corpus
 from areca.testing.tiny import tiny_backbone
-from areca.training.examples import TaskRows, write_examples
+from areca.training.examples import write_examples
+from areca.training.task_rows import TaskRows
 from areca.types import Audio, Codes
 from areca_unitmel import UnitMelConfig
 from areca_unitmel.corpus import read_clips
@@ -89,9 +90,9 @@ def test_the_total_is_the_quota_that_ends_the_pass() -> None:
 def test_examples_are_counted_by_the_rows_that_each_task_has(tmp_path: Path) -> None:
     lm = SpeechLM.extend(tiny_backbone(), {"speech": (Stream("unit", 20, 25.0),)})
     rows = tuple(Utterance(id=f"u{i}", audio="x.wav", text="un" if i < 3 else None, language="fr") for i in range(10))
-    codes = {"audio": {row.id: Codes((torch.tensor([1, 2, 3]),)) for row in rows}}
+    codes = {("speech", "audio"): {row.id: Codes((torch.tensor([1, 2, 3]),)) for row in rows}}
     asr = Task("ASR", (Field("source.audio"),), (Field("source.text"),))
-    tasks = [TaskRows("one", asr, 1.0, codes, {}), TaskRows("two", asr, 1.0, codes, {})]
+    tasks = [TaskRows("one", asr, 1.0, codes), TaskRows("two", asr, 1.0, codes)]
     told: Told = []
 
     def progress(done: int, total: int, message: str = "") -> None:

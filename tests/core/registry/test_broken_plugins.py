@@ -161,8 +161,8 @@ SPECS = {
     "raises": ("return 1 // 0", "'sp:spec' failed: ZeroDivisionError"),
     "nothing": ("return None", "'sp:spec' returned None, expected TokenizerSpec"),
     "other": (
-        "from areca.specs import TaskSpec\n    return TaskSpec((), ())",
-        "returned TaskSpec(inputs=(), outputs=()",
+        "from areca.specs import TaskSpec\n    return TaskSpec((), ('source.text',))",
+        "returned TaskSpec(inputs=(), outputs=('source.text',)",
     ),
     "no_streams": ("return TokenizerSpec(None, 16_000)", "streams is None, expected a tuple of areca.specs.Stream"),
     "no_rate": ("return TokenizerSpec((Stream('a', 2, 25.0),), '16')", "sample_rate_hz is '16', expected"),

@@ -102,7 +102,7 @@ def test_tokenizer_may_need_another_role_and_every_part_is_listed_after_its_need
         (
             {"lm": {"read_as": "features"}, "tokenizer": {"name": "usm-v1"}, "tasks": ["mt", "tts"]},
             IncompatibleParts,
-            "lm.read_as: features: no task reads audio, only source.text; set lm.read_as: units",
+            "lm.read_as: features: no task reads audio of role 'speech', only source.text; set lm.read_as: units",
         ),
         ({"lm": {"read_as": "vectors"}}, InvalidConfig, "option 'read_as' is 'vectors', expected Literal['units', 'f"),
         ({"lm": {"adapter": "mlp"}}, InvalidConfig, "lm: adapter: expected {option: value}, got 'mlp'"),
@@ -118,7 +118,7 @@ def test_tokenizer_may_need_another_role_and_every_part_is_listed_after_its_need
         (
             {"tasks": [{"chain": ["mt", "asr"]}]},
             IncompatibleParts,
-            "chain mt+asr: asr reads source.audio, which nothing before it in the chain holds",
+            "chain mt+asr: asr reads source.audio:speech, which nothing before it in the chain holds",
         ),
         (
             {"vocoder": {"name": "codec-decoder"}},
@@ -140,6 +140,60 @@ def test_vocoder_must_accept_the_streams_that_the_lm_writes() -> None:
     message = str(raised.value)
     assert "the LM writes rvq-0[" in message and "(role 'acoustic')" in message
     assert "vocoder 'unit-mel' speaks unit[256] at 25 Hz: give it the tokenizer that the LM writes" in message
+
+
+def fields(inputs: list[Any], outputs: list[Any], **options: Any) -> dict[str, Any]:
+    return {"name": "fields", "tag": "X", "inputs": inputs, "outputs": outputs, **options}
+
+
+def test_the_vocabulary_has_every_role_that_the_lm_or_a_task_names() -> None:
+    voiced = fields(["source.text", {"path": "voice.audio", "role": "acoustic"}], ["source.audio"])
+    run = parse_config(TWO | {"lm": {"pattern": "delay"}, "tasks": [voiced, "asr"]}, root=Path.cwd())
+    assert list(run.lm_streams) == ["speech", "acoustic"]
+    assert list(parse_config(TWO | {"lm": {}}, root=Path.cwd()).lm_streams) == ["speech"]
+    [mix, _] = run.tasks
+    assert [field.name for field in run.audio_fields(mix)] == ["voice.audio:acoustic", "source.audio:speech"]
+
+
+SOURCE = {"path": "source.audio", "role": "acoustic"}
+
+
+@pytest.mark.parametrize(
+    ("tasks", "message"),
+    [
+        (
+            [fields([SOURCE | {"role": "acustic"}], ["source.text"])],
+            "task fields, field source.audio:acustic: no tokenizer has the role 'acustic'; did you mean 'acoustic'?; "
+            "roles: speech, acoustic, bpe",
+        ),
+        (
+            [fields(["source.audio"], [SOURCE | {"streams": [0, 99]}])],
+            "task fields, field source.audio:acoustic[0:99]: tokenizer 'mel-rvq' has the streams 0 to 7: expected "
+            "streams (first, stop) with stop at most 8",
+        ),
+        (
+            [{"chain": [fields(["source.audio"], [SOURCE | {"streams": [0, 2]}]), fields([SOURCE], ["source.text"])]}],
+            "chain fields+fields: fields reads source.audio:acoustic, which nothing before it in the chain holds",
+        ),
+        (
+            [fields(["source.audio", "voice.audio"], ["source.text"])],
+            "lm.read_as: features: task fields reads a part of voice.audio:speech, but vectors are read whole: name "
+            "another role, or leave out streams and crop_s",
+        ),
+        ([fields([], ["voice.audio"])], "task 'fields': voice.audio is a voice prompt: expected it among the inputs"),
+        ([fields([], [{"role": "acoustic"}])], "expected a path, or {path: source.audio, role: acoustic"),
+        ([fields(["source.text"], [])], "expected one or more different outputs, got []"),
+    ],
+)
+def test_fields_must_suit_the_tokenizers(tasks: list[Any], message: str) -> None:
+    source = TWO | {"tasks": tasks}
+    source["lm"] = TWO["lm"] | ({"read_as": "features"} if "features" in message else {})
+    source["tokenizers"] = TWO["tokenizers"] | {"bpe": {"name": "bpe", "tokenizer": "speech"}}
+    if "features" in message:
+        source["tokenizers"] |= {"speech": {"name": "usm-v1"}}
+    with pytest.raises((IncompatibleParts, InvalidConfig)) as raised:
+        parse_config(source, root=Path.cwd())
+    assert message in str(raised.value)
 
 
 TWO_RATES = """

@@ -19,7 +19,8 @@ from areca.specs import Stream
 from areca.tasks import Field, Task
 from areca.testing.tiny import tiny_backbone
 from areca.training.batches import Batches, Mixture, pack
-from areca.training.examples import Examples, LeftOut, TaskRows, collate, write_examples
+from areca.training.examples import Examples, LeftOut, collate, write_examples
+from areca.training.task_rows import TaskRows
 from areca.types import Codes
 
 ASR = Task("ASR", (Field("source.audio"),), (Field("source.text"),))
@@ -37,13 +38,13 @@ def corpus(rows: int = 30) -> tuple[Manifest, dict[str, dict[str, Codes]]]:
         Utterance(id=f"u{i}", audio="x.wav", text="ab " * int(rng.integers(1, 6)), language="fr") for i in range(rows)
     )
     codes = {u.id: Codes((torch.from_numpy(rng.integers(0, 20, int(rng.integers(4, 30)))),)) for u in utterances}
-    return FileManifest(utterances, Path("/nowhere")), {"audio": codes}
+    return FileManifest(utterances, Path("/nowhere")), {("speech", "audio"): codes}
 
 
 @pytest.fixture(scope="module")
 def examples(lm: SpeechLM, tmp_path_factory: pytest.TempPathFactory) -> Examples:
     manifest, codes = corpus()
-    tasks = [TaskRows("asr", ASR, 1.0, codes, {}), TaskRows("tts", TTS, 1.0, {}, codes)]
+    tasks = [TaskRows("asr", ASR, 1.0, codes), TaskRows("tts", TTS, 1.0, codes)]
     path = tmp_path_factory.mktemp("examples") / "train.arrow"
     assert write_examples(path, lm, manifest, tasks, longest=100) == [LeftOut(0, 0)] * 2
     return Examples(path, 2)
@@ -111,7 +112,7 @@ def test_examples_are_the_lms_own(examples: Examples, lm: SpeechLM) -> None:
     assert examples.sizes == (30, 30)
     for i in (0, 17, 29):
         row = manifest.rows[i]
-        expected = TaskRows("asr", ASR, 1.0, codes, {}).encode(lm, row)
+        expected = TaskRows("asr", ASR, 1.0, codes).encode(lm, row)
         steps, prompt_length = examples[i]
         assert steps.ids.tolist() == expected.ids.tolist()
         assert prompt_length == expected.prompt_length
@@ -120,7 +121,7 @@ def test_examples_are_the_lms_own(examples: Examples, lm: SpeechLM) -> None:
 
 def test_too_long_examples_are_counted(lm: SpeechLM, tmp_path: Path) -> None:
     manifest, codes = corpus()
-    task = TaskRows("asr", ASR, 1.0, codes, {})
+    task = TaskRows("asr", ASR, 1.0, codes)
     lengths = [len(task.encode(lm, row).ids) for row in manifest.rows]
     longest = sorted(lengths)[20]
     left = write_examples(tmp_path / "x.arrow", lm, manifest, [task], longest=longest)
@@ -132,7 +133,7 @@ def test_a_task_without_rows_says_what_they_lack(lm: SpeechLM, tmp_path: Path) -
     manifest, codes = corpus()
     mt = Task("MT", (Field("source.text"),), (Field("target.text"),), ("source", "target"))
     with pytest.raises(InvalidManifest, match=r"task mt: no row.*'u0' lacks target.text, target.language"):
-        write_examples(tmp_path / "x.arrow", lm, manifest, [TaskRows("mt", mt, 1.0, codes, {})], longest=100)
+        write_examples(tmp_path / "x.arrow", lm, manifest, [TaskRows("mt", mt, 1.0, codes)], longest=100)
     assert not (tmp_path / "x.arrow").exists()
 
 
@@ -142,7 +143,7 @@ def test_a_language_without_a_name_is_named_by_file_and_row(lm: SpeechLM, tmp_pa
     write_manifest(tmp_path / "manifest.jsonl", rows)
     (tmp_path / "x.wav").write_bytes(b"never decoded")
     read = read_manifest(tmp_path / "manifest.jsonl", depth="path").select("train")
-    tts = [TaskRows("tts", TTS, 1.0, {}, codes)]
+    tts = [TaskRows("tts", TTS, 1.0, codes)]
     message = r"manifest\.jsonl: row 'u3', task tts: language 'xzy': expected a code like 'fr' or a name like 'French'"
     with pytest.raises(InvalidConfig, match=message):
         write_examples(tmp_path / "x.arrow", lm, read, tts, longest=100)

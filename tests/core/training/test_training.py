@@ -30,7 +30,8 @@ from areca.specs import Stream
 from areca.tasks import Field, Task
 from areca.testing.tiny import load_choice, tiny_backbone
 from areca.training.curves import write_curves
-from areca.training.examples import Examples, TaskRows, collate, write_examples
+from areca.training.examples import Examples, collate, write_examples
+from areca.training.task_rows import TaskRows
 from areca.training.train import measure_mean_loss, train
 from areca.types import Codes
 
@@ -62,8 +63,8 @@ def tiny_examples(lm: SpeechLM, path: Path) -> Examples:
         codes[f"u{i}"] = Codes((torch.from_numpy(np.repeat(numbers, 4)),))
     asr = Task("ASR", (Field("source.audio"),), (Field("source.text"),))
     tts = Task("TTS", (Field("source.text"),), (Field("source.audio"),))
-    tables = {"audio": codes}
-    tasks = [TaskRows("asr", asr, 2.0, tables, {}), TaskRows("tts", tts, 1.0, {}, tables)]
+    tables = {("speech", "audio"): codes}
+    tasks = [TaskRows("asr", asr, 2.0, tables), TaskRows("tts", tts, 1.0, tables)]
     if not path.exists():
         write_examples(path, lm, FileManifest(tuple(rows), Path("/nowhere")), tasks, longest=120)
     return Examples(path, 2)
