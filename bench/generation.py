@@ -14,6 +14,7 @@ from bench.figures import Figure, alternate, show
 from bench.nano import new_lm
 
 from areca.component import Kind
+from areca.fields import Field
 from areca.generation.generate import generate
 from areca.lm.model import SpeechLM
 from areca.lm.steps import Steps
@@ -38,7 +39,7 @@ def areca_rate(lm: SpeechLM, prompts: list[list[int]]) -> float:
     """Return the ids per second over all answers; an answer may end early."""
     steps = [Steps.of(prompt) for prompt in prompts]
     start_s = time.perf_counter()
-    answers = generate(lm, steps, ["audio"], GREEDY, Limits(max_audio_frames=FRAMES))
+    answers = generate(lm, steps, [Field("target.audio")], GREEDY, Limits(max_audio_frames=FRAMES))
     return sum(len(answer.ids) for answer in answers) / (time.perf_counter() - start_s)
 
 
