@@ -286,7 +286,6 @@ class System:
         instruction = self._instruct(task, items, source, target, decoding)
         voices = self._read_voices(instruction.task, voice, 1)
         batch, _ = self._prepare(instruction, items, voices)
-        task, [values] = instruction.task, [request.values for request in batch.requests]
 
         def open_session() -> SpeechSession:
             part = self.run_config.vocoder
@@ -294,8 +293,8 @@ class System:
             return open_speech(self.vocoder, chosen, seed, streams=part is not None and "stream" in part.tags)
 
         pieces = batch.stream(self.lm, instruction, seed)
-        spoken = Spoken.of(task, self.lm.writes)
-        return speak_pieces(pieces, task, values, spoken, self.lm.text_tokenizer, open_session)
+        spoken, values = Spoken.of(instruction.task, self.lm.writes), batch.requests[0].values
+        return speak_pieces(pieces, instruction.task, values, spoken, self.lm.text_tokenizer, open_session)
 
     def _only_input(self, task: str, **inputs: Any) -> Any:
         """Return the one input that is given.
