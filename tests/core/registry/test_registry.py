@@ -106,7 +106,10 @@ def test_broken_plugins_hide_nothing_and_declare_nothing(survey: dict[str, Any])
         ("old_api", "declares plugin API 0, expected 1: its module needs 'ARECA_PLUGIN_API = 1'"),
         ("no_api", "declares no plugin API, expected 1: its module needs 'ARECA_PLUGIN_API = 1'"),
         ("bad_name", "component name 'My_Codec': expected lowercase words joined by '-', like 'my-codec'"),
-        ("bad_tag", "tags of 'x': ['decodes'] unknown; expected ['decode', 'features', 'fit', 'resume', 'voice']"),
+        (
+            "bad_tag",
+            "tags of 'x': ['decodes'] unknown; expected ['decode', 'features', 'fit', 'resume', 'stream', 'voi",
+        ),
         ("bad_need", "need 'size' of 'x' is also the name of an option: rename one of them"),
         ("bad_needs_tags", "needs_tags of 'x': ['inner'] are not needs of it; expected names from []"),
         ("bad_reads", "loads_revisions of 'x': [3] must be from 1 to 2, before revision 3"),
