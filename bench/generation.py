@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from bench.nano import new_lm
 
 from areca.component import Kind
 from areca.fields import Field
+from areca.generation.decoding import DecodingMethod
 from areca.generation.generate import generate
 from areca.lm.model import SpeechLM
 from areca.lm.steps import Steps
@@ -24,9 +26,17 @@ from areca.registry.registry import Registry
 from areca.run.options import Limits
 
 FRAMES = 100
-METHOD = choose(Registry.discover(), Kind.DECODING, "greedy", option="decoding")
-GREEDY = METHOD.entry.target().load(METHOD.config, {}, None, device="cpu", dtype=torch.float32)
 ROUNDS = 7
+
+
+def load_method(option: Any) -> DecodingMethod:
+    """Return a decoding method as a run loads it."""
+    part = choose(Registry.discover(), Kind.DECODING, option, option="decoding")
+    method: DecodingMethod = part.entry.target().load(part.config, {}, None, device="cpu", dtype=torch.float32)
+    return method
+
+
+GREEDY, BEAM = load_method("greedy"), load_method({"name": "beam", "beams": 4})
 
 
 def draw_prompts(lm: SpeechLM, count: int) -> list[list[int]]:
@@ -37,10 +47,21 @@ def draw_prompts(lm: SpeechLM, count: int) -> list[list[int]]:
 
 def areca_rate(lm: SpeechLM, prompts: list[list[int]]) -> float:
     """Return the ids per second over all answers; an answer may end early."""
-    steps = [Steps.of(prompt) for prompt in prompts]
-    start_s = time.perf_counter()
-    answers = generate(lm, steps, [Field("target.audio")], GREEDY, Limits(max_audio_frames=FRAMES))
-    return sum(len(answer.ids) for answer in answers) / (time.perf_counter() - start_s)
+    return _rate(lm, [prompts], GREEDY)
+
+
+def beam_rate(lm: SpeechLM, prompts: list[list[int]], batch: int) -> float:
+    """Return the ids per second of beam search over batches of requests; only ids of the answers count."""
+    return _rate(lm, [prompts[start : start + batch] for start in range(0, len(prompts), batch)], BEAM)
+
+
+def _rate(lm: SpeechLM, batches: list[list[list[int]]], method: DecodingMethod) -> float:
+    start_s, count = time.perf_counter(), 0
+    for prompts in batches:
+        steps = [Steps.of(prompt) for prompt in prompts]
+        answers = generate(lm, steps, [Field("target.audio")], method, Limits(max_audio_frames=FRAMES))
+        count += sum(len(answer.ids) for answer in answers)
+    return count / (time.perf_counter() - start_s)
 
 
 def transformers_rate(lm: SpeechLM, prompts: list[list[int]]) -> float:
@@ -72,7 +93,19 @@ def measure(rounds: int = ROUNDS) -> list[Figure]:
             Figure(f"{name}: areca", areca_ids, "ids/s"),
             Figure(f"{name}: transformers", peer_ids, "ids/s"),
         ]
-    return figures
+    return [*figures, *measure_beam(lm, rounds)]
+
+
+def measure_beam(lm: SpeechLM, rounds: int) -> list[Figure]:
+    """Compare beam search over a batch with searching one request after another."""
+    prompts = draw_prompts(lm, 8)
+    together, alone, ratio = alternate(partial(beam_rate, lm, prompts, 8), partial(beam_rate, lm, prompts, 1), rounds)
+    name = "generation, 4 beams, batch 8"
+    return [
+        Figure(f"{name}: speed over one by one", ratio, "x", (">=", 1.0), f"median of {rounds} rounds"),
+        Figure(f"{name}: areca", together, "ids/s"),
+        Figure(f"{name}: one by one", alone, "ids/s"),
+    ]
 
 
 if __name__ == "__main__":

@@ -18,9 +18,14 @@ from areca.lm.vocabulary import Control
 
 
 class _PreallocatedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
-    """A layer of the cache with free space after its end, so that a step copies only its own column."""
+    """A layer of the cache with free space after its end, so that a step copies only its own column.
+
+    Selecting sequences copies them to a second pair of buffers. A search that selects at each step alternates between
+    the two pairs, because new memory takes longer than the copy.
+    """
 
     _buffers: tuple[Tensor, Tensor] | None = None
+    _spare: tuple[Tensor, Tensor] | None = None
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """Append states ``[B, H, n, D]`` to keys and values; return all keys and values."""
@@ -32,16 +37,33 @@ class _PreallocatedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
             keys, values = (self.keys, self.values) if start else (key_states[:, :, :0], value_states[:, :, :0])
             length = end + end // 2 + 64
             self._buffers = _enlarge(keys, length), _enlarge(values, length)
-        keys, values = self._buffers
-        keys[:, :, start:end] = key_states
-        values[:, :, start:end] = value_states
-        self.keys, self.values = keys[:, :, :end], values[:, :, :end]
-        return self.keys, self.values
+            self._spare = None
+        for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
+            buffer[: len(states), :, start:end] = states
+        return self._show(len(key_states), end)
 
     def batch_select_indices(self, indices: Tensor) -> None:
         """Keep the sequences of `indices`, in that order."""
-        super().batch_select_indices(indices)
-        self._buffers = None
+        keys, values = self.keys, self.values
+        if self._buffers is None or keys is None or values is None:
+            super().batch_select_indices(indices)
+            return
+        count, end, old = len(indices), self.get_seq_length(), len(keys)
+        if self._spare is None or len(self._spare[0]) < count:
+            first, second = self._buffers
+            self._spare = first.new_empty(count, *first.shape[1:]), second.new_empty(count, *second.shape[1:])
+        for target, source in zip(self._spare, (keys, values), strict=True):
+            torch.index_select(source, 0, indices, out=target[:count, :, :end])
+        # A batch that shrinks gives its memory back.
+        self._buffers, self._spare = self._spare, self._buffers if count >= old else None
+        self._show(count, end)
+
+    def _show(self, count: int, end: int) -> tuple[Tensor, Tensor]:
+        """Set keys and values to the used part of the buffers, and return them."""
+        assert self._buffers is not None
+        keys, values = (buffer[:count, :, :end] for buffer in self._buffers)
+        self.keys, self.values = keys, values
+        return keys, values
 
 
 def _enlarge(states: Any, length: int) -> Tensor:

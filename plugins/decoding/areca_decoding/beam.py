@@ -1,11 +1,13 @@
-"""Beam search: extend several answers at once, and return the likeliest."""
+"""Beam search: extend several answers to each request at once, and return the likeliest of each."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from areca.component import Configured
 from areca.errors import IncompatibleParts
@@ -13,6 +15,7 @@ from areca.generation.answers import Cursor, Rules
 from areca.generation.decoding import allowed_logits, step_by_step
 from areca.generation.stepping import Stepper
 from areca.lm.heads import Head
+from areca.lm.patterns import Allowed
 from areca.lm.steps import Steps
 from areca_decoding import BeamConfig
 
@@ -20,7 +23,7 @@ from areca_decoding import BeamConfig
 class _Beam(NamedTuple):
     score: float
     row: int
-    """Its row in the stepper's batch."""
+    """The row of the stepper's batch that holds it, or from which it grows."""
     cursor: Cursor
 
 
@@ -39,7 +42,11 @@ class Beam(Configured[BeamConfig]):
     """
 
     def search(self, rules: Rules, prompts: Sequence[Steps], generator: torch.Generator) -> list[Cursor]:
-        """Answer prompts one after another; see `areca.generation.decoding.DecodingMethod`."""
+        """Answer prompts, all at once; see `areca.generation.decoding.DecodingMethod`.
+
+        The LM's batch has at most ``len(prompts) * beams`` rows, each with its own cache. Answers that are dropped or
+        finished leave it.
+        """
         if self.config.beams == 1:
             return step_by_step(rules, prompts, lambda logits, growing: logits.argmax(-1).tolist(), generator)
         if rules.lm.slots > 1:
@@ -47,45 +54,80 @@ class Beam(Configured[BeamConfig]):
                 f"beam with {self.config.beams} beams supports only patterns with one code a step: expected beams: 1, "
                 "or greedy or sample"
             )
-        return [self._likeliest(rules, prompt) for prompt in prompts]
-
-    def _likeliest(self, rules: Rules, prompt: Steps) -> Cursor:
-        """Return the finished answer with the best score."""
-        head = rules.lm.head
-        stepper = Stepper(rules.lm, [prompt])
-        live, best = [_Beam(0.0, 0, Cursor(rules))], _Beam(-float("inf"), 0, Cursor(rules))
+        searches = [_Search(rules, self.config) for _ in prompts]
+        given = [Steps.join([prompt, Steps.of(s.best.cursor.ids)]) for prompt, s in zip(prompts, searches, strict=True)]
+        stepper, live = Stepper(rules.lm, given), [beam for search in searches for beam in search.live]
         while live:
-            # Extend every answer by its likeliest ids, and keep the best of all.
-            grown = [_grow(live, candidate) for candidate in _candidates(head, stepper, live, self.config.beams)]
-            scores = [beam.score / len(beam.cursor.ids) ** self.config.length_penalty for beam in grown]
-            for beam, score in zip(grown, scores, strict=True):
-                if beam.cursor.done and score > best.score:
-                    best = _Beam(score, beam.row, beam.cursor)
-            live = [b for b, score in zip(grown, scores, strict=True) if not b.cursor.done and score > best.score]
+            # Extend the answers to each request by the likeliest ids.
+            candidates = iter(_candidates(rules.lm.head, stepper.hidden, live, self.config.beams))
+            for search in searches:
+                search.extend([c for row in islice(candidates, len(search.live)) for c in row], live)
             # Run the model on the answers that go on.
+            live = [beam for search in searches for beam in search.live]
             if live:
                 stepper.select([beam.row for beam in live])
                 stepper.step([beam.cursor.step for beam in live])
-                live = [beam._replace(row=row) for row, beam in enumerate(live)]
-        return best.cursor
+        return [search.best.cursor for search in searches]
 
 
-def _candidates(head: Head, stepper: Stepper, live: list[_Beam], beams: int) -> list[_Candidate]:
-    """Return the `beams` likeliest one-id extensions of the answers."""
-    candidates = []
+class _Search:
+    """The search for the answer to one request.
+
+    Attributes:
+        live: the unfinished answers, the likeliest first.
+        best: the finished answer with the best score; at first, an answer with the ids that every answer starts with.
+    """
+
+    def __init__(self, rules: Rules, config: BeamConfig) -> None:
+        self._config = config
+        cursor = Cursor(rules)
+        cursor.push_forced()  # processed together with the prompt
+        self.live = [] if cursor.done else [_Beam(0.0, 0, cursor)]
+        self.best = _Beam(-float("inf"), 0, cursor)
+
+    def extend(self, candidates: Iterable[_Candidate], rows: Sequence[_Beam]) -> None:
+        """Replace the unfinished answers by their likeliest extensions.
+
+        Args:
+            candidates: extensions of this request's answers.
+            rows: the answer in each row of the batch.
+        """
+        grown = []
+        for candidate in sorted(candidates, key=lambda candidate: -candidate.score)[: self._config.beams]:
+            cursor = rows[candidate.row].cursor.copy()
+            cursor.push(candidate.id)
+            grown.append(_Beam(candidate.score, candidate.row, cursor))
+        scores = [beam.score / len(beam.cursor.ids) ** self._config.length_penalty for beam in grown]
+        for beam, score in zip(grown, scores, strict=True):
+            if beam.cursor.done and score > self.best.score:
+                self.best = beam._replace(score=score)
+        pairs = zip(grown, scores, strict=True)
+        self.live = [b for b, score in pairs if not b.cursor.done and score > self.best.score]
+
+
+def _candidates(head: Head, hidden: Tensor, live: Sequence[_Beam], beams: int) -> list[list[_Candidate]]:
+    """Return, for each row, the `beams` likeliest extensions of its answer by one id.
+
+    Args:
+        head: the LM's output head.
+        hidden: float ``[B, H]``.
+        live: the answer in each of B rows.
+        beams: maximum number of extensions of a row.
+    """
+    candidates: list[list[_Candidate]] = [[] for _ in live]
+    rows_of: dict[Allowed, list[int]] = {}
     for row, beam in enumerate(live):
-        allowed = beam.cursor.allowed
+        rows_of.setdefault(beam.cursor.allowed, []).append(row)
+    for rows in rows_of.values():
+        allowed = live[rows[0]].cursor.allowed
         if allowed.is_forced:
-            candidates.append(_Candidate(beam.score, row, allowed.end))
+            for row in rows:
+                candidates[row] = [_Candidate(live[row].score, row, allowed.end)]
             continue
-        logits = allowed_logits(head, stepper.hidden[row : row + 1], allowed)[0].float()
-        top = logits.log_softmax(-1).topk(min(beams, len(logits)))
-        pairs = zip(top.values.tolist(), top.indices.tolist(), strict=True)
-        candidates += [_Candidate(beam.score + score, row, allowed.id(column)) for score, column in pairs]
-    return sorted(candidates, key=lambda candidate: -candidate.score)[:beams]
-
-
-def _grow(live: list[_Beam], candidate: _Candidate) -> _Beam:
-    cursor = live[candidate.row].cursor.copy()
-    cursor.push(candidate.id)
-    return _Beam(candidate.score, candidate.row, cursor)
+        states = hidden if len(rows) == len(live) else hidden[rows]
+        logits = allowed_logits(head, states, allowed).float()
+        top = logits.log_softmax(-1).topk(min(beams, logits.shape[1]))
+        for row, scores, columns in zip(rows, top.values.tolist(), top.indices.tolist(), strict=True):
+            pairs = zip(scores, columns, strict=True)
+            candidates[row] = [_Candidate(live[row].score + s, row, allowed.id(column)) for s, column in pairs]
+    return candidates
