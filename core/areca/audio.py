@@ -17,6 +17,7 @@ from areca.files.writing import replace_file
 from areca.sound.decoding import LONGEST_S, MOST_SAMPLES, Part, decode, refuse_large
 from areca.sound.hearing import mix_down, require_level
 from areca.sound.resampling import resample, resampled_length
+from areca.sound.wav import to_pcm16
 from areca.types import Audio
 
 __all__ = [
@@ -137,8 +138,7 @@ def write(path: str | Path, audio: Audio) -> None:
     """
     path = Path(path)
     require_writable(path)
-    # x 32768 and not 32767, so that 16-bit audio survives reading and writing bit for bit.
-    samples = (audio.samples.T * 32768.0).round().clamp(-32768, 32767).to(torch.int16).numpy()
+    samples = to_pcm16(audio)
     suffix = path.suffix.lower()
     content = io.BytesIO()  # encoded in memory, because libsndfile reports a full disk only as "System error"
     try:

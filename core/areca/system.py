@@ -23,7 +23,7 @@ from areca.generation.batch import Batch, Instruction
 from areca.generation.generate import Generated
 from areca.generation.reading import Reader
 from areca.generation.requests import Result, Sound, check_texts, get_input_kind, read_sound, resolve_languages
-from areca.generation.speaking import AnswerPiece, Spoken, open_speech, speak_pieces
+from areca.generation.speaking import AnswerPiece, Spoken, find_delays, open_speech, speak_pieces
 from areca.interfaces import SpeechSession, Tokenizer, Vocoder
 from areca.lm.adapter import VectorLayout
 from areca.lm.model import SpeechLM
@@ -261,7 +261,8 @@ class System:
         Text comes in whole characters as the LM writes them. Audio comes while the LM writes if the vocoder has the tag
         ``stream``; otherwise a field's audio is one piece. Both need a decoding method that only picks ids, such as
         `greedy` and `sample`: with beam search all pieces come at the end. A pattern that writes one stream after
-        another, as `coarse-first`, has the first frame only when it writes the last stream.
+        another, as `coarse-first`, has the first frame only when it writes the last stream. A warning states such a
+        delay.
 
         For example::
 
@@ -284,6 +285,9 @@ class System:
         """
         items = [self._only_input(task, audio=audio, text=text)]
         instruction = self._instruct(task, items, source, target, decoding)
+        spoken = Spoken.of(instruction.task, self.lm.writes)
+        for delay in find_delays(instruction.method, spoken, self.run_config.vocoder):
+            warnings.warn(delay, ArecaWarning, stacklevel=2)
         voices = self._read_voices(instruction.task, voice, 1)
         batch, _ = self._prepare(instruction, items, voices)
 
@@ -293,8 +297,9 @@ class System:
             return open_speech(self.vocoder, chosen, seed, streams=part is not None and "stream" in part.tags)
 
         pieces = batch.stream(self.lm, instruction, seed)
-        spoken, values = Spoken.of(instruction.task, self.lm.writes), batch.requests[0].values
-        return speak_pieces(pieces, instruction.task, values, spoken, self.lm.text_tokenizer, open_session)
+        return speak_pieces(
+            pieces, instruction.task, batch.requests[0].values, spoken, self.lm.text_tokenizer, open_session
+        )
 
     def _only_input(self, task: str, **inputs: Any) -> Any:
         """Return the one input that is given.

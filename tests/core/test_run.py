@@ -193,6 +193,7 @@ def test_invalid_inputs_are_refused(
         system.run(**given)
 
 
+@pytest.mark.filterwarnings("ignore::areca.errors.ArecaWarning")  # of late pieces
 @pytest.mark.parametrize("decoding", ["greedy", {"name": "sample", "max_audio_frames": 60}, "beam"])
 @pytest.mark.parametrize("name", ["system", "whole"])
 def test_a_streamed_answer_is_that_of_run(
@@ -220,6 +221,15 @@ def whole(system: System, monkeypatch: pytest.MonkeyPatch) -> System:
     without = dataclasses.replace(part, spec=dataclasses.replace(part.spec, tags=frozenset()))
     monkeypatch.setattr(system, "run_config", dataclasses.replace(system.run_config, vocoder=without))
     return system
+
+
+def test_late_pieces_are_announced(whole: System, french: list[Path]) -> None:
+    options: dict[str, Any] = {"source": "French", "target": "English"}
+    with pytest.warns(ArecaWarning, match="the vocoder 'unit-mel' lacks the tag stream"):
+        whole.stream("s2st", audio=french[0], **options)
+    with pytest.warns(ArecaWarning, match="method Beam chooses among whole answers, so text and audio come at the end"):
+        whole.stream("asr", audio=french[0], source="French", decoding="beam")
+    whole.stream("asr", audio=french[0], source="French")
 
 
 def test_audio_comes_while_the_lm_writes(system: System, french: list[Path]) -> None:

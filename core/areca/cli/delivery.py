@@ -72,7 +72,7 @@ class Delivery:
         """Write the answer's speech and print its text."""
         item, number = self._items[len(self._rows)], len(self._rows) + 1
         path = None if result.audio is None else self._write(result.audio, self._path(result.task, item, number))
-        self._rows.append(_to_row(result, path))
+        self._rows.append(to_row(result, path))
         if not self._as_json:
             self._print("\n".join(_format_lines(result, path)))
 
@@ -91,11 +91,11 @@ class Delivery:
         if error is None and self._refused is not None:
             raise SystemExit(NO_READER)
 
-    def _print(self, text: str) -> None:
+    def _print(self, text: str, end: str = "\n") -> None:
         if self._refused is not None:
             return
         try:
-            print(text, flush=True)
+            print(text, end=end, flush=True)
         except OSError as error:
             self._refused = error
 
@@ -150,7 +150,13 @@ class Delivery:
         return path
 
 
-def _to_row(result: Result, path: Path | None) -> dict[str, Any]:
+def to_row(result: Result, path: Path | None) -> dict[str, Any]:
+    """Return an answer as JSON values.
+
+    Args:
+        result: the answer.
+        path: the file of its speech, if there is one.
+    """
     return {
         "input": result.name,
         "task": result.task,
@@ -166,9 +172,24 @@ def _to_row(result: Result, path: Path | None) -> dict[str, Any]:
 def _format_lines(result: Result, path: Path | None) -> Iterator[str]:
     yield result.name
     for field, text in result.texts.items():
-        yield f"  {field:<12} {text}"
+        yield format_field(field) + text
+    yield from format_ending(result, path)
+
+
+def format_field(field: str) -> str:
+    """Return what is before the text of a field."""
+    return f"  {field:<12} "
+
+
+def format_ending(result: Result, path: object) -> Iterator[str]:
+    """Yield the lines after the texts of an answer.
+
+    Args:
+        result: the answer.
+        path: where its speech is; None: it has none.
+    """
     if path is not None and result.audio is not None:
-        yield f"  {'speech':<12} {path} ({result.audio.seconds:.1f} s, made in {result.seconds:.1f} s)"
+        yield f"{format_field('speech')}{path} ({result.audio.seconds:.1f} s, made in {result.seconds:.1f} s)"
     if any(result.trimmed_s):
         before_s, behind_s = result.trimmed_s
         yield f"  left out     {before_s:.1f} s of silence before and {behind_s:.1f} s after the sound"

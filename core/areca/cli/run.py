@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,8 +17,13 @@ from areca.errors import InvalidConfig
 from areca.files.writing import probe
 from areca.run.decoding import resolve_decoding
 
+if TYPE_CHECKING:
+    from areca.system import System
+
 STDIN = "/dev/stdin"
 """The recording that ``-`` means."""
+STDOUT = Path("-")
+"""The value of ``--output`` that means standard output."""
 
 
 def run(
@@ -46,16 +53,24 @@ def run(
         list[str] | None, typer.Option("--text", help="a text instead of a recording; may be repeated")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="where to write speech: a .wav or .flac file, or a folder")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="where to write speech: a .wav or .flac file, or a folder; with --stream also -, standard output",
+        ),
     ] = None,
     voice: Annotated[
         Path | None,
         typer.Option("--voice", help="a recording of the voice to speak in, if one is taken"),
     ] = None,
     decoding: common.HowDecoded = None,
-    batch: Annotated[int, typer.Option(help="number of inputs answered at once", min=1)] = 8,
+    batch: Annotated[int, typer.Option(help="number of inputs answered at once (with --stream: 1)", min=1)] = 8,
     device: common.Device = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="print the answers as JSON")] = False,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="print text and write speech while the answer grows, and state the latency")
+    ] = False,
 ) -> None:
     """Transcribe, translate or speak with a checkpoint."""
     hide_download_bars()
@@ -63,26 +78,66 @@ def run(
 
     method = None if decoding is None else resolve_decoding(common.registry(), common.parse_decoding(decoding))
     checkpoint, recordings = _split(inputs or [])
-    _check(recordings, text or [], output)
+    _check_output(output, stream=stream, as_json=as_json)
+    _check(recordings, text or [], None if output == STDOUT else output)
     system = load(checkpoint, device=device, plugins=common.plugins())
     items: list[Any] = recordings or list(text or ())
     kind = "audio" if recordings else "text"
     given: dict[str, Any] = {kind: items}
     task = task or system.fullest_task(kind)
+    options: dict[str, Any] = {"source": source, "target": target, "voice": voice, "decoding": method}
+    if stream:
+        _stream(system, task, kind, items, output, options, as_json=as_json)
+        return
     delivery = Delivery(items, output, as_json=as_json)
     if "audio" in system.task(task).answer_kinds:
         delivery.probe()
     with delivery:
-        system.run(
-            task,
-            **given,
-            source=source,
-            target=target,
-            voice=voice,
-            decoding=method,
-            batch=batch,
-            deliver=delivery.add,
-        )
+        system.run(task, **given, **options, batch=batch, deliver=delivery.add)
+
+
+def _stream(
+    system: System,
+    task: str,
+    kind: str,
+    items: Sequence[Any],
+    output: Path | None,
+    options: Mapping[str, Any],
+    *,
+    as_json: bool,
+) -> None:
+    """Answer one input after another, and deliver each answer while it grows. All are read before the first answer."""
+    from areca.cli.streaming import StreamDelivery
+
+    delivery = StreamDelivery(items, output, as_json=as_json, to_output=output == STDOUT)
+    # Load the parts first, so that the latencies do not include it.
+    if "audio" in system.task(task).answer_kinds:
+        delivery.probe()
+        _ = system.run_config.vocoder and system.vocoder
+    elif output == STDOUT:
+        raise InvalidConfig(f"--output -: task {task} answers in text, which is printed: leave it out")
+    if kind == "audio":
+        _ = system.tokenizer
+    opened = []
+    for seed, item in enumerate(items):
+        start_s = time.perf_counter()
+        pieces = system.stream(task, **{kind: item}, **options, seed=seed)
+        opened.append((pieces, time.perf_counter() - start_s))
+    name = task.replace(",", "+").replace(" ", "")
+    with delivery:
+        for pieces, took_s in opened:
+            delivery.follow(name, pieces, took_s)
+
+
+def _check_output(output: Path | None, *, stream: bool, as_json: bool) -> None:
+    if output == STDOUT and not stream:
+        raise InvalidConfig("--output -: standard output takes speech only with --stream: add it, or name a file")
+    if output == STDOUT and as_json:
+        raise InvalidConfig("--output - and --json both use standard output: leave one out")
+    if output == STDOUT and sys.stdout.isatty():
+        raise InvalidConfig("--output -: standard output is a terminal: pipe it to a player, or name a file")
+    if stream and output is not None and output.suffix.lower() not in ("", ".wav"):
+        raise InvalidConfig(f"--output {output}: --stream writes only .wav")
 
 
 def _split(inputs: Sequence[str]) -> tuple[Path | None, list[Path]]:

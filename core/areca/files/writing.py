@@ -73,7 +73,7 @@ def replace_file(path: Path, *, wait: bool = True) -> Iterator[Path]:
         >>> with replace_file(path) as draft:
         ...     draft.write_bytes(content)
     """
-    draft = _draft_path(path)
+    draft = draft_path(path)
     try:
         with wrap_storage_errors(path):
             yield draft
@@ -100,7 +100,7 @@ def create_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     Raises:
         StorageError: the folder cannot be written, or `path` exists.
     """
-    draft, old = _draft_path(path), _draft_path(path)
+    draft, old = draft_path(path), draft_path(path)
     try:
         with wrap_storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -171,7 +171,7 @@ def probe(folder: Path) -> None:
     """
     with wrap_storage_errors(folder):
         path = _existing_folder(folder) / "probe"
-        draft = _draft_path(path)
+        draft = draft_path(path)
         try:
             draft.write_bytes(b"\0")
             sync(draft)  # a full or remote disk may fail only here
@@ -229,7 +229,11 @@ def remove(path: Path) -> None:
             path.unlink()
 
 
-def _draft_path(path: Path) -> Path:
+def draft_path(path: Path) -> Path:
+    """Return a new path for the unfinished content of `path`, in the same folder.
+
+    Whoever writes it renames or removes it. If its process is killed, the next `replace_file` of `path` removes it.
+    """
     return path.with_name(f".{path.name[:_NAME]}.{os.getpid()}.{next(_numbers)}{DRAFT}")
 
 

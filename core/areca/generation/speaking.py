@@ -8,11 +8,14 @@ from typing import NamedTuple, cast
 
 import torch
 
+from areca.fields import SegmentKind
+from areca.generation.decoding import DecodingMethod, Picks
 from areca.generation.pieces import TextPieces
 from areca.generation.streaming import Piece
 from areca.interfaces import SpeechSession, StreamingVocoder, Vocoder
 from areca.lm.patterns import CodeLayout
 from areca.lm.text import TextTokenizer
+from areca.registry.parts import Part
 from areca.tasks import Task, Values
 from areca.types import Audio, Codes, VoicePrompt
 
@@ -88,16 +91,43 @@ class AnswerPiece:
 
     Args:
         field: name of the output field that it continues, such as ``"target.text"``.
+        kind: kind of that field.
         text: new whole characters; ``""`` for audio.
         audio: new audio; None for text, and if no audio is complete. Streams of several fields are spoken in the last
             of them.
         last: whether the field has ended.
+        cut: whether its limit ended the field, instead of the model.
     """
 
     field: str
+    kind: SegmentKind
     text: str
     audio: Audio | None
     last: bool
+    cut: bool = False
+
+
+def find_delays(method: DecodingMethod, spoken: Spoken | None, vocoder: Part | None) -> Iterator[str]:
+    """Yield why pieces of an answer do not come while the LM writes, as sentences for the user.
+
+    Args:
+        method: the decoding method.
+        spoken: the codes that the vocoder speaks; None: none.
+        vocoder: the vocoder, if there is one.
+    """
+    if not isinstance(method, Picks):
+        yield (
+            f"the decoding method {type(method).__name__} chooses among whole answers, so text and audio come at the "
+            "end: expected a method that only picks ids, such as greedy or sample"
+        )
+    elif spoken is None or vocoder is None:
+        return
+    elif "stream" not in vocoder.tags:
+        yield f"the vocoder {vocoder.name!r} lacks the tag stream, so audio comes when its field ends"
+    elif not spoken.is_whole:
+        yield "the codes of the speech are in several fields, so audio comes when the last of them ends"
+    elif spoken.layout.delays_frames:
+        yield "the pattern finishes its first frame only in the last stream, so audio starts late"
 
 
 def open_speech(vocoder: Vocoder, voice: VoicePrompt | None, seed: int, *, streams: bool) -> SpeechSession:
@@ -158,7 +188,7 @@ def speak_pieces(
         else:
             audio = speech.push(piece)
         if written or audio is not None or piece.last:
-            yield AnswerPiece(task.outputs[piece.segment].name, written, audio, piece.last)
+            yield AnswerPiece(task.outputs[piece.segment].name, piece.kind, written, audio, piece.last, piece.cut)
 
 
 class _Speech:
@@ -179,7 +209,7 @@ class _Speech:
             codes = self._join() if is_end else None
         self._session = self._session or self._open()
         audios = [None if codes is None else self._session.push(codes), self._session.finish() if is_end else None]
-        return _join([audio for audio in audios if audio is not None])
+        return join_audio([audio for audio in audios if audio is not None])
 
     def _join(self) -> Codes | None:
         assert self._spoken is not None
@@ -192,7 +222,8 @@ def _concatenate(codes: list[Codes]) -> Codes:
     return Codes(tuple(map(torch.cat, zip(*(each.streams for each in codes), strict=True))))
 
 
-def _join(audios: list[Audio]) -> Audio | None:
+def join_audio(audios: list[Audio]) -> Audio | None:
+    """Return chunks of one recording as one; None: there are no chunks."""
     if len(audios) < 2:
         return audios[0] if audios else None
     return Audio(torch.cat([a.samples for a in audios], 1), audios[0].sample_rate_hz, audios[0].name)

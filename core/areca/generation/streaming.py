@@ -28,6 +28,7 @@ class Piece:
         ids: new ids of a text segment; empty for audio.
         codes: new whole frames of an audio segment; None: there are none, or the segment is text.
         last: whether the segment has ended.
+        cut: whether its limit ended the segment.
     """
 
     request: int
@@ -36,6 +37,7 @@ class Piece:
     ids: tuple[int, ...]
     codes: Codes | None
     last: bool
+    cut: bool = False
 
 
 @torch.inference_mode()
@@ -92,11 +94,12 @@ class _Seen:
                 yield piece
 
     def _piece(self, request: int, cursor: Cursor, kind: SegmentKind, last: bool) -> Piece:
+        cut = last and cursor.cut[self._segment]
         if kind == "audio":
             codes = cursor.codes(self._segment, self._count)
             self._count += 0 if codes is None else len(codes.streams[0]) // _per_frame(cursor, self._segment)
-            return Piece(request, self._segment, kind, (), codes, last)
+            return Piece(request, self._segment, kind, (), codes, last, cut)
         body = cursor.bodies[self._segment] if last else cursor.body
         ids = tuple(body[self._count :])
         self._count += len(ids)
-        return Piece(request, self._segment, kind, ids, None, last)
+        return Piece(request, self._segment, kind, ids, None, last, cut)

@@ -177,6 +177,21 @@ class CodeLayout:
         return self.pattern.spec.order.turn(self.per_frame, frames)
 
     @property
+    def delays_frames(self) -> bool:
+        """Whether the first whole frame comes later in a longer sequence, as in `coarse-first`."""
+        frames = 2 * len(self.streams) + 2  # more than a delay of one frame for each stream
+        return self._find_first_frame(frames) != self._find_first_frame(2 * frames)
+
+    def _find_first_frame(self, frames: int) -> int:
+        """Return the position of the last code of the first frame."""
+        missing = [*self.per_frame]
+        for position, stream in enumerate(self.order(frames)):
+            missing[stream] -= 1
+            if max(missing) <= 0:
+                return position
+        raise AssertionError("a sequence holds its first frame")
+
+    @property
     def is_parallel(self) -> bool:
         """Whether a step holds the codes of several streams."""
         return self.pattern is not None and self.pattern.spec.parallel and len(self.streams) > 1

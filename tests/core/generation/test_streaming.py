@@ -50,6 +50,20 @@ def test_the_pieces_are_the_whole(pattern: str) -> None:
         assert [p.segment for p in pieces if p.request == request and p.last] == [0, 1, 2]
 
 
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_only_a_pattern_of_one_stream_after_another_delays_frames(pattern: str) -> None:
+    lm = SpeechLM.extend(tiny_backbone(), {"speech": STREAMS}, pattern=parts.pattern(pattern))
+    assert lm.writes.delays_frames == (pattern == "coarse-first")
+    assert not lm.writes.part((0, 1)).delays_frames
+
+
+def test_a_piece_states_whether_the_limit_ended_its_segment() -> None:
+    whole, pieces = answered("delay")
+    ends = [[p.cut for p in pieces if p.request == request and p.last] for request in range(3)]
+    assert ends == [[*answer.cut] for _, answer in whole] and any(map(any, ends))
+    assert not any(p.cut for p in pieces if not p.last)
+
+
 @pytest.mark.parametrize("pattern", sorted({*PATTERNS} - {"coarse-first"}))
 def test_frames_come_one_by_one_before_their_segment_ends(pattern: str) -> None:
     _, pieces = answered(pattern, "greedy")
