@@ -182,6 +182,7 @@ def test_speech_that_cannot_grow_is_written_at_the_end(tmp_path: Path, monkeypat
     assert torch.equal(audio.read(tmp_path / "in.s2st.wav").samples, whole(100, 200))
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path) -> None:
     # A shell without job control starts what runs in its background deaf to Ctrl-C.
     code = "import signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
