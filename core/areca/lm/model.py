@@ -77,12 +77,14 @@ class Losses(NamedTuple):
         weights: float32 ``[T]``, their weights; None: all are 1.
         steps: int64 ``[T]``, the step of each target in the flattened batch.
         slots: int64 ``[T]``, the slot of each target.
+        ids: int64 ``[T]``, the id of each target.
     """
 
     nats: Tensor
     weights: Tensor | None
     steps: Tensor
     slots: Tensor
+    ids: Tensor
 
     @property
     def sum(self) -> Tensor:
@@ -333,7 +335,7 @@ class SpeechLM(nn.Module):
         if grid.shape[-1] > 1:
             found += self._slot_losses(states, grid.flatten(0, 1), targets)
         nats, chosen, steps, slots = (torch.cat(parts) for parts in zip(*found, strict=True))
-        return Losses(nats, self._weights(chosen), steps, slots)
+        return Losses(nats, self._weights(chosen), steps, slots, chosen)
 
     def count_targets(self, batch: Mapping[str, Tensor]) -> int:
         """Return the number of targets of a batch; see `forward`."""

@@ -109,6 +109,10 @@ class TrainingConfig:
     """Optimizer steps."""
     batch_tokens: int = 4096
     """Maximum number of padded tokens in a batch; examples of similar length share a batch."""
+    batch_examples: int = added(0)
+    """Exact number of examples in a batch, whatever their lengths; `batch_tokens` then only bounds how many padded
+    tokens are computed at once. If `pool_examples` is the same number, the batches do not depend on the lengths either,
+    so LMs with different patterns see the same examples at each step. 0: as many as `batch_tokens` allows."""
     optimizer: Any = "adafactor"
     """Component that updates the weights: a name, or ``{name: adamw, betas: [0.9, 0.95]}``."""
     learning_rate: float = 5e-5
@@ -154,6 +158,12 @@ class TrainingConfig:
             )
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
+        if not 0 <= self.batch_examples <= self.pool_examples:
+            raise ValueError(
+                f"batch_examples must be from 0 to pool_examples ({self.pool_examples}), got {self.batch_examples}"
+            )
+        if self.batch_examples and self.packing_tokens:
+            raise ValueError("batch_examples and packing_tokens exclude each other: set one of them to 0")
         self._check_lengths()
         check_trackers(self.report_to)
 

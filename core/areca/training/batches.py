@@ -79,7 +79,7 @@ def pack(lengths: Indices, capacity: int) -> list[Indices]:
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """An endless stream of batches of about `batch_tokens` padded tokens.
+    """An endless stream of batches of about `batch_tokens` padded tokens, or of a number of examples.
 
     A pool of examples is sorted by length and cut into batches, which come in random order. Examples that do not fill
     a batch join the next pool.
@@ -90,6 +90,7 @@ class Batches:
         batch_tokens: maximum number of padded tokens in a batch.
         pool: number of examples that are sorted together. A large pool wastes less padding; a small one mixes better.
         row_tokens: length of the rows that examples are packed into; 0: one example a row.
+        examples: number of examples in a batch; 0: as many as `batch_tokens` allows.
     """
 
     lengths: Indices
@@ -97,6 +98,7 @@ class Batches:
     batch_tokens: int
     pool: int
     row_tokens: int = 0
+    examples: int = 0
 
     def rows(self, start: int = 0) -> Iterator[list[Indices]]:
         """Yield the batch of each step from `start` on as rows, each with the numbers of its examples."""
@@ -109,12 +111,17 @@ class Batches:
         for number, block in enumerate(self.mixture.blocks(self.pool)):
             examples = np.concatenate([leftover, block])
             *full, rest = self._cut(examples)
-            leftover = np.concatenate(rest)
+            if len(rest) == self.examples:  # it is full
+                full, rest = [*full, rest], []
+            leftover = np.concatenate([*rest, np.empty(0, dtype=np.int64)])
             for i in np.random.default_rng([self.mixture.seed, 2, number]).permutation(len(full)):
                 yield full[i]
 
     def _cut(self, examples: Indices) -> list[list[Indices]]:
         lengths = self.lengths[examples]
+        if self.examples:
+            ordered = examples[np.argsort(-lengths, kind="stable")][:, None]
+            return [list(ordered[i : i + self.examples]) for i in range(0, len(ordered), self.examples)]
         if not self.row_tokens:
             return [list(examples[batch][:, None]) for batch in bucket(lengths, self.batch_tokens)]
         rows = [examples[row] for row in pack(lengths, self.row_tokens)]

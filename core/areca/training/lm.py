@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import TrainerCallback
@@ -29,7 +28,7 @@ from areca.specs import Stream
 from areca.training.curves import write_curves
 from areca.training.examples import Examples, write_examples
 from areca.training.task_rows import TaskRows
-from areca.training.train import measure_mean_loss, train
+from areca.training.train import MeanLoss, measure_mean_loss, train
 
 SUMMARY = "training.json"
 
@@ -134,13 +133,14 @@ def train_lm(job: LMJob, directory: Path) -> None:
         {"task": task.name, "weight": task.weight, "examples": size, **left}
         for task, size, left in zip(tasks, examples.sizes, left_out, strict=True)
     ]
-    write_json(directory / SUMMARY, {"tasks": rows, "validation_loss": losses})
+    means, by_stream = [loss and loss.mean for loss in losses], [loss and loss.by_stream for loss in losses]
+    write_json(directory / SUMMARY, {"tasks": rows, "validation_loss": means, "validation_loss_by_stream": by_stream})
     curve.add_validation(job.training.steps, _name_losses(job, losses))
     write_curves(directory / CURVES, curve.rows)
 
 
-def _name_losses(job: LMJob, losses: Sequence[float | None]) -> dict[str, float]:
-    return {name: loss for name, loss in zip(job.tasks, losses, strict=True) if loss is not None}
+def _name_losses(job: LMJob, losses: Sequence[MeanLoss | None]) -> dict[str, float]:
+    return {name: loss.mean for name, loss in zip(job.tasks, losses, strict=True) if loss is not None}
 
 
 def _encode_examples(
@@ -159,11 +159,11 @@ def _encode_examples(
     return Examples(path, len(tasks), lm.layout.vectors, tasks)
 
 
-def _measure_validation(job: LMJob, lm: SpeechLM, work: Path) -> list[Any]:
+def _measure_validation(job: LMJob, lm: SpeechLM, work: Path) -> list[MeanLoss | None]:
     """Return each task's mean loss on the validation split; None: the split has no rows for the task."""
     if job.validation is None:
         return [None] * len(job.tasks)
-    losses: list[float | None] = []
+    losses: list[MeanLoss | None] = []
     for number, (name, task) in enumerate(zip(job.tasks, job.validation.tasks, strict=True)):
         if task is None:
             losses.append(None)

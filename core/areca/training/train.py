@@ -7,7 +7,7 @@ import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -81,6 +81,7 @@ def train(
         config.batch_tokens,
         config.pool_examples,
         config.packing_tokens,
+        config.batch_examples,
     )
     curve = Curve(tasks, device, processes)
     use_cache = lm.model.config.use_cache
@@ -148,6 +149,19 @@ def _keep_global_randomness() -> Iterator[None]:
         np.random.set_state(before[1])
 
 
+class MeanLoss(NamedTuple):
+    """A task's mean cross entropy over all its examples, in nats per target.
+
+    Args:
+        mean: over all targets; NaN: the task has no examples.
+        by_stream: over the codes of each stream that has any, such as ``{"text": 0.2, "speech/0": 3.1}``; ``text``
+            includes the controls, such as the end of a segment.
+    """
+
+    mean: float
+    by_stream: dict[str, float]
+
+
 @torch.inference_mode()
 def measure_mean_loss(
     lm: SpeechLM,
@@ -155,23 +169,31 @@ def measure_mean_loss(
     batch_tokens: int,
     progress: Progress = no_progress,
     processes: Processes | None = None,
-) -> tuple[float, ...]:
-    """Return each task's mean cross entropy over all its examples, in nats per target; NaN: it has no examples.
+) -> list[MeanLoss]:
+    """Return each task's mean loss.
 
     Several processes measure every n-th batch each, and return the same numbers as one.
     """
     processes = processes or Processes()
     pad, device = lm.vocabulary.control(Control.PAD), lm.model.device
+    streams = {"text": range(lm.vocabulary.text_size + len(Control))}
+    streams |= {name: lm.vocabulary.span(name) for name, _ in lm.vocabulary.streams}
+    stops = torch.tensor([span.stop for span in streams.values()], device=device)
     means, start = [], 0
     for size in examples.sizes:
         batches = bucket(examples.lengths[start : start + size], batch_tokens)
-        measured = torch.zeros(2, len(batches), dtype=torch.float64)  # summed in one order, whoever measured them
+        # Summed in one order, whoever measured them.
+        measured = torch.zeros(2, len(streams), len(batches), dtype=torch.float64)
         for number in range(processes.rank, len(batches), processes.count):
             inputs = collate(examples, list((batches[number] + start)[:, None]), pad, lm.slots)
-            nats = lm({name: x.to(device) for name, x in inputs.items()}).nats
-            measured[:, number] = torch.tensor([float(nats.sum()), len(nats)], dtype=torch.float64)
+            losses = lm({name: x.to(device) for name, x in inputs.items()})
+            of_stream = torch.bucketize(losses.ids, stops, right=True)
+            for k in range(len(streams)):
+                nats = losses.nats[of_stream == k]
+                measured[:, k, number] = torch.tensor([float(nats.sum()), len(nats)], dtype=torch.float64)
             progress(start + len(batches[number]), len(examples), "validation")
-        total, count = (sum(row) for row in processes.sum(measured).tolist())
-        means.append(total / count if count else math.nan)
+        totals, counts = processes.sum(measured).sum(2).tolist()
+        by_stream = {name: t / n for name, t, n in zip(streams, totals, counts, strict=True) if n}
+        means.append(MeanLoss(sum(totals) / sum(counts) if sum(counts) else math.nan, by_stream))
         start += size
-    return tuple(means)
+    return means

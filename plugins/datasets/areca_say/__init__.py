@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from areca import Component, Kind, hookimpl, runtime
+from areca import Component, Kind, added, hookimpl, runtime
 from areca.specs import DatasetSpec, Spec
 from areca_say.asterisk import ASTERISK
 from areca_say.checks import check_names, check_shares, check_workers
@@ -64,6 +64,8 @@ class SayConfig:
     formants of one, the melody of another, the timbre of a third."""
     target_source: Literal["human", "synthetic"] = "human"
     """Source of the English translation of rows in other languages: the human voice, or one voice of espeak-ng."""
+    digits: int = added(4)
+    """Most digits of a number, from 1 to 4."""
     archives: Path | None = None
     """Folder with the recordings' Debian packages (.deb), or with their unpacked content (default:
     ``$ARECA_ASTERISK_ARCHIVES``; if that is not set, apt-get downloads the packages)."""
@@ -81,6 +83,8 @@ class SayConfig:
         check_shares(self.test_share, self.validation_share)
         if not 0 <= self.mixed_voices <= 1:
             raise ValueError(f"mixed_voices must be from 0 to 1, got {self.mixed_voices}")
+        if not 1 <= self.digits <= 4:
+            raise ValueError(f"digits must be from 1 to 4, got {self.digits}")
         check_workers(self.workers)
         if len(self.held_out_voices) == len(VARIANTS):
             raise ValueError("held_out_voices names every voice: none is left to train on")

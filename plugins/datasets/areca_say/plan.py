@@ -98,7 +98,7 @@ def _values_by_split(config: SayConfig) -> dict[str, dict[str, Groups]]:
     for kind in config.kinds:
         groups = [
             [(value, split_of(value, config.test_share, config.validation_share)) for value in group]
-            for group in all_values()[kind]
+            for group in all_values(config.digits)[kind]
         ]
         for split in SPLITS:
             values[split][kind] = tuple(tuple(value for value, name in group if name == split) for group in groups)

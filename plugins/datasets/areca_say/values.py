@@ -49,9 +49,9 @@ def split_of(value: Value, test_share: float, validation_share: float) -> str:
 
 
 @functools.cache
-def all_values() -> Mapping[str, Groups]:
-    """Return the values of each kind. Numbers have four groups: one, two, three and four digits."""
-    numbers = (range(10), range(10, 100), range(100, 1000), range(1000, 10_000))
+def all_values(digits: int = 4) -> Mapping[str, Groups]:
+    """Return the values of each kind. Numbers have a group for each number of digits, from one to `digits`."""
+    numbers = (range(10), range(10, 100), range(100, 1000), range(1000, 10_000))[:digits]
     days = (_FIRST_DAY + datetime.timedelta(n) for n in range((_LAST_DAY - _FIRST_DAY).days + 1))
     return {
         "number": tuple(tuple(Value("number", (n,)) for n in group) for group in numbers),

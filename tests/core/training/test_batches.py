@@ -98,6 +98,27 @@ def test_batches_from_any_step_on_are_those_of_the_whole_run(row_tokens: int) ->
         assert [[row.tolist() for row in b] for b in itertools.islice(order.rows(step), 40 - step)] == whole[step:]
 
 
+@pytest.mark.parametrize(("pool", "size"), [(8, 8), (20, 8), (64, 8), (3, 3)])
+def test_batches_of_a_number_of_examples_have_exactly_that_number(pool: int, size: int) -> None:
+    lengths, mixture = np.random.default_rng(0).integers(2, 60, 50), Mixture((50,), (1.0,), 0)
+    order = Batches(lengths, mixture, 64, pool, examples=size)
+    batches = [np.concatenate(rows) for rows in itertools.islice(order.rows(), 100)]
+    assert {len(batch) for batch in batches} == {size}
+    drawn = np.concatenate([*itertools.islice(mixture.blocks(pool), 100 * size // pool + 20)])
+    counts = np.bincount(np.concatenate(batches), minlength=50) - np.bincount(drawn[: 100 * size], minlength=50)
+    assert abs(counts).sum() <= 2 * (pool + size)  # the same examples, but for those of the open pool
+
+
+def test_batches_of_whole_pools_do_not_depend_on_the_lengths() -> None:
+    mixture = Mixture((30, 20), (2.0, 1.0), 5)
+    drawn = []
+    for seed in (0, 1):
+        lengths = np.random.default_rng(seed).integers(2, 60, 50)
+        batches = itertools.islice(Batches(lengths, mixture, 64, 8, examples=8).rows(), 40)
+        drawn.append([sorted(np.concatenate(rows).tolist()) for rows in batches])
+    assert drawn[0] == drawn[1]
+
+
 def test_batches_lose_no_example_of_the_mixture() -> None:
     lengths = np.random.default_rng(0).integers(5, 60, 90)
     mixture = Mixture((90,), (1.0,), 3)

@@ -8,6 +8,7 @@ import math
 import os
 import random
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -164,7 +165,8 @@ def test_saving_memory_changes_only_rounding(options: dict[str, Any], packing: i
     untrained = measure_mean_loss(
         tiny_lm(dropout=0.0), tiny_examples(tiny_lm(), tmp_path / "whole" / "examples.arrow"), 512
     )
-    assert float(losses["whole"][1].removeprefix("loss ")) == pytest.approx(sum(untrained) / 2, rel=0.05)
+    mean = sum(loss.mean for loss in untrained) / 2
+    assert float(losses["whole"][1].removeprefix("loss ")) == pytest.approx(mean, rel=0.05)
     for name, value in whole.model.state_dict().items():
         if not name.endswith(
             "query_key_value.bias"
@@ -190,18 +192,21 @@ def test_mean_loss_is_cross_entropy_at_the_targets(tmp_path: Path) -> None:
     lm = tiny_lm(init="normal")
     lm.model.eval()
     examples = tiny_examples(lm, tmp_path / "x.arrow")
-    totals, counts = [0.0, 0.0], [0, 0]
+    nats: list[list[tuple[str, float]]] = [[], []]
     for i in range(len(examples)):
         steps, prompt_length = examples[i]
         ids = steps.ids
         with torch.no_grad():
             logits = lm.model(input_ids=ids[None]).logits[0]
-        totals[i >= examples.sizes[0]] += float(
-            F.cross_entropy(logits[prompt_length - 1 : -1], ids[prompt_length:], reduction="sum")
-        )
-        counts[i >= examples.sizes[0]] += len(ids) - prompt_length
-    expected = [total / count for total, count in zip(totals, counts, strict=True)]
-    assert measure_mean_loss(lm, examples, 512) == pytest.approx(expected, rel=1e-4)
+        each = F.cross_entropy(logits[prompt_length - 1 : -1], ids[prompt_length:], reduction="none")
+        audio = lm.vocabulary.span("speech/0")
+        names = ["speech/0" if int(target) in audio else "text" for target in ids[prompt_length:]]
+        nats[i >= examples.sizes[0]] += zip(names, each.tolist(), strict=True)
+    for found, of_task in zip(measure_mean_loss(lm, examples, 512), nats, strict=True):
+        assert found.mean == pytest.approx(statistics.mean(x for _, x in of_task), rel=1e-4)
+        by_stream = {name: [x for other, x in of_task if other == name] for name, _ in of_task}
+        assert found.by_stream == pytest.approx({name: statistics.mean(xs) for name, xs in by_stream.items()}, rel=1e-4)
+    assert any("speech/0" in found.by_stream for found in measure_mean_loss(lm, examples, 512))
 
 
 def test_the_trainers_loss_and_step_are_those_of_a_plain_loop(tmp_path: Path) -> None:
@@ -237,7 +242,7 @@ def test_training_lowers_the_loss_and_leaves_global_randomness_alone(optimizer: 
     assert torch.equal(torch.random.get_rng_state(), expected[0])
     assert np.array_equal(np.random.get_state()[1], expected[1])
     assert random.getstate() == expected[2]
-    assert all(a < b - 1.0 for a, b in zip(measure_mean_loss(lm, examples, 512), before, strict=True))
+    assert all(a.mean < b.mean - 1.0 for a, b in zip(measure_mean_loss(lm, examples, 512), before, strict=True))
 
 
 def test_packing_trains(tmp_path: Path) -> None:
@@ -245,7 +250,7 @@ def test_packing_trains(tmp_path: Path) -> None:
     examples = tiny_examples(lm, tmp_path / "examples.arrow")
     before = measure_mean_loss(lm, examples, 512)
     trained(tmp_path, lm=lm, optimizer="adamw", packing_tokens=128)
-    assert all(a < b - 1.0 for a, b in zip(measure_mean_loss(lm, examples, 512), before, strict=True))
+    assert all(a.mean < b.mean - 1.0 for a, b in zip(measure_mean_loss(lm, examples, 512), before, strict=True))
 
 
 def test_only_the_new_rows_are_trained_on_request(tmp_path: Path) -> None:

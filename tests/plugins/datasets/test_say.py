@@ -197,6 +197,14 @@ def test_words_are_plain_and_differ_between_values(language: str) -> None:
         seen[said] = value
 
 
+def test_digits_bound_the_numbers() -> None:
+    for digits in (1, 3, 4):
+        numbers = [value.parts[0] for group in all_values(digits)["number"] for value in group]
+        assert numbers == list(range(10**digits))
+    with pytest.raises(ValueError, match="digits must be from 1 to 4, got 5"):
+        SayConfig(digits=5)
+
+
 def test_every_value_exists_once() -> None:
     groups = all_values()
     assert [len(group) for group in groups["number"]] == [10, 90, 900, 9000]
