@@ -56,6 +56,12 @@ def test_training_measures(monkeypatch: pytest.MonkeyPatch) -> None:
     _check(bench("train_step").measure(rounds=1))
 
 
+def test_patterns_measures(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("FRAMES", 3), ("UTTERANCES", 2)):
+        monkeypatch.setattr(bench("patterns"), name, value)
+    _check(bench("patterns").measure(rounds=1))
+
+
 def test_tokenization_measures() -> None:
     _check(bench("tokenization").measure(rounds=1, total_s=4.0))
 
