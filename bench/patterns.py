@@ -121,11 +121,14 @@ def areca_step(pattern: str, heads: Heads = "tied") -> Work:
 
 def musicgen_step() -> Work:
     model = new_musicgen()
-    codes = torch.stack(draw_codes())  # [B, K, F]
-    given, _ = model.build_delay_pattern_mask(codes.flatten(0, 1), ENTRIES, max_length=FRAMES + CODEBOOKS)
-    labels = given.view(UTTERANCES, CODEBOOKS, -1).transpose(1, 2)
-    mask = torch.ones(given.shape[0] // CODEBOOKS, given.shape[1])
-    return train_step(model, lambda: model(input_ids=given, attention_mask=mask, labels=labels).loss)
+    delayed = torch.full(
+        (UTTERANCES, CODEBOOKS, FRAMES + CODEBOOKS), ENTRIES
+    )  # the start, then stream k behind k steps
+    codes = torch.stack(draw_codes())
+    for k in range(CODEBOOKS):
+        delayed[:, k, 1 + k : 1 + k + FRAMES] = codes[:, k]
+    given, labels = delayed[:, :, :-1].flatten(0, 1), delayed[:, :, 1:].transpose(1, 2)
+    return train_step(model, lambda: model(input_ids=given, labels=labels).loss)
 
 
 STEPS: dict[str, Callable[[], Work]] = {
@@ -147,9 +150,8 @@ def musicgen_generation() -> Work:
     model = new_musicgen().eval()
     start = torch.full((UTTERANCES * CODEBOOKS, 1), ENTRIES)
     length = FRAMES + CODEBOOKS
-    return lambda: model.generate(
-        start, max_length=length, min_length=length, do_sample=False, guidance_scale=None, bos_token_id=ENTRIES
-    )
+    options = {"max_length": length, "min_length": length, "num_return_sequences": 1, "bos_token_id": ENTRIES}
+    return lambda: model.generate(start, do_sample=False, guidance_scale=None, **options)
 
 
 GENERATION: dict[str, Callable[[], Work]] = {
