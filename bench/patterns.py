@@ -150,8 +150,9 @@ def musicgen_generation() -> Work:
     model = new_musicgen().eval()
     start = torch.full((UTTERANCES * CODEBOOKS, 1), ENTRIES)
     length = FRAMES + CODEBOOKS
-    options = {"max_length": length, "min_length": length, "num_return_sequences": 1, "bos_token_id": ENTRIES}
-    return lambda: model.generate(start, do_sample=False, guidance_scale=None, **options)
+    options = {"max_length": length, "min_length": length, "num_return_sequences": 1}
+    controls = dict.fromkeys(("bos_token_id", "decoder_start_token_id", "pad_token_id"), ENTRIES)
+    return lambda: model.generate(start, do_sample=False, guidance_scale=None, **options, **controls)
 
 
 GENERATION: dict[str, Callable[[], Work]] = {

@@ -57,7 +57,7 @@ def test_training_measures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_patterns_measures(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("FRAMES", 3), ("UTTERANCES", 2)):
+    for name, value in (("FRAMES", 12), ("UTTERANCES", 2)):
         monkeypatch.setattr(bench("patterns"), name, value)
     _check(bench("patterns").measure(rounds=1))
 
