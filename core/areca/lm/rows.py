@@ -92,13 +92,13 @@ def restore_text_rows(model: Any, optimizer: torch.optim.Optimizer) -> None:
         optimizer: the optimizer of these parameters.
     """
     first = getattr(model.get_input_embeddings(), _FIRST, 0)
-    tables = [_text_rows(table, first) for table in row_parameters(model)] if first else []
-    copies = [table.clone() for table in tables]
+    tables = row_parameters(model) if first else []
+    copies = [_text_rows(table, first).clone() for table in tables]
 
     @torch.no_grad()
     def restore(*_: Any) -> None:
         for table, copy in zip(tables, copies, strict=True):
-            table.copy_(copy)
+            _text_rows(table, first).copy_(copy)
 
     if tables:
         optimizer.register_step_post_hook(restore)

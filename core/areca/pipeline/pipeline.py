@@ -286,8 +286,10 @@ class Pipeline:
         return tasks[0] if len(tasks) == 1 else chain(tasks)
 
     def _create_lm_job(self) -> LMJob:
-        # Extending changes the backbone, so it comes from a separate loader.
-        loader = PartLoader(self.store, data=self.data(), seed=self.run.seed, device=self.device, stage=self.stage)
+        # Extending changes the backbone, so it comes from a separate loader. A GPU may not hold an LM that is sharded.
+        sharded = self.run.training.parallel == "fsdp" and self.store.processes.count > 1
+        device = torch.device("cpu") if sharded else self.device
+        loader = PartLoader(self.store, data=self.data(), seed=self.run.seed, device=device, stage=self.stage)
         return LMJob(
             name=self.run.name,
             backbone=loader.instance(self.run.backbone),

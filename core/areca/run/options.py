@@ -138,6 +138,9 @@ class TrainingConfig:
     its parts: only rounding and the random numbers of dropout change."""
     checkpoint_activations: bool = runtime(False)
     """Keep only each layer's input and recompute the rest in the backward pass: far less memory, a third more time."""
+    parallel: Literal["ddp", "fsdp"] = runtime("ddp")
+    """What several processes hold of the LM: ``ddp``, each a whole copy, or ``fsdp``, each a part of the weights,
+    gradients and optimizer state. One process holds the whole LM in both."""
     save_every_steps: int = runtime(500)
     """Steps between saved states, from which a killed run resumes. The last two are kept; Ctrl-C saves one, too."""
     log_every_steps: int = runtime(50)

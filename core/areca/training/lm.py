@@ -27,6 +27,7 @@ from areca.run.processes import Processes
 from areca.specs import Stream
 from areca.training.curves import write_curves
 from areca.training.examples import Examples, write_examples
+from areca.training.sharding import gathered
 from areca.training.task_rows import TaskRows
 from areca.training.train import MeanLoss, measure_mean_loss, train
 
@@ -125,9 +126,11 @@ def train_lm(job: LMJob, directory: Path) -> None:
         )
     # Write the LM, and the counts and losses of each task.
     losses = _measure_validation(job, lm, work)
+    with gathered(lm):
+        if job.processes.is_first:
+            lm.save(directory / LM)
     if not job.processes.is_first:
         return
-    lm.save(directory / LM)
     left_out = json.loads((work / "train.json").read_text(encoding="utf-8"))
     rows = [
         {"task": task.name, "weight": task.weight, "examples": size, **left}

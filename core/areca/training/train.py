@@ -22,6 +22,7 @@ from areca.run.processes import Processes
 from areca.training.batches import Batches, Mixture
 from areca.training.curves import Curve
 from areca.training.examples import Examples, collate
+from areca.training.sharding import shard
 from areca.training.trainer import SpeechTrainer
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def train(
     the same batches as one, each a share of the rows; in float32 without dropout only rounding differs.
 
     Args:
-        lm: the LM before any training; a saved state replaces its weights.
+        lm: the LM before any training; a saved state replaces its weights. With ``parallel: fsdp`` and several
+            processes it is sharded, and stays so: `areca.training.sharding.gathered` makes it whole.
         examples: the training examples.
         weights: the share of each task.
         config: options.
@@ -70,7 +72,7 @@ def train(
         The training curve.
 
     Raises:
-        ArecaError: the loss is not finite, or an observer failed.
+        ArecaError: the loss is not finite, an observer failed, or the optimizer cannot update a sharded LM.
         Interrupted: Ctrl-C or SIGTERM was received; the state is saved.
     """
     processes = processes or Processes()
@@ -84,6 +86,8 @@ def train(
         config.batch_examples,
     )
     curve = Curve(tasks, device, processes)
+    if config.parallel == "fsdp" and processes.count > 1:
+        shard(lm, processes)
     use_cache = lm.model.config.use_cache
     if config.checkpoint_activations:
         lm.model.activation_checkpointing_enable()
@@ -162,7 +166,7 @@ class MeanLoss(NamedTuple):
     by_stream: dict[str, float]
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode: the blocks of a sharded LM that it gathers could not be trained afterwards
 def measure_mean_loss(
     lm: SpeechLM,
     examples: Examples,
@@ -172,7 +176,8 @@ def measure_mean_loss(
 ) -> list[MeanLoss]:
     """Return each task's mean loss.
 
-    Several processes measure every n-th batch each, and return the same numbers as one.
+    Several processes measure every n-th batch each, and return the same numbers as one. All run the LM equally often,
+    because a sharded LM runs in all processes at once.
     """
     processes = processes or Processes()
     pad, device = lm.vocabulary.control(Control.PAD), lm.model.device
@@ -184,11 +189,12 @@ def measure_mean_loss(
         batches = bucket(examples.lengths[start : start + size], batch_tokens)
         # Summed in one order, whoever measured them.
         measured = torch.zeros(2, len(streams), len(batches), dtype=torch.float64)
-        for number in range(processes.rank, len(batches), processes.count):
+        for first in range(0, len(batches), processes.count):
+            number = min(first + processes.rank, len(batches) - 1)
             inputs = collate(examples, list((batches[number] + start)[:, None]), pad, lm.slots)
             losses = lm({name: x.to(device) for name, x in inputs.items()})
             of_stream = torch.bucketize(losses.ids, stops, right=True)
-            for k in range(len(streams)):
+            for k in range(len(streams)) if first + processes.rank == number else ():  # or another process counts it
                 nats = losses.nats[of_stream == k]
                 measured[:, k, number] = torch.tensor([float(nats.sum()), len(nats)], dtype=torch.float64)
             progress(start + len(batches[number]), len(examples), "validation")

@@ -24,6 +24,7 @@ from areca.run.processes import Processes
 from areca.training.batches import Batches
 from areca.training.curves import Curve
 from areca.training.examples import Examples, collate, select_share
+from areca.training.sharding import accept_whole_states, gathered, is_sharded, load_weights
 
 if TYPE_CHECKING:
     from areca.lm.model import Losses, SpeechLM
@@ -36,7 +37,7 @@ class SpeechTrainer(transformers.Trainer):
     """The Trainer of transformers with areca's order of data, loss, optimizer, schedule and states.
 
     Args:
-        lm: the LM, trained in place.
+        lm: the LM, trained in place; it may be sharded, see `areca.training.sharding.shard`.
         examples: the training examples.
         order: the examples of each batch.
         args: the arguments of the Trainer.
@@ -100,7 +101,9 @@ class SpeechTrainer(transformers.Trainer):
         parts = {name: torch.split(x, rows) for name, x in inputs.items()}
         *before, last = [dict(zip(parts, part, strict=True)) for part in zip(*parts.values(), strict=True)]
         step = super().training_step
-        with self.accelerator.no_sync(model):  # the processes exchange gradients once a step
+        # The processes exchange gradients once a step. Of a sharded LM they exchange those of each part, because no
+        # process has the memory for whole gradients; `no_sync` then does nothing.
+        with self.accelerator.no_sync(model):
             losses = [step(model, part, targets) for part in before]
         return torch.stack([*losses, step(model, last, targets)]).sum()
 
@@ -125,6 +128,8 @@ class SpeechTrainer(transformers.Trainer):
         self.optimizer = self._optimizer.build(
             self._lm.parameter_groups(self.args.weight_decay), self.args.learning_rate
         )
+        if is_sharded(self._lm):
+            accept_whole_states(self.optimizer)
         restore_text_rows(self._lm.model, self.optimizer)
         return self.optimizer
 
@@ -185,6 +190,15 @@ class SpeechTrainer(transformers.Trainer):
             if self._monitor.pending:
                 self._monitor.pending.stop(f"saved at step {max(step, self.state.global_step)}")
 
+    def _move_model_to_device(self, model: Any, device: torch.device) -> None:
+        if not is_sharded(model):  # `shard` has moved it
+            super()._move_model_to_device(model, device)
+
+    def _wrap_model(self, model: Any, training: bool = True, dataloader: Any = None) -> Any:
+        if is_sharded(model):  # autocast without DistributedDataParallel
+            return self.accelerator.prepare_model(model, device_placement=False, evaluation_mode=True)
+        return super()._wrap_model(model, training, dataloader)
+
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         assert output_dir is not None
         if not self._processes.is_first:
@@ -193,13 +207,26 @@ class SpeechTrainer(transformers.Trainer):
         safetensors.torch.save_model(self._lm, f"{output_dir}/model.safetensors")
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        safetensors.torch.load_model(self._lm, f"{resume_from_checkpoint}/model.safetensors")
+        load_weights(self._lm, Path(resume_from_checkpoint, "model.safetensors"))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None or not is_sharded(self._lm):
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        # The Trainer would load the whole state into the memory of each GPU.
+        optimizer, schedule = (
+            torch.load(Path(checkpoint, f"{name}.pt"), map_location="cpu", mmap=True, weights_only=True)
+            for name in ("optimizer", "scheduler")
+        )
+        assert self.optimizer is not None and self.lr_scheduler is not None, "the Trainer creates them first"
+        self.optimizer.load_state_dict(optimizer)
+        self.lr_scheduler.load_state_dict(schedule)
 
     def _get_output_dir(self, trial: Any) -> str:
         return str(self._draft)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        with self._creating_state() as self._draft:
+        with gathered(self._lm, self.optimizer), self._creating_state() as self._draft:
             super()._save_checkpoint(model, trial)
             self._curve.save(self._draft / _CURVE)
             self._processes.barrier()  # each process has written its random state

@@ -39,8 +39,9 @@ def lm_of(home: Path) -> Path:
     return next(path.parent for path in home.glob("*/artifact.json") if '"lm tiny"' in path.read_text())
 
 
-def test_two_processes_build_what_one_builds(root: Path, tmp_path: Path) -> None:
-    training = {"steps": 8, "log_every_steps": 2, "validate_every_steps": 4}
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_two_processes_build_what_one_builds(parallel: str, root: Path, tmp_path: Path) -> None:
+    training = {"steps": 8, "log_every_steps": 2, "validate_every_steps": 4, "parallel": parallel}
     one, two = tmp_path / "one", tmp_path / "two"
     printed = {}
     for home, count in ((one, 1), (two, 2)):

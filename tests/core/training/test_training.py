@@ -61,7 +61,7 @@ def tiny_examples(lm: SpeechLM, path: Path) -> Examples:
     for i in range(40):
         numbers = rng.integers(0, 3, int(rng.integers(2, 6)))
         rows.append(Utterance(id=f"u{i}", audio="x.wav", text=" ".join(words[n] for n in numbers), language="fr"))
-        codes[f"u{i}"] = Codes((torch.from_numpy(np.repeat(numbers, 4)),))
+        codes[f"u{i}"] = Codes((torch.from_numpy(np.repeat(numbers, 4)),) * len(lm.writes.spans))
     asr = Task("ASR", (Field("source.audio"),), (Field("source.text"),))
     tts = Task("TTS", (Field("source.text"),), (Field("source.audio"),))
     tables = {("speech", "audio"): codes}
