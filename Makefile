@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 2
+# The shipped checkpoint and the README's figures come from the CPU. ARECA_DEVICE=auto uses a GPU if there is one.
+export ARECA_DEVICE ?= cpu
 
 .PHONY: quickstart test test-slow check fuzz kills nano nano-eval bench clean
 

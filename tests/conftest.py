@@ -15,6 +15,7 @@ import pytest
 
 from tests.warm import Warm
 
+os.environ["ARECA_DEVICE"] = "cpu"  # the expected values are the CPU's
 PLUGIN = '''
 from dataclasses import dataclass
 from areca import Component, Kind, hookimpl, runtime

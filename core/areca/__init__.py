@@ -33,7 +33,7 @@ def load(path: str | Path | None = None, *, device: torch.device | str = "cpu", 
 
     Args:
         path: folder of the checkpoint; None: the checkpoint that areca ships.
-        device: where to compute.
+        device: where to compute; ``"auto"``, the default of the command line, is a GPU if there is one.
         plugins: files or modules with components that the checkpoint needs. Plugins named in the checkpoint's own
             configuration are not imported.
 

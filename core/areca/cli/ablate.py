@@ -25,7 +25,7 @@ def ablate(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="folder of the results (default: results/NAME)")
     ] = None,
-    device: common.Device = "cpu",
+    device: common.Device = common.AUTO_DEVICE,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would be built, and build nothing")] = False,
 ) -> None:
     """Train and evaluate every cell of a study (a combination of its axes) under every seed, and compare them.
@@ -37,6 +37,7 @@ def ablate(
 
     cells = read_study(path, plugins=common.plugins())
     directory = output or Path("results") / path.stem
+    device = common.use_device(device)
     pipelines = _create_pipelines(cells, device)
     common.print_table(("cell", "seed", "to build"), [_plan_cell(*pair, directory) for pair in pipelines])
     if dry_run:

@@ -23,6 +23,7 @@ from areca.registry.entry import Entry
 from areca.registry.registry import Registry
 
 if TYPE_CHECKING:
+    import torch
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
@@ -43,18 +44,37 @@ def _check_device(device: str) -> str:
     from areca.run.devices import require_single_process, resolve_device
 
     require_single_process()
-    if device != "cpu":
+    if device not in ("cpu", AUTO_DEVICE):
         resolve_device(device)
     return device
 
 
-_DEVICE_HELP = "where to compute, such as cuda"
-Device = Annotated[str, typer.Option("--device", callback=_check_device, help=_DEVICE_HELP)]
+AUTO_DEVICE = "auto"
+"""The default of ``--device``, which `use_device` resolves: this module and the help import no torch."""
+_DEVICE_HELP = "where to compute: auto (a GPU if there is one), cpu, cuda, cuda:1 or mps"
+Device = Annotated[str, typer.Option("--device", envvar="ARECA_DEVICE", callback=_check_device, help=_DEVICE_HELP)]
 """Checked before the verb runs, as is that no launcher started several processes."""
-SharedDevice = Annotated[str, typer.Option("--device", help=_DEVICE_HELP)]
+SharedDevice = Annotated[str, typer.Option("--device", envvar="ARECA_DEVICE", help=_DEVICE_HELP)]
 """For a verb that several processes may run together; `areca.run.processes.join_processes` checks it."""
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="override values in the file")]
 OfKind = Annotated[str | None, typer.Option("--kind", help=f"{', '.join(Kind)}, or a kind that a plugin adds")]
+
+
+def use_device(device: str) -> str:
+    """Return the device that an option ``--device`` means, and show it; see `areca.run.devices.resolve_device`."""
+    from areca.run.devices import resolve_device
+
+    chosen = resolve_device(device)
+    show_device(chosen)
+    return str(chosen)
+
+
+def show_device(device: torch.device | str) -> None:
+    """Print the device on stderr, unless it is the CPU."""
+    from areca.run.devices import describe_device
+
+    if str(device) != "cpu":
+        print(f"device: {describe_device(device)}", file=sys.stderr, flush=True)
 
 
 def use_plugins(names: Iterable[str]) -> None:

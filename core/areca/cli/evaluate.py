@@ -61,7 +61,7 @@ def evaluate(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="folder of the results (default: results/NAME)")
     ] = None,
-    device: common.Device = "cpu",
+    device: common.Device = common.AUTO_DEVICE,
 ) -> None:
     """Score a checkpoint on data that it was not trained on. Judges, which are recognisers, transcribe its speech.
 
@@ -84,6 +84,7 @@ def evaluate(
         "batch": batch,
     }
     probe(output or RESULTS)
+    device = common.use_device(device)
     opened = open_inputs(
         *_split(inputs or []),
         {name: value for name, value in given.items() if value not in (None, [])},

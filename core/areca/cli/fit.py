@@ -21,7 +21,7 @@ def fit(
             "override those in the file",
         ),
     ],
-    device: common.Device = "cpu",
+    device: common.Device = common.AUTO_DEVICE,
 ) -> None:
     """Build a run's data, and fit its tokenizers, backbone and vocoder. Existing artifacts are reused.
 
@@ -33,7 +33,7 @@ def fit(
 
     wanted, path, overrides = _split(words)
     run = read_config(path, overrides, plugins=common.plugins())
-    artifacts = Pipeline(run, Store(), device=device, stage=common.progress).fit(wanted)
+    artifacts = Pipeline(run, Store(), device=common.use_device(device), stage=common.progress).fit(wanted)
     rows = [(role, run.parts[role].name, str(artifact.directory)) for role, artifact in artifacts.items()]
     common.print_table(("role", "name", "files"), rows)
 

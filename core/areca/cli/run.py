@@ -66,7 +66,7 @@ def run(
     ] = None,
     decoding: common.HowDecoded = None,
     batch: Annotated[int, typer.Option(help="number of inputs answered at once (with --stream: 1)", min=1)] = 8,
-    device: common.Device = "cpu",
+    device: common.Device = common.AUTO_DEVICE,
     as_json: Annotated[bool, typer.Option("--json", help="print the answers as JSON")] = False,
     stream: Annotated[
         bool, typer.Option("--stream", help="print text and write speech while the answer grows, and state the latency")
@@ -80,7 +80,7 @@ def run(
     checkpoint, recordings = _split(inputs or [])
     _check_output(output, stream=stream, as_json=as_json)
     _check(recordings, text or [], None if output == STDOUT else output)
-    system = load(checkpoint, device=device, plugins=common.plugins())
+    system = load(checkpoint, device=common.use_device(device), plugins=common.plugins())
     items: list[Any] = recordings or list(text or ())
     kind = "audio" if recordings else "text"
     given: dict[str, Any] = {kind: items}

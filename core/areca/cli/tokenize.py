@@ -16,7 +16,7 @@ def tokenize(
     path: Annotated[Path, typer.Argument(metavar="RUN.YAML", help="the run")],
     overrides: common.Overrides = None,
     split: Annotated[str, typer.Option(help="split of the data")] = "train",
-    device: common.Device = "cpu",
+    device: common.Device = common.AUTO_DEVICE,
 ) -> None:
     """Encode the audio that a run's tasks read or write. Missing data is built, and tokenizers are fitted first."""
     hide_download_bars()
@@ -24,7 +24,7 @@ def tokenize(
     from areca.pipeline.pipeline import Pipeline
 
     run = read_config(path, overrides or (), plugins=common.plugins())
-    tables = Pipeline(run, Store(), device=device, stage=common.progress).tables(split)
+    tables = Pipeline(run, Store(), device=common.use_device(device), stage=common.progress).tables(split)
     rows = [
         (wanted.role, run.tokenizers[wanted.role].name, wanted.column, wanted.form.kind, str(len(table)))
         for wanted, table in tables.items()

@@ -26,7 +26,7 @@ def train(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="a new folder to copy the checkpoint to", show_default=False)
     ] = None,
-    device: common.SharedDevice = "cpu",
+    device: common.SharedDevice = common.AUTO_DEVICE,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="show what would be built and what training would take, and build nothing")
     ] = False,
@@ -49,6 +49,8 @@ def train(
         if output is not None and output.exists():
             raise InvalidArtifact(f"{output}: exists already; name a folder that does not")
         run = read_config(path, overrides or (), plugins=common.plugins())
+        if processes.is_first:
+            common.show_device(processes.device)
         _train(run, output, processes, dry_run=dry_run)
 
 

@@ -16,7 +16,7 @@ from areca.run.config import read_config
 def validate(
     path: Annotated[Path, typer.Argument(metavar="RUN.YAML", help="the run")],
     overrides: common.Overrides = None,
-    device: common.Device = "cpu",
+    device: common.Device = common.AUTO_DEVICE,
 ) -> None:
     """Check a run's YAML without loading models: names, options, whether components are compatible, and the data.
 

@@ -128,9 +128,9 @@ def _sum_by_cluster(points: torch.Tensor, nearest: torch.Tensor, clusters: int) 
 def _draw_by_distance(distances: torch.Tensor, count: int, generator: torch.Generator) -> torch.Tensor:
     """Draw the indices of `count` points, each with a probability proportional to its squared distance."""
     # Use cumulative sums, because multinomial copies and checks the probabilities in every call.
-    sums = distances.double().cumsum(0)
-    draws = torch.rand(count, generator=generator, dtype=torch.float64).to(distances.device) * sums[-1]
-    return torch.searchsorted(sums, draws).clamp(max=len(distances) - 1)
+    sums = distances.cpu().double().cumsum(0)  # MPS has no float64
+    draws = torch.rand(count, generator=generator, dtype=torch.float64) * sums[-1]
+    return torch.searchsorted(sums, draws).clamp(max=len(distances) - 1).to(distances.device)
 
 
 def _choose_initial(points: torch.Tensor, clusters: int, generator: torch.Generator) -> torch.Tensor:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from areca.errors import ArecaError, InvalidConfig, quote, summarise
-from areca.run.devices import resolve_device
+from areca.run.devices import resolve_device, resolve_local_device
 
 if TYPE_CHECKING:
     import torch
@@ -175,7 +175,8 @@ def join_processes(device: str = "cpu") -> Iterator[Processes]:
     An error in the block is posted to the other processes, which then stop.
 
     Args:
-        device: where to compute. With several processes, ``cuda`` is a different GPU in each.
+        device: where to compute. With several processes, ``cuda`` is a different GPU in each, and so is ``auto`` if
+            there are enough.
 
     Raises:
         InvalidConfig: the device cannot be used; ``WORLD_SIZE`` is set, but other variables are missing or wrong.
@@ -193,9 +194,8 @@ def join_processes(device: str = "cpu") -> Iterator[Processes]:
             f"WORLD_SIZE is {quote(os.environ['WORLD_SIZE'])}, but {', '.join(missing)} is not set: start several "
             f"processes with {_COMMAND}, or unset WORLD_SIZE"
         )
-    if device == "cuda":
-        device = f"cuda:{os.environ['LOCAL_RANK']}"
-    usable = resolve_device(device)
+    local = int(os.environ["LOCAL_RANK"])
+    usable = resolve_local_device(device, local, int(os.environ.get("LOCAL_WORLD_SIZE") or local + 1))
     if usable.type == "cuda":
         torch.cuda.set_device(usable)
     board, rank, count = next(rendezvous("env://"))

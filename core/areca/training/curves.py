@@ -35,7 +35,8 @@ class Curve:
         self, tasks: Sequence[str], device: torch.device | str = "cpu", processes: Processes | None = None
     ) -> None:
         self._tasks, self._processes = tuple(tasks), processes or Processes()
-        self._sums = torch.zeros(2, len(self._tasks), dtype=torch.float64, device=device)
+        exact = torch.float32 if torch.device(device).type == "mps" else torch.float64  # MPS has no float64
+        self._sums = torch.zeros(2, len(self._tasks), dtype=exact, device=device)
         self.rows: list[Row] = []
         self.tokens = 0
 

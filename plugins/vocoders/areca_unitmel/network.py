@@ -130,7 +130,7 @@ class DurationNet(nn.Module):
         durations are just above 1, so rounding each of them would make the speech faster.
         """
         expected = self.expect(units)
-        return durations_of(expected, expected.new_zeros(1, dtype=torch.float64))[0]
+        return durations_of(expected, torch.zeros(1, dtype=torch.float64))[0]
 
     def expect(self, units: torch.Tensor) -> torch.Tensor:
         """Return the expected duration of each unit, float32 ``[U]``, for units, int64 ``[U]``."""
@@ -150,13 +150,13 @@ def durations_of(expected: torch.Tensor, end: torch.Tensor) -> tuple[torch.Tenso
 
     Args:
         expected: expected duration of each unit, ``[U]``.
-        end: end of the unit before them, float64 ``[1]``.
+        end: end of the unit before them, float64 ``[1]``, on the CPU: MPS has no float64.
 
     Returns:
         durations, int64 ``[U]``, at least 1, and the end of the last unit, float64 ``[1]``.
     """
-    ends = torch.cat((end, expected.double())).cumsum(0)
-    return ends.round().long().diff().clamp(min=1), ends[-1:]
+    ends = torch.cat((end, expected.cpu().double())).cumsum(0)
+    return ends.round().long().diff().clamp(min=1).to(expected.device), ends[-1:]
 
 
 class Voice(nn.Module):

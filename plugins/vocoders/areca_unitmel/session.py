@@ -32,7 +32,7 @@ class UnitMelSession:
         self._lengths = Sliding(self._expect_durations, 0 if voice.duration is None else voice.duration.reach)
         self._untimed = torch.zeros(0, dtype=torch.int64, device=voice.mel.mean.device)
         """Units whose durations are not yet predicted."""
-        self._end = torch.zeros(1, dtype=torch.float64, device=voice.mel.mean.device)
+        self._end = torch.zeros(1, dtype=torch.float64)
         """Predicted end of the last timed unit, in frames of the base rate."""
 
     @torch.inference_mode()

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from typer.testing import CliRunner
 
+from areca.cli.app import app
 from areca.errors import InvalidConfig
-from areca.run.devices import require_single_process, resolve_device
+from areca.run.devices import describe_device, require_single_process, resolve_device, resolve_local_device
 
 VERBS = {
     "train": ["train", "run.yaml"],
@@ -35,6 +37,36 @@ def test_a_device_that_cannot_be_used_is_refused(device: str) -> None:
 
 def test_a_device_that_can_be_used() -> None:
     assert resolve_device("cpu") == resolve_device(torch.device("cpu")) == torch.device("cpu")
+
+
+GPU = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def test_auto_is_the_first_device_that_works() -> None:
+    assert resolve_device("auto").type == GPU
+    assert describe_device(torch.device("cpu")) == "cpu"
+
+
+@pytest.mark.skipif(GPU != "cpu", reason="a GPU works here")
+def test_auto_passes_over_a_device_that_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert resolve_device("auto") == torch.device("cpu")
+
+
+def test_auto_takes_gpus_only_if_each_process_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    asked = []
+    monkeypatch.setattr("areca.run.devices.resolve_device", lambda device: asked.append(device))
+    for device, rank, count in (("auto", 2, 3), ("auto", 2, 4), ("cuda", 1, 4), ("cpu", 1, 2)):
+        resolve_local_device(device, rank, count)
+    assert asked == ["cuda:2", "cpu", "cuda:1", "cpu"]
+
+
+def test_the_default_device_is_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARECA_DEVICE", "tpu")
+    done = CliRunner().invoke(app, ["validate", "run.yaml"])
+    assert done.exit_code == 1 and "device 'tpu': not available" in done.stderr
 
 
 @pytest.mark.parametrize("size", ["2", "64", "two", "-1"])
