@@ -106,6 +106,10 @@ class SpeechLM(nn.Module):
         trains: the parameters to train, see ``train`` of `extend`.
         stream_weights: weight of each stream's codes in the loss; 1 for the others.
         adapter: turns vectors into inputs of the model; None: the LM reads codes.
+
+    Attributes:
+        join_rows: whether the rows of a batch are joined to one packed row before the model reads them. Attention
+            kernels for sequences of several lengths expect one row with restarting positions.
     """
 
     def __init__(
@@ -126,6 +130,7 @@ class SpeechLM(nn.Module):
         self.stream_weights = dict(stream_weights or {})
         self.depth = depth
         self.adapter = adapter
+        self.join_rows = False
 
     @classmethod
     def extend(
@@ -324,6 +329,8 @@ class SpeechLM(nn.Module):
         ids, target = batch["ids"], batch["target"]
         named = ("vectors", "vector_at", "attention_mask", "position_ids")
         options = {name: batch[name] for name in named if name in batch}
+        if self.join_rows and "attention_mask" not in batch:
+            options["position_ids"] = _join_positions(ids, batch.get("position_ids"))
         states: Tensor = self.run(ids, use_cache=False, **options).last_hidden_state.flatten(0, 1)
         grid = ids if ids.ndim == 3 else ids[..., None]
         targets = end_targets(grid, target, self.vocabulary.control(Control.END_AUDIO)).flatten(0, 1)
@@ -402,15 +409,17 @@ class SpeechLM(nn.Module):
             vector_at: as in `forward`.
             **options: further arguments of the model.
         """
+        positions: Tensor | None = options.get("position_ids")
+        joined = positions is not None and len(positions) < len(ids)  # `forward` has joined the rows
         if ids.ndim == 2 and vectors is None:
-            return self.model.base_model(input_ids=ids, **options)
+            return self.model.base_model(input_ids=ids.reshape(1, -1) if joined else ids, **options)
         embedded = self.embed(ids if ids.ndim == 3 else ids[..., None])
         if vectors is not None and vector_at is not None:
             assert self.adapter is not None, "`prompt` refuses vectors"
             # The adapter also runs on no vectors: all processes of a training need gradients of the same weights.
             adapted = self.adapter(vectors[length_mask(vector_at.sum(1), vectors.shape[1])])
             embedded = embedded.masked_scatter(vector_at[..., None], adapted.to(embedded.dtype))
-        return self.model.base_model(inputs_embeds=embedded, **options)
+        return self.model.base_model(inputs_embeds=embedded.flatten(0, 1)[None] if joined else embedded, **options)
 
     def _weights(self, targets: Tensor) -> Tensor | None:
         if not self.stream_weights:
@@ -493,6 +502,13 @@ class SpeechLM(nn.Module):
             adapter = read_module(directory / _ADAPTER, build, error=InvalidArtifact)
             adapter.to(torch.device(device))
         return cls(model, text, layout, depth, adapter=adapter)
+
+
+def _join_positions(ids: Tensor, positions: Tensor | None) -> Tensor:
+    """Return the positions of the steps of all rows in one row, int64 ``[1, B * S]``."""
+    if positions is None:
+        positions = torch.arange(ids.shape[1], device=ids.device).expand(ids.shape[:2])
+    return positions.reshape(1, -1)
 
 
 def build_depth(layout: Layout, model: Any, seed: int) -> DepthTransformer:

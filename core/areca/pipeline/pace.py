@@ -20,6 +20,7 @@ from areca.lm.steps import NO_ID
 from areca.pipeline.budget import Budget, extend_on_meta
 from areca.run.config import RunConfig
 from areca.run.options import TrainingConfig
+from areca.training.kernels import use_kernels
 
 _LENGTH = 512
 """Maximum tokens of the timed sequences: an utterance with its text seldom has more."""
@@ -74,13 +75,16 @@ def measure_pace(run: RunConfig, training: TrainingConfig, cost: Budget, device:
     if start_s > _START_S:
         raise ArecaError(f"the model is too large to be timed on {device}: its first passes would take {start_s:.0f} s")
     try:
-        return _measure(run, training, cost, device)
+        lm, optimizer = build_lm(run, training, device)
+        with use_kernels(lm, training.attention, compiled=training.compile, device=device):
+            return _measure(lm, optimizer, training, cost, device)
     except (RuntimeError, NotImplementedError) as error:  # out of memory, or a missing kernel
         raise ArecaError(summarise(error)) from error
 
 
-def _measure(run: RunConfig, training: TrainingConfig, cost: Budget, device: torch.device) -> Pace:
-    lm, optimizer = _build(run, training, device)
+def _measure(
+    lm: SpeechLM, optimizer: torch.optim.Optimizer, training: TrainingConfig, cost: Budget, device: torch.device
+) -> Pace:
     length = min(cost.length, _LENGTH)
     rows = max(1, training.tokens_at_once // length)
 
@@ -92,17 +96,24 @@ def _measure(run: RunConfig, training: TrainingConfig, cost: Budget, device: tor
         return time.perf_counter() - start_s
 
     # The second pass of one row shows how many rows fit into the time.
-    one_s = [time_call(lambda: _run_pass(lm, training, 1, length)) for _ in range(2)][-1]
+    one_s = [time_call(lambda: run_pass(lm, training, 1, length)) for _ in range(2)][-1]
     rows = max(1, min(rows, int(_MEASURE_S / _PASSES / one_s)))
+    if training.compile:  # code for one row is not that for several
+        run_pass(lm, training, rows, length)
     passes_s: list[float] = []
     while len(passes_s) < _PASSES and sum(passes_s) < _MEASURE_S:
-        passes_s.append(time_call(lambda: _run_pass(lm, training, rows, length)))
+        passes_s.append(time_call(lambda: run_pass(lm, training, rows, length)))
     optimizer_s = [time_call(optimizer.step) for _ in range(2)][-1]  # the first creates the state
     step_s = statistics.median(passes_s) * training.batch_tokens / (rows * length) + optimizer_s
     return Pace(step_s, rows, length, len(passes_s), str(device), torch.get_num_threads())
 
 
-def _build(run: RunConfig, training: TrainingConfig, device: torch.device) -> tuple[Any, torch.optim.Optimizer]:
+def build_lm(run: RunConfig, training: TrainingConfig, device: torch.device) -> tuple[SpeechLM, torch.optim.Optimizer]:
+    """Return the run's LM, without a text tokenizer and with weights of zero, and its optimizer.
+
+    Raises:
+        ArecaError, MissingDependency: as for `areca.pipeline.budget.estimate_budget`.
+    """
     model, vocabulary = extend_on_meta(run)
     model.to_empty(device=device)
     model.tie_weights()
@@ -120,7 +131,15 @@ def _build(run: RunConfig, training: TrainingConfig, device: torch.device) -> tu
     return lm, chosen.build(lm.parameter_groups(training.weight_decay), training.learning_rate)
 
 
-def _run_pass(lm: Any, training: TrainingConfig, rows: int, length: int) -> None:
+def run_pass(lm: SpeechLM, training: TrainingConfig, rows: int, length: int) -> None:
+    """Add the gradients of the mean loss of random ids, in which the second half of each row is the answer.
+
+    Args:
+        lm: the LM.
+        training: options of the training.
+        rows: number of sequences.
+        length: steps of each sequence.
+    """
     device = next(lm.model.parameters()).device
     generator = torch.Generator().manual_seed(0)
     spans = [range(lm.vocabulary.size), *lm.writes.spans[1 : lm.writes.slots]]
@@ -130,7 +149,7 @@ def _run_pass(lm: Any, training: TrainingConfig, rows: int, length: int) -> None
     target = (torch.arange(length, device=device) >= length // 2).expand(rows, length)  # half of it is the answer
     with torch.autocast(device.type, torch.bfloat16, enabled=training.precision == "bfloat16"):
         losses = lm({"ids": ids, "target": target})
-    (losses.sum / len(losses.nats)).backward()
+    torch.autograd.backward(losses.sum / len(losses.nats))
 
 
 def _measure_speed(device: torch.device) -> float:

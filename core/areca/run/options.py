@@ -141,6 +141,11 @@ class TrainingConfig:
     parallel: Literal["ddp", "fsdp"] = runtime("ddp")
     """What several processes hold of the LM: ``ddp``, each a whole copy, or ``fsdp``, each a part of the weights,
     gradients and optimizer state. One process holds the whole LM in both."""
+    compile: bool = runtime(False)
+    """Compile the layers of the LM with torch.compile: each step is faster, after a minute or more at the start."""
+    attention: Literal["auto", "flash_attention_2"] = runtime("auto")
+    """Kernel of the attention in training: the backbone's own, or FlashAttention 2 on a CUDA GPU. The latter reads the
+    examples of packed rows one by one, without a mask, and needs `precision: bfloat16`."""
     save_every_steps: int = runtime(500)
     """Steps between saved states, from which a killed run resumes. The last two are kept; Ctrl-C saves one, too."""
     log_every_steps: int = runtime(50)
@@ -167,6 +172,8 @@ class TrainingConfig:
             )
         if self.batch_examples and self.packing_tokens:
             raise ValueError("batch_examples and packing_tokens exclude each other: set one of them to 0")
+        if self.attention == "flash_attention_2" and self.precision != "bfloat16":
+            raise ValueError(f"attention: flash_attention_2 needs precision: bfloat16, got {self.precision}")
         self._check_lengths()
         check_trackers(self.report_to)
 

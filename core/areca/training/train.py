@@ -22,6 +22,7 @@ from areca.run.processes import Processes
 from areca.training.batches import Batches, Mixture
 from areca.training.curves import Curve
 from areca.training.examples import Examples, collate
+from areca.training.kernels import use_kernels
 from areca.training.sharding import shard
 from areca.training.trainer import SpeechTrainer
 
@@ -91,7 +92,8 @@ def train(
     use_cache = lm.model.config.use_cache
     if config.checkpoint_activations:
         lm.model.activation_checkpointing_enable()
-    with _keep_global_randomness():
+    kernels = use_kernels(lm, config.attention, compiled=config.compile, device=device)
+    with _keep_global_randomness(device), kernels:
         trainer = SpeechTrainer(
             lm,
             examples,
@@ -102,7 +104,7 @@ def train(
             curve=curve,
             progress=progress,
             tokens_at_once=config.tokens_at_once,
-            validate=validate,
+            validate=lambda: _validate_plainly(lm, validate),
             observers=observers,
             processes=processes,
         )
@@ -116,10 +118,33 @@ def train(
     return curve
 
 
+def _validate_plainly(lm: SpeechLM, validate: Callable[[], Mapping[str, float]]) -> Mapping[str, float]:
+    """Measure the validation loss in float32, as after the training: FlashAttention has no kernel for it."""
+    with use_kernels(lm):
+        return validate()
+
+
+class _Arguments(transformers.TrainingArguments):
+    """The arguments of the Trainer, which otherwise takes the first GPU, and splits batches over all that it sees."""
+
+    on = torch.device("cpu")
+
+    @property
+    def device(self) -> torch.device:
+        """Where to compute."""
+        _ = self._setup_devices  # it also joins the processes
+        return self.on
+
+    @property
+    def n_gpu(self) -> int:
+        """Number of GPUs of this process: at most one."""
+        return int(self.on.type == "cuda")
+
+
 def _build_arguments(
     config: TrainingConfig, seed: int, directory: Path, device: torch.device | str
 ) -> transformers.TrainingArguments:
-    return transformers.TrainingArguments(
+    arguments = _Arguments(
         output_dir=str(directory),
         max_steps=config.steps,
         learning_rate=config.learning_rate,
@@ -139,14 +164,18 @@ def _build_arguments(
         ddp_find_unused_parameters=False,  # every parameter takes part in every batch; see `SpeechLM.forward`
         report_to="none",  # trackers are among the observers
     )
+    arguments.on = torch.device(device)
+    if arguments.on.index is not None:
+        torch.cuda.set_device(arguments.on)  # accelerate computes on the current GPU
+    return arguments
 
 
 @contextlib.contextmanager
-def _keep_global_randomness() -> Iterator[None]:
+def _keep_global_randomness(device: torch.device | str) -> Iterator[None]:
     # Dropout and the Trainer take no generators: they seed and use the global ones.
     before = random.getstate(), np.random.get_state()
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[device] if torch.device(device).type == "cuda" else []):
             yield
     finally:
         random.setstate(before[0])

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from areca import Component, Kind, hookimpl
+from areca import Component, Kind, hookimpl, runtime
 from areca.specs import OptimizerSpec, ScheduleSpec, Spec
 
 ARECA_PLUGIN_API = 1
@@ -44,6 +44,8 @@ class AdamWConfig:
     """Decay of the gradients' mean and of the squared gradients' mean."""
     eps: float = 1e-8
     """Added to the denominator, the root of the squared gradients' mean."""
+    fused: bool = runtime(False)
+    """Update all weights in one kernel, which is faster on a GPU. A resumed training keeps the value of its start."""
 
     def __post_init__(self) -> None:
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):

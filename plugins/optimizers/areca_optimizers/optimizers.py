@@ -36,7 +36,8 @@ class AdamWOptimizer(Configured[AdamWConfig]):
 
     def build(self, groups: list[dict[str, Any]], learning_rate: float) -> torch.optim.Optimizer:
         """Return torch's AdamW over `groups`."""
-        return torch.optim.AdamW(groups, lr=learning_rate, betas=self.config.betas, eps=self.config.eps)
+        config, fused = self.config, self.config.fused or None  # None: torch chooses among the other kernels
+        return torch.optim.AdamW(groups, lr=learning_rate, betas=config.betas, eps=config.eps, fused=fused)
 
 
 @torch.no_grad()

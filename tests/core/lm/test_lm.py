@@ -119,11 +119,14 @@ def test_packed_and_padded_give_the_loss_of_each_alone(family: str, options: dic
         ids = pad([e.ids for e in examples], batch_first=True, padding_value=lm.vocabulary.control(Control.PAD))
         target = pad([e.target for e in examples], batch_first=True)
         padded = parts.loss(lm, ids, target)
+        lm.join_rows = True
+        joined = parts.loss(lm, ids, target)
+        lm.join_rows = False
         left = [len(ids[0]) - len(e.ids) for e in examples]
         places = torch.arange(len(ids[0])) - torch.tensor(left)[:, None]
         rolled, shifted = (torch.stack([r.roll(n) for r, n in zip(x, left, strict=True)]) for x in (ids, target))
         on_the_left = parts.loss(lm, rolled, shifted, attention_mask=places >= 0, position_ids=places.clamp(min=0))
-    for found, n in (packed, padded, on_the_left):
+    for found, n in (packed, padded, joined, on_the_left):
         assert n == count
         assert float(found) == pytest.approx(alone, rel=1e-5)
 

@@ -139,8 +139,11 @@ def test_packed_and_padded_give_the_loss_of_each_alone(pattern: str, heads: str)
         packed, _ = parts.loss(lm, torch.cat(grids)[None], torch.cat(targets)[None], position_ids=positions)
         pad = torch.nn.utils.rnn.pad_sequence
         padded, _ = parts.loss(lm, pad(grids, batch_first=True, padding_value=0), pad(targets, batch_first=True))
+        lm.join_rows = True
+        joined, _ = parts.loss(lm, pad(grids, batch_first=True, padding_value=0), pad(targets, batch_first=True))
     assert float(packed) == pytest.approx(float(alone), rel=1e-5)
     assert float(padded) == pytest.approx(float(alone), rel=1e-5)
+    assert float(joined) == pytest.approx(float(alone), rel=1e-5)
 
 
 @combinations

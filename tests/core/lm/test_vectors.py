@@ -139,6 +139,8 @@ def test_batches_read_the_vectors_from_the_tables(tmp_path: Path) -> None:
     packed = collate(examples, [torch.tensor([2, 5, 0]).numpy(), torch.tensor([7, 3]).numpy()], 0, lm.slots)
     expected = [alone[i].nats for i in (2, 5, 0, 7, 3)]
     torch.testing.assert_close(lm(packed).nats, torch.cat(expected))
+    lm.join_rows = True
+    torch.testing.assert_close(lm(packed).nats, torch.cat(expected))
     assert (tmp_path / "x.arrow").stat().st_size < 8_000, "vectors are not copied"
 
 

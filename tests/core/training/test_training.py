@@ -115,6 +115,8 @@ def test_defaults_are_the_papers() -> None:
 
 def test_options_that_change_no_weights_are_in_no_key() -> None:
     assert canonical(TrainingConfig(save_every_steps=7, log_every_steps=3)) == canonical(TrainingConfig())
+    assert canonical(TrainingConfig(compile=True)) == canonical(TrainingConfig())
+    assert canonical(choice("optimizer", "adamw").config) == {"betas": [0.9, 0.999], "eps": 1e-8}
     # What was trained before the option came is still found.
     assert "precision" not in canonical(TrainingConfig())
     assert canonical(TrainingConfig(precision="bfloat16"))["precision"] == "bfloat16"
@@ -132,6 +134,7 @@ def test_options_that_change_no_weights_are_in_no_key() -> None:
         ({"longest_tokens": 600, "batch_tokens": 512}, "must not exceed batch_tokens"),
         ({"longest_tokens": 300, "packing_tokens": 256}, "must not exceed packing_tokens"),
         ({"longest_tokens": 300, "micro_batch_tokens": 256}, "at least a row of 300"),
+        ({"attention": "flash_attention_2"}, "needs precision: bfloat16, got float32"),
     ],
 )
 def test_wrong_options_are_named(options: dict[str, Any], says: str) -> None:
