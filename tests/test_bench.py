@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from pathlib import Path
 from types import ModuleType
@@ -60,6 +61,29 @@ def test_patterns_measures(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("FRAMES", 12), ("UTTERANCES", 2)):
         monkeypatch.setattr(bench("patterns"), name, value)
     _check(bench("patterns").measure(rounds=1))
+
+
+def test_the_gpu_script_measures() -> None:
+    gpu = bench("gpu")
+    tiny = dataclasses.replace(gpu.TINY, compiled=(False,))  # compiling takes a minute
+    losses, answers, *measured = gpu.measure(torch.device("cpu"), (tiny,), steps=1)
+    assert (losses.value, answers.value) == (0.0, 1.0) and losses.met and answers.met
+    _check(measured)
+
+
+@pytest.mark.parametrize(
+    ("name", "peak"),
+    [
+        ("cuda:0 (NVIDIA H100 80GB HBM3)", 989e12),
+        ("cuda (NVIDIA H100 PCIe)", 756e12),
+        ("cuda (NVIDIA A100-SXM4-40GB)", 312e12),
+        ("cuda (NVIDIA L4)", 121e12),
+        ("cuda (NVIDIA L40S)", 362e12),
+        ("cpu", None),
+    ],
+)
+def test_the_peak_of_a_device_is_found_by_its_name(name: str, peak: float | None) -> None:
+    assert bench("gpu").find_peak_flops(name) == peak
 
 
 def test_tokenization_measures() -> None:
