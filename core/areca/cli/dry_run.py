@@ -43,6 +43,7 @@ def _parameter_rows(run: RunConfig, cost: Budget) -> list[tuple[str, str, str]]:
     streams = ", ".join(f"{role} {' + '.join(map(str, streams))}" for role, streams in run.lm_streams.items())
     adapters = ", with adapters" if run.lm.train == "lora" else ""
     adapters += ", with the adapter of vectors" if run.reads_vectors else ""
+    adapters += ", with the depth transformer" if run.lm.depth_size else ""
     return [
         ("text LM", f"{cost.text_parameters:,}", f"{cost.family}, by backbone {run.backbone.name}"),
         ("new rows", f"{cost.new_parameters:,}", f"{cost.new_rows:,} rows: controls, {streams}{adapters}"),

@@ -14,7 +14,8 @@ from transformers import AutoModelForCausalLM
 
 from areca.errors import ArecaError, summarise
 from areca.lm.adapter import VectorLayout, build_adapter
-from areca.lm.model import freeze_untrained, read_context
+from areca.lm.layout import Layout
+from areca.lm.model import build_depth, freeze_untrained, read_context
 from areca.lm.rows import extend_rows
 from areca.lm.vocabulary import Vocabulary
 from areca.registry.parts import Part
@@ -45,8 +46,8 @@ class Budget:
         family: the text LM's ``model_type``.
         text_parameters: parameters of the text LM; tied matrices count once.
         new_rows: ids appended for controls and audio.
-        new_parameters: parameters of these rows, of low-rank adapters, and of the adapter that reads vectors, unless
-            their size is known only after the tokenizer is trained.
+        new_parameters: parameters of these rows, of low-rank adapters, of the depth transformer, and of the adapter
+            that reads vectors, unless their size is known only after the tokenizer is trained.
         trained: parameters that have a gradient.
         matrix_flops: floating-point operations per token, except for attention's products of positions.
         attention_flops: floating-point operations per token for attention over `length` tokens.
@@ -86,9 +87,12 @@ def estimate_budget(run: RunConfig, training: TrainingConfig) -> Budget:
     text = _build_on_meta(config, run.backbone)
     text_parameters, text_size = _count_parameters(text), _count_rows(text)
     model, vocabulary = extend_on_meta(run)
+    layout = make_layout(run, vocabulary)
     adapter = _build_adapter(run, model)
-    trained = [p for p in (*model.parameters(), *adapter) if p.requires_grad]
-    parameters = _count_parameters(model) + sum(p.numel() for p in adapter)
+    with torch.device("meta"):
+        depth = list(build_depth(layout, model, run.seed).parameters()) if layout.has_depth else []
+    trained = [p for p in (*model.parameters(), *adapter, *depth) if p.requires_grad]
+    parameters = _count_parameters(model) + sum(p.numel() for p in (*adapter, *depth))
     length = training.packing_tokens or min(training.longest_tokens, read_context(config))
     return Budget(
         family=config.model_type,
@@ -96,7 +100,8 @@ def estimate_budget(run: RunConfig, training: TrainingConfig) -> Budget:
         new_rows=vocabulary.size - text_size,
         new_parameters=parameters - text_parameters,
         trained=sum(p.numel() for p in trained),
-        matrix_flops=count_matrix_flops(model) + 6 * sum(p.numel() for p in adapter),
+        # The depth transformer runs for each code of a step.
+        matrix_flops=count_matrix_flops(model) + 6 * sum(p.numel() for p in (*adapter, *(depth * layout.slots))),
         attention_flops=count_attention_flops(config, length),
         length=length,
         memory=_count_memory(parameters, trained, run.training_parts["optimizer"].spec),
@@ -114,6 +119,11 @@ def extend_on_meta(run: RunConfig) -> tuple[Any, Vocabulary]:
     first = extend_rows(model, vocabulary.size, init="zero", seed=0)
     freeze_untrained(model, first, run.lm.train, seed=0)
     return model, vocabulary
+
+
+def make_layout(run: RunConfig, vocabulary: Vocabulary) -> Layout:
+    """Return the layout of the run's LM, without vectors."""
+    return Layout.make(vocabulary, run.lm_streams, run.lm.reads, run.lm.writes, run.pattern, run.lm.depth_size)
 
 
 def read_architecture(part: Part) -> Any:

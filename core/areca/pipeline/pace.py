@@ -14,10 +14,9 @@ import torch
 from areca.artifacts.loader import PartLoader
 from areca.artifacts.store import Store
 from areca.errors import ArecaError, summarise
-from areca.lm.layout import Layout
 from areca.lm.model import SpeechLM, build_depth
 from areca.lm.steps import NO_ID
-from areca.pipeline.budget import Budget, extend_on_meta
+from areca.pipeline.budget import Budget, extend_on_meta, make_layout
 from areca.run.config import RunConfig
 from areca.run.options import TrainingConfig
 from areca.training.kernels import use_kernels
@@ -123,7 +122,7 @@ def build_lm(run: RunConfig, training: TrainingConfig, device: torch.device) -> 
     model.train()
     if training.checkpoint_activations:
         model.gradient_checkpointing_enable()
-    layout = Layout.make(vocabulary, run.lm_streams, run.lm.reads, run.lm.writes, run.pattern, run.lm.depth_size)
+    layout = make_layout(run, vocabulary)
     depth = build_depth(layout, model, run.seed) if layout.has_depth else None
     unused: Any = None  # the loss needs no text
     lm = SpeechLM(model, unused, layout, depth, run.lm.train)

@@ -132,6 +132,21 @@ def test_the_adapter_of_vectors_is_counted() -> None:
     assert mlp.matrix_flops - units.matrix_flops == 6 * added
 
 
+def test_the_depth_transformer_is_counted() -> None:
+    tokenizer = {"name": "mel-rvq", "levels": 3, "clusters": 8}
+    size = {"layers": 2, "width": 8, "heads": 2}
+    tied, depth = (
+        estimate_budget(parsed(PALM, tokenizer=tokenizer, lm={"pattern": "parallel", **lm}), options())
+        for lm in ({}, {"heads": "depth", "depth": size})
+    )
+    layer = 4 * (8 + 1) * 8 + (8 + 1) * 32 + (32 + 1) * 8 + 2 * 2 * 8  # attention, feed-forward, two norms
+    outside = (16 + 1) * 8 + 16 * 8 + 3 * 8 + 2 * 8 + (8 + 1) * 16  # state, code, slots, last norm, output
+    added = depth.new_parameters - tied.new_parameters
+    assert added == 2 * layer + outside == depth.trained - tied.trained
+    assert depth.memory.weights - tied.memory.weights == 4 * added
+    assert depth.matrix_flops - tied.matrix_flops == 6 * 3 * added
+
+
 def test_an_untied_input_embedding_is_looked_up() -> None:
     cost = estimate_budget(parsed(UNTIED), options())
     rows = 1024 + 55
