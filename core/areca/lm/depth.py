@@ -6,9 +6,12 @@ It is the depth transformer of the RQ-Transformer (arXiv 2203.01941, section 3.2
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
+from areca.lm.layout import Layout
 from areca.run.options import DepthConfig
 
 
@@ -57,3 +60,11 @@ class DepthTransformer(nn.Module):
         mask = x.new_full((count, count), -torch.inf).triu(1)
         states: Tensor = self.output(self.layers(x, mask=mask, is_causal=True))
         return states
+
+
+def build_depth(layout: Layout, model: Any, seed: int) -> DepthTransformer:
+    """Return the depth transformer of a layout, with random weights."""
+    assert layout.depth is not None, "Layout.has_depth"
+    embedding = model.get_input_embeddings().weight
+    depth = DepthTransformer(layout.depth, int(embedding.shape[1]), layout.slots, seed)
+    return depth if depth.slot.is_meta else depth.to(embedding.device)

@@ -85,3 +85,29 @@ class Head:
                 f"the output head of {family!r} is not supported: expected a matrix, a scale and a cap; choose another "
                 "backbone"
             )
+
+
+def check_embeddings(model: Any) -> None:
+    """Check that a model gives the same states for ids and for their embeddings; parallel patterns and vectors need it.
+
+    Raises:
+        IncompatibleParts: it does not.
+    """
+    device = model.get_input_embeddings().weight.device
+    ids, training = torch.arange(2, device=device)[None], model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            expected = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+            embedded = model.get_input_embeddings()(ids)
+            found = model.base_model(inputs_embeds=embedded, use_cache=False).last_hidden_state
+        same = torch.allclose(found, expected, rtol=1e-4, atol=1e-5)
+    except (TypeError, ValueError):
+        same = False
+    finally:
+        model.train(training)
+    if not same:
+        raise IncompatibleParts(
+            f"the family {model.config.model_type!r} needs the ids themselves, not only their embeddings: expected "
+            "another backbone; or lm.read_as: units and an lm.pattern that is not parallel, such as flatten"
+        )

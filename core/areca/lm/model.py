@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -15,19 +14,20 @@ from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
 
 from areca.batching import length_mask
-from areca.errors import IncompatibleParts, InvalidArtifact, InvalidCodes, InvalidConfig, quote
+from areca.errors import InvalidArtifact, InvalidConfig, quote
 from areca.hub.guard import hide_progress_bars
 from areca.hub.loading import load_pretrained
 from areca.hub.tensors import read_module
 from areca.interfaces import Backbone
 from areca.lm.adapter import Adapter, build_adapter, lay_out_vectors
-from areca.lm.depth import DepthTransformer
+from areca.lm.depth import DepthTransformer, build_depth
+from areca.lm.encoding import Encoded, Encoder
 from areca.lm.export import write_tokenizer
-from areca.lm.heads import Head
+from areca.lm.heads import Head, check_embeddings
 from areca.lm.layout import Layout, read_layout, write_layout
-from areca.lm.lora import add_adapters, merge_adapters
+from areca.lm.lora import merge_adapters
 from areca.lm.patterns import CodeLayout
-from areca.lm.rows import Init, extend_rows, row_parameters, train_only_new_rows, unfreeze_new_rows
+from areca.lm.rows import Init, Train, extend_rows, freeze_untrained, row_parameters
 from areca.lm.steps import NO_ID, Steps, end_targets
 from areca.lm.text import TextTokenizer
 from areca.lm.vocabulary import Control, Vocabulary
@@ -35,38 +35,14 @@ from areca.registry.parts import Part
 from areca.registry.registry import Registry
 from areca.run.options import AdapterConfig, DepthConfig
 from areca.specs import Stream
-from areca.tasks import AudioSegment, Segment, Task, TextSegment, Values
+from areca.tasks import Task, Values
 
-Train = Literal["all", "embeddings", "lora"]
 Heads = Literal["tied", "depth"]
 ReadAs = Literal["units", "features"]
 DEPTH, ADAPTER = DepthConfig(), AdapterConfig()
 _TEXT_TOKENIZER = "text_tokenizer"
 _DEPTH, _ADAPTER = "depth/model.safetensors", "adapter/model.safetensors"
 _LAYOUT = "vocabulary.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """A training example.
-
-    Args:
-        steps: the prompt and the answer.
-        prompt_length: number of steps before the answer, or 1 if the prompt is empty.
-    """
-
-    steps: Steps
-    prompt_length: int
-
-    @property
-    def ids(self) -> Tensor:
-        """The ids of all steps, int64 ``[N]``."""
-        return self.steps.ids
-
-    @property
-    def target(self) -> Tensor:
-        """The steps in the loss, bool ``[S]``: the answer with its controls."""
-        return torch.arange(len(self.steps)) >= self.prompt_length
 
 
 class Losses(NamedTuple):
@@ -108,6 +84,7 @@ class SpeechLM(nn.Module):
         adapter: turns vectors into inputs of the model; None: the LM reads codes.
 
     Attributes:
+        encoder: turns the values of tasks into steps.
         join_rows: whether the rows of a batch are joined to one packed row before the model reads them. Attention
             kernels for sequences of several lengths expect one row with restarting positions.
     """
@@ -126,6 +103,7 @@ class SpeechLM(nn.Module):
         self.model = model
         self.text_tokenizer = text_tokenizer
         self.layout = layout
+        self.encoder = Encoder(text_tokenizer, layout)
         self.trains = trains
         self.stream_weights = dict(stream_weights or {})
         self.depth = depth
@@ -243,74 +221,13 @@ class SpeechLM(nn.Module):
         """Maximum sequence length of the model, in steps."""
         return read_context(self.model.config)
 
-    def segment_steps(self, segments: Sequence[Segment], role: str) -> list[Steps]:
-        """Encode segments, with the controls that end or enclose each segment.
-
-        Args:
-            segments: text and audio, in order.
-            role: role of audio that names none.
-
-        Raises:
-            InvalidCodes: the codes do not belong to the layout of their role and streams, or vectors are not those that
-                the LM reads.
-        """
-        control, parts = self.vocabulary.control, list[Steps]()
-        for segment in segments:
-            if isinstance(segment, TextSegment):
-                text = self.text_tokenizer.encode(segment.text)
-                parts.append(Steps.of([*text, control(Control.END_SEGMENT)]))
-            else:
-                begin, end = Steps.of([control(Control.BEGIN_AUDIO)]), Steps.of([control(Control.END_AUDIO)])
-                if isinstance(segment, AudioSegment):
-                    body = self.layout.of(segment.role or role, segment.streams).steps(segment.codes)
-                else:
-                    body = self._vector_steps(segment.vectors)
-                parts += [begin, body, end]
-        return parts
-
-    def _vector_steps(self, vectors: Tensor) -> Steps:
-        layout = self.layout.vectors
-        expected = "codes" if layout is None else f"vectors, float32 [F, {layout.size}]"
-        if layout is None or vectors.ndim != 2 or vectors.shape[1] != layout.size:
-            raise InvalidCodes(f"expected {expected}, got vectors of the shape {list(vectors.shape)}")
-        return Steps.of_vectors(layout.join(vectors))
-
     def prompt(self, task: Task, values: Values) -> Steps:
-        """Encode the prompt of a task.
-
-        Args:
-            task: the task.
-            values: its inputs and languages; outputs are not needed.
-
-        Raises:
-            InvalidConfig, InvalidCodes: a value is missing or has the wrong type.
-        """
-        segments, reads = task.prompt(values), self.layout.reads
-        coded = [segment for segment in segments if isinstance(segment, AudioSegment)]
-        if self.adapter is not None and any((segment.role or reads) == reads for segment in coded):
-            raise InvalidCodes("expected vectors in the prompt, because the LM reads them (lm.read_as), got codes")
-        return Steps.join([Steps.of([]), *self.segment_steps(segments, reads)])
+        """Encode the prompt of a task; see `areca.lm.encoding.Encoder.prompt`."""
+        return self.encoder.prompt(task, values)
 
     def encode(self, task: Task, values: Values, written: Values | None = None) -> Encoded:
-        """Encode a training example.
-
-        Args:
-            task: the task.
-            values: the inputs and languages; audio whose field names no role, as codes or vectors of the role that the
-                LM reads.
-            written: the outputs; audio whose field names no role, as codes of the role that the LM writes. None: they
-                are in `values`.
-
-        Raises:
-            InvalidConfig, InvalidCodes: a value is missing or has the wrong type.
-        """
-        prompt = self.prompt(task, values)
-        answer = self.segment_steps(task.target(values if written is None else written), self.layout.writes)
-        if any(part.vectors is not None for part in answer):
-            raise InvalidCodes("expected codes in the answer, got vectors, which an LM only reads: give `written`")
-        end = Steps.of([self.vocabulary.control(Control.END_SEQUENCE)])
-        # Nothing predicts the first step of a sequence. If the prompt is empty, this step only begins audio.
-        return Encoded(Steps.join([prompt, *answer, end]), max(1, len(prompt)))
+        """Encode a training example; see `areca.lm.encoding.Encoder.encode`."""
+        return self.encoder.encode(task, values, written)
 
     def forward(self, batch: Mapping[str, Tensor]) -> Losses:
         """Compute the cross entropy of each target; the head runs only at these positions.
@@ -511,62 +428,9 @@ def _join_positions(ids: Tensor, positions: Tensor | None) -> Tensor:
     return positions.reshape(1, -1)
 
 
-def build_depth(layout: Layout, model: Any, seed: int) -> DepthTransformer:
-    """Return the depth transformer of a layout, with random weights."""
-    assert layout.depth is not None, "Layout.has_depth"
-    embedding = model.get_input_embeddings().weight
-    depth = DepthTransformer(layout.depth, int(embedding.shape[1]), layout.slots, seed)
-    return depth if depth.slot.is_meta else depth.to(embedding.device)
-
-
-def check_embeddings(model: Any) -> None:
-    """Check that a model gives the same states for ids and for their embeddings; parallel patterns and vectors need it.
-
-    Raises:
-        IncompatibleParts: it does not.
-    """
-    device = model.get_input_embeddings().weight.device
-    ids, training = torch.arange(2, device=device)[None], model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            expected = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
-            embedded = model.get_input_embeddings()(ids)
-            found = model.base_model(inputs_embeds=embedded, use_cache=False).last_hidden_state
-        same = torch.allclose(found, expected, rtol=1e-4, atol=1e-5)
-    except (TypeError, ValueError):
-        same = False
-    finally:
-        model.train(training)
-    if not same:
-        raise IncompatibleParts(
-            f"the family {model.config.model_type!r} needs the ids themselves, not only their embeddings: expected "
-            "another backbone; or lm.read_as: units and an lm.pattern that is not parallel, such as flatten"
-        )
-
-
 def read_context(config: Any) -> int:
     """Return the maximum sequence length in a ``PreTrainedConfig``, in ids; 2**31 if it states none."""
     return int(getattr(config.get_text_config(), "max_position_embeddings", None) or 2**31)
-
-
-def freeze_untrained(model: Any, first: int, train: Train, seed: int) -> None:
-    """Freeze the parameters of an extended model that are not trained; add adapters for ``lora``.
-
-    Args:
-        model: a transformers causal LM with new rows; changed in place.
-        first: index of the first new row.
-        train: the parameters to train, see `SpeechLM.extend`.
-        seed: seed of the adapters.
-
-    Raises:
-        MissingDependency: `train` is ``lora`` and peft is not installed.
-    """
-    if train == "lora":
-        add_adapters(model, seed)
-        unfreeze_new_rows(model, first)
-    elif train == "embeddings":
-        train_only_new_rows(model, first)
 
 
 def _set_generation_ids(model: Any, vocabulary: Vocabulary) -> None:

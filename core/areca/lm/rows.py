@@ -8,7 +8,10 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
+from areca.lm.lora import add_adapters
+
 Init = Literal["zero", "normal", "mean"]
+Train = Literal["all", "embeddings", "lora"]
 _FIRST = "areca_first_trained_row"
 """Attribute of the embedding and the head if only their rows from this one on are trained."""
 
@@ -129,3 +132,22 @@ class _CutRows(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return torch.cat([torch.zeros_like(gradient[: ctx.first]), gradient[ctx.first :]]), None
+
+
+def freeze_untrained(model: Any, first: int, train: Train, seed: int) -> None:
+    """Freeze the parameters of an extended model that are not trained; add adapters for ``lora``.
+
+    Args:
+        model: a transformers causal LM with new rows; changed in place.
+        first: index of the first new row.
+        train: the parameters to train, see `SpeechLM.extend`.
+        seed: seed of the adapters.
+
+    Raises:
+        MissingDependency: `train` is ``lora`` and peft is not installed.
+    """
+    if train == "lora":
+        add_adapters(model, seed)
+        unfreeze_new_rows(model, first)
+    elif train == "embeddings":
+        train_only_new_rows(model, first)

@@ -14,9 +14,10 @@ from transformers import AutoModelForCausalLM
 
 from areca.errors import ArecaError, summarise
 from areca.lm.adapter import VectorLayout, build_adapter
+from areca.lm.depth import build_depth
 from areca.lm.layout import Layout
-from areca.lm.model import build_depth, freeze_untrained, read_context
-from areca.lm.rows import extend_rows
+from areca.lm.model import read_context
+from areca.lm.rows import extend_rows, freeze_untrained
 from areca.lm.vocabulary import Vocabulary
 from areca.registry.parts import Part
 from areca.run.config import RunConfig

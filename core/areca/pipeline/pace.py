@@ -14,7 +14,8 @@ import torch
 from areca.artifacts.loader import PartLoader
 from areca.artifacts.store import Store
 from areca.errors import ArecaError, summarise
-from areca.lm.model import SpeechLM, build_depth
+from areca.lm.depth import build_depth
+from areca.lm.model import SpeechLM
 from areca.lm.steps import NO_ID
 from areca.pipeline.budget import Budget, extend_on_meta, make_layout
 from areca.run.config import RunConfig

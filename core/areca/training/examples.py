@@ -25,7 +25,8 @@ from areca.tasks import values_of
 from areca.training.task_rows import TaskRows
 
 if TYPE_CHECKING:
-    from areca.lm.model import Encoded, SpeechLM
+    from areca.lm.encoding import Encoded
+    from areca.lm.model import SpeechLM
 
 _SCHEMA = pa.schema(
     [

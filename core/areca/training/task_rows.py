@@ -19,7 +19,8 @@ from areca.tasks import Task, values_of
 from areca.types import Codes
 
 if TYPE_CHECKING:
-    from areca.lm.model import Encoded, SpeechLM
+    from areca.lm.encoding import Encoded
+    from areca.lm.model import SpeechLM
 
 Tables = Mapping[tuple[str, Column], Mapping[str, Codes]]
 """The codes of each row, by the tokenizer's role and the column (``"audio"``, ``"target_audio"``)."""

@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from areca.errors import IncompatibleParts, InvalidArtifact, InvalidCodes, InvalidConfig, MissingDependency
 from areca.interfaces import Backbone
-from areca.lm.model import Encoded, SpeechLM
+from areca.lm.encoding import Encoded
+from areca.lm.model import SpeechLM
 from areca.lm.rows import row_parameters
 from areca.lm.vocabulary import Control
 from areca.options import key_of
