@@ -97,7 +97,7 @@ def test_errors_are_reported_before_any_work(tmp_path: Path, changes: dict[str, 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda p: p.stem)
 def test_the_shipped_studies_are_complete(path: Path) -> None:
     cells = read_study(path)
-    assert len({(cell.label, cell.seed) for cell in cells}) == len(cells) >= 6
+    assert len({(cell.label, cell.seed) for cell in cells}) == len(cells) >= 4
 
 
 def scored(hypothesis: str, reference: str, id: str = "1", language: str = "fr") -> list[ResultRow]:
