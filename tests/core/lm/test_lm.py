@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests import parts
+from tests import ROOT, parts
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -363,6 +364,20 @@ with torch.no_grad():
 ends = model.generation_config.eos_token_id, tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|end_sequence|>")
 assert len(set(ends)) == 1, ends
 """
+
+
+def test_the_page_computes_a_loss(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "language-model.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"\*\*In your own program\.\*\*.*?```python\n(.*?)```", page, flags=re.DOTALL)
+    backbone = tiny_backbone()
+    backbone.model.save_pretrained(tmp_path)
+    backbone.tokenizer.save_pretrained(tmp_path)
+    names: dict[str, Any] = {"name": str(tmp_path), "codes": Codes((torch.arange(9),))}
+    exec(code, names)  # the page's own code
+    lm, example = names["lm"], names["example"]
+    mean = full_loss(lm, example).item() / int(example.target.sum())
+    assert names["loss"].item() == pytest.approx(mean, rel=1e-5)
+    assert lm.model.get_input_embeddings().weight.grad is not None
 
 
 def test_the_directory_loads_in_a_process_without_areca(tmp_path: Path) -> None:
