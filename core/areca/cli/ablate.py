@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -48,15 +49,19 @@ def ablate(
         directory / LOCK,
         f"{directory}: another process is running this study: wait until it ends, or name another folder (-o)",
     ):
+        losses: dict[str, dict[int, dict[str, dict[str, float]]]] = {}
         for number, (cell, pipeline) in enumerate(pipelines, 1):
             print(f"\n{number}/{len(cells)}: {cell.label}, seed {cell.seed}", flush=True)
             known = (_folder(directory, cell) / RESULTS).is_file()
             _evaluate(pipeline, _folder(directory, cell), device)
+            losses.setdefault(cell.label, {})[cell.seed] = pipeline.validation_loss_by_stream()
             if not known and number < len(pipelines):
-                _compare(cells, directory)  # a long study shows partial results
-        table = _compare(cells, directory)
-    common.print_table(table.header, table.rows)
-    print("\n" + "\n".join(table.notes) + f"\nwritten: {directory / TABLE}")
+                _compare(cells, directory, losses)  # a long study shows partial results
+        tables = _compare(cells, directory, losses)
+    for table in tables:
+        common.print_table(table.header, table.rows)
+        print("\n" + "\n".join(table.notes))
+    print(f"written: {directory / TABLE}")
 
 
 def _create_pipelines(cells: list[Cell], device: str) -> list[tuple[Cell, Pipeline]]:
@@ -108,9 +113,11 @@ def _evaluate(pipeline: Pipeline, directory: Path, device: str) -> None:
     write_report(directory, opened.registry)
 
 
-def _compare(cells: list[Cell], directory: Path) -> Table:
+def _compare(
+    cells: list[Cell], directory: Path, losses: Mapping[str, Mapping[int, Mapping[str, Mapping[str, float]]]]
+) -> list[Table]:
     """Write and return the comparison of the cells that have been evaluated."""
-    from areca.evaluation.comparison import compare_cells
+    from areca.evaluation.comparison import compare_cells, compare_losses
     from areca.evaluation.folder import RESULTS
     from areca.evaluation.results import ResultRow, read_results
 
@@ -118,6 +125,8 @@ def _compare(cells: list[Cell], directory: Path) -> Table:
     for cell in cells:
         if (path := _folder(directory, cell) / RESULTS).is_file():
             results.setdefault(cell.label, {})[cell.seed] = read_results(path)
-    table = compare_cells(results, cells[0].run.registry)
-    write_text(directory / TABLE, table.markdown())
-    return table
+    tables = [compare_cells(results, cells[0].run.registry)]
+    if any(tasks for seeds in losses.values() for tasks in seeds.values()):
+        tables.append(compare_losses(losses))
+    write_text(directory / TABLE, "\n".join(table.markdown() for table in tables))
+    return tables

@@ -48,6 +48,31 @@ def compare_cells(results: Mapping[str, BySeed], registry: Registry | None = Non
     )
 
 
+def compare_losses(losses: Mapping[str, Mapping[int, Mapping[str, Mapping[str, float]]]]) -> Table:
+    """Return a table of the validation losses of cells: a line for each task and cell, a column for each stream.
+
+    Args:
+        losses: nats a code, by cell, seed, task and stream.
+    """
+    found = [loss for seeds in losses.values() for tasks in seeds.values() for loss in tasks.values()]
+    streams = list(dict.fromkeys(name for loss in found for name in loss))
+    tasks = dict.fromkeys(task for seeds in losses.values() for of_seed in seeds.values() for task in of_seed)
+    lines = []
+    for task in tasks:
+        for cell, seeds in losses.items():
+            of_seeds = [of_seed[task] for of_seed in seeds.values() if task in of_seed]
+            lines.append((task, cell, *(_format_losses([x[name] for x in of_seeds if name in x]) for name in streams)))
+    note = "nats a code on the validation split; text includes the controls; then the loss under each seed"
+    return Table("Validation loss", ("task", "cell", *streams), lines, (note,))
+
+
+def _format_losses(values: Sequence[float]) -> str:
+    if not values:
+        return ""
+    each = f" ({' '.join(f'{value:.3f}' for value in values)})" if len(values) > 1 else ""
+    return f"{sum(values) / len(values):.3f}{each}"
+
+
 def _group_rows(
     results: Mapping[str, BySeed], columns: Mapping[str, Column]
 ) -> dict[tuple[str, ...], dict[str, dict[int, list[ResultRow]]]]:

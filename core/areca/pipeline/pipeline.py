@@ -243,9 +243,15 @@ class Pipeline:
 
     def validation_loss(self) -> dict[str, float]:
         """Return the trained LM's mean loss on the validation split, by task; a task without rows is left out."""
+        return self._read_losses("validation_loss")
+
+    def validation_loss_by_stream(self) -> dict[str, dict[str, float]]:
+        """Return the same for the codes of each stream, by task: ``{"tts": {"text": 0.1, "speech/0": 3.2}}``."""
+        return self._read_losses("validation_loss_by_stream")
+
+    def _read_losses(self, name: str) -> dict[str, Any]:
         summary = json.loads((self.lm().directory / SUMMARY).read_text(encoding="utf-8"))
-        losses = summary["validation_loss"] or ()
-        named = zip(summary["tasks"], losses, strict=False)
+        named = zip(summary["tasks"], summary.get(name) or (), strict=False)
         return {row["task"]: loss for row, loss in named if loss is not None}
 
     def _require_trackers(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 
 from areca.cli.app import app
 from areca.errors import InvalidConfig
-from areca.evaluation.comparison import compare_cells
+from areca.evaluation.comparison import compare_cells, compare_losses
 from areca.evaluation.results import ResultRow
 from areca.run.study import merge_changes, read_study
 from areca.testing.corpus import write_corpus
@@ -104,6 +105,20 @@ def scored(hypothesis: str, reference: str, id: str = "1", language: str = "fr")
     return [row_of(metric, hypothesis, reference, id=id, text_language=language) for metric in METRICS.values()]
 
 
+def test_the_table_of_losses_has_a_column_for_each_stream() -> None:
+    table = compare_losses(
+        {
+            "one": {0: {"tts": {"text": 0.5, "speech/0": 2.0}}, 3: {"tts": {"text": 0.25, "speech/0": 3.0}}},
+            "other": {0: {"tts": {"text": 1.0}}},
+        }
+    )
+    assert table.header == ("task", "cell", "text", "speech/0")
+    assert table.rows == [
+        ("tts", "one", "0.375 (0.500 0.250)", "2.500 (2.000 3.000)"),
+        ("tts", "other", "1.000", ""),
+    ]
+
+
 def test_the_table_pools_the_seeds_and_shows_each() -> None:
     right, wrong = scored("a b c d", "a b c d"), scored("a b c e", "a b c d", "2")
     table = compare_cells({"one": {0: right + wrong, 1: right + right}, "other": {0: wrong, 1: wrong}})
@@ -170,6 +185,7 @@ def test_a_study_on_the_command_line_reuses_artifacts(tmp_path: Path, monkeypatc
     assert {row["task"] for row in rows} == {"asr"}
     table = (results / "study.md").read_text()
     assert table.count("| asr | source.text |") == 2 and "| few | 4 |" in table
+    assert re.search(r"## Validation loss.*\| asr \| many \| \d\.\d{3} \(", table, flags=re.DOTALL)
     asked = {p: p.read_bytes() for p in results.rglob("answers.jsonl")}  # with the time that each answer took
     assert areca().count("nothing") == 4
     assert {p: p.read_bytes() for p in asked} == asked
