@@ -144,16 +144,18 @@ def test_light_halves_import_nothing_heavy() -> None:
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
 
 
+INSTALLED = packages_distributions()
+
+
 @pytest.mark.parametrize("entry", FIRST_PARTY, ids=lambda entry: entry.qualified)
 def test_a_components_extra_installs_what_it_requires(entry: Entry) -> None:
     extra = entry.component.extra
     lines = PROJECT["dependencies"] + (PROJECT["optional-dependencies"][extra] if extra else [])
     brought = {canonicalize_name(Requirement(line).name) for line in lines}
-    installed = packages_distributions()
     lacking = [
         module
         for module in entry.component.requires
-        if brought.isdisjoint(canonicalize_name(name) for name in installed.get(module, [module]))
+        if brought.isdisjoint(canonicalize_name(name) for name in INSTALLED.get(module, [module]))
     ]
     assert lacking == [], f"pip install 'areca[{extra}]' does not bring it" if extra else "it names no extra"
 

@@ -18,14 +18,23 @@ TOLERANCE = 0.01
 LONG_S = 10.0
 """Seconds of an utterance whose first audio must come before its last codes."""
 _SIZES = (1, 7, 1 << 20)
-"""Frames in a push; the largest is more than any utterance has."""
+"""Frames in a push; the largest is more than any utterance has. Pushes of one frame take the longest."""
 
 Open = Callable[[], SpeechSession]
 
 
-def expect_pieces_of_whole(open_session: Open, codes: Codes, streams: Sequence[Stream], whole: Audio) -> None:
-    """Assert that pushes of any size together give the audio of the whole."""
-    for size in _SIZES:
+def expect_pieces_of_wholes(
+    open_session: Open, codes: Sequence[Codes], streams: Sequence[Stream], wholes: Sequence[Audio]
+) -> None:
+    """Assert that pushes of any size together give the audio of the whole; one frame at a time only for the first."""
+    for number, pair in enumerate(zip(codes, wholes, strict=True)):
+        _expect_pieces_of_whole(open_session, *pair, streams, _SIZES[min(number, 1) :])
+
+
+def _expect_pieces_of_whole(
+    open_session: Open, codes: Codes, whole: Audio, streams: Sequence[Stream], sizes: Sequence[int]
+) -> None:
+    for size in sizes:
         pieces = _play(open_session(), split(codes, streams, size))
         for piece in pieces:
             got, expected = (piece.sample_rate_hz, piece.channels), (whole.sample_rate_hz, whole.channels)

@@ -15,7 +15,7 @@ from areca.testing.streaming import (
     LONG_S,
     expect_early_audio,
     expect_independence,
-    expect_pieces_of_whole,
+    expect_pieces_of_wholes,
     expect_refused_codes,
     repeat,
 )
@@ -165,9 +165,9 @@ def check_decode_refuses_wrong_codes(checked: CheckedComponent) -> None:
 
 def check_stream(checked: CheckedComponent) -> None:
     """Pushes of any size together give the audio that `decode` gives for the whole."""
-    for codes in _streamed(checked):
-        [whole] = checked.instance.decode([codes])
-        expect_pieces_of_whole(checked.instance.open, codes, _spec(checked).streams, whole)
+    codes = _streamed(checked)
+    wholes = [whole for one in codes for whole in checked.instance.decode([one])]
+    expect_pieces_of_wholes(checked.instance.open, codes, _spec(checked).streams, wholes)
 
 
 def check_stream_sessions(checked: CheckedComponent) -> None:

@@ -15,7 +15,7 @@ from areca.testing.streaming import (
     LONG_S,
     expect_early_audio,
     expect_independence,
-    expect_pieces_of_whole,
+    expect_pieces_of_wholes,
     expect_refused_codes,
 )
 from areca.testing.tools import expect_refusal, with_global_seed
@@ -90,9 +90,9 @@ def check_refuses_wrong_codes(checked: CheckedComponent) -> None:
 def check_stream(checked: CheckedComponent) -> None:
     """Pushes of any size together give the audio that `synthesize` gives for the whole, in the vocoder's own voice."""
     checked.require("stream")
-    for codes in _codes(checked):
-        [whole] = _speak(checked, [codes], seed=3)
-        expect_pieces_of_whole(_opening(checked), codes, _spec(checked).streams, whole)
+    codes = _codes(checked)
+    wholes = [whole for one in codes for whole in _speak(checked, [one], seed=3)]
+    expect_pieces_of_wholes(_opening(checked), codes, _spec(checked).streams, wholes)
 
 
 def check_stream_voice(checked: CheckedComponent) -> None:
@@ -102,8 +102,8 @@ def check_stream_voice(checked: CheckedComponent) -> None:
     if "voice" not in checked.part.tags:
         expect_refusal(ArecaError, _opening(checked, voice), "a voice, without the tag voice,")
         return
-    [whole] = _speak(checked, [codes], seed=3, voice=voice)
-    expect_pieces_of_whole(_opening(checked, voice), codes, _spec(checked).streams, whole)
+    whole = _speak(checked, [codes], seed=3, voice=voice)
+    expect_pieces_of_wholes(_opening(checked, voice), [codes], _spec(checked).streams, whole)
 
 
 def check_stream_sessions(checked: CheckedComponent) -> None:

@@ -20,7 +20,11 @@ def test_new_makes_a_package_that_passes_everything(world: Any, kind: str) -> No
     pyproject = (world.directory / "thing" / "pyproject.toml").read_text()
     assert '[project.entry-points.areca]\nmy_thing = "areca_my_thing"' in pyproject
     assert 'addopts = "--areca-plugin my_thing"' in pyproject  # its tests are of this package alone
-    again = world.warm("new", kind, "my-thing", "-o", "thing")
+
+
+def test_new_replaces_nothing(world: Any) -> None:
+    (world.directory / "thing").mkdir()
+    again = world.warm("new", "tokenizer", "my-thing", "-o", "thing")
     assert (again.returncode, again.stderr) == (1, "error: thing: exists already; name a folder that does not\n")
 
 

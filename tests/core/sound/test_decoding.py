@@ -307,7 +307,11 @@ def hostile(directory: Path, kind: str) -> Path:
 
 @pytest.mark.parametrize(
     ("kind", "says"),
-    [("mka", "declares 1.00 s, but more follow"), ("wide", "more than 57600000"), ("open", "more than 57600000")],
+    [
+        ("mka", "declares 1.00 s, but more follow"),
+        pytest.param("wide", "more than 57600000", marks=pytest.mark.slow),
+        ("open", "more than 57600000"),
+    ],
 )
 def test_files_of_many_samples_take_little_memory(tmp_path: Path, kind: str, says: str) -> None:
     path = hostile(tmp_path, kind)
