@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from areca.component import PLUGIN_API, Component, Kind, added, run_seed, runtime
+from areca.component import PLUGIN_API, Component, Kind, added, identified_by, run_seed, runtime
 from areca.registry.hooks import hookimpl
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from areca.system import System
 
 __version__ = "0.1.0"
-__all__ = ["PLUGIN_API", "Component", "Kind", "added", "hookimpl", "load", "run_seed", "runtime"]
+__all__ = [
+    "PLUGIN_API", "Component", "Kind", "added", "hookimpl", "identified_by", "load", "run_seed", "runtime",
+]  # fmt: skip
 
 
 def load(path: str | Path | None = None, *, device: torch.device | str = "cpu", plugins: Sequence[str] = ()) -> System:

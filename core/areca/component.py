@@ -281,6 +281,28 @@ def added(default: Any) -> Any:
     return field(default=default, metadata={"added": True})
 
 
+def identified_by(method: str, **default: Any) -> Any:
+    """Declare a `Path` field that a method of the config identifies in artifact keys.
+
+    By default the content of a path enters the key, and a folder is read in full. A corpus is too large for that.
+
+    Args:
+        method: name of a method that returns a JSON value, such as the content of a corpus's tables
+            (`areca.options.content_hash`) and the sizes of its recordings (`areca.options.listing_hash`). It is called
+            without arguments, and may raise `InvalidConfig` if a file is missing.
+        default: ``default=None`` makes the field optional.
+
+    Example:
+        >>> @dataclass(frozen=True)
+        ... class MyCorpusConfig:
+        ...     root: Path = identified_by("identity")
+        ...
+        ...     def identity(self) -> dict[str, str]:
+        ...         return {"table": content_hash(self.root / "all.tsv"), "clips": listing_hash(self.root / "clips")}
+    """
+    return field(metadata={"identified_by": method}, **default)
+
+
 def run_seed() -> Any:
     """Declare a config field that defaults to the run's seed: for random draws in `load`, which receives no job."""
     return field(default=0, metadata={"run_seed": True})

@@ -9,8 +9,9 @@ import hashlib
 import inspect
 import itertools
 import json
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -215,7 +216,8 @@ def _is_text(node: ast.stmt) -> bool:
 def canonical(config: Any) -> dict[str, Any]:
     """Return the fields of `config` that enter an artifact key, as JSON values.
 
-    A path becomes the sha256 of its content. Runtime fields, and added fields that have their default, are left out.
+    A path becomes the sha256 of its content, or what its config's method returns (`areca.component.identified_by`).
+    Runtime fields, and added fields that have their default, are left out.
 
     Args:
         config: an instance of a config dataclass.
@@ -223,13 +225,17 @@ def canonical(config: Any) -> dict[str, Any]:
     Raises:
         InvalidConfig: a path does not exist.
     """
-    values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if _enters_key(f, config)}
-    return {name: _canonical_value(value) for name, value in values.items()}
+    return {f.name: _canonical_field(f, config) for f in dataclasses.fields(config) if _enters_key(f, config)}
 
 
 def _enters_key(f: dataclasses.Field[Any], config: Any) -> bool:
     unchanged = f.metadata.get("added") and getattr(config, f.name) == f.default
     return not (f.metadata.get("runtime") or unchanged)
+
+
+def _canonical_field(f: dataclasses.Field[Any], config: Any) -> Any:
+    method = f.metadata.get("identified_by")
+    return getattr(config, method)() if method else _canonical_value(getattr(config, f.name))
 
 
 def _canonical_value(value: Any) -> Any:
@@ -256,6 +262,31 @@ def content_hash(path: Path) -> str:
     if not path.is_file():
         raise InvalidConfig(f"{path}: no such file or folder")
     return file_hash(path)
+
+
+def listing_hash(folder: Path) -> str:
+    """Return the sha256 of the sorted relative paths and sizes of the files in a folder, as hex. No file is opened.
+
+    Raises:
+        InvalidConfig: the folder does not exist.
+    """
+    if not folder.is_dir():
+        raise InvalidConfig(f"{folder}: no such folder")
+    paths = (os.path.join(directory, name) for directory, _, names in os.walk(folder) for name in names)
+    return sizes_hash(folder, paths)
+
+
+def sizes_hash(folder: Path, paths: Iterable[str]) -> str:
+    """Return the sha256 of the sorted paths, relative to `folder`, and sizes of files; a missing file has no size."""
+    rows = sorted((os.path.relpath(path, folder), _size(path)) for path in paths)
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return -1
 
 
 def file_hash(path: Path) -> str:

@@ -9,9 +9,9 @@ from typing import Literal
 
 import pytest
 
-from areca import runtime
+from areca import identified_by, runtime
 from areca.errors import InvalidConfig
-from areca.options import build, canonical, content_hash, list_options
+from areca.options import build, canonical, content_hash, list_options, listing_hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,3 +141,36 @@ def test_folders_are_known_by_names_and_contents(tmp_path: Path) -> None:
     assert content_hash(tmp_path / "m") != expected
     with pytest.raises(InvalidConfig, match="nothing: no such file or folder"):
         content_hash(tmp_path / "nothing")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorpusConfig:
+    root: Path = identified_by("identity")
+    """The folder."""
+    notes: Path | None = identified_by("identity", default=None)
+
+    def identity(self) -> object:
+        return [content_hash(self.root / "all.tsv"), listing_hash(self.root / "clips")]
+
+
+def test_a_method_identifies_a_folder_without_reading_its_recordings(tmp_path: Path) -> None:
+    clip = tmp_path / "clips" / "fr" / "a.wav"
+    clip.parent.mkdir(parents=True)
+    clip.write_bytes(b"12345678")
+    (tmp_path / "all.tsv").write_text("a.wav\tun\n")
+    config = build(CorpusConfig, {"root": "."}, WHERE, root=tmp_path)
+    before = canonical(config)
+    assert set(before) == {"root", "notes"} and list_options(CorpusConfig)[0].required
+    clip.chmod(0)
+    clip.parent.parent.joinpath("empty").mkdir()
+    assert canonical(config) == before
+    clip.chmod(0o600)
+    clip.write_bytes(b"87654321")
+    assert canonical(config) == before, "the size is the same"
+    clip.write_bytes(b"123456789")
+    assert canonical(config) != before
+    clip.write_bytes(b"12345678")
+    (tmp_path / "all.tsv").write_text("a.wav\tdeux\n")
+    assert canonical(config) != before
+    with pytest.raises(InvalidConfig, match="nowhere: no such folder"):
+        listing_hash(tmp_path / "nowhere")
