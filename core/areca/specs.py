@@ -62,8 +62,9 @@ def _check_texts(**values: object) -> None:
             raise ValueError(f"{name} is {quote(value)}, expected a tuple of texts")
 
 
-def _describe_audio(languages: tuple[str, ...], sample_rate_hz: int) -> str:
-    return f"{', '.join(languages) or 'any language'}, {sample_rate_hz} Hz"
+def _describe_audio(languages: tuple[str, ...], sample_rate_hz: int | None) -> str:
+    rate = "any rate" if sample_rate_hz is None else f"{sample_rate_hz} Hz"
+    return f"{', '.join(languages) or 'any language'}, {rate}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,14 +218,15 @@ def check_chain(links: Sequence[tuple[str, TaskSpec]]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class DatasetSpec:
-    """The languages of a dataset (ISO 639-1) and the rate of its audio."""
+    """The languages of a dataset (ISO 639-1; empty: not known) and the rate of its audio (None: it varies)."""
 
     languages: tuple[str, ...]
-    sample_rate_hz: int
+    sample_rate_hz: int | None
 
     def __post_init__(self) -> None:
         _check_texts(languages=self.languages)
-        _check_counts(sample_rate_hz=self.sample_rate_hz)
+        if self.sample_rate_hz is not None:
+            _check_counts(sample_rate_hz=self.sample_rate_hz)
 
     def __str__(self) -> str:
         return _describe_audio(self.languages, self.sample_rate_hz)

@@ -56,6 +56,8 @@ def data(
         _print_counts(manifest, manifest.name if artifact is None else artifact.directory)
         if not _holds_audio(artifact, manifest):
             print(f"audio is left where it is: {manifest.name}")
+        for message in getattr(manifest, "skipped", ()):  # not in the protocol: a dataset need not leave rows out
+            print(f"left out: {message}")
     else:
         _print_counts(_write_dataset(part, _parse_seed(seed), Path(output), copy=copy), Path(output))
 

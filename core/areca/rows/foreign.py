@@ -15,7 +15,10 @@ from areca.rows.lines import describe_wrong_encoding, read_head
 
 EXAMPLE = '{"id": "a1", "audio": "clips/a1.wav", "text": "bonjour", "language": "fr", "split": "train"}'
 """One line of a manifest."""
-_AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".g722", ".gsm", ".aif", ".aiff", ".webm", ".wma")
+AUDIO_SUFFIXES = (
+    ".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".g722", ".gsm", ".aif", ".aiff", ".webm", ".wma",
+)  # fmt: skip
+"""Lower-case suffixes of files of audio."""
 _AUDIO_STARTS = re.compile(
     rb"RIFF....WAVE|RF64|fLaC|OggS|ID3|\xff[\xe2-\xfb]|FORM....AIF|....ftyp|\x1aE\xdf\xa3", re.DOTALL
 )
@@ -105,7 +108,7 @@ def _classify_folder(path: Path) -> tuple[str, str]:
     for pattern, what, hint in _FOLDERS:
         if next(path.glob(pattern), None) is not None:
             return what, hint.format(path=str(path))
-    if next((name for name in _list_file_names(path) if name.lower().endswith(_AUDIO)), None):
+    if next((name for name in _list_file_names(path) if name.lower().endswith(AUDIO_SUFFIXES)), None):
         return (
             "a folder of audio files",
             "a line for each file; id and audio are needed, text by tasks that read or write it",
@@ -119,7 +122,7 @@ def _list_file_names(path: Path) -> Iterator[str]:
 
 def _classify_file(path: Path, head: bytes) -> tuple[str, str] | None:
     """Return what a file is and how to convert it; None: it looks like a manifest."""
-    if _AUDIO_STARTS.match(head) or path.suffix.lower() in _AUDIO:
+    if _AUDIO_STARTS.match(head) or path.suffix.lower() in AUDIO_SUFFIXES:
         return "an audio file", "a line for each recording; to use a model on one: areca run CHECKPOINT IN.wav"
     for start, what, hint in _STARTS:
         if start.match(head):
