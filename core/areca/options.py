@@ -272,13 +272,14 @@ def listing_hash(folder: Path) -> str:
     """
     if not folder.is_dir():
         raise InvalidConfig(f"{folder}: no such folder")
-    paths = (os.path.join(directory, name) for directory, _, names in os.walk(folder) for name in names)
-    return sizes_hash(folder, paths)
+    start = len(os.path.join(folder, ""))
+    found = (os.path.join(directory, name)[start:] for directory, _, names in os.walk(folder) for name in names)
+    return sizes_hash(folder, found)
 
 
-def sizes_hash(folder: Path, paths: Iterable[str]) -> str:
-    """Return the sha256 of the sorted paths, relative to `folder`, and sizes of files; a missing file has no size."""
-    rows = sorted((os.path.relpath(path, folder), _size(path)) for path in paths)
+def sizes_hash(folder: Path, names: Iterable[str]) -> str:
+    """Return the sha256 of the sorted names and sizes of files in a folder, as hex; a missing file has no size."""
+    rows = sorted((name, _size(os.path.join(folder, name))) for name in names)
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 

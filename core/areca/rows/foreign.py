@@ -23,7 +23,12 @@ _AUDIO_STARTS = re.compile(
     rb"RIFF....WAVE|RF64|fLaC|OggS|ID3|\xff[\xe2-\xfb]|FORM....AIF|....ftyp|\x1aE\xdf\xa3", re.DOTALL
 )
 _STARTS = (
-    (re.compile(rb"PAR1"), "a Parquet file", "pandas.read_parquet gives its rows; write their audio as files"),
+    (
+        re.compile(rb"PAR1"),
+        "a Parquet file",
+        "pandas.read_parquet gives its rows; write their audio as files\n"
+        "  to use it without conversion: areca show parquet",
+    ),
     (re.compile(rb"ARROW1|\xff\xff\xff\xff"), "an Arrow file", "datasets.Dataset.from_file gives its rows"),
     (re.compile(rb"PK\x03\x04|7z\xbc\xaf|.{257}ustar", re.DOTALL), "an archive", "unpack it first"),
     (re.compile(rb"\s*<(?:!doctype|html)", re.IGNORECASE), "a web page", "download the file itself"),
@@ -37,11 +42,16 @@ _FOLDERS: tuple[tuple[str, str, str], ...] = (
     ("manifest.jsonl", "a folder that holds a manifest", "name the file: {path}/manifest.jsonl"),
     ("dataset_dict.json", "a Hugging Face dataset as `save_to_disk` writes it", _SAVED),
     ("state.json", "a Hugging Face dataset as `save_to_disk` writes it", _SAVED),
-    ("wav.scp", "a Kaldi data folder", _KALDI),
+    (
+        "wav.scp",
+        "a Kaldi data folder",
+        f"{_KALDI}\n  to use it without conversion: data: {{{{name: kaldi, train: {{path}}}}}}",
+    ),
     (
         "*.parquet",
         "a folder of Parquet files",
-        "datasets.load_dataset({path!r}) gives its rows; write their audio as files",
+        "datasets.load_dataset({path!r}) gives its rows; write their audio as files\n  to use it without conversion: "
+        "data: {{name: parquet, path: {path}, columns: {{audio: NAME}}}}",
     ),
     ("*.arrow", "a folder of Arrow files", "datasets.load_dataset('arrow', data_files=...) gives its rows"),
     ("cuts*.jsonl*", "a folder of lhotse manifests", "name one of its files to see which column gives what"),
@@ -111,7 +121,8 @@ def _classify_folder(path: Path) -> tuple[str, str]:
     if next((name for name in _list_file_names(path) if name.lower().endswith(AUDIO_SUFFIXES)), None):
         return (
             "a folder of audio files",
-            "a line for each file; id and audio are needed, text by tasks that read or write it",
+            "a line for each file; id and audio are needed, text by tasks that read or write it\n"
+            f"  to use it without conversion: data: {{name: audio-folder, root: {path}, text: none}}",
         )
     return "a folder", "a line for each recording"
 
@@ -163,8 +174,12 @@ def _classify_text(path: Path, lines: list[str]) -> tuple[str, str] | None:
     separator = max("\t,;", key=first.count)
     if first.count(separator) and (path.suffix.lower() in (".csv", ".tsv", ".txt") or first.count(separator) > 1):
         columns = ", ".join(quote(name.strip().strip('"'))[1:-1] for name in first.split(separator)[:12])
-        kind = "a table of tab-separated values" if separator == "\t" else "a CSV file"
-        return f"{kind} whose first line is {columns}", "csv.DictReader gives its rows; one of them names the audio"
+        kind, name = ("a table of tab-separated values", "tsv") if separator == "\t" else ("a CSV file", "csv")
+        delimiter = ", delimiter: ';'" if separator == ";" else ""
+        return f"{kind} whose first line is {columns}", (
+            "csv.DictReader gives its rows; one of them names the audio\n  to use it without conversion: "
+            f"data: {{name: {name}, path: {path}, columns: {{audio: NAME}}{delimiter}}}"
+        )
     if "\ufffd" in first or not first.isprintable():
         return "not a text file" if "\0" in first else "text that is not JSON Lines", "a line for each recording"
     return f"text that starts with {quote(first)}", "a line for each recording"

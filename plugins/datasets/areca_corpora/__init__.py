@@ -10,8 +10,10 @@ from areca_corpora.common_voice import CommonVoiceOptions
 from areca_corpora.covost import CovostOptions
 from areca_corpora.cvss import CvssOptions
 from areca_corpora.fleurs import FleursOptions
+from areca_corpora.kaldi import KaldiOptions
 from areca_corpora.librivox import LibriSpeechOptions, MlsOptions
 from areca_corpora.own import CsvOptions, FolderOptions, TsvOptions
+from areca_corpora.parquet import ParquetOptions
 from areca_corpora.voxpopuli import VoxPopuliOptions
 
 ARECA_PLUGIN_API = 1
@@ -26,7 +28,7 @@ def _declare(name: str, config: type[Any], summary: str, paper: str | None = Non
         target="areca_corpora.dataset:CorpusDataset",
         summary=summary,
         license="Apache-2.0",
-        requires=("torch", "soundfile"),
+        requires=("torch", "soundfile", "pyarrow"),
         tags=frozenset({"fit"}),
         paper=paper,
     )
@@ -51,5 +53,7 @@ def areca_components() -> Iterable[Component]:
         ),
         _declare("csv", CsvOptions, "a table with commas and quotation marks, and recordings"),
         _declare("tsv", TsvOptions, "a table with tabs, and recordings"),
+        _declare("kaldi", KaldiOptions, "Kaldi data folders: wav.scp, segments, text, utt2spk"),
+        _declare("parquet", ParquetOptions, "Parquet files with recordings inside, as on the Hugging Face hub"),
         _declare("audio-folder", FolderOptions, "every recording in a folder, with or without text files"),
     ]

@@ -10,15 +10,13 @@ from typing import Any
 
 import torch
 
-from areca import audio
 from areca.artifact import Artifact
 from areca.errors import ArecaWarning, InvalidAudio, InvalidManifest
 from areca.files.writing import write_json
 from areca.interfaces import Job
 from areca.manifest import Column, Manifest, Utterance, read_rows, write_manifest
-from areca.options import file_hash
 from areca.sound.hearing import require_audible
-from areca_corpora.manifest import CorpusManifest, locate
+from areca_corpora.manifest import CorpusManifest
 from areca_corpora.options import Corpus, Dropped
 
 ROWS, DIGESTS, DROPPED = "rows.jsonl", "digests.json", "dropped.json"
@@ -45,7 +43,7 @@ class CorpusDataset:
                 usable.append(row)
             job.progress(done, len(rows), "recordings")
         if not usable:
-            raise InvalidManifest("\n  ".join([f"{config.folders()[0]}: no usable row", *dropped.messages]))
+            raise InvalidManifest("\n  ".join([f"{config.places()[0].root}: no usable row", *dropped.messages]))
         write_manifest(job.directory / ROWS, usable)
         write_json(job.directory / DIGESTS, recordings.digests)
         write_json(job.directory / DROPPED, dropped.messages)
@@ -58,9 +56,9 @@ class CorpusDataset:
     ) -> CorpusManifest:
         """Read the rows. No recording is opened."""
         digests, skipped = _read_json(files / DIGESTS), _read_json(files / DROPPED)
-        folders = dict(zip(COLUMNS, config.folders(), strict=True))
+        places = dict(zip(COLUMNS, config.places(), strict=True))
         key = Artifact.open(files, verify=False).key
-        return CorpusManifest(read_rows(files / ROWS), key, folders, digests, tuple(skipped))
+        return CorpusManifest(read_rows(files / ROWS), key, places, digests, tuple(skipped))
 
 
 def _read_json(path: Path) -> Any:
@@ -78,19 +76,18 @@ def _drop_repeated(rows: Iterator[Utterance], dropped: Dropped) -> Iterator[Utte
 
 
 class Recordings:
-    """The recordings of a corpus, each of which is read once.
+    """The recordings of a corpus. Each is read once, unless it is in both columns.
 
     Args:
-        config: names the folders, and says whether recordings are decoded.
+        config: names their places, and says whether they are decoded.
         dropped: counts the rows whose recordings cannot be used.
     """
 
     def __init__(self, config: Corpus, dropped: Dropped) -> None:
         self.digests: dict[Column, dict[str, str]] = {column: {} for column in COLUMNS}
-        self._folders = dict(zip(COLUMNS, config.folders(), strict=True))
+        self._places = dict(zip(COLUMNS, config.places(), strict=True))
         self._decode, self._dropped = config.decode, dropped
-        self._digests: dict[Path, str] = {}
-        self._problems: dict[tuple[Path, float, float | None], str | None] = {}
+        self._problems: dict[tuple[Column, str, float, float | None], str | None] = {}
 
     def have(self, row: Utterance) -> bool:
         """Return whether the recordings of a row exist and are not empty; otherwise count the row."""
@@ -98,7 +95,7 @@ class Recordings:
             if (name := getattr(row, column)) is None:
                 continue
             try:
-                audio.require_file(locate(self._folders[column], name))
+                self._places[column].require(name)
             except InvalidManifest as error:
                 self._dropped.add("the path of the recording leads out of the folder", f"{row.id}: {error}")
                 return False
@@ -108,28 +105,27 @@ class Recordings:
         return True
 
     def digest(self, row: Utterance) -> bool:
-        """Compute the digests of a row's recordings; if one cannot be decoded, count the row and return False."""
-        found = {column: name for column in COLUMNS if (name := getattr(row, column)) is not None}
+        """Compute the digests of a row's recordings; if one cannot be used, count the row and return False."""
         spans = {"audio": (row.offset_s, row.duration_s), "target_audio": (0.0, None)}
-        for column, name in found.items():
-            path = locate(self._folders[column], name)
-            if problem := self._find_problem(path, *spans[column]):
+        for column in COLUMNS:
+            if (name := getattr(row, column)) is None:
+                continue
+            if problem := self._find_problem(column, name, *spans[column]):
                 self._dropped.add("the recording cannot be used", f"{row.id}: {problem}")
                 return False
-            self.digests[column][name] = self._digest(path)
         return True
 
-    def _find_problem(self, path: Path, offset_s: float, duration_s: float | None) -> str | None:
-        if self._decode and (path, offset_s, duration_s) not in self._problems:
+    def _find_problem(self, column: Column, name: str, offset_s: float, duration_s: float | None) -> str | None:
+        """Return what is wrong with a recording; if nothing is, its digest is known afterwards."""
+        part = (column, name, offset_s, duration_s) if self._decode else (column, name, 0.0, None)
+        if part not in self._problems:
+            place = self._places[column]
             try:
-                require_audible(audio.read(path, offset_s=offset_s, duration_s=duration_s))
-                problem = None
+                if self._decode:
+                    require_audible(place.read(name, offset_s, duration_s))
+                if name not in self.digests[column]:
+                    self.digests[column][name] = place.digest(name)
+                self._problems[part] = None
             except InvalidAudio as error:
-                problem = str(error)
-            self._problems[path, offset_s, duration_s] = problem
-        return self._problems.get((path, offset_s, duration_s))
-
-    def _digest(self, path: Path) -> str:
-        if path not in self._digests:
-            self._digests[path] = file_hash(path)
-        return self._digests[path]
+                self._problems[part] = str(error)
+        return self._problems[part]

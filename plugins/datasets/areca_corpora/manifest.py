@@ -1,41 +1,39 @@
-"""The manifest of a corpus whose recordings stay in the user's folders."""
+"""The manifest of a corpus whose recordings stay where they are."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
 
-from areca import audio
 from areca.errors import InvalidAudio, InvalidManifest, MissingDependency, quote
 from areca.manifest import Column, Utterance, filter_rows, selected_key
-from areca.options import file_hash
 from areca.types import Audio
+from areca_corpora.places import Place
 
 
 @dataclass(frozen=True)
 class CorpusManifest:
-    """A `areca.manifest.Manifest` whose recordings are files in one or two folders.
+    """A `areca.manifest.Manifest` whose recordings are in the user's folders or Parquet files.
 
     Args:
         rows: the utterances.
         key: key of the artifact, or of a selection from it.
-        folders: where the paths in each column start.
-        digests: sha256 of the content of each recording, by column and path.
+        places: where the recordings in each column are.
+        digests: sha256 of the content of each recording, by column and name.
         skipped: messages about rows that were left out.
     """
 
     rows: tuple[Utterance, ...]
     key: str
-    folders: Mapping[Column, Path]
+    places: Mapping[Column, Place]
     digests: Mapping[Column, Mapping[str, str]]
     skipped: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """The folders of the recordings."""
-        return " and ".join(dict.fromkeys(str(folder) for folder in self.folders.values()))
+        return " and ".join(dict.fromkeys(str(place.root) for place in self.places.values()))
 
     def select(
         self, split: str | None = None, source: str | None = None, language: str | None = None
@@ -49,11 +47,11 @@ class CorpusManifest:
         return dataclasses.replace(self, rows=rows, key=key)
 
     def audio(self, row: Utterance) -> Audio:
-        """Decode the row's recording, from `offset_s` on for `duration_s`, at the file's sampling rate.
+        """Decode the row's recording, from `offset_s` on for `duration_s`, at its own sampling rate.
 
         Raises:
             InvalidManifest: the row has no recording.
-            InvalidAudio: the file cannot be decoded, or has changed since the dataset was built.
+            InvalidAudio: the recording cannot be decoded, or has changed since the dataset was built.
             MissingDependency: PyAV is needed and not installed.
         """
         return self._read(row, "audio", row.offset_s, row.duration_s)
@@ -66,24 +64,14 @@ class CorpusManifest:
         name = getattr(row, column)
         if name is None:
             raise InvalidManifest(f"{self.name}: row {quote(row.id)} has no {column}")
-        path = locate(self.folders[column], name)
+        place = self.places[column]
         try:
-            if file_hash(audio.require_file(path)) != self.digests[column].get(name):
+            if place.digest(name) != self.digests[column].get(name):
                 raise InvalidAudio(
-                    f"{path}: changed since the dataset was built\n  put the old file back, or run the command again "
-                    "to build the dataset from the new one; if both have one size, set ARECA_HOME to another folder"
+                    f"{place.root}/{name}: changed since the dataset was built\n  put the old file back, or run the "
+                    "command again to build the dataset from the new one; if both have one size, set ARECA_HOME to "
+                    "another folder"
                 )
-            return audio.read(path, offset_s=offset_s, duration_s=duration_s)
+            return place.read(name, offset_s, duration_s)
         except (InvalidAudio, MissingDependency) as error:
             raise type(error)(f"row {quote(row.id)}: {error}") from error
-
-
-def locate(folder: Path, name: str) -> Path:
-    """Return the path of a recording. Links in the user's folder are followed.
-
-    Raises:
-        InvalidManifest: the name leads out of the folder.
-    """
-    if name.startswith("/") or ".." in PurePosixPath(name).parts or "\0" in name:
-        raise InvalidManifest(f"path {quote(name)} leads out of {folder}")
-    return folder / name

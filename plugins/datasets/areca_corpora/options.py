@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from areca.errors import InvalidConfig, InvalidManifest, shorten, suggest
 from areca.languages import known_code
 from areca.rows.columns import Utterance
 from areca.specs import DatasetSpec, Spec
+
+if TYPE_CHECKING:
+    from areca_corpora.places import Place
 
 SPLITS: Mapping[str, str] = MappingProxyType({"train": "train", "validation": "dev", "test": "test"})
 """Splits of areca, and what most corpora call them."""
@@ -27,6 +31,17 @@ class CorpusOptions:
     decode: bool = False
     """Whether to decode every recording when the dataset is built, and to leave out those that are damaged, silent or
     too long. It takes as long as reading and decoding the whole corpus once."""
+
+    def folders(self) -> tuple[Path, Path]:
+        """Return the folders where the paths in `audio` and in `target_audio` start."""
+        raise NotImplementedError
+
+    def places(self) -> tuple[Place, Place]:
+        """Return where the recordings of both columns are: in the files of two folders."""
+        from areca_corpora.places import Files
+
+        first, second = map(Files, self.folders())
+        return first, second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +63,8 @@ class Corpus(Protocol):
     def decode(self) -> bool:
         """See `CorpusOptions`."""
 
-    def folders(self) -> tuple[Path, Path]:
-        """Return the folders where the paths in `audio` and in `target_audio` start."""
+    def places(self) -> tuple[Place, Place]:
+        """Return where the recordings of the columns `audio` and `target_audio` are."""
 
     def describe(self) -> DatasetSpec:
         """Return languages and sampling rate."""
@@ -134,6 +149,12 @@ def require(path: Path, hint: str) -> Path:
     if not path.exists():
         raise InvalidConfig(f"{path}: no such file or folder; expected {hint}")
     return path
+
+
+def make_relative(path: str, folder: Path) -> str:
+    """Return an absolute path in a folder as one relative to the folder; any other path is unchanged."""
+    inside = os.path.isabs(path) and Path(path).is_relative_to(folder)
+    return Path(path).relative_to(folder).as_posix() if inside else path
 
 
 def codes(languages: Sequence[str]) -> tuple[str, ...]:

@@ -20,10 +20,12 @@ class Line(NamedTuple):
     Args:
         where: file and line, for messages.
         values: its values by column.
+        split: its split, if the place of the line states it.
     """
 
     where: str
     values: dict[str, str]
+    split: str | None = None
 
 
 def read_tsv(

@@ -74,13 +74,13 @@ def fifo(path: Path) -> Path:
 
 
 FOREIGN: list[tuple[str, Callable[[Path], Path], str, str]] = [
-    ("csv", lambda d: text(d / "x.csv", "path,sentence\na.wav,un\n"), "a CSV file whose first line is path", "csv"),
-    ("common voice", lambda d: text(d / "x.tsv", "client_id\tpath\tsentence\n"), "tab-separated values", "csv."),
-    ("csv as jsonl", lambda d: text(d / "x.jsonl", "id;audio;text\n1;a.wav;un\n"), "a CSV file whose first", "csv"),
+    ("csv", lambda d: text(d / "x.csv", "path,sentence\na.wav,un\n"), "whose first line is path", "{name: csv, path"),
+    ("common voice", lambda d: text(d / "x.tsv", "client_id\tpath\tsentence\n"), "tab-separated", "{name: tsv, "),
+    ("csv as jsonl", lambda d: text(d / "x.jsonl", "id;audio;text\n1;a.wav;un\n"), "a CSV file", "delimiter: ';'}"),
     ("hugging face", lambda d: hugging_face(d / "x"), "a Hugging Face dataset", "datasets.load_from_disk('"),
-    ("parquet", lambda d: text(d / "x" / "a.parquet", b"PAR1").parent, "a folder of Parquet files", "load_dataset"),
+    ("parquet", lambda d: text(d / "x" / "a.parquet", b"PAR1").parent, "a folder of Parquet files", "{name: parquet, "),
     ("parquet file", lambda d: text(d / "x.parquet", b"PAR1" + bytes(99)), "a Parquet file", "pandas.read_parquet"),
-    ("kaldi", lambda d: kaldi(d / "x"), "a Kaldi data folder", "utt2spk gives speaker, segments gives offset_s"),
+    ("kaldi", lambda d: kaldi(d / "x"), "a Kaldi data folder", "segments gives offset_s"),
     ("wav.scp", lambda d: kaldi(d / "x") / "wav.scp", "a file of a Kaldi data folder", "wav.scp gives audio"),
     ("cuts", lambda d: packed(d / "cuts.jsonl", CUT, CUT), "lhotse cuts", "recording.sources[0].source gives audio"),
     ("cuts.gz", lambda d: packed(d / "cuts.jsonl.gz", CUT, CUT), "lhotse cuts", "start gives offset_s"),
@@ -90,7 +90,7 @@ FOREIGN: list[tuple[str, Callable[[Path], Path], str, str]] = [
     ("nemo", lambda d: packed(d / "n.json", {"audio_filepath": "a.wav", "duration": 1}), "a NeMo manifest", "offset_s"),
     ("audiofolder", lambda d: packed(d / "metadata.jsonl", {"file_name": "a.wav"}), "audio folder", "file_name gives"),
     ("fairseq", lambda d: text(d / "train.tsv", "/corpora/x\na.wav\t8000\n"), "a fairseq manifest", "root: /corpora/x"),
-    ("wavs", lambda d: tone(d / "x" / "deep" / "a.wav").parent.parent, "a folder of audio files", "id and audio"),
+    ("wavs", lambda d: tone(d / "x" / "deep" / "a.wav").parent.parent, "a folder of audio", "{name: audio-folder, "),
     ("audio", lambda d: tone(d / "a.wav"), "an audio file", "areca run CHECKPOINT"),
     ("renamed audio", lambda d: tone(d / "a.wav").rename(d / "a.jsonl"), "an audio file", "areca run CHECKPOINT"),
     ("json", lambda d: text(d / "x.json", json.dumps([ROW], indent=1)), "JSON of one value", "without commas"),
