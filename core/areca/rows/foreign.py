@@ -62,7 +62,7 @@ _FOLDERS: tuple[tuple[str, str, str], ...] = (
 )
 _CUT = (
     "recording.sources[0].source gives audio, start gives offset_s, duration gives duration_s, and supervisions[0] "
-    "gives text, language and speaker"
+    "gives text, language and speaker\n  to use it without conversion: areca show lhotse"
 )
 _ROWS: tuple[tuple[frozenset[str], str, str], ...] = (
     (frozenset({"start", "duration", "supervisions"}), "lhotse cuts", _CUT),
@@ -79,7 +79,8 @@ _ROWS: tuple[tuple[frozenset[str], str, str], ...] = (
     (
         frozenset({"audio_filepath"}),
         "a NeMo manifest",
-        "audio_filepath gives audio, offset gives offset_s, duration gives duration_s, and an id must be added",
+        "audio_filepath gives audio, offset gives offset_s, duration gives duration_s, and an id must be added\n"
+        "  to use it without conversion: areca show jsonl",
     ),
     (frozenset({"file_name"}), "metadata of a Hugging Face audio folder", "file_name gives audio"),
 )

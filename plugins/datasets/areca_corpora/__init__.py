@@ -10,6 +10,7 @@ from areca_corpora.common_voice import CommonVoiceOptions
 from areca_corpora.covost import CovostOptions
 from areca_corpora.cvss import CvssOptions
 from areca_corpora.fleurs import FleursOptions
+from areca_corpora.json_lines import JsonLinesOptions, LhotseOptions
 from areca_corpora.kaldi import KaldiOptions
 from areca_corpora.librivox import LibriSpeechOptions, MlsOptions
 from areca_corpora.own import CsvOptions, FolderOptions, TsvOptions
@@ -53,6 +54,8 @@ def areca_components() -> Iterable[Component]:
         ),
         _declare("csv", CsvOptions, "a table with commas and quotation marks, and recordings"),
         _declare("tsv", TsvOptions, "a table with tabs, and recordings"),
+        _declare("jsonl", JsonLinesOptions, "JSON Lines of other programs by column mapping, and recordings"),
+        _declare("lhotse", LhotseOptions, "a CutSet of lhotse in JSON Lines"),
         _declare("kaldi", KaldiOptions, "Kaldi data folders: wav.scp, segments, text, utt2spk"),
         _declare("parquet", ParquetOptions, "Parquet files with recordings inside, as on the Hugging Face hub"),
         _declare("audio-folder", FolderOptions, "every recording in a folder, with or without text files"),

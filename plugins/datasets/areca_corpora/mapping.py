@@ -69,6 +69,14 @@ class MappedOptions(CorpusOptions):
         """Yield the lines of the table."""
         raise NotImplementedError
 
+    def choose(self, line: Line) -> Mapping[str, str]:
+        """Return the column of the table for each column of the manifest, given the first line."""
+        return choose_columns(self.source(), self.columns, tuple(line.values))
+
+    def name_row(self, line: Line, recording: str) -> str:
+        """Return the id of a row that no column names: it is unique in the table."""
+        return f"{Path(recording).stem}-{line.where.rpartition(':')[2]}"
+
     def locate(self, recording: str) -> str:
         """Return the name of a recording in its place."""
         return recording
@@ -81,8 +89,8 @@ class MappedOptions(CorpusOptions):
         """Yield a row for each line that names a recording."""
         columns: Mapping[str, str] | None = None
         for line in self.lines(dropped):
-            columns = columns or choose_columns(self.source(), self.columns, tuple(line.values))
-            given = {name: text for name, column in columns.items() if (text := text_of(line.values[column]))}
+            columns = columns or self.choose(line)
+            given = {name: text for name, column in columns.items() if (text := text_of(line.values.get(column, "")))}
             if "audio" not in given:
                 dropped.add("it names no recording", line.where)
             elif problem := _find_problem(given):
@@ -98,7 +106,7 @@ class MappedOptions(CorpusOptions):
         values |= {name: known_code(values[name]) for name in _LANGUAGES}
         values |= {name: self.locate(values[name]) for name in ("audio", "target_audio") if name in values}
         values |= {name: float(values[name]) for name in _SECONDS if name in values}
-        values.setdefault("id", f"{Path(given['audio']).stem}-{line.where.rpartition(':')[2]}")
+        values.setdefault("id", self.name_row(line, given["audio"]))
         extra = {name.removeprefix("extra."): text for name, text in given.items() if name not in COLUMNS}
         return Utterance(**values, extra=extra)
 

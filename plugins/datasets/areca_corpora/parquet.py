@@ -51,6 +51,10 @@ class ParquetOptions(MappedOptions):
         """Return the file or folder."""
         return self.path
 
+    def name_row(self, line: Line, recording: str) -> str:
+        """Return the name of the recording: file and number of the row."""
+        return recording
+
     def places(self) -> tuple[ParquetRows, ParquetRows]:
         """Return the readers of both columns of recordings."""
         from areca_corpora.places import ParquetRows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Protocol
 
 from areca import audio
@@ -63,7 +63,7 @@ class Files:
         return audio.read(self._locate(name), offset_s=offset_s, duration_s=duration_s)
 
     def _locate(self, name: str) -> Path:
-        if name.startswith("/") or ".." in PurePosixPath(name).parts or "\0" in name:
+        if name.startswith("/") or ".." in name.split("/") or "\0" in name:
             raise InvalidManifest(
                 f"path {quote(name)} leads out of {self.root}: choose a folder that holds all recordings"
             )

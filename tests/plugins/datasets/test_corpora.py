@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 import re
 import warnings
@@ -14,9 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 import soundfile
+import yaml
+from tests import ROOT
 from tests.core.test_run import RUN
 from typer.testing import CliRunner
 
+import areca_corpora
 from areca import Kind, audio
 from areca.artifacts.loader import PartLoader
 from areca.artifacts.store import Store
@@ -496,6 +501,8 @@ def test_one_parquet_file_and_what_is_not_parquet(tmp_path: Path) -> None:
     parquet(tmp_path / "train-00000-of-00001.parquet", ["a"])
     one = build(tmp_path, "parquet", path=str(tmp_path / "train-00000-of-00001.parquet"), **MIRROR)
     assert [(row.audio, row.split) for row in one.rows] == [("train-00000-of-00001.parquet#0", "train")]
+    unnamed = build(tmp_path, "parquet", path=str(tmp_path), columns={"audio": "audio"})
+    assert [(row.id, row.text) for row in unnamed.rows] == [("train-00000-of-00001.parquet#0", None)]
     (tmp_path / "script").mkdir()
     with pytest.raises(InvalidConfig, match=r"script: no \.parquet file is in it"):
         build(tmp_path, "parquet", path=str(tmp_path / "script"), **MIRROR)
@@ -505,6 +512,61 @@ def test_one_parquet_file_and_what_is_not_parquet(tmp_path: Path) -> None:
     (tmp_path / "script" / "bad.parquet").write_bytes(b"PAR1 and nothing else PAR1")
     with pytest.raises(InvalidManifest, match=r"bad\.parquet: not a Parquet file"):
         build(tmp_path, "parquet", path=str(tmp_path / "script"), **MIRROR)
+
+
+def test_jsonl_by_dotted_names(tmp_path: Path) -> None:
+    speak(tmp_path / "a.wav")
+    (tmp_path / "nemo.json").write_text(
+        '{"audio_filepath": "a.wav", "duration": 0.1, "labels": [{"text": "oui"}], "quality": {"snr": 20}}\n'
+        '{"audio_filepath": "a.wav", "labels": []}\n'
+        '{"labels": []}\n'
+    )
+    columns = {"audio": "audio_filepath", "duration_s": "duration", "text": "labels.0.text", "extra.snr": "quality.snr"}
+    manifest = build(tmp_path, "jsonl", path=str(tmp_path / "nemo.json"), columns=columns)
+    assert [(row.id, row.text, row.duration_s, row.extra) for row in manifest.rows] == [
+        ("a-1", "oui", 0.1, {"snr": "20"}),
+        ("a-2", None, None, {}),
+    ]
+    assert manifest.skipped == (f"1 x it names no recording (first: {tmp_path / 'nemo.json'}:3)",)
+    (tmp_path / "bad.json").write_text('{"audio": "a.wav"}\n{"audio": \n[1]\n')
+    with pytest.raises(InvalidManifest, match=r"bad\.json:2: not JSON"):
+        build(tmp_path, "jsonl", path=str(tmp_path / "bad.json"))
+    skipped = build(tmp_path, "jsonl", path=str(tmp_path / "bad.json"), skip_bad=True).skipped
+    assert skipped[0].startswith("2 x corrupt line")
+
+
+def cut(name: str, supervisions: int = 1, type: str = "file") -> dict[str, Any]:
+    spoken = {"text": "oui", "language": "French", "speaker": "anne", "custom": {"translation": "yes"}}
+    source = {"type": type, "channels": [0], "source": "a.wav"}
+    return {
+        "id": name, "start": 0.05, "duration": 0.1, "supervisions": [spoken] * supervisions,
+        "recording": {"id": "a", "sources": [source], "sampling_rate": 16_000}, "type": "MonoCut",
+    }  # fmt: skip
+
+
+def test_lhotse_cuts(tmp_path: Path) -> None:
+    speak(tmp_path / "a.wav")
+    cuts = [cut("c1"), cut("c2", supervisions=2), cut("c3", supervisions=0), cut("c4", type="command")]
+    with gzip.open(tmp_path / "cuts.jsonl.gz", "wt") as file:
+        file.writelines(json.dumps(one) + "\n" for one in cuts)
+    columns = {"target_text": "supervisions.0.custom.translation"}
+    given = {"path": str(tmp_path / "cuts.jsonl.gz"), "columns": columns, "target_language": "en"}
+    manifest = build(tmp_path, "lhotse", **given)
+    [row] = manifest.rows
+    assert (row.id, row.text, row.language, row.speaker) == ("c1", "oui", "fr", "anne")
+    assert (row.target_text, row.target_language, row.offset_s) == ("yes", "en", 0.05)
+    assert manifest.audio(row).seconds == pytest.approx(0.1)
+    assert [message.partition(" (")[0] for message in manifest.skipped] == [
+        "2 x the cut has not exactly one supervision",
+        "1 x the audio of the cut is not a file",
+    ]
+
+
+def test_the_lines_of_the_page_on_data_are_valid() -> None:
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\|.*?\| `data: (\{.*\})` \|", page, flags=re.MULTILINE)
+    named = {resolve(REGISTRY, Kind.DATASET, yaml.safe_load(line), role="data").name for line in lines}
+    assert named == {c.name for c in areca_corpora.areca_components()}
 
 
 def test_kaldi_folders(tmp_path: Path) -> None:
