@@ -36,8 +36,8 @@ class KaldiOptions(CorpusOptions):
     """Folder of the validation split."""
     test: Path | None = identified_by("identity", default=None)
     """Folder of the test split."""
-    root: Path = identified_by("recordings_identity", default=Path("/"))
-    """Folder of the recordings, where relative paths start. Absolute paths must be in it."""
+    root: Path | None = identified_by("recordings_identity", default=None)
+    """Folder of the recordings, where relative paths start (default: ``/``). Absolute paths must be in it."""
     language: str | None = None
     """Language of rows that ``utt2lang`` does not name."""
 
@@ -57,11 +57,12 @@ class KaldiOptions(CorpusOptions):
     def recordings_identity(self) -> Any:
         """Return the names and sizes of the recordings."""
         names = {row.audio for row in self.rows(Dropped(skip_bad=True)) if row.audio}
-        return sizes_hash(self.root, names)
+        return sizes_hash(self.folders()[0], names)
 
     def folders(self) -> tuple[Path, Path]:
         """Return the folder of the recordings twice."""
-        return self.root, self.root
+        root = self.root or Path("/")
+        return root, root
 
     def describe(self) -> DatasetSpec:
         """Return the language, if it is given."""
@@ -87,7 +88,7 @@ class KaldiOptions(CorpusOptions):
                 else:
                     yield Utterance(
                         id=name,
-                        audio=make_relative(path, self.root),
+                        audio=make_relative(path, self.folders()[0]),
                         text=text,
                         language=known_code(languages.get(name) or self.language),
                         speaker=speakers.get(name),
