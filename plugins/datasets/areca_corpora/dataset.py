@@ -76,7 +76,7 @@ def _drop_repeated(rows: Iterator[Utterance], dropped: Dropped) -> Iterator[Utte
 
 
 class Recordings:
-    """The recordings of a corpus. Each is read once, unless it is in both columns.
+    """The recordings of a corpus. Each is read once for its digest, or twice if it is in both columns.
 
     Args:
         config: names their places, and says whether they are decoded.

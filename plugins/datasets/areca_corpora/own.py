@@ -30,7 +30,7 @@ class TableOptions(MappedOptions):
     in it; ``/`` allows any."""
 
     def identity(self) -> Any:
-        """Return the names and sizes of the recordings. The content of the table enters the key by itself."""
+        """Return the names and sizes of the recordings. The option `path` adds the content of the table."""
         folder, rows = self.folders()[0], self.rows(Dropped(skip_bad=True))
         names = {name for row in rows for name in (row.audio, row.target_audio) if name}
         return sizes_hash(folder, names)
