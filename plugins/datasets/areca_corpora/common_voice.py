@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from areca import identified_by
-from areca.languages import known_code
 from areca.options import listing_hash
 from areca.rows.columns import Utterance
 from areca.specs import DatasetSpec
-from areca_corpora.options import SPLITS, Dropped, SplitOptions, check_names, codes, known, require, text_of
+from areca_corpora.options import SPLITS, Dropped, SplitOptions, check_names, code_of, codes, known, require, text_of
 from areca_corpora.tables import Line, hash_tables, read_tsv
 
 LAYOUT = "a release of Common Voice as it is unpacked: the folder that holds LANGUAGE/train.tsv and LANGUAGE/clips"
@@ -73,7 +72,7 @@ def _row(line: Line, language: str, split: str) -> Utterance | None:
         id=f"{language}/{Path(name).stem}",
         audio=clip(language, name),
         text=sentence,
-        language=known_code(language),
+        language=code_of(language),
         speaker=text_of(values["client_id"]),
         split=split,
         source="common-voice",

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from areca import identified_by
-from areca.languages import known_code
 from areca.rows.columns import Utterance
 from areca.specs import DatasetSpec
 from areca_corpora import common_voice
-from areca_corpora.options import SPLITS, Dropped, SplitOptions, check_names, codes, require, text_of
+from areca_corpora.options import SPLITS, Dropped, SplitOptions, check_names, code_of, codes, require, text_of
 from areca_corpora.tables import Line, hash_tables, read_tsv
 
 _LAYOUT = (
@@ -120,10 +119,10 @@ def _row(pair: str, split: str, name: str, sentence: str, translation: str, spea
         id=f"{pair}/{Path(name).stem}",
         audio=common_voice.clip(source, name),
         text=sentence,
-        language=known_code(source),
+        language=code_of(source),
         speaker=text_of(speaker),
         split=split,
         source="covost2",
         target_text=translation,
-        target_language=known_code(target),
+        target_language=code_of(target),
     )

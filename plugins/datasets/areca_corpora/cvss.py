@@ -9,12 +9,11 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from areca import identified_by
-from areca.languages import known_code
 from areca.options import listing_hash
 from areca.rows.columns import Utterance
 from areca.specs import DatasetSpec
 from areca_corpora import common_voice
-from areca_corpora.options import SPLITS, Dropped, SplitOptions, check_names, codes, require, text_of
+from areca_corpora.options import SPLITS, Dropped, SplitOptions, check_names, code_of, codes, require, text_of
 from areca_corpora.tables import hash_tables, read_tsv
 
 _COMMON_VOICE: Mapping[str, str] = MappingProxyType({"sv": "sv-SE", "zh": "zh-CN"})
@@ -93,7 +92,7 @@ class CvssOptions(SplitOptions):
                     id=f"{language}_en/{Path(name).stem}",
                     audio=common_voice.clip(source, name),
                     text=sentence,
-                    language=known_code(language),
+                    language=code_of(language),
                     speaker=speaker,
                     split=split,
                     source=f"cvss-{self.version}",

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from areca import identified_by
-from areca.languages import known_code
 from areca.options import listing_hash
 from areca.rows.columns import Utterance
 from areca.specs import DatasetSpec
-from areca_corpora.options import SPLITS, Dropped, SplitOptions, check_names, codes, known, require, text_of
+from areca_corpora.options import SPLITS, Dropped, SplitOptions, check_names, code_of, codes, known, require, text_of
 from areca_corpora.tables import Line, hash_tables, read_tsv
 
 _COLUMNS = ("id", "file_name", "raw_transcription", "transcription", "characters", "num_samples", "gender")
@@ -120,14 +119,14 @@ class FleursOptions(SplitOptions):
             translation = {
                 "target_audio": f"{target}/audio/{name}/{other.values['file_name']}",
                 "target_text": text_of(other.values[self.text]),
-                "target_language": known_code(target),
+                "target_language": code_of(target),
             }
         prefix = language if target is None else f"{language}-{target}"
         return Utterance(
             id=f"{prefix}/{name}/{Path(values['file_name']).stem}",
             audio=f"{language}/audio/{name}/{values['file_name']}",
             text=text_of(values[self.text]),
-            language=known_code(language),
+            language=code_of(language),
             split=split,
             source="fleurs",
             extra=known({"sentence": values["id"], "gender": values["gender"].lower()}),

@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import Any
 
 from areca.errors import InvalidManifest
-from areca.rows.lines import read_lines
 from areca_corpora.mapping import COLUMNS
 from areca_corpora.options import Dropped, require
 from areca_corpora.own import TableOptions
@@ -50,6 +49,8 @@ class JsonLinesOptions(TableOptions):
         yield from (Line(where, dict(_flatten(value))) for where, value in self._objects(dropped))
 
     def _objects(self, dropped: Dropped) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        from areca.rows.lines import read_lines  # imported here because `areca list` reads no table
+
         for number, content in read_lines(require(self.path, "a file of JSON Lines")):
             where = f"{self.path}:{number}"
             try:

@@ -8,11 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from areca import identified_by
-from areca.languages import known_code, language_code
 from areca.options import content_hash, sizes_hash
 from areca.rows.columns import Utterance
 from areca.specs import DatasetSpec
-from areca_corpora.options import CorpusOptions, Dropped, codes, make_relative, require, text_of
+from areca_corpora.options import (
+    CorpusOptions,
+    Dropped,
+    check_language,
+    code_of,
+    codes,
+    make_relative,
+    require,
+    text_of,
+)
 from areca_corpora.tables import Line, read_words
 
 _TABLES = ("wav.scp", "segments", "text", "utt2spk", "utt2lang")
@@ -45,7 +53,7 @@ class KaldiOptions(CorpusOptions):
         if not any((self.train, self.validation, self.test)):
             raise ValueError("give a folder: train=data/train")
         if self.language:
-            language_code(self.language)
+            check_language(self.language)
 
     def identity(self) -> Any:
         """Return the content of the files of the folders."""
@@ -90,7 +98,7 @@ class KaldiOptions(CorpusOptions):
                         id=name,
                         audio=make_relative(path, self.folders()[0]),
                         text=text,
-                        language=known_code(languages.get(name) or self.language),
+                        language=code_of(languages.get(name) or self.language),
                         speaker=speakers.get(name),
                         split=split,
                         offset_s=start_s,

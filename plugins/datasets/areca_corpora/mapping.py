@@ -9,10 +9,9 @@ from types import MappingProxyType
 from typing import Any
 
 from areca.errors import InvalidManifest, quote, shorten, suggest
-from areca.languages import known_code, language_code
 from areca.rows.columns import Utterance
 from areca.specs import DatasetSpec
-from areca_corpora.options import CorpusOptions, Dropped, codes, text_of
+from areca_corpora.options import CorpusOptions, Dropped, check_language, code_of, codes, text_of
 from areca_corpora.tables import Line
 
 COLUMNS = tuple(f.name for f in fields(Utterance) if f.name != "extra")
@@ -59,7 +58,7 @@ class MappedOptions(CorpusOptions):
                     f"{', '.join(COLUMNS)}, and extra.NAME for anything else"
                 )
         for language in filter(None, (self.language, self.target_language)):
-            language_code(language)
+            check_language(language)
 
     def source(self) -> Path:
         """Return the file or folder of the table."""
@@ -103,7 +102,7 @@ class MappedOptions(CorpusOptions):
         values |= {"split": line.split or self.split} | {name: given[name] for name in given if name in COLUMNS}
         if "target_text" not in values and "target_audio" not in values:
             values["target_language"] = None
-        values |= {name: known_code(values[name]) for name in _LANGUAGES}
+        values |= {name: code_of(values[name]) for name in _LANGUAGES}
         values |= {name: self.locate(values[name]) for name in ("audio", "target_audio") if name in values}
         values |= {name: float(values[name]) for name in _SECONDS if name in values}
         values.setdefault("id", self.name_row(line, given["audio"]))

@@ -11,7 +11,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from areca.errors import InvalidConfig, InvalidManifest, shorten, suggest
-from areca.languages import known_code
 from areca.rows.columns import Utterance
 from areca.specs import DatasetSpec, Spec
 
@@ -159,7 +158,25 @@ def make_relative(path: str, folder: Path) -> str:
 
 def codes(languages: Sequence[str]) -> tuple[str, ...]:
     """Return the codes by which areca knows a corpus's languages, each once: ``("sv-SE",)`` gives ``("sv",)``."""
-    return tuple(dict.fromkeys(known_code(language) or language for language in languages))
+    return tuple(dict.fromkeys(code_of(language) or language for language in languages))
+
+
+def code_of(language: str | None) -> str | None:
+    """Return the code of a language as `areca.languages.known_code` does; None for None."""
+    from areca.languages import known_code  # imported here because `areca list` needs no languages
+
+    return known_code(language)
+
+
+def check_language(language: str) -> None:
+    """Refuse an option that names no language.
+
+    Raises:
+        InvalidConfig: the language is not known; the message suggests the most similar name.
+    """
+    from areca.languages import language_code
+
+    language_code(language)
 
 
 def known(values: Mapping[str, str | None]) -> dict[str, str]:

@@ -9,13 +9,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from areca import identified_by
-from areca.languages import known_code, language_code
 from areca.options import listing_hash, sizes_hash
 from areca.rows.columns import Utterance
-from areca.rows.foreign import AUDIO_SUFFIXES
 from areca.specs import DatasetSpec
 from areca_corpora.mapping import SPLIT_NAMES, MappedOptions
-from areca_corpora.options import CorpusOptions, Dropped, codes, make_relative, require, text_of
+from areca_corpora.options import (
+    CorpusOptions,
+    Dropped,
+    check_language,
+    code_of,
+    codes,
+    make_relative,
+    require,
+    text_of,
+)
 from areca_corpora.tables import Line, read_csv, read_tsv
 
 
@@ -94,7 +101,7 @@ class FolderOptions(CorpusOptions):
 
     def __post_init__(self) -> None:
         if self.language:
-            language_code(self.language)
+            check_language(self.language)
 
     def identity(self) -> Any:
         """Return the names and sizes of all files, and the texts."""
@@ -120,7 +127,7 @@ class FolderOptions(CorpusOptions):
                 id=relative.as_posix(),
                 audio=relative.as_posix(),
                 text=text,
-                language=known_code(self.language),
+                language=code_of(self.language),
                 speaker=folders[-1] if folders and self.speaker == "folder" else None,
                 split=SPLIT_NAMES.get(folders[0].lower(), self.split) if folders else self.split,
             )
@@ -141,5 +148,7 @@ class FolderOptions(CorpusOptions):
 
 
 def _list_recordings(root: Path) -> Sequence[Path]:
+    from areca.rows.foreign import AUDIO_SUFFIXES  # imported here because `areca list` reads no folder
+
     paths = (Path(directory, name) for directory, _, names in os.walk(root) for name in names)
     return sorted(path.relative_to(root) for path in paths if path.suffix.lower() in AUDIO_SUFFIXES)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from areca import identified_by
 from areca.errors import InvalidConfig, InvalidManifest, summarise
-from areca.files.writing import wrap_storage_errors
 from areca_corpora.mapping import SPLIT_NAMES, MappedOptions, choose_columns
 from areca_corpora.options import Dropped, require
 from areca_corpora.tables import Line
@@ -67,6 +66,8 @@ class ParquetOptions(MappedOptions):
         import pyarrow as pa
         import pyarrow.parquet
 
+        from areca.files.writing import wrap_storage_errors
+
         for path in self._files():
             try:
                 with wrap_storage_errors(path, "read"), pyarrow.parquet.ParquetFile(path) as file:
@@ -116,6 +117,8 @@ def _text(value: object) -> str:
 
 
 def _hash_footer(path: Path) -> str:
+    from areca.files.writing import wrap_storage_errors
+
     size = path.stat().st_size
     with wrap_storage_errors(path, "read"), path.open("rb") as file:
         file.seek(max(0, size - _FOOTER_END))

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from areca.errors import InvalidManifest, quote, shorten, suggest
-from areca.files.writing import wrap_storage_errors
 from areca.options import content_hash
-from areca.rows.lines import read_lines
 from areca_corpora.options import Dropped
 
 
@@ -68,6 +65,8 @@ def read_words(path: Path, dropped: Dropped) -> Iterator[Line]:
 
 def _decode_lines(path: Path, dropped: Dropped) -> Iterator[tuple[str, str]]:
     """Yield place and text of each line that is not blank."""
+    from areca.rows.lines import read_lines  # imported here because `areca list` reads no table
+
     for number, content in read_lines(path):
         where = f"{path}:{number}"
         try:
@@ -90,6 +89,10 @@ def read_csv(path: Path, dropped: Dropped, delimiter: str) -> Iterator[Line]:
         InvalidManifest: the header is corrupt, or a line is, as for `read_tsv`.
         StorageError: the file cannot be read.
     """
+    import csv
+
+    from areca.files.writing import wrap_storage_errors
+
     columns: Sequence[str] | None = None
     with (
         wrap_storage_errors(path, "read"),
@@ -124,6 +127,8 @@ def _find_problem(values: Sequence[str], columns: Sequence[str]) -> str | None:
 def _split(line: str, escaped: bool) -> list[str]:
     if not escaped or "\\" not in line:
         return line.split("\t")
+    import csv
+
     return next(csv.reader([line], delimiter="\t", quoting=csv.QUOTE_NONE, escapechar="\\"))
 
 

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from areca import identified_by
-from areca.languages import known_code
 from areca.options import listing_hash
 from areca.rows.columns import Utterance
 from areca.specs import DatasetSpec
-from areca_corpora.options import SPLITS, Dropped, SplitOptions, check_names, codes, known, require, text_of
+from areca_corpora.options import SPLITS, Dropped, SplitOptions, check_names, code_of, codes, known, require, text_of
 from areca_corpora.tables import hash_tables, read_tsv
 
 _LAYOUT = "the ROOT of VoxPopuli's get_asr_data, which holds transcribed_data/LANGUAGE/asr_train.tsv"
@@ -72,7 +71,7 @@ class VoxPopuliOptions(SplitOptions):
                         id=f"{language}/{name}",
                         audio=f"transcribed_data/{language}/{name[:4]}/{name}.ogg",
                         text=text,
-                        language=known_code(language),
+                        language=code_of(language),
                         speaker=None if speaker in _NO_SPEAKER else speaker,
                         split=split,
                         source="voxpopuli",
