@@ -258,8 +258,9 @@ class MetricSpec:
     Args:
         reads: ``"text"``: written answers, and each judge's transcript of spoken ones; ``"audio"``: the recordings.
         header: title of its column in a report, such as ``"WER %"``.
-        higher_is_better: whether a higher score means a better answer.
+        higher_is_better: whether a higher score means a better answer; None: neither, as for a ratio that should be 1.
         scale: factor by which reports multiply the score: 100 for a share in percent.
+        digits: number of digits after the decimal point that reports show.
         inputs: those of `INPUTS` that it reads; an example that lacks one is left out.
         languages: languages of the answers that it scores (ISO 639-1); empty: any.
         sample_rate_hz: rate of the mono audio that it receives; None for text.
@@ -271,12 +272,13 @@ class MetricSpec:
 
     reads: Literal["text", "audio"]
     header: str
-    higher_is_better: bool = True
+    higher_is_better: bool | None = True
     scale: float = 1.0
     inputs: tuple[str, ...] = ("answer", "reference")
     languages: tuple[str, ...] = ()
     sample_rate_hz: int | None = None
     normalised: bool = True
+    digits: int = 1
 
     def __post_init__(self) -> None:
         if self.reads not in ("text", "audio"):
@@ -290,6 +292,8 @@ class MetricSpec:
             raise ValueError(f"sample_rate_hz is {self.sample_rate_hz}: a metric needs one exactly if it reads audio")
         if self.sample_rate_hz is not None:
             _check_counts(sample_rate_hz=self.sample_rate_hz)
+        if self.digits not in range(10):
+            raise ValueError(f"digits is {quote(self.digits)}, expected a whole number from 0 to 9")
 
     def __str__(self) -> str:
         rate = "" if self.sample_rate_hz is None else f" at {self.sample_rate_hz} Hz"

@@ -39,6 +39,11 @@ class Column:
         """Factor on scores where they are shown."""
         return self.metric.spec.scale if self.metric else 1.0
 
+    @property
+    def digits(self) -> int:
+        """Digits after the decimal point where its scores are shown."""
+        return self.metric.spec.digits if self.metric else 1
+
     def estimate(self, rows: Sequence[ResultRow], questions: Sequence[Any] | None = None) -> Estimate | None:
         """Return the score of `rows` together; None: there are none, or they were scored in different ways."""
         if self.metric is None or not is_scored_alike(rows):
@@ -50,7 +55,7 @@ class Column:
         if self.metric is None and is_scored_alike(rows):
             return f"{sum(row.value for row in rows) / len(rows):.3g}"
         estimate = self.estimate(rows)
-        return "" if estimate is None else format_estimate(estimate, self.scale)
+        return "" if estimate is None else format_estimate(estimate, self.scale, self.digits)
 
 
 def build_columns(rows: Iterable[ResultRow], registry: Registry) -> dict[str, Column]:
@@ -79,9 +84,10 @@ def is_scored_alike(rows: Sequence[ResultRow]) -> bool:
     return len({(row.metric, row.signature, row.normaliser) for row in rows}) == 1
 
 
-def format_estimate(estimate: Estimate, scale: float = 1.0) -> str:
+def format_estimate(estimate: Estimate, scale: float = 1.0, digits: int = 1) -> str:
     """Return an estimate as ``"87.5 [83.9, 90.4]"``."""
-    return f"{scale * estimate.value:.1f} [{scale * estimate.low:.1f}, {scale * estimate.high:.1f}]"
+    value, low, high = (f"{scale * x:.{digits}f}" for x in (estimate.value, estimate.low, estimate.high))
+    return f"{value} [{low}, {high}]"
 
 
 def _open_column(label: str, row: ResultRow, registry: Registry) -> Column:
@@ -103,10 +109,10 @@ def _check_revision(metric: OpenMetric, row: ResultRow) -> None:
 
 def describe_columns(columns: Mapping[str, Column]) -> Iterable[str]:
     """Yield notes for a table: whether higher or lower scores are better, and which metrics are not available."""
-    for direction, higher in (("Higher", True), ("Lower", False)):
+    for direction, higher in (("Higher is", True), ("Lower is", False), ("Neither higher nor lower is", None)):
         headers = [c.header for c in columns.values() if c.metric and c.metric.spec.higher_is_better is higher]
         if headers:
-            yield f"{direction} is better: {', '.join(headers)}."
+            yield f"{direction} better: {', '.join(headers)}."
     for column in columns.values():
         if column.metric is None:
             yield (

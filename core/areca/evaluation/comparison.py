@@ -115,8 +115,8 @@ def _score_column(column: Column, of_seeds: Sequence[Sequence[ResultRow]]) -> st
     if estimate is None:
         return ""
     by_seed = (column.estimate(rows) for rows in of_seeds)
-    values = " ".join(f"{column.scale * one.value:.1f}" for one in by_seed if one)
-    return f"{format_estimate(estimate, column.scale)} ({values})"
+    values = " ".join(f"{column.scale * one.value:.{column.digits}f}" for one in by_seed if one)
+    return f"{format_estimate(estimate, column.scale, column.digits)} ({values})"
 
 
 def _identify_question(row: ResultRow) -> tuple[str, str]:

@@ -55,10 +55,12 @@ class CheckedComponent:
         """The component with its options, resolved.
 
         Raises:
-            Skipped: a required option was not given.
+            Skipped: a required option was not given, or the spec depends on weights that are not available.
         """
         try:
             return resolve(self.registry, self.component.kind, self.value, role="checked")
+        except MissingWeights as e:
+            raise Skipped(f"its weights are not available: {e}") from e
         except InvalidConfig as e:
             if self.options or self.component.check:
                 raise

@@ -57,6 +57,8 @@ def check_direction(checked: CheckedComponent) -> None:
     spec = _spec(checked)
     if not {"answer", "reference"} <= set(spec.inputs):
         raise Skipped("it does not compare answers with references")
+    if spec.higher_is_better is None:
+        raise Skipped("neither a higher nor a lower score is better")
     right, swapped = (_corpus_score(checked, _examples(checked, shift=shift)) for shift in (0, 1))
     gain = right - swapped if spec.higher_is_better else swapped - right
     assert gain >= -_CLOSE * abs(right), (

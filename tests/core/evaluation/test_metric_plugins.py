@@ -56,7 +56,8 @@ def snr(config, needs):
 
 
 def length(config, needs):
-    return MetricSpec("audio", "length", higher_is_better=False, inputs=("answer", "question"), sample_rate_hz=4000)
+    inputs = ("answer", "question")
+    return MetricSpec("audio", "length", higher_is_better=None, inputs=inputs, sample_rate_hz=4000, digits=3)
 
 
 def voice(config, needs):
@@ -178,8 +179,8 @@ def test_metrics_of_recordings_and_texts_score_an_evaluation(
     [scores, _] = write_report(tmp_path, registry)
     assert scores.header[6:] == ("exact %", "words", "SNR dB", "length", "ceiling %", "of ceiling %")
     lines = {line[:5]: line[6:] for line in scores.rows}
-    assert lines["s2st", "target.audio", "", "human", "fr"][3] == "1.0 [1.0, 1.0]"
-    assert "Lower is better: length." in scores.notes
+    assert lines["s2st", "target.audio", "", "human", "fr"][3] == "1.000 [1.000, 1.000]"
+    assert "Neither higher nor lower is better: length." in scores.notes
     [scores, _] = write_report(tmp_path)  # as on a machine without the plugin
     assert "length (mean)" in scores.header
     assert any("no metric is called 'local:my_metric/length'" in note for note in scores.notes)
