@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from areca.component import Kind
 from areca.evaluation.results import ResultRow
 from areca.evaluation.scoring import OpenMetric, OpenNormaliser, open_metrics, open_normaliser
 from areca.registry.registry import Registry
+from areca.testing import checks_for
 from areca.types import Example, Passage
 
 REGISTRY = Registry.discover()
+_IN_NEW_INTERPRETERS = ("check_import_is_light", "check_spec_is_light", "check_missing_dependency")
+METRIC_CHECKS = [
+    check
+    for check in checks_for(REGISTRY.find(Kind.METRIC, "exact").kind)
+    if check.__name__ not in _IN_NEW_INTERPRETERS
+]
+"""The kit's checks of metrics, without the slow ones, which start new interpreters."""
 METRICS: dict[str, OpenMetric] = {
     metric.label: metric for metric in open_metrics(REGISTRY, ["exact", "wer", "cer", "bleu", "chrf"])
 }

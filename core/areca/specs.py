@@ -261,6 +261,8 @@ class MetricSpec:
         higher_is_better: whether a higher score means a better answer; None: neither, as for a ratio that should be 1.
         scale: factor by which reports multiply the score: 100 for a share in percent.
         digits: number of digits after the decimal point that reports show.
+        fault: whether it finds a fault: an example's score is above 0 if the answer has it. Reports have a separate
+            table of faults, and play answers with faults first.
         inputs: those of `INPUTS` that it reads; an example that lacks one is left out.
         languages: languages of the answers that it scores (ISO 639-1); empty: any.
         sample_rate_hz: rate of the mono audio that it receives; None for text.
@@ -279,6 +281,7 @@ class MetricSpec:
     sample_rate_hz: int | None = None
     normalised: bool = True
     digits: int = 1
+    fault: bool = False
 
     def __post_init__(self) -> None:
         if self.reads not in ("text", "audio"):

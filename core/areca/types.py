@@ -189,6 +189,7 @@ class Example:
         question: the system's input.
         voice: the requested voice.
         language: language of answer and reference (ISO 639-1), if known.
+        cut: whether a length limit ended the answer, instead of the system.
     """
 
     answer: Passage
@@ -196,3 +197,4 @@ class Example:
     question: Passage = Passage()
     voice: Passage = Passage()
     language: str | None = None
+    cut: bool = False

@@ -44,6 +44,11 @@ class Column:
         """Digits after the decimal point where its scores are shown."""
         return self.metric.spec.digits if self.metric else 1
 
+    @property
+    def fault(self) -> bool:
+        """Whether its metric finds a fault."""
+        return self.metric is not None and self.metric.spec.fault
+
     def estimate(self, rows: Sequence[ResultRow], questions: Sequence[Any] | None = None) -> Estimate | None:
         """Return the score of `rows` together; None: there are none, or they were scored in different ways."""
         if self.metric is None or not is_scored_alike(rows):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,10 @@ from areca.tasks import Field, Task
 from areca.types import Audio
 
 EXAMPLES = 4
-"""Number of questions of each task, source and language whose recordings are copied for the listening page."""
+"""Number of questions of each task, source and language whose recordings are copied for the listening page.
+
+As many more are copied of those whose answers have faults.
+"""
 
 
 def evaluate(
@@ -89,14 +92,16 @@ def evaluate(
         for judge in scorers.judges:
             with stage(f"judge {judge.name}") as progress:
                 transcribe_clips(judge, clips, heard, config.batch, progress)
-        _keep_questions(manifest, plan, directory)
         # Score the answers.
         counted = open_count_journal(directory / COUNTED)
         maker = RowMaker(scorers, manifest, directory, answers, heard, counted, config.batch)
         for part in plan if maker.reads_audio else ():
             with stage(f"score {part.name}") as progress:
                 maker.score_recordings(part.task, part.name, part.rows, progress)
-        write_results(directory / RESULTS, (r for part in plan for r in maker.rows(part.task, part.name, part.rows)))
+        results = [row for part in plan for row in maker.rows(part.task, part.name, part.rows)]
+        faulty = {(row.task, row.id) for row in results if row.metric in scorers.faults and row.value > 0}
+        _keep_questions(manifest, plan, directory, faulty)
+        write_results(directory / RESULTS, results)
         record_results(directory)
     return directory / RESULTS
 
@@ -143,12 +148,19 @@ def question_path(row_id: str) -> str:
     return f"audio/question/{file_name(row_id, '.flac')}"
 
 
-def _keep_questions(manifest: Manifest, plan: Sequence[_Part], directory: Path) -> None:
-    """Copy the recordings of some questions into the folder, so that the listening page can play them anywhere."""
-    kept: Counter[tuple[str, str | None, str | None]] = Counter()
+def _keep_questions(manifest: Manifest, plan: Sequence[_Part], directory: Path, faulty: Set[tuple[str, str]]) -> None:
+    """Copy the recordings of some questions into the folder, so that the listening page can play them anywhere.
+
+    Args:
+        manifest: the data.
+        plan: tasks and rows.
+        directory: the evaluation's folder.
+        faulty: task and id of the answers with faults; as many of these are copied as of the others.
+    """
+    kept: Counter[tuple[str, str | None, str | None, bool]] = Counter()
     for part in plan:
         for row in part.rows if spoken_fields(part.task) else ():
-            group = (part.name, row.source, row.language)
+            group = (part.name, row.source, row.language, (part.name, row.id) in faulty)
             path = directory / question_path(row.id)
             if kept[group] == EXAMPLES or row.audio is None:
                 continue

@@ -32,6 +32,11 @@ class Scorers:
     normaliser: OpenNormaliser
     judges: Sequence[OpenJudge] = ()
 
+    @property
+    def faults(self) -> list[str]:
+        """Labels of the metrics that find faults."""
+        return [metric.label for metric in self.metrics if metric.spec.fault]
+
     def require(self, task: Task, rows: Sequence[Utterance]) -> None:
         """Check that the normaliser reads the languages of all texts that metrics compare.
 
@@ -78,6 +83,7 @@ class _Case:
         shared: the columns that all its result rows have in common.
         answer: the text.
         clip: name of the answer's recording; None: it has none.
+        cut: whether a length limit ended the answer.
         recordings: functions that decode the available recordings, by the input's name in `areca.specs.INPUTS`.
     """
 
@@ -85,6 +91,7 @@ class _Case:
     shared: Mapping[str, Any]
     answer: str
     clip: str | None = None
+    cut: bool = False
     recordings: Mapping[str, _Load] = dataclasses.field(default_factory=dict)
 
 
@@ -172,9 +179,10 @@ class RowMaker:
         }
 
     def _list_written(self, name: str, field: Field, rows: Sequence[Utterance]) -> list[_Case]:
+        answers = [self._answers[name, row.id] for row in rows]
         return [
-            _Case(row, self._share_columns(name, field, row), self._answers[name, row.id].texts[field.path])
-            for row in rows
+            _Case(row, self._share_columns(name, field, row), answer.texts[field.path], cut=answer.cut)
+            for row, answer in zip(rows, answers, strict=True)
         ]
 
     def _build_judged(self, name: str, field: Field, row: Utterance, judge: OpenJudge, of: str) -> _Case:
@@ -182,7 +190,7 @@ class RowMaker:
         if of == TRUTH:
             return _Case(row, shared, self._heard[judge.label, truth_of(row, field)].text)
         text = "" if answer.audio is None else self._heard[judge.label, answer.clip].text
-        return _Case(row, shared | {"audio": answer.audio}, text)
+        return _Case(row, shared | {"audio": answer.audio}, text, cut=answer.cut)
 
     def _list_recorded(self, task: Task, name: str, field: Field, rows: Sequence[Utterance]) -> list[_Case]:
         """Return the recordings of a spoken output; a text has none."""
@@ -193,7 +201,7 @@ class RowMaker:
                 recordings: dict[str, _Load] = {"answer": partial(read, self._directory / answer.audio)}
                 recordings |= self._recordings(row, reference=field.path, question=task.question.path)
                 shared = self._share_columns(name, field, row) | {"audio": answer.audio}
-                cases.append(_Case(row, shared, "", answer.clip, recordings))
+                cases.append(_Case(row, shared, "", answer.clip, answer.cut, recordings))
         return cases
 
     def _recordings(self, row: Utterance, **paths: str) -> dict[str, _Load]:
@@ -221,7 +229,7 @@ class RowMaker:
             return None
         read = self._scorers.normaliser if metric.spec.normalised else lambda text, language: text
         given = {name: Passage(read(*texts[name])) for name in metric.spec.inputs}
-        return Example(**{"answer": Passage(), **given}, language=language)
+        return Example(**{"answer": Passage(), **given}, language=language, cut=case.cut)
 
     def _audio_example(self, metric: OpenMetric, case: _Case) -> Callable[[], Example] | None:
         """Return a function that decodes and resamples a metric's inputs; None: the metric does not apply."""
@@ -234,7 +242,7 @@ class RowMaker:
             rate_hz = metric.spec.sample_rate_hz
             assert rate_hz is not None
             given = {n: Passage(audio=conform(case.recordings[n](), rate_hz, 1)) for n in metric.spec.inputs}
-            return Example(**{"answer": Passage(), **given}, language=language)
+            return Example(**{"answer": Passage(), **given}, language=language, cut=case.cut)
 
         return example
 

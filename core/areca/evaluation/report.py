@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,15 +55,19 @@ def _format_line(cells: Iterable[str]) -> str:
 
 
 def build_tables(rows: Sequence[ResultRow], *notes: str, registry: Registry | None = None) -> list[Table]:
-    """Return the table of scores and, if answers are spoken, the table of speed.
+    """Return the table of scores, that of faults if metrics looked for them, and that of speed if answers are spoken.
 
     Args:
         rows: results.
         notes: notes below the scores, before the table's own notes.
         registry: the available metrics; None: those of the installed plugins.
     """
-    scores = _build_scores(rows, build_columns(rows, registry or Registry.discover()))
+    columns = build_columns(rows, registry or Registry.discover())
+    faults = {label: column for label, column in columns.items() if column.fault}
+    scores = _build_scores(rows, {label: column for label, column in columns.items() if label not in faults})
     built = [dataclasses.replace(scores, notes=(*notes, *scores.notes))]
+    if faults:
+        built.append(dataclasses.replace(_build_scores(rows, faults), title="Faults"))
     if any(row.metric == COMPUTE for row in rows):
         built.append(_build_speed(rows))
     return built
@@ -88,7 +92,8 @@ def _group_cells(rows: Iterable[ResultRow], key: Callable[[ResultRow], tuple[Any
 
 def _build_scores(rows: Sequence[ResultRow], columns: Mapping[str, Column]) -> Table:
     of_output = [row for row in rows if row.of == OUTPUT and row.metric in columns]
-    truths = {(row.task, row.field, row.judge, row.id): row.value for row in rows if _is_exact_truth(row)}
+    exact_truths = [row for row in rows if _is_exact_truth(row) and EXACT in columns]
+    truths = {(row.task, row.field, row.judge, row.id): row.value for row in exact_truths}
     cells = _group_cells(of_output, lambda row: (row.task, row.field, row.judge or ""))
     judged = bool(truths)
     lines: list[tuple[str, ...]] = []
@@ -192,7 +197,8 @@ def write_report(directory: Path, registry: Registry | None = None) -> list[Tabl
     write_text(directory / "report.md", "\n".join(t.markdown() for t in built))
     figures = [("Training", draw_curves(read_curves(directory)))]
     cells = [(t.title, t.header, t.rows, t.notes) for t in built]
-    page = render_page("Evaluation", cells, choose_examples(rows), directory, figures=figures)
+    faults = [label for label, column in build_columns(rows, registry or Registry.discover()).items() if column.fault]
+    page = render_page("Evaluation", cells, choose_examples(rows, faults), directory, figures=figures)
     write_text(directory / "index.html", page)
     return built
 
@@ -208,10 +214,16 @@ def _describe_decoding(directory: Path) -> tuple[str, ...]:
     return (f"Answers decoded with `{name}`{shown} ({component.partition(':')[2]}, revision {decoding['revision']}).",)
 
 
-def choose_examples(rows: Sequence[ResultRow]) -> list[Example]:
-    """Return the first spoken answers of each task, source and language, with the judges' transcripts."""
+def choose_examples(rows: Sequence[ResultRow], faults: Collection[str] = ()) -> list[Example]:
+    """Return some spoken answers of each task, source and language, with the judges' transcripts.
+
+    Args:
+        rows: results.
+        faults: labels of the metrics that find faults. The answers with most faults come first.
+    """
+    found = _find_faults(rows, faults)
     by_answer: dict[str, dict[str | None, ResultRow]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: -len(found.get(row.audio, ()))):
         if row.audio and row.component:
             heard = by_answer.setdefault(row.audio, {})
             if row.judge not in heard or row.metric == EXACT:
@@ -220,16 +232,30 @@ def choose_examples(rows: Sequence[ResultRow]) -> list[Example]:
     chosen = []
     for audio, of_judge in by_answer.items():
         first = next(iter(of_judge.values()))
-        group = (first.task, first.source, first.language)
+        group = (first.task, first.source, first.language, audio in found)
         counts[group] = counts.get(group, 0) + 1
         if counts[group] <= EXAMPLES:
-            chosen.append(_build_example(audio, first, [row for row in of_judge.values() if row.judge is not None]))
+            heard_by = [row for row in of_judge.values() if row.judge is not None]
+            chosen.append(_build_example(audio, first, heard_by, found.get(audio, ())))
     return chosen
 
 
-def _build_example(audio: str, first: ResultRow, heard: Sequence[ResultRow]) -> Example:
+def _find_faults(rows: Iterable[ResultRow], faults: Collection[str]) -> dict[str | None, list[str]]:
+    """Return the labels of the faults of each answer that has some, by the path of its recording."""
+    found: dict[str | None, list[str]] = {}
+    for row in rows:
+        if row.of == OUTPUT and row.metric in faults and row.value > 0:
+            labels = found.setdefault(row.audio, [])
+            labels += [row.metric] * (row.metric not in labels)  # several judges may hear it
+    found.pop(None, None)
+    return found
+
+
+def _build_example(audio: str, first: ResultRow, heard: Sequence[ResultRow], faults: Sequence[str]) -> Example:
     lines = [Line(f"{row.judge} heard: {row.hypothesis}", _is_right(row)) for row in heard]
     wanted = Line(f"wanted: {first.reference}")
+    if faults:
+        lines.append(Line(f"faults: {', '.join(faults)}"))
     players = (Player("question", Path(question_path(first.id)), ()), Player("answer", Path(audio), (wanted, *lines)))
     title = f"{first.task}, {first.source}, {first.language}: {first.id}"
     marks = [mark for row in heard if (mark := _is_right(row)) is not None]

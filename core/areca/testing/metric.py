@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from areca.audio import conform
 from areca.manifest import Utterance
@@ -112,7 +113,7 @@ def _example(checked: CheckedComponent, row: Utterance, answer: Utterance) -> Ex
         "question": _passage(checked, row),
         "voice": _passage(checked, row),
     }
-    given = {name: passages[name] if name in _spec(checked).inputs else Passage() for name in passages}
+    given: dict[str, Any] = {name: passages[name] if name in _spec(checked).inputs else Passage() for name in passages}
     return Example(**given, language=_language(checked))
 
 

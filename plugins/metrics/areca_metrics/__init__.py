@@ -1,10 +1,10 @@
-"""Metrics of text (exact match, WER, CER, BLEU, chrF), and normalisers of the compared texts."""
+"""Metrics of text (exact match, WER, CER, BLEU, chrF), faults of answers, and normalisers of the compared texts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from areca import Component, Kind, hookimpl
 from areca.specs import MetricSpec, NormaliserSpec, Spec
@@ -27,6 +27,48 @@ class BleuConfig:
 
     tokenize: BleuTokenize = "auto"
     """Tokenizer of sacrebleu. ``auto``: ``char`` for languages written without spaces, ``13a`` for all others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SilentConfig:
+    """Options of `silent`."""
+
+    below_db: float = -60.0
+    """Level of the loudest 20 ms, in dB of full scale, up to which a recording is silent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopConfig:
+    """Options of `loop`.
+
+    Raises:
+        ValueError: an option out of range.
+    """
+
+    times: int = 3
+    """Number of times in a row at which a repetition is a loop."""
+    longest: int = 16
+    """Maximum number of repeated words (characters in languages written without spaces)."""
+
+    def __post_init__(self) -> None:
+        if self.times < 2 or self.longest < 1:
+            raise ValueError(f"expected times >= 2 and longest >= 1, got {self.times} and {self.longest}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptWordsConfig:
+    """Options of `prompt-words`.
+
+    Raises:
+        ValueError: an option out of range.
+    """
+
+    words: int = 2
+    """Number of consecutive words of the question that count as a fault; all of them if it has fewer."""
+
+    def __post_init__(self) -> None:
+        if self.words < 1:
+            raise ValueError(f"words must be at least 1, got {self.words}")
 
 
 def exact_spec(config: NoConfig, needs: Mapping[str, Spec]) -> MetricSpec:
@@ -57,6 +99,36 @@ def bleu_spec(config: BleuConfig, needs: Mapping[str, Spec]) -> MetricSpec:
 def chrf_spec(config: NoConfig, needs: Mapping[str, Spec]) -> MetricSpec:
     """Return the column header of chrF."""
     return MetricSpec("text", "chrF")
+
+
+def silent_spec(config: SilentConfig, needs: Mapping[str, Spec]) -> MetricSpec:
+    """Return what `silent` reads: the recording."""
+    return _fault("silent", "audio", sample_rate_hz=16_000)
+
+
+def empty_spec(config: NoConfig, needs: Mapping[str, Spec]) -> MetricSpec:
+    """Return what `empty` reads: the text as written or heard."""
+    return _fault("empty")
+
+
+def at_limit_spec(config: NoConfig, needs: Mapping[str, Spec]) -> MetricSpec:
+    """Return what `at-limit` reads: the answer."""
+    return _fault("at limit")
+
+
+def loop_spec(config: LoopConfig, needs: Mapping[str, Spec]) -> MetricSpec:
+    """Return what `loop` reads: the texts of answer and reference."""
+    return _fault("loop", inputs=("answer", "reference"))
+
+
+def prompt_words_spec(config: PromptWordsConfig, needs: Mapping[str, Spec]) -> MetricSpec:
+    """Return what `prompt-words` reads: the texts of answer, reference and question."""
+    return _fault("prompt words", inputs=("answer", "reference", "question"))
+
+
+def _fault(name: str, reads: Literal["text", "audio"] = "text", **other: Any) -> MetricSpec:
+    fields: dict[str, Any] = {"inputs": ("answer",), "normalised": False, **other}
+    return MetricSpec(reads, f"{name} %", higher_is_better=False, scale=_SHARE, fault=True, **fields)
 
 
 def any_language(config: NoConfig, needs: Mapping[str, Spec]) -> NormaliserSpec:
@@ -92,6 +164,16 @@ def areca_components() -> Iterable[Component]:
         requires=("sacrebleu",),
         paper="https://aclanthology.org/W15-3049",
     )
+    yield _metric("empty", "faults:Empty", "fault: share of answers without a word")
+    yield _metric("silent", "faults:Silent", "fault: share of recordings without sound", config=SilentConfig)
+    yield _metric("at-limit", "faults:AtLimit", "fault: share of answers that a length limit ended")
+    yield _metric("loop", "faults:Loop", "fault: share of answers that repeat words in a row", config=LoopConfig)
+    yield _metric(
+        "prompt-words",
+        "faults:PromptWords",
+        "fault: share of answers with words of the question that the reference lacks",
+        config=PromptWordsConfig,
+    )
     yield _normaliser("basic", "any_language", "Basic", "open text: lowercase words without punctuation")
     yield _normaliser(
         "spoken-values",
@@ -112,7 +194,8 @@ def areca_components() -> Iterable[Component]:
 
 
 def _metric(name: str, target: str, summary: str, **other: Any) -> Component:
-    fields: dict[str, Any] = {"config": NoConfig, "spec": f"areca_metrics:{name}_spec", "license": "Apache-2.0"}
+    spec = f"areca_metrics:{name.replace('-', '_')}_spec"
+    fields: dict[str, Any] = {"config": NoConfig, "spec": spec, "license": "Apache-2.0"}
     return Component(kind=Kind.METRIC, name=name, target=f"areca_metrics.{target}", summary=summary, **(fields | other))
 
 

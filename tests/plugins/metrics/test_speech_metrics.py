@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.scoring import REGISTRY
+from tests.scoring import METRIC_CHECKS, REGISTRY
 
 from areca.component import Kind
 from areca.errors import InvalidConfig, MissingWeights
 from areca.evaluation.scoring import OpenMetric, open_metrics
-from areca.testing import CheckedComponent, checks_for, run
+from areca.testing import CheckedComponent, run
 from areca.types import Audio, Example, Passage
 from areca_speech_metrics import weights
 from areca_speech_metrics.pitch import HOP_S, track_pitch
@@ -26,8 +26,6 @@ from areca_speech_metrics.speakers import SpeakerEncoder, amplify, read_encoder
 from areca_speech_metrics.weights import find_in_package
 
 RATE_HZ = 16_000
-IN_NEW_INTERPRETERS = ("check_import_is_light", "check_spec_is_light", "check_missing_dependency")
-OWN_CHECKS = [c for c in checks_for(REGISTRY.find(Kind.METRIC, "exact").kind) if c.__name__ not in IN_NEW_INTERPRETERS]
 resemblyzer = pytest.mark.skipif(
     find_in_package("resemblyzer", "") is None, reason="needs weights: pip install --no-deps resemblyzer"
 )
@@ -67,7 +65,7 @@ NAMES = ["stoi", "duration-ratio", "speaking-rate", "f0-correlation", "speaker-s
 
 @pytest.mark.parametrize("name", [*NAMES, pytest.param("dnsmos", marks=pytest.mark.slow)])
 def test_metrics_pass_the_kit(name: str, corpus: Path) -> None:
-    outcomes = list(run(CheckedComponent(REGISTRY.find(Kind.METRIC, name), corpus, registry=REGISTRY), OWN_CHECKS))
+    outcomes = list(run(CheckedComponent(REGISTRY.find(Kind.METRIC, name), corpus, registry=REGISTRY), METRIC_CHECKS))
     assert [o for o in outcomes if o.state == "fail"] == []
     directed = name in ("stoi", "f0-correlation")
     assert next(o for o in outcomes if o.check == "direction").state == ("pass" if directed else "skip")
@@ -243,11 +241,12 @@ def test_missing_speaker_weights_are_named_before_any_work(tmp_path: Path, monke
     with pytest.raises(MissingWeights, match="no weights not found"):
         opened("speaker-similarity")
     checked = CheckedComponent(REGISTRY.find(Kind.METRIC, "speaker-similarity"), tmp_path, registry=REGISTRY)
-    outcomes = {o.check: o for o in run(checked, OWN_CHECKS)}
+    outcomes = {o.check: o for o in run(checked, METRIC_CHECKS)}
     assert [o for o in outcomes.values() if o.state == "fail"] == []
     assert outcomes["counts"].message.startswith("its weights are not available: metric 'speaker-similarity'")
 
 
+@pytest.mark.slow
 def test_dnsmos_prefers_clean_speech() -> None:
     pytest.importorskip("onnxruntime", reason="needs the extra speech-metrics")
     clean, noise = tone(glide(100, 140)), np.random.default_rng(0).standard_normal(RATE_HZ)
