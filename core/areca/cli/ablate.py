@@ -126,6 +126,8 @@ def _compare(
         if (path := _folder(directory, cell) / RESULTS).is_file():
             results.setdefault(cell.label, {})[cell.seed] = read_results(path)
     tables = [compare_cells(results, cells[0].run.registry)]
+    if (faults := compare_cells(results, cells[0].run.registry, faults=True)).rows:
+        tables.append(faults)
     if any(tasks for seeds in losses.values() for tasks in seeds.values()):
         tables.append(compare_losses(losses))
     write_text(directory / TABLE, "\n".join(table.markdown() for table in tables))

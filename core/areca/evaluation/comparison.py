@@ -23,15 +23,17 @@ HEADER = ("task", "output", "judge", "source", "cell", "n")
 BySeed = Mapping[int, Sequence[ResultRow]]
 
 
-def compare_cells(results: Mapping[str, BySeed], registry: Registry | None = None) -> Table:
+def compare_cells(results: Mapping[str, BySeed], registry: Registry | None = None, *, faults: bool = False) -> Table:
     """Return a table of the scores of cells: a line for each task, output, judge, source and cell.
 
     Args:
         results: rows by cell and seed. The first cell is the baseline: the others are tested against it.
         registry: the available metrics; None: those of the installed plugins.
+        faults: whether to show the metrics that find faults, instead of all others.
     """
     everything = [row for seeds in results.values() for rows in seeds.values() for row in rows]
     columns = build_columns(everything, registry or Registry.discover())
+    columns = {label: column for label, column in columns.items() if column.fault is faults}
     baseline, unpaired = next(iter(results), ""), Counter[str]()
     lines = [
         (
@@ -44,7 +46,10 @@ def compare_cells(results: Mapping[str, BySeed], registry: Registry | None = Non
     ]
     headers = (column.header for column in columns.values())
     return Table(
-        "Comparison", (*HEADER, *headers), lines, tuple(_describe_table(columns, baseline, len(results), unpaired))
+        "Faults" if faults else "Comparison",
+        (*HEADER, *headers),
+        lines,
+        tuple(_describe_table(columns, baseline, len(results), unpaired)),
     )
 
 

@@ -8,6 +8,9 @@ from typing import Any, Literal
 from areca.component import added, runtime
 from areca.run.trackers import check_trackers
 
+FAULTS = ("empty", "silent", "at-limit", "loop", "prompt-words")
+"""The metrics that find faults of answers."""
+
 
 @dataclass(frozen=True, slots=True)
 class DepthConfig:
@@ -239,7 +242,7 @@ class EvaluationConfig:
     """Maximum number of rows of each source and language; all tasks share these rows. null: no limit."""
     judges: tuple[Any, ...] = ()
     """Judges of spoken answers: a name, ``name:value`` with the value of its first option, or ``{name: ...}``."""
-    metrics: tuple[Any, ...] = ("exact", "wer", "cer", "bleu", "chrf")
+    metrics: tuple[Any, ...] = ("exact", "wer", "cer", "bleu", "chrf", *FAULTS)
     """Metrics, in the order of the report's columns: a name, or ``{name: bleu, tokenize: char}``."""
     normaliser: Any = "basic"
     """Brings answers and references into one form before metrics compare them: ``basic`` for open text, ``whisper``, or

@@ -34,7 +34,7 @@ from areca.manifest import FileManifest, Manifest, Utterance, read_manifest, wri
 from areca.options import build, file_hash
 from areca.registry.registry import Registry
 from areca.run.decoding import Decoding, resolve_decoding
-from areca.run.options import EvaluationConfig
+from areca.run.options import FAULTS, EvaluationConfig
 from areca.specs import JudgeSpec
 from areca.tasks import Field, Task, chain
 from areca.types import Audio
@@ -182,10 +182,10 @@ def test_every_example_has_a_row_under_every_metric(manifest: Manifest, tmp_path
     translated = values(rows, task="ast", metric="exact")
     assert [id_ for id_, value in translated.items() if value != 1.0] == ["human/4", "synthetic/4"]
     wrong = [r for r in rows if r.id == "human/4" and r.task == "ast"]
-    assert {r.metric for r in wrong} == {"exact", "wer", "cer", "bleu", "chrf"}
+    assert {r.metric for r in wrong} == {"exact", "wer", "cer", "bleu", "chrf", *FAULTS} - {"silent"}
     assert {(r.hypothesis, r.reference) for r in wrong} == {("five", "four")}
     assert {r.metric: r.value for r in wrong}["wer"] == 1.0
-    assert all(r.normaliser == "spoken-values/2" for r in wrong)
+    assert {r.normaliser for r in wrong if r.metric not in FAULTS} == {"spoken-values/2"}
     assert all((r.language, r.text_language) == ("fr", "en") for r in wrong)
 
 
@@ -249,13 +249,13 @@ def test_a_chain_is_scored_by_each_output(manifest: Manifest, tmp_path: Path) ->
     assert values(rows, field="source.text", metric="exact", id="human/4") == {"human/4": 1.0}
 
 
-def test_without_a_judge_for_the_language_speech_has_only_times(manifest: Manifest, tmp_path: Path) -> None:
+def test_without_a_judge_for_the_language_speech_has_no_scores_of_text(manifest: Manifest, tmp_path: Path) -> None:
     config = EvaluationConfig(tasks=("s2st",))
     deaf = OpenJudge("deaf", ToneJudge(), JudgeSpec(("ru",), RATE), "{}")
     rows = read_results(
         evaluate(ToneSystem(), manifest, config, scorers(config, deaf), tmp_path, identity="x", decoding=GREEDY)
     )
-    assert {r.metric for r in rows} == {"compute_s", "speech_s"}
+    assert {r.metric for r in rows} == {"compute_s", "speech_s", "silent"}
 
 
 def test_existing_answers_are_reused(manifest: Manifest, tmp_path: Path) -> None:
@@ -450,7 +450,8 @@ def test_nothing_to_evaluate(manifest: Manifest, tmp_path: Path) -> None:
 def test_questions_are_kept_for_listening(manifest: Manifest, tmp_path: Path) -> None:
     rows, _, _ = run(manifest, tmp_path, tasks=["s2st"])
     kept = [r.id for r in rows if r.metric == "compute_s" and (tmp_path / question_path(r.id)).is_file()]
-    assert kept == [f"{source}/{value}" for source in ("human", "synthetic") for value in (1, 2, 3, 4)]
+    # Four of each source, and those with a fault: the judge hears nothing for eight.
+    assert kept == [f"{source}/{value}" for source in ("human", "synthetic") for value in (1, 2, 3, 4, 8)]
     assert pitch(read(tmp_path / question_path("human/3"))) == 3
 
 

@@ -301,7 +301,7 @@ def test_the_metric_of_the_page_on_evaluation_works(tmp_path: Path) -> None:
     assert "fail" not in outcomes.values() and outcomes["direction"] == "pass"
 
 
-@pytest.mark.parametrize("name", ["exact", "wer", "cer", "bleu", "chrf", "basic", "spoken-values", "whisper"])
+@pytest.mark.parametrize("name", ["exact", "wer", "cer", "bleu", "chrf", "loop", "basic", "spoken-values", "whisper"])
 def test_the_components_that_areca_brings_pass_the_kit(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     registry = Registry.discover()
     [entry] = [e for e in registry.entries() if name in e.names and e.component.kind in ("metric", "normaliser")]

@@ -184,7 +184,7 @@ def test_a_study_on_the_command_line_reuses_artifacts(tmp_path: Path, monkeypatc
     rows = [json.loads(line) for line in next(iter(first.values())).decode().splitlines()]
     assert {row["task"] for row in rows} == {"asr"}
     table = (results / "study.md").read_text()
-    assert table.count("| asr | source.text |") == 2 and "| few | 4 |" in table
+    assert table.count("| asr | source.text |") == 4 and "## Faults" in table and "| few | 4 |" in table
     assert re.search(r"## Validation loss.*\| asr \| many \| \d\.\d{3} \(", table, flags=re.DOTALL)
     asked = {p: p.read_bytes() for p in results.rglob("answers.jsonl")}  # with the time that each answer took
     assert areca().count("nothing") == 4
