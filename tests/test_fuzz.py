@@ -45,7 +45,9 @@ def test_every_planted_fault_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("targets", "inputs"), [(("audio", "manifest", "yamls"), 25), (("cli", "checkpoint"), 4)], ids=("files", "programs")
+    ("targets", "inputs"),
+    [(("audio", "manifest", "yamls"), 25), pytest.param(("cli", "checkpoint"), 4, marks=pytest.mark.slow)],
+    ids=("files", "programs"),
 )
 def test_each_target_runs(targets: tuple[str, ...], inputs: int, tmp_path: Path) -> None:
     pytest.importorskip("hypothesis")

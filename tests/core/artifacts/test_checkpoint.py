@@ -172,6 +172,7 @@ def test_validation_loss_is_recorded_for_the_tasks_that_have_rows(checkpoint: Pa
     assert 0 < losses["asr"] < 10
 
 
+@pytest.mark.slow
 def test_it_loads_with_only_transformers(checkpoint: Path) -> None:
     code = (
         "import sys, torch\n"

@@ -8,8 +8,14 @@ import pytest
 
 from areca.specs import KINDS
 
+OFTEN = ("tokenizer", "vocoder", "task", "dataset", "metric")
+"""Kinds that are tested always; the others have simpler templates."""
 
-@pytest.mark.parametrize("kind", [str(kind.name) for kind in KINDS])
+
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(str(k.name), marks=() if k.name in OFTEN else pytest.mark.slow) for k in KINDS],
+)
 def test_new_makes_a_package_that_passes_everything(world: Any, kind: str) -> None:
     done = world.warm("new", kind, "my-thing", "-o", "thing")
     assert done.returncode == 0, done.stderr

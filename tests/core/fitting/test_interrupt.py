@@ -187,6 +187,7 @@ def test_other_verbs_stop_at_the_first_signal(number: signal.Signals, code: int)
     assert err == "\ninterrupted: finished work is kept; the same command resumes from there\n"
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_terminal_stops_a_dataset_without_a_traceback(tmp_path: Path) -> None:
     """A terminal sends the signal to all processes of the group."""
     options = ["languages=[en,fr]", "sources=[synthetic]", "target_source=synthetic", "count=1000", "workers=2"]

@@ -200,7 +200,7 @@ def test_every_parameter_takes_part_in_a_batch_without_audio_or_targets(train: A
             assert all(float(p.grad.abs().sum()) == 0 for p in lm.parameters() if p.grad is not None)
 
 
-@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+@pytest.mark.parametrize("parallel", [pytest.param("ddp", marks=pytest.mark.slow), "fsdp"])
 def test_two_processes_train_as_one(parallel: str, launcher: Launcher, tmp_path: Path) -> None:
     steps = {"steps": 6, "parallel": parallel}
     assert launcher.run(tmp_path / "one", 1, **steps) == [0]

@@ -217,6 +217,7 @@ def _build(config: AsteriskConfig, directory: Path) -> Path:
     return directory
 
 
+@pytest.mark.slow
 def test_the_real_packages_have_the_expected_prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("areca_say.batches.write", lambda path, audio: path.write_bytes(b"."))
     monkeypatch.setattr(Recordings, "read", lambda self, key: None)  # decoding them all takes long

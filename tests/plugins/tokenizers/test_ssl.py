@@ -465,7 +465,7 @@ def test_light_half_imports_neither_torch_nor_transformers() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("name", ONE_EACH)
+@pytest.mark.parametrize("name", [ONE_EACH[0], *(pytest.param(n, marks=pytest.mark.slow) for n in ONE_EACH[1:])])
 def test_the_conformance_kit_passes(models: dict[str, Path], tmp_path: Path, name: str) -> None:
     registry = Registry.discover()
     entry = registry.find(Kind.TOKENIZER, name.removesuffix("-group"))

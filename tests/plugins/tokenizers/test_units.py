@@ -496,6 +496,7 @@ for run in sys.argv[2:]:
 """
 
 
+@pytest.mark.slow
 def test_a_resumed_fit_gives_the_same_files(corpus: Manifest, tmp_path: Path) -> None:
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     runs = [str(straight), f"{killed}@masked3", f"{killed}@CTC3", f"{killed}@CTC5", f"{killed}@frames400", str(killed)]
