@@ -1,8 +1,9 @@
 """Compare one step a frame with one step a code, for 8 codebooks at 50 Hz, and with transformers' MusicGen decoder.
 
 All have the size of nano's decoder and compute the same utterances: `flatten` (400 steps a second of speech),
-`parallel-delay` with both heads and MusicGen's delay pattern (50 steps a second). MusicGen's decoder has no text and no
-ends of answers; it runs here without cross-attention. The depth transformer adds its own parameters.
+`parallel-delay` with both heads and MusicGen's delay pattern (50 steps a second). MusicGen's decoder does less: it has
+no text, no ends of answers and no gate in its feed-forward layers, and predicts the first code of a step over 256 rows,
+not over the whole vocabulary. It runs here without cross-attention. The depth transformer adds its own parameters.
 
     python -m bench.patterns               # speed
     python -m bench.patterns memory NAME   # peak memory of training steps: flatten, tied, depth or musicgen
@@ -171,7 +172,7 @@ def compare(what: str, works: dict[str, Callable[[], Work]], rounds: int) -> lis
         work()
     note = f"median of {rounds} rounds"
     figures, seconds = [], {}
-    limits = {"flatten": (">=", 4.0), "musicgen": (">=", 1.0)}
+    limits = {"flatten": (">=", 4.0)}
     for name in ("flatten", "depth", "musicgen"):
         other_s, seconds["tied"], ratio = alternate(
             partial(measure_s, built[name]), partial(measure_s, built["tied"]), rounds
@@ -203,4 +204,5 @@ if __name__ == "__main__":
         step()
         print(read_peak_mb())
     else:
-        show(measure() + measure_memory())
+        show(measure_memory())  # first: a process's peak begins with that of the process that started it
+        show(measure())
