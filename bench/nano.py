@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from areca.lm.model import SpeechLM
 from areca.manifest import FileManifest, Utterance
 from areca.pipeline.pipeline import Pipeline
 from areca.run.config import read_config
+from areca.specs import Stream
 from areca.testing.tiny import tiny_tokenizer
 from areca.training.examples import Examples, write_examples
 from areca.training.task_rows import TaskRows
@@ -25,12 +28,19 @@ WEIGHTS = tuple(mix.weight for mix in RUN.tasks)
 _WORDS = ("one", "two", "three", "twenty", "hundred", "thousand", "and")
 
 
-def new_lm(seed: int = 0) -> SpeechLM:
-    """Return the recipe's decoder with its maximum of text tokens, and the recipe's units appended."""
+def new_lm(seed: int = 0, streams: Mapping[str, tuple[Stream, ...]] | None = None, **options: Any) -> SpeechLM:
+    """Return the recipe's decoder with its maximum of text tokens, and audio appended.
+
+    Args:
+        seed: seed of the weights.
+        streams: the streams by role; None: the recipe's units.
+        options: further arguments of `SpeechLM.extend`.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LlamaForCausalLM(RUN.backbone.entry.target().architecture(RUN.backbone.config))
-    return SpeechLM.extend(Backbone(model, tiny_tokenizer()), RUN.lm_streams, init=RUN.lm.init, seed=seed)
+    backbone = Backbone(model, tiny_tokenizer())
+    return SpeechLM.extend(backbone, streams or RUN.lm_streams, init=RUN.lm.init, seed=seed, **options)
 
 
 def examples(lm: SpeechLM, directory: Path, rows: int = 400) -> Examples:

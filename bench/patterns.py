@@ -22,14 +22,12 @@ import numpy as np
 import torch
 from bench.figures import Figure, alternate, measure_s, read_peak_mb, run_child, show
 from bench.generation import load_method
-from bench.nano import RUN
-from transformers import LlamaForCausalLM
+from bench.nano import RUN, new_lm
 from transformers.models.musicgen import MusicgenDecoderConfig, MusicgenForCausalLM
 
 from areca.component import Kind
 from areca.fields import Field
 from areca.generation.generate import generate
-from areca.interfaces import Backbone
 from areca.lm.model import Heads, SpeechLM
 from areca.lm.vocabulary import Control
 from areca.manifest import FileManifest, Utterance
@@ -38,7 +36,6 @@ from areca.registry.registry import Registry
 from areca.run.options import Limits
 from areca.specs import Stream
 from areca.tasks import Task
-from areca.testing.tiny import tiny_tokenizer
 from areca.training.examples import Examples, collate, write_examples
 from areca.training.task_rows import TaskRows
 from areca.types import Codes
@@ -57,15 +54,11 @@ def draw_codes() -> list[torch.Tensor]:
     return [torch.from_numpy(rng.integers(0, ENTRIES, (CODEBOOKS, FRAMES))) for _ in range(UTTERANCES)]
 
 
-def new_lm(pattern: str, heads: Heads = "tied") -> SpeechLM:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = LlamaForCausalLM(RUN.backbone.entry.target().architecture(RUN.backbone.config))
+def new_codec_lm(pattern: str, heads: Heads = "tied") -> SpeechLM:
+    """Return nano's decoder with the codebooks appended."""
     streams = tuple(Stream(f"level-{k}", ENTRIES, RATE_HZ) for k in range(CODEBOOKS))
     part = choose(Registry.discover(), Kind.PATTERN, pattern, option="lm.pattern")
-    return SpeechLM.extend(
-        Backbone(model, tiny_tokenizer()), {"speech": streams}, pattern=part, heads=heads, init="normal"
-    )
+    return new_lm(streams={"speech": streams}, pattern=part, heads=heads)
 
 
 def new_musicgen() -> Any:
@@ -114,7 +107,7 @@ def train_step(model: torch.nn.Module, loss: Callable[[], torch.Tensor]) -> Work
 
 
 def areca_step(pattern: str, heads: Heads = "tied") -> Work:
-    lm = new_lm(pattern, heads)
+    lm = new_codec_lm(pattern, heads)
     with TemporaryDirectory() as name:
         batch = encode(lm, Path(name))
     return train_step(lm, lambda: lm(batch).sum / lm.count_targets(batch))
@@ -141,7 +134,7 @@ STEPS: dict[str, Callable[[], Work]] = {
 
 
 def areca_generation(pattern: str, heads: Heads = "tied") -> Work:
-    lm = new_lm(pattern, heads)
+    lm = new_codec_lm(pattern, heads)
     prompts = [lm.prompt(TTS, {"source.text": "one two", "source.language": "en"}) for _ in range(UTTERANCES)]
     limits = Limits(max_audio_frames=FRAMES)
     return lambda: generate(lm, prompts, TTS.outputs, GREEDY, limits, frames={"source.audio": FRAMES})

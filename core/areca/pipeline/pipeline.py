@@ -293,7 +293,7 @@ class Pipeline:
 
     def _create_lm_job(self) -> LMJob:
         # Extending changes the backbone, so it comes from a separate loader. A GPU may not hold an LM that is sharded.
-        sharded = self.run.training.parallel == "fsdp" and self.store.processes.count > 1
+        sharded = self.run.training.shards(self.store.processes.count)
         device = torch.device("cpu") if sharded else self.device
         loader = PartLoader(self.store, data=self.data(), seed=self.run.seed, device=device, stage=self.stage)
         return LMJob(

@@ -189,6 +189,10 @@ class TrainingConfig:
         if 0 < self.micro_batch_tokens < row:
             raise ValueError(f"micro_batch_tokens must be 0 or at least a row of {row}, got {self.micro_batch_tokens}")
 
+    def shards(self, processes: int) -> bool:
+        """Return whether so many processes hold a part of the LM each."""
+        return self.parallel == "fsdp" and processes > 1
+
     @property
     def tokens_at_once(self) -> int:
         """Largest number of padded tokens that are computed at once."""

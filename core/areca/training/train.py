@@ -87,7 +87,7 @@ def train(
         config.batch_examples,
     )
     curve = Curve(tasks, device, processes)
-    if config.parallel == "fsdp" and processes.count > 1:
+    if config.shards(processes.count):
         shard(lm, processes)
     use_cache = lm.model.config.use_cache
     if config.checkpoint_activations:
