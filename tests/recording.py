@@ -42,7 +42,7 @@ def inputs() -> dict[str, Audio]:
 def record(system: System) -> dict[str, Any]:
     """Return the outputs of `system` for `inputs`."""
     audios = inputs()
-    read = {name: system._reader.read_recording(audio, name, ["speech"])[0]["speech"] for name, audio in audios.items()}
+    read = {name: system._reader.convert(audio, ["speech"])[0]["speech"] for name, audio in audios.items()}
     units = {name: system.tokenizer.encode([audio])[0] for name, audio in read.items()}
     return {
         "units": {name: [stream.tolist() for stream in codes.streams] for name, codes in units.items()},

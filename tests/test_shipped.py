@@ -19,6 +19,7 @@ from areca import audio
 from areca.artifacts.checkpoint import open_checkpoint, stored_parts
 from areca.cli.app import app
 from areca.errors import ArecaWarning
+from areca.generation.requests import read_sound
 from areca.system import NANO, System
 from areca.testing.corpus import write_corpus
 from areca.types import Audio
@@ -64,7 +65,7 @@ def test_silence_around_a_phrase_leaves_its_words(nano: System, tmp_path: Path) 
         assert sum(result.trimmed_s) == pytest.approx(
             before_s + behind_s - 0.05 * (bool(before_s) + bool(behind_s)), abs=0.2
         )
-        heard = nano._reader.read_recording((padded, rate), "audio", ["speech"])[0]["speech"].samples
+        heard = nano._reader.convert(read_sound((padded, rate)), ["speech"])[0]["speech"].samples
         assert abs(heard.shape[1] - length) < 0.15 * rate
 
 

@@ -22,8 +22,9 @@ from areca.errors import ArecaError, ArecaWarning, InvalidArtifact, InvalidConfi
 from areca.generation.batch import Batch, Instruction
 from areca.generation.generate import Generated
 from areca.generation.reading import Reader
-from areca.generation.requests import Result, Sound, check_texts, get_input_kind, read_sound, resolve_languages
+from areca.generation.requests import Result, Sound, check_texts, get_input_kind, resolve_languages
 from areca.generation.speaking import AnswerPiece, Spoken, find_delays, open_speech, speak_pieces
+from areca.generation.voices import Voice, choose_voices, takes_voice
 from areca.interfaces import SpeechSession, Tokenizer, Vocoder
 from areca.lm.adapter import VectorLayout
 from areca.lm.model import SpeechLM
@@ -33,6 +34,7 @@ from areca.registry.parts import Part, resolve
 from areca.run.decoding import DEFAULT, Decoding, resolve_decoding
 from areca.run.devices import resolve_device
 from areca.sound.arrays import is_recording
+from areca.specs import VocoderSpec
 from areca.tasks import Task, chain
 from areca.types import Audio, Codes, VoicePrompt
 
@@ -96,6 +98,11 @@ class System:
             raise InvalidConfig(f"no task of this checkpoint reads only {kind}; name one of {', '.join(tasks)}")
         return max(counts, key=counts.__getitem__)
 
+    @property
+    def takes_voice(self) -> bool:
+        """Whether the vocoder speaks in the voice of a prompt."""
+        return takes_voice(self.run_config.vocoder)
+
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer whose codes or vectors the LM reads."""
@@ -109,7 +116,9 @@ class System:
     def _reader(self) -> Reader:
         run = self.run_config
         specs = {role: run.tokenizers[role].spec for role in run.lm_streams}
-        return Reader(specs, self._encode, run.lm.reads, run.input)
+        spec = run.vocoder.spec if run.vocoder is not None and self.takes_voice else None
+        voice_rate_hz = spec.sample_rate_hz if isinstance(spec, VocoderSpec) else None
+        return Reader(specs, self._encode, run.lm.reads, run.input, voice_rate_hz)
 
     def _encode(self, role: str, audios: list[Audio]) -> list[Codes] | list[torch.Tensor]:
         """Return what the LM reads of recordings: codes of a role, or vectors."""
@@ -214,8 +223,10 @@ class System:
             items: recordings or texts, whichever the task reads.
             source: language of the input, as a code (``"fr"``) or an English name (``"French"``).
             target: language of the translation.
-            voice: a few seconds of the voice to speak in, for vocoders and tasks that take a voice prompt; a list: the
-                voice of each item.
+            voice: the voice to speak in, for vocoders and tasks that take a voice prompt: a recording, ``"source"`` for
+                the voice of the input, or ``"none"`` for the vocoder's own voice; a list: the voice of each item. None:
+                ``"source"`` for a spoken answer to a recording, if the vocoder takes voice prompts. A vocoder hears the
+                first 3 s of sound.
             decoding: a decoding method, or ``{"name": "beam", "beams": 8, "max_text_ids": 100}``; None: `greedy`.
             batch: number of requests answered at once.
             seed: seed of sampling and of the vocoder.
@@ -224,11 +235,12 @@ class System:
         Raises:
             InvalidConfig: a language that the task needs is missing, or a voice is given to a task or vocoder that does
                 not take one.
-            InvalidAudio: a recording cannot be used; the message names it.
+            InvalidAudio: a recording cannot be used, or a voice prompt has less than 0.3 s of sound; the message names
+                it.
         """
         instruction = self._instruct(task, items, source, target, decoding)
         # Read all requests, then answer them batch by batch.
-        voices = self._read_voices(instruction.task, voice, len(items))
+        voices = self._choose_voices(instruction.task, voice, len(items))
         name = task.replace(",", "+").replace(" ", "")
         starts = range(0, len(items), batch)
         batches = [
@@ -236,7 +248,7 @@ class System:
         ]
         results = []
         for start, ready in zip(starts, batches, strict=True):
-            for result in self._answer(instruction, name, ready, voices[start : start + batch], seed + start):
+            for result in self._answer(instruction, name, ready, seed + start):
                 deliver(result)
                 results.append(result)
         return results
@@ -276,7 +288,7 @@ class System:
             text: a text to speak or translate.
             source: as in `answer`, as are the following.
             target: language of the translation.
-            voice: a few seconds of the voice to speak in.
+            voice: the voice to speak in.
             decoding: a decoding method.
             seed: seed of sampling and of the vocoder.
 
@@ -288,13 +300,11 @@ class System:
         spoken = Spoken.of(instruction.task, self.lm.writes)
         for delay in find_delays(instruction.method, spoken, self.run_config.vocoder):
             warnings.warn(delay, ArecaWarning, stacklevel=2)
-        voices = self._read_voices(instruction.task, voice, 1)
-        batch, _ = self._prepare(instruction, items, voices)
+        batch, _ = self._prepare(instruction, items, self._choose_voices(instruction.task, voice, 1))
 
         def open_session() -> SpeechSession:
-            part = self.run_config.vocoder
-            [chosen] = voices if self._takes_voice() else [None]
-            return open_speech(self.vocoder, chosen, seed, streams=part is not None and "stream" in part.tags)
+            part, prompt = self.run_config.vocoder, batch.requests[0].voice
+            return open_speech(self.vocoder, prompt, seed, streams=part is not None and "stream" in part.tags)
 
         pieces = batch.stream(self.lm, instruction, seed)
         return speak_pieces(
@@ -332,21 +342,14 @@ class System:
         return instruction
 
     def _prepare(
-        self, instruction: Instruction, items: Sequence[Sound], voices: Sequence[VoicePrompt | None]
+        self, instruction: Instruction, items: Sequence[Sound], voices: Sequence[Voice]
     ) -> tuple[Batch, float]:
         """Return a batch, and the seconds that it took to read and encode it."""
         start_s = time.perf_counter()
         batch = Batch.of(self.lm, instruction, self._reader.read(instruction.task, items, voices))
         return batch, time.perf_counter() - start_s
 
-    def _answer(
-        self,
-        instruction: Instruction,
-        name: str,
-        ready: tuple[Batch, float],
-        voices: Sequence[VoicePrompt | None],
-        seed: int,
-    ) -> list[Result]:
+    def _answer(self, instruction: Instruction, name: str, ready: tuple[Batch, float], seed: int) -> list[Result]:
         start_s, (batch, took_s) = time.perf_counter(), ready
         answers = batch.answers(self.lm, instruction, seed)
         task, spoken = instruction.task, Spoken.of(instruction.task, self.lm.writes)
@@ -354,7 +357,7 @@ class System:
             None if spoken is None else spoken.join(a.audio, q.values)
             for q, a in zip(batch.requests, answers, strict=True)
         ]
-        audios = self._speak(codes, voices, seed)
+        audios = self._speak(codes, [q.voice for q in batch.requests], seed)
         each_s = (took_s + time.perf_counter() - start_s) / len(answers)
         return [
             Result(q.name, name, _parse_texts(task, answer), audio, code, any(answer.cut), each_s, q.trimmed_s)
@@ -367,33 +370,15 @@ class System:
         spoken = [(c, voice) for c, voice in zip(codes, voices, strict=True) if c is not None]
         if not spoken:
             return [None] * len(codes)
-        takes_voice = self._takes_voice()
-        chosen = [voice if takes_voice else None for _, voice in spoken]
         generator = torch.Generator().manual_seed(seed)
-        audios = iter(self.vocoder.synthesize([c for c, _ in spoken], chosen, generator=generator))
+        audios = iter(self.vocoder.synthesize([c for c, _ in spoken], [v for _, v in spoken], generator=generator))
         return [None if c is None else next(audios) for c in codes]
 
-    def _takes_voice(self) -> bool:
-        part = self.run_config.vocoder
-        return part is not None and "voice" in part.tags
-
-    def _read_voices(self, task: Task, voice: Sound | list[Sound] | None, count: int) -> list[VoicePrompt | None]:
+    def _choose_voices(self, task: Task, voice: Sound | list[Sound] | None, count: int) -> list[Voice]:
         """Return the voice of each item. A missing vocoder is reported before any work."""
         if Spoken.of(task, self.lm.writes) is not None:
             _ = self.vocoder
-        if voice is None:
-            return [None] * count
-        if "audio" not in task.answer_kinds and not task.reads_voice:
-            raise InvalidConfig(f"task {task.tag}: answers in text, so it takes no voice prompt: leave it out")
-        if not task.reads_voice and not self._takes_voice():
-            part = self.run_config.vocoder
-            name = "none" if part is None else repr(part.name)
-            raise InvalidConfig(f"the checkpoint's vocoder ({name}) takes no voice prompt: leave it out")
-        if not isinstance(voice, list):
-            return [VoicePrompt(read_sound(voice))] * count
-        if len(voice) != count:
-            raise InvalidConfig(f"expected one voice, or one for each of {count} items, got {len(voice)}")
-        return [VoicePrompt(read_sound(each)) for each in voice]
+        return choose_voices(task, self.run_config.vocoder, voice, count)
 
 
 def load(path: str | Path | None = None, *, device: torch.device | str = "cpu", plugins: Sequence[str] = ()) -> System:

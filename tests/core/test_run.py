@@ -26,12 +26,18 @@ from areca import audio
 from areca.artifacts.store import Store
 from areca.cli.app import app
 from areca.errors import ArecaError, ArecaWarning, InvalidAudio, InvalidConfig, UnknownComponent
+from areca.evaluation.evaluate import evaluate
+from areca.evaluation.examples import Scorers
 from areca.evaluation.inputs import open_inputs
+from areca.evaluation.scoring import open_metrics, open_normaliser
 from areca.interfaces import Progress, no_progress
+from areca.manifest import read_manifest
+from areca.options import build
 from areca.pipeline.pipeline import Pipeline
 from areca.run.config import parse_config
-from areca.run.options import InputConfig
-from areca.system import System
+from areca.run.decoding import resolve_decoding
+from areca.run.options import EvaluationConfig, InputConfig
+from areca.system import Result, System
 from areca.types import Audio
 
 RUN = {
@@ -46,6 +52,8 @@ RUN = {
 }
 VOICED = """
 from dataclasses import dataclass
+
+import torch
 
 from areca import Component, Kind, hookimpl
 from areca.specs import VocoderSpec
@@ -69,9 +77,10 @@ class Voiced:
         return Voiced()
 
     def synthesize(self, codes, voices, *, generator):
-        return [self._speak(640 * len(c.streams[0]), v.audio) for c, v in zip(codes, voices, strict=True)]
+        return [self._speak(640 * len(c.streams[0]), v) for c, v in zip(codes, voices, strict=True)]
 
-    def _speak(self, length, voice):
+    def _speak(self, length, prompt):
+        voice = Audio(torch.full((1, 100), 0.25), 16_000) if prompt is None else prompt.audio
         return Audio(voice.samples.repeat(1, length // voice.samples.shape[1] + 1)[:, :length], voice.sample_rate_hz)
 
 
@@ -250,16 +259,96 @@ def test_a_streamed_request_is_checked_at_once(system: System) -> None:
         system.stream("mt", text="un", target="English")
 
 
-def test_a_voice_reaches_the_vocoder_that_takes_one(voiced: tuple[Path, Path], french: list[Path]) -> None:
+@pytest.fixture(scope="module")
+def speaking(voiced: tuple[Path, Path]) -> System:
     directory, plugin = voiced
-    speaking = areca.load(directory, plugins=[str(plugin)])
+    return areca.load(directory, plugins=[str(plugin)])
+
+
+def says_the_prompt(result: Result, prompt: Path | Audio) -> bool:
+    """Return whether an answer is the 3-second prompt of a recording at 16 kHz without silence before it."""
+    assert result.audio is not None
+    samples = (prompt if isinstance(prompt, Audio) else audio.read(prompt)).samples
+    wanted = samples.repeat(1, 10)[:, :48_000].repeat(1, 10)
+    return torch.equal(result.audio.samples, wanted[:, : result.audio.samples.shape[1]])
+
+
+def test_a_given_voice_speaks_all_answers(speaking: System, french: list[Path]) -> None:
     for voice in (french[2], audio.read(french[1])):
-        prompt = voice if isinstance(voice, Audio) else audio.read(voice)
         for result in speaking.run("s2st", french[:2], source="fr", target="en", voice=voice):
-            samples = result.audio.samples[:, : prompt.samples.shape[1]]
-            assert torch.equal(samples, prompt.samples[:, : samples.shape[1]])
+            assert says_the_prompt(result, voice)
+    voices = [french[1], "source", "none"]
+    one, two, three = speaking.run("s2st", french, source="fr", target="en", voice=voices)
+    assert says_the_prompt(one, french[1]) and says_the_prompt(two, french[1])
+    assert set(three.audio.samples[0].tolist()) == {0.25}
+
+
+def test_by_default_each_answer_has_the_voice_of_its_question(speaking: System, french: list[Path]) -> None:
+    results = speaking.run("s2st", french, source="fr", target="en", batch=2)
+    again = speaking.run("s2st", french, source="fr", target="en", batch=3, voice="source")
+    assert all(says_the_prompt(r, path) for r, path in zip([*results, *again], french * 2, strict=True))
+    assert not says_the_prompt(results[0], french[1])
+    own = speaking.run("s2st", french[0], source="fr", target="en", voice="none")
+    assert set(own.audio.samples[0].tolist()) == {0.25}
+    with pytest.warns(ArecaWarning, match="lacks the tag stream"):
+        stream = speaking.stream("s2st", french[0], source="fr", target="en")
+    pieces = [piece.audio for piece in stream if piece.audio is not None]
+    assert torch.equal(torch.cat([p.samples for p in pieces], 1), results[0].audio.samples)
+    assert set(speaking.run("tts", text="un", source="en").audio.samples[0].tolist()) == {0.25}  # there is no question
+    with pytest.raises(InvalidConfig, match="task TTS: reads text, so there is no source voice: give"):
+        speaking.run("tts", text="un", source="en", voice="source")
+
+
+def test_a_voice_prompt_that_cannot_be_used_is_refused(
+    speaking: System, system: System, french: list[Path], tmp_path: Path
+) -> None:
+    ask: dict[str, Any] = {"source": "fr", "target": "en"}
     with pytest.raises(InvalidAudio, match=r"none\.wav: no such file"):
-        speaking.run("s2st", french[0], source="fr", target="en", voice="none.wav")
+        speaking.run("s2st", french[0], **ask, voice="none.wav")
+    samples = audio.read(french[0]).samples[0].numpy()
+    short, silent, click = (tmp_path / f"{name}.wav" for name in ("short", "silent", "click"))
+    soundfile.write(short, samples[:4_000], 16_000)
+    soundfile.write(silent, 0 * samples, 16_000)
+    soundfile.write(click, np.concatenate([np.zeros(16_000), samples[:1_000], np.zeros(16_000)]), 16_000)
+    for path, message in (
+        (short, r"short\.wav: lasts 0\.25 s, expected 0\.3 s or more"),
+        (silent, r"silent\.wav: is silent"),
+        (click, r"click\.wav: has 0\.2\d s of sound, expected 0\.3 s or more in a voice prompt: .*'none'"),
+    ):
+        with pytest.raises(InvalidAudio, match=message):
+            speaking.run("s2st", french[0], **ask, voice=path)
+    with pytest.raises(InvalidAudio, match=r"short\.wav: has 0\.25 s of sound"):
+        speaking.run("s2st", short, **ask)
+    assert speaking.run("s2st", short, **ask, voice="none").audio is not None
+    with pytest.raises(InvalidConfig, match=r"vocoder \('unit-mel'\) takes no voice prompt"):
+        system.run("s2st", french[0], **ask, voice="source")
+    assert system.run("s2st", french[0], **ask, voice="none").audio is not None
+
+
+@pytest.mark.parametrize("voice", [None, "source", "none", "2-fr.wav"])
+def test_an_evaluation_gives_each_answer_a_voice(
+    speaking: System, french: list[Path], tmp_path: Path, voice: str | None
+) -> None:
+    manifest = read_manifest(french[0].parent / "manifest.jsonl")
+    path = str(french[2]) if voice == "2-fr.wav" else voice
+    wanted = {"split": "test", "tasks": ["s2st"], "limit": 2, "voice": path}
+    config = build(EvaluationConfig, wanted, "evaluation")
+    metrics = open_metrics(parts.REGISTRY, [{"name": "duration-ratio", "compare_with": "voice"}], "cpu")
+    scorers = Scorers(metrics, open_normaliser(parts.REGISTRY, "basic"))
+    greedy = resolve_decoding(parts.REGISTRY, {"name": "greedy", "max_audio_frames": 30})
+    results = evaluate(speaking, manifest, config, scorers, tmp_path, identity="x", decoding=greedy)
+    rows = {row.id: row for row in manifest.rows}
+    values: dict[str, list[float]] = {}
+    for line in map(json.loads, results.read_text().splitlines()):
+        spoken = audio.read(tmp_path / line["audio"])
+        prompt = audio.read(french[2]) if voice == "2-fr.wav" else manifest.audio(rows[line["id"]])
+        length = min(4_000, spoken.samples.shape[1])
+        same = torch.allclose(spoken.samples[:, :length], prompt.samples[:, :length], atol=1e-4)
+        assert same == (voice != "none")
+        values.setdefault(line["metric"], []).append(line["value"] * prompt.seconds / spoken.seconds)
+    assert len(values["compute_s"]) == 2
+    # The metric compares the answer with its own prompt. An answer without a prompt has no such score.
+    assert values.get("duration-ratio", []) == pytest.approx([] if voice == "none" else [1.0, 1.0], rel=1e-3)
 
 
 def test_a_task_that_it_was_not_trained_for_warns(system: System, french: list[Path]) -> None:

@@ -12,6 +12,7 @@ import areca
 from areca.artifacts.store import Store
 from areca.errors import InvalidConfig
 from areca.evaluation.answering import answer_rows, open_answer_journal
+from areca.evaluation.prompting import Prompting
 from areca.generation.generate import generate
 from areca.lm.vocabulary import Control
 from areca.pipeline.pipeline import Pipeline
@@ -187,8 +188,9 @@ def test_a_voice_prompt_in_another_role_trains_and_runs(root: Path, tmp_path: Pa
         system.run("fields", text="un", source="French", voice=[sound, other])
     # In an evaluation, each row has a voice from other rows.
     manifest, journal = pipeline.data(), open_answer_journal(tmp_path / "answers.jsonl")
-    config = EvaluationConfig(split="train", decoding={"max_audio_frames": 3}, batch=2)
+    config = EvaluationConfig(split="train", decoding={"max_audio_frames": 3})
     decoding = resolve_decoding(system.run_config.registry, config.decoding)
-    answer_rows(system, manifest, "fields", manifest.rows[:3], journal, tmp_path, config, decoding)
+    voices = Prompting(manifest, config, system.takes_voice)
+    answer_rows(system, manifest, "fields", manifest.rows[:3], journal, tmp_path, 2, decoding, voices)
     assert [answer.id for answer in journal] == [row.id for row in manifest.rows[:3]]
     assert all((tmp_path / str(answer.audio)).is_file() for answer in journal)

@@ -57,6 +57,12 @@ def evaluate(
         typer.Option(help="brings texts into one form before they are compared: basic, spoken-values or whisper"),
     ] = None,
     decoding: common.HowDecoded = None,
+    voice: Annotated[
+        str | None,
+        typer.Option(
+            help="voice of spoken answers: source, none or a recording (default: source, if the vocoder takes a voice)"
+        ),
+    ] = None,
     batch: Annotated[int | None, typer.Option(help="number of requests answered at once", min=1)] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="folder of the results (default: results/NAME)")
@@ -81,6 +87,7 @@ def evaluate(
         "metrics": metric,
         "normaliser": normaliser,
         "decoding": common.parse_decoding(decoding),
+        "voice": voice,
         "batch": batch,
     }
     probe(output or RESULTS)

@@ -61,8 +61,12 @@ def run(
         ),
     ] = None,
     voice: Annotated[
-        Path | None,
-        typer.Option("--voice", help="a recording of the voice to speak in, if one is taken"),
+        str | None,
+        typer.Option(
+            "--voice",
+            help="voice to speak in: a recording, source (that of the input) or none (the vocoder's own) "
+            "(default: source, if the vocoder takes a voice)",
+        ),
     ] = None,
     decoding: common.HowDecoded = None,
     batch: Annotated[int, typer.Option(help="number of inputs answered at once (with --stream: 1)", min=1)] = 8,

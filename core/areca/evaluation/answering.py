@@ -12,28 +12,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-
-from areca.audio import conform, write
+from areca.audio import write
 from areca.errors import ArecaWarning, InvalidConfig, InvalidManifest, TextLost
 from areca.evaluation.folder import file_name
 from areca.evaluation.journal import Journal
-from areca.fields import VOICE
+from areca.evaluation.prompting import Prompting
 from areca.files.writing import wrap_storage_errors
 from areca.generation.requests import Result, Sound, get_input_kind
 from areca.job import Progress, no_progress
 from areca.languages import known_code, language_code
 from areca.manifest import Manifest, Utterance
 from areca.options import file_hash
-from areca.rows.voices import Voices
 from areca.run.decoding import Decoding
-from areca.run.options import EvaluationConfig
 from areca.tasks import Task
-from areca.types import Audio
 
 
 class System(Protocol):
     """The system under evaluation, for example `areca.system.System`."""
+
+    @property
+    def takes_voice(self) -> bool:
+        """Whether its vocoder speaks in the voice of a prompt."""
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -158,8 +157,9 @@ def answer_rows(
     rows: Sequence[Utterance],
     journal: Journal[Answer],
     directory: Path,
-    config: EvaluationConfig,
+    batch_size: int,
     decoding: Decoding,
+    prompting: Prompting,
     progress: Progress = no_progress,
 ) -> None:
     """Answer the rows that are not in the journal; speech is written to ``audio/<task>/<id>.flac`` in `directory`.
@@ -171,8 +171,9 @@ def answer_rows(
         rows: the rows.
         journal: finished answers; new ones are added after each batch.
         directory: the evaluation's folder.
-        config: options of the evaluation.
+        batch_size: number of rows answered at once.
         decoding: how the system answers.
+        prompting: chooses the voices of spoken answers.
         progress: receives the number of finished rows after each batch.
 
     Raises:
@@ -189,20 +190,18 @@ def answer_rows(
     task = system.task(name)
     get_input_kind(task)  # refuses other tasks
     field = task.question.path
-    voices = Voices(manifest.select(split=config.split).rows, config.seed) if task.reads_voice else None
     done = len(rows) - len(pending)
     warm = False
     with _show_once(TextLost):
         for (source, target), group in groups.items():
-            for start in range(0, len(group), config.batch):
-                batch = group[start : start + config.batch]
+            for start in range(0, len(group), batch_size):
+                batch = group[start : start + batch_size]
                 items = [_read_input(manifest, row, field) for row in batch]
-                heard = None if voices is None else [_read_voice(manifest, task, voices.rows(row)) for row in batch]
                 answer = partial(system.answer, name, source=source, target=target, decoding=decoding)
                 if not warm:  # the first answer is discarded, so that no recorded time includes the warm-up
-                    answer(items[:1], batch=1, **_voice_option(heard, 1))
+                    answer(items[:1], batch=1, **prompting.answer_options(task, batch[:1]))
                     warm = True
-                results = answer(items, batch=len(items), **_voice_option(heard, len(items)))
+                results = answer(items, batch=len(items), **prompting.answer_options(task, batch))
                 journal.add([_save(directory, name, row, r) for row, r in zip(batch, results, strict=True)])
                 done += len(batch)
                 progress(done, len(rows), name)
@@ -238,24 +237,6 @@ def _read_input(manifest: Manifest, row: Utterance, field: str) -> Sound:
             return row.target_text or ""
         case _:
             raise InvalidConfig(f"cannot evaluate a task that reads {field}: expected a task that reads audio or text")
-
-
-def _voice_option(heard: Sequence[Audio] | None, count: int) -> dict[str, Any]:
-    return {} if heard is None else {"voice": list(heard[:count])}
-
-
-def _read_voice(manifest: Manifest, task: Task, rows: Sequence[Utterance]) -> Audio:
-    """Return the recordings of rows one after the other, until they last as long as the voice prompt of a task."""
-    wanted_s = max(field.crop_s or 0.0 for field in task.inputs if field.path == VOICE)
-    first = manifest.audio(rows[0])
-    pieces, length_s = [first.samples], first.seconds
-    for row in rows[1:]:
-        if length_s >= wanted_s:
-            break
-        audio = conform(manifest.audio(row), first.sample_rate_hz, first.channels)
-        pieces.append(audio.samples)
-        length_s += audio.seconds
-    return Audio(torch.cat(pieces, dim=1), first.sample_rate_hz, f"voice of {rows[0].id}")
 
 
 def _save(directory: Path, name: str, row: Utterance, result: Result) -> Answer:

@@ -22,6 +22,7 @@ from areca.evaluation.examples import RowMaker, Scorers, open_count_journal
 from areca.evaluation.folder import ANSWERS, COUNTED, HEARD, RESULTS, claim_folder, file_name, record_results
 from areca.evaluation.journal import Journal
 from areca.evaluation.judging import Clip, open_transcript_journal, transcribe_clips
+from areca.evaluation.prompting import Prompting
 from areca.evaluation.results import language_of, spoken_fields, truth_of, write_results
 from areca.job import Stage, silent
 from areca.manifest import Manifest, Utterance
@@ -73,11 +74,13 @@ def evaluate(
     plan = _plan_parts(system, manifest, config)
     for part in plan:
         scorers.require(part.task, part.rows)
+    prompting = Prompting(manifest, config, system.takes_voice)
     settings = {
         "system": identity,
         "data": manifest.key,
         "decoding": decoding.identity(),
         "batch": config.batch,
+        "voice": prompting.identity,
     }
     with claim_folder(directory, settings, {judge.label: json.loads(judge.signature) for judge in scorers.judges}):
         # Answer them.
@@ -85,7 +88,18 @@ def evaluate(
         discard_damaged(answers, directory)
         for part in plan:
             with stage(f"answer {part.name}") as progress:
-                answer_rows(system, manifest, part.name, part.rows, answers, directory, config, decoding, progress)
+                answer_rows(
+                    system,
+                    manifest,
+                    part.name,
+                    part.rows,
+                    answers,
+                    directory,
+                    config.batch,
+                    decoding,
+                    prompting,
+                    progress,
+                )
         # Transcribe spoken answers and their references.
         heard = open_transcript_journal(directory / HEARD)
         clips = [clip for part in plan for clip in _list_clips(part, manifest, answers, directory)]
@@ -94,7 +108,7 @@ def evaluate(
                 transcribe_clips(judge, clips, heard, config.batch, progress)
         # Score the answers.
         counted = open_count_journal(directory / COUNTED)
-        maker = RowMaker(scorers, manifest, directory, answers, heard, counted, config.batch)
+        maker = RowMaker(scorers, manifest, directory, answers, heard, counted, prompting, config.batch)
         for part in plan if maker.reads_audio else ():
             with stage(f"score {part.name}") as progress:
                 maker.score_recordings(part.task, part.name, part.rows, progress)

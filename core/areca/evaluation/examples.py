@@ -13,6 +13,7 @@ from areca.audio import conform, read
 from areca.evaluation.answering import Answer
 from areca.evaluation.journal import Journal
 from areca.evaluation.judging import OpenJudge, Transcript
+from areca.evaluation.prompting import Prompting
 from areca.evaluation.results import COMPUTE, OUTPUT, SPEECH, TRUTH, ResultRow, language_of, truth_of
 from areca.evaluation.scoring import OpenMetric, OpenNormaliser
 from areca.job import Progress
@@ -105,6 +106,7 @@ class RowMaker:
         answers: the system's answers.
         heard: the judges' transcripts.
         counted: counts of recordings; new ones are added.
+        prompting: the voices of spoken answers.
         batch: number of recordings scored at once.
     """
 
@@ -116,10 +118,12 @@ class RowMaker:
         answers: Journal[Answer],
         heard: Journal[Transcript],
         counted: Journal[RecordingCounts],
+        prompting: Prompting,
         batch: int,
     ) -> None:
         self._scorers, self._manifest, self._directory = scorers, manifest, directory
-        self._answers, self._heard, self._counted, self._batch = answers, heard, counted, batch
+        self._answers, self._heard, self._counted = answers, heard, counted
+        self._prompting, self._batch = prompting, batch
 
     @property
     def reads_audio(self) -> bool:
@@ -200,6 +204,8 @@ class RowMaker:
             if answer.audio is not None:
                 recordings: dict[str, _Load] = {"answer": partial(read, self._directory / answer.audio)}
                 recordings |= self._recordings(row, reference=field.path, question=task.question.path)
+                if (voice := self._prompting.recording(task, row)) is not None:
+                    recordings["voice"] = voice
                 shared = self._share_columns(name, field, row) | {"audio": answer.audio}
                 cases.append(_Case(row, shared, "", answer.clip, answer.cut, recordings))
         return cases

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from areca.sound.arrays import is_recording, to_audio
 from areca.sound.hearing import require_audible
 from areca.sound.spooling import open_seekable
 from areca.tasks import Task
-from areca.types import Audio, Codes
+from areca.types import Audio, Codes, VoicePrompt
 
 Sound = str | Path | Audio | tuple[Any, int]
 """A recording: its path, an `Audio`, or ``(array, rate)`` (see `areca.sound.arrays.to_audio`)."""
@@ -68,6 +68,7 @@ class Request:
         seconds: length of the recording; None: the input is a text.
         trimmed_s: seconds of silence that were removed before and after it.
         lengths_s: length of the codes of the recording in seconds, by the name of their field.
+        voice: the voice to speak the answer in; None: the vocoder's own.
     """
 
     name: str
@@ -75,10 +76,7 @@ class Request:
     seconds: float | None = None
     trimmed_s: tuple[float, float] = (0.0, 0.0)
     lengths_s: Mapping[str, float] = field(default_factory=dict)
-
-    def with_values(self, values: Mapping[str, str | Codes | Tensor]) -> Request:
-        """Return the request with other values."""
-        return replace(self, values=values)
+    voice: VoicePrompt | None = None
 
 
 def read_sound(item: Sound, shortest_s: float = 0.0, name: str = "audio") -> Audio:

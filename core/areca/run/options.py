@@ -9,6 +9,7 @@ from areca.component import added, runtime
 from areca.run.trackers import check_trackers
 
 FAULTS = ("empty", "silent", "at-limit", "loop", "prompt-words")
+SOURCE_VOICE, NO_VOICE = "source", "none"
 """The metrics that find faults of answers."""
 
 
@@ -253,6 +254,9 @@ class EvaluationConfig:
     ``spoken-values`` for numbers, dates and times."""
     decoding: Any = "greedy"
     """How answers are decoded: a method, or ``{name: beam, beams: 8, max_text_ids: 100}``."""
+    voice: str | None = None
+    """Voice of spoken answers: ``source``, the voice of the question; ``none``, the vocoder's own; or the path of a
+    recording. null: ``source`` for a vocoder that takes voice prompts, except for tasks that read a voice or a text."""
     batch: int = 8
     """Requests answered at once."""
     seed: int = 0

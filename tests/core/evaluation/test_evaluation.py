@@ -84,6 +84,7 @@ class ToneSystem:
     """Reads French tones and answers; takes five for four wherever it translates."""
 
     tasks = ("asr", "s2st")
+    takes_voice = False
 
     def __init__(self, fail_after: int | None = None, pause_s: float = 0.0) -> None:
         self.answered: list[tuple[str, int]] = []
@@ -272,6 +273,7 @@ def test_existing_answers_are_reused(manifest: Manifest, tmp_path: Path) -> None
     assert judge.instance.heard == 24  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_a_killed_evaluation_resumes_from_any_moment(manifest: Manifest, tmp_path: Path) -> None:
     directory = tmp_path / "killed"
     command = [sys.executable, "-c", SLOW, str(manifest.root), str(directory)]

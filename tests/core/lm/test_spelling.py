@@ -21,6 +21,7 @@ import areca
 from areca.artifacts.store import Store
 from areca.errors import ArecaWarning, IncompatibleParts, TextLost
 from areca.evaluation.answering import answer_rows, open_answer_journal
+from areca.evaluation.prompting import Prompting
 from areca.interfaces import Backbone
 from areca.lm.model import SpeechLM
 from areca.lm.text import TextTokenizer
@@ -239,7 +240,7 @@ def test_an_evaluation_warns_once_a_task(system: System, tmp_path: Path) -> None
     with pytest.warns(TextLost) as caught:
         answer_rows(
             system, manifest, "mt", manifest.rows, open_answer_journal(tmp_path / "a.jsonl"), tmp_path,
-            EvaluationConfig(batch=1), resolve_decoding(parts.REGISTRY, "greedy"),
+            1, resolve_decoding(parts.REGISTRY, "greedy"), Prompting(manifest, EvaluationConfig(), takes_voice=False),
         )  # fmt: skip
     assert len(caught) == 1
 
