@@ -51,12 +51,14 @@ def test_generation_measures(monkeypatch: pytest.MonkeyPatch) -> None:
     _check(bench("generation").measure(rounds=1))
 
 
+@pytest.mark.slow
 def test_training_measures(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("STEPS", "WARM"):
         monkeypatch.setattr(bench("train_step"), name, 1)
     _check(bench("train_step").measure(rounds=1))
 
 
+@pytest.mark.slow
 def test_patterns_measures(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("FRAMES", 12), ("UTTERANCES", 2)):
         monkeypatch.setattr(bench("patterns"), name, value)

@@ -42,6 +42,7 @@ def test_it_passes_the_conformance_kit_on_the_command_line(environment: Environm
     assert done.stdout.splitlines()[-1] == "areca-acme-tokenizer:acme/acme-mulaw: 16 passed, 0 failed, 8 skipped"
 
 
+@pytest.mark.slow
 def test_it_passes_the_conformance_kit_in_pytest(environment: Environment) -> None:
     done = environment.run("pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLE))
     assert done.returncode == 0, done.stdout + done.stderr

@@ -53,6 +53,7 @@ def test_its_components_and_its_verb_are_listed(lab: Environment) -> None:
     assert re.search(r"probe +Encode recordings .* measure the codes \(areca-acme-lab\)", shown)
 
 
+@pytest.mark.slow
 def test_its_components_pass_the_conformance_kit(lab: Environment) -> None:
     done = lab.run("pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLE))
     assert done.returncode == 0, done.stdout + done.stderr

@@ -367,6 +367,7 @@ def test_any_character_can_be_printed() -> None:
         assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, env=env).stdout == expected
 
 
+@pytest.mark.slow
 def test_answers_in_ascii(asked: Home) -> None:
     name = "é" * 120 + ".flac"
     code, out, err = asked.apart("run", name, "--source", "fr", "--target", "en", "-o", "out", "--json", **ASCII)
@@ -376,6 +377,7 @@ def test_answers_in_ascii(asked: Home) -> None:
     assert 200 < len(os.fsencode(Path(row["audio"]).name)) <= 255
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_loses_no_speech(asked: Home) -> None:
     process = asked.start(*SPEAK, "-o", "out", PYTHONUNBUFFERED="1")
     assert process.stdout is not None

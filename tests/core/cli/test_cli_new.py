@@ -8,7 +8,7 @@ import pytest
 
 from areca.specs import KINDS
 
-OFTEN = ("tokenizer", "vocoder", "task", "dataset", "metric")
+OFTEN = ("tokenizer", "vocoder", "metric")
 """Kinds that are tested always; the others have simpler templates."""
 
 

@@ -180,7 +180,7 @@ def kind(file: str) -> str:
     return f"{path}" if WORK in file else path.suffix
 
 
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n == "lm" else n for n in STAGES])
 def test_a_damaged_file_of_each_kind_is_rebuilt(name: str, world: World, tmp_path: Path) -> None:
     read = [file for file in files(world.unfinished / name) if name == "checkpoint" or not REWRITTEN.search(file)]
     assert read

@@ -161,6 +161,7 @@ def test_a_study_of_units_and_vectors_lists_the_table(
     assert cells["vectors"] == f"{fitted}vectors usm-v1 audio, lm, checkpoint, evaluation"
 
 
+@pytest.mark.slow
 def test_a_study_on_the_command_line_reuses_artifacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_corpus(tmp_path / "corpus")
     axes = {"units": {"few": {"tokenizer": {"tokenizer": {"clusters": 8}}}, "many": None}}

@@ -308,7 +308,7 @@ def hostile(directory: Path, kind: str) -> Path:
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
-        ("mka", "declares 1.00 s, but more follow"),
+        pytest.param("mka", "declares 1.00 s, but more follow", marks=pytest.mark.slow),
         pytest.param("wide", "more than 57600000", marks=pytest.mark.slow),
         ("open", "more than 57600000"),
     ],

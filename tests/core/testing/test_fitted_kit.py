@@ -28,7 +28,13 @@ SKIPPED = {
 """What does not apply to each."""
 
 
-@pytest.mark.parametrize("name", SKIPPED)
+SLOW = ("usm-v1", "w2v-bert-nano")
+"""Their encoder and training are those of ``usm-v2``."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in SKIPPED]
+)
 def test_the_conformance_kit_passes(name: str, tmp_path: Path) -> None:
     registry = Registry.discover()
     kind = Kind.VOCODER if name in ("unit-mel", "codec-decoder") else Kind.TOKENIZER

@@ -139,6 +139,7 @@ def test_a_third_partys_optimizer_passes_the_kit(tmp_path: Path) -> None:
         assert [o for o in run(checked) if o.state == "fail"] == []
 
 
+@pytest.mark.slow
 def test_a_third_partys_optimizer_resumes_exactly(tmp_path: Path) -> None:
     chosen = {
         kind: load_choice(kind, name, [str(ROOT / MUON)])

@@ -407,6 +407,7 @@ def _check_kills(directory: Path, optimizer: str, moments: list[tuple[int, float
             assert trainings.run(killed, optimizer) == whole, (optimizer, moment)
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_ends_with_the_same_weights(tmp_path: Path) -> None:
     rng = random.Random(0)
     _check_kills(tmp_path, "adamw", [(7, 0.0), (23, rng.uniform(0, 0.05))])

@@ -477,6 +477,7 @@ def test_areca_data_builds_and_checks_the_corpus(world: Any) -> None:
     assert "option 'count': expected key=value" in wrong.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("people")
 def test_a_human_corpus_is_composed_and_reproducible(tmp_path: Path) -> None:
     config = SayConfig(sources=("human", "human-unheard"), count=6, validation_count=1, test_count=3)

@@ -487,7 +487,7 @@ def test_samples_depend_on_as_many_frames_as_the_session_keeps(strides):
 
 
 @pytest.mark.parametrize(
-    "family", ["mimi", "dac", pytest.param("xcodec", marks=pytest.mark.slow)]
+    "family", ["mimi", *(pytest.param(family, marks=pytest.mark.slow) for family in ("dac", "xcodec"))]
 )  # mimi does not stream; dac and xcodec do in the same way
 def test_the_conformance_kit_passes(directories, family, tmp_path):
     registry = Registry.discover()

@@ -112,7 +112,7 @@ def alone(weights) -> list[Codes]:
     return [tokenizer.encode([sound])[0] for sound in SOUNDS]
 
 
-@pytest.mark.parametrize("batch_s", [2.5, 1000.0])
+@pytest.mark.parametrize("batch_s", [2.5, pytest.param(1000.0, marks=pytest.mark.slow)])
 def test_codes_do_not_depend_on_the_batch(weights, alone, batch_s):
     tokenizer = load(weights, torch.float64, batch_s=batch_s)
     assert all(same(a, b) for a, b in zip(tokenizer.encode(SOUNDS), alone, strict=True))

@@ -414,10 +414,8 @@ def test_half_precision_is_stored_and_float32_computes(corpus: Manifest, tmp_pat
     assert len(used) >= TINY.clusters // 2
 
 
-_SLOW = [pytest.param(name, 256, 320, marks=pytest.mark.slow) for name in ("vq", "fsq")]
-
-
-@pytest.mark.parametrize(("quantizer", "clusters", "steps"), [("kmeans", 16, 160), *_SLOW])
+@pytest.mark.slow
+@pytest.mark.parametrize(("quantizer", "clusters", "steps"), [("kmeans", 16, 160), ("vq", 256, 320), ("fsq", 256, 320)])
 def test_training_learns_to_read_unheard_tones(
     corpus: Manifest, tmp_path: Path, quantizer: str, clusters: int, steps: int
 ) -> None:
