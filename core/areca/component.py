@@ -65,7 +65,9 @@ class Component:
     Args:
         kind: the interface it implements: a `Kind`, or the name of a kind that a plugin adds.
         name: public name, unique within the kind; lowercase words joined by ``-``.
-        config: frozen dataclass *type* with one field per option; the string below a field documents the option.
+        config: frozen dataclass *type* with one field per option; the string below a field documents the option. Or
+            ``"module:Class"``, which is imported only when the component is used: with many components, ``areca list``
+            stays quick.
         spec: ``"module:function"`` of ``spec(config, needs) -> Spec``, which imports neither torch nor weights.
         target: ``"module:Class"`` with ``fit`` and ``load``, imported only when the component is fitted or loaded.
         summary: one line for ``areca list``, without a full stop.
@@ -99,7 +101,7 @@ class Component:
 
     kind: str
     name: str
-    config: type[Any]
+    config: type[Any] | str
     spec: str
     target: str
     summary: str
@@ -123,7 +125,12 @@ class Component:
         for name, (is_right, expected) in _RULES.items():
             if not is_right(value := getattr(self, name)):
                 raise TypeError(f"{name} of {self.name!r} is {quote(value)}, expected {expected}")
-        self._check_config()
+        if isinstance(self.config, type):
+            self.check_config(self.config)
+        elif not _is_reference(self.config):
+            raise TypeError(
+                f"config of {self.name!r}: expected a dataclass type or 'package.module:name', got {quote(self.config)}"
+            )
         if wrong := sorted(n for n in self.loads_revisions if not 1 <= n < self.revision):
             raise ValueError(
                 f"loads_revisions of {self.name!r}: {wrong} must be from 1 to {self.revision - 1}, "
@@ -137,26 +144,31 @@ class Component:
         """The license of the code for display: an SPDX expression, or ``"not stated"``."""
         return self.license or "not stated"
 
-    def _check_config(self) -> None:
-        if not (isinstance(self.config, type) and is_dataclass(self.config)):
-            raise TypeError(f"config of {self.name!r}: expected a dataclass type, got {quote(self.config)}")
-        if not self.config.__dataclass_params__.frozen:  # type: ignore[attr-defined]
-            raise TypeError(f"config of {self.name!r}: {self.config.__name__} must be @dataclass(frozen=True)")
+    def check_config(self, config: Any) -> None:
+        """Check that a value is a type of options for this component.
+
+        Raises:
+            TypeError, ValueError: it is not a frozen dataclass, the type of a field cannot be resolved, or a field has
+                the name of a need.
+        """
+        if not (isinstance(config, type) and is_dataclass(config)):
+            raise TypeError(f"config of {self.name!r}: expected a dataclass type, got {quote(config)}")
+        if not config.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+            raise TypeError(f"config of {self.name!r}: {config.__name__} must be @dataclass(frozen=True)")
         try:
-            _types_of(self.config)
+            _types_of(config)
         except Exception as e:  # evaluating a plugin's annotation may raise anything
             raise TypeError(f"config of {self.name!r}: the type of a field cannot be resolved: {e}") from e
-        for f in fields(self.config):
+        for f in fields(config):
             if f.default_factory is not MISSING:
                 f.default_factory()  # fails here rather than in `areca show`
+        if taken := [need for need in self.needs if need in {"name", *(f.name for f in fields(config))}]:
+            raise ValueError(f"need {taken[0]!r} of {self.name!r} is also the name of an option: rename one of them")
 
     def _check_needs(self) -> None:
-        taken = {"name", *(f.name for f in fields(self.config))}
         for need in self.needs:
             if not _IDENTIFIER.fullmatch(need):
                 raise ValueError(f"need {quote(need)} of {self.name!r}: expected an identifier like 'semantic'")
-            if need in taken:
-                raise ValueError(f"need {need!r} of {self.name!r} is also the name of an option: rename one of them")
         if extra := sorted(set(self.needs_tags) - set(self.needs)):
             raise ValueError(
                 f"needs_tags of {self.name!r}: {extra} are not needs of it; expected names from {list(self.needs)}"

@@ -29,7 +29,7 @@ def load(name: str, **options: object) -> Task:
     from areca.options import build
 
     entry = Registry.discover().find(Kind.TASK, name)
-    config = build(entry.component.config, options, name)
+    config = build(entry.options(), options, name)
     task = entry.target().load(config, {}, None, device=torch.device("cpu"), dtype=torch.float32)
     spec = entry.spec(config, {})
     assert spec == TaskSpec(tuple(f.path for f in task.inputs), tuple(f.path for f in task.outputs))

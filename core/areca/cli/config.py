@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from areca.cli import common
 from areca.component import Component
-from areca.options import list_options
+from areca.options import Option, list_options
 
 
 def config(name: common.Name, kind: common.OfKind = None) -> None:
     """Print a component's options, with their defaults and docs, as YAML to paste into a run."""
     entry = common.find_component(common.registry(), name, kind)
     component = entry.component
-    lines = [f"name: {name}", *_format_needs(component), *_format_options(component)]
+    lines = [f"name: {name}", *_format_needs(component), *_format_options(list_options(entry.options()))]
     print(_place(entry.kind.place or "", "\n".join(lines)))
 
 
@@ -34,8 +34,8 @@ def _format_needs(component: Component) -> Iterator[str]:
         yield f"# {need}: {{name: ...}}"
 
 
-def _format_options(component: Component) -> Iterator[str]:
-    for option in list_options(component.config):
+def _format_options(options: Iterable[Option]) -> Iterator[str]:
+    for option in options:
         doc = " ".join(option.doc.split())
         yield from textwrap.wrap(doc, 100, initial_indent="# ", subsequent_indent="# ")
         if option.required:

@@ -36,7 +36,7 @@ def _describe_facts(entry: Entry) -> Iterator[str]:
 
 
 def _describe_options(entry: Entry) -> Iterator[str]:
-    options = list_options(entry.component.config)
+    options = list_options(entry.options())
     yield "options" if options else "options: none"
     for option in options:
         yield f"  {option.name}: {option.type}{_describe_default(option)}"

@@ -87,8 +87,8 @@ def _options(registry: Registry, wanted: str | Mapping[str, Any]) -> Mapping[str
     name, colon, value = wanted.partition(":")
     if not colon:
         return {"name": name}
-    config = registry.find(Kind.JUDGE, name).component.config
-    return {"name": name, dataclasses.fields(config)[0].name: value}
+    options = registry.find(Kind.JUDGE, name).options()
+    return {"name": name, dataclasses.fields(options)[0].name: value}
 
 
 def _signature(part: Part) -> str:

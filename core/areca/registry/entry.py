@@ -78,13 +78,31 @@ class Entry:
         return (self.component.name, f"{self.provider.plugin}/{self.component.name}", self.qualified)
 
     def code_hash(self) -> str:
-        """Return a hash of the source code of the plugin and of the modules of the spec and the target."""
-        component = self.component
-        return hash_code((self.provider.plugin, *(ref.partition(":")[0] for ref in (component.spec, component.target))))
+        """Return a hash of the source code of the plugin and of the modules that its declaration names."""
+        named = (self.component.spec, self.component.target, self.component.config)
+        modules = (reference.partition(":")[0] for reference in named if isinstance(reference, str))
+        return hash_code((self.provider.plugin, *modules))
 
     def missing(self) -> tuple[str, ...]:
         """Return the required modules that are not installed; imports none."""
         return tuple(m for m in self.component.requires if not is_installed(m))
+
+    def options(self) -> type[Any]:
+        """Return the type of the component's config, and import it if the declaration only names it.
+
+        Raises:
+            BrokenPlugin: the import fails, or the type cannot hold the component's options.
+        """
+        config = self.component.config
+        if not isinstance(config, str):
+            return config
+        found = self._attribute(config)
+        try:
+            self.component.check_config(found)
+        except (TypeError, ValueError) as e:
+            raise BrokenPlugin(f"{self.qualified}: {config!r}: {e}") from e
+        assert isinstance(found, type)
+        return found
 
     def spec(self, config: Any, needs: Mapping[str, Spec]) -> Spec:
         """Compute the component's spec for a config; imports no heavy dependency.

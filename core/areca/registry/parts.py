@@ -140,9 +140,9 @@ def resolve(
     }
     for need, tags in entry.component.needs_tags.items():
         require_tags(registry, needs[need], tags, f"{label}, {need}")
-    seeds = {f.name: seed for f in fields(entry.component.config) if f.metadata.get("run_seed")}
+    seeds = {f.name: seed for f in fields(entry.options()) if f.metadata.get("run_seed")}
     options = {k: v for k, v in value.items() if k != "name" and k not in needs}
-    config = build(entry.component.config, seeds | options, label, root=root)
+    config = build(entry.options(), seeds | options, label, root=root)
     return Part(role, entry, config, needs, _compute_spec(entry, config, needs))
 
 

@@ -62,11 +62,11 @@ def _check_options(registry: Registry, name: Any, value: Mapping[str, Any], opti
         raise InvalidConfig(f"{option}: no option is called 'method'; write {{name: {shorten(value['method'], 40)}}}")
     if not isinstance(name, str):
         return  # `choose` refuses it
-    component = registry.find(Kind.DECODING, name).component
-    known = (*(f.name for f in fields(component.config)), *component.needs, *_LIMITS)
+    entry = registry.find(Kind.DECODING, name)
+    known = (*(f.name for f in fields(entry.options())), *entry.component.needs, *_LIMITS)
     for key in value:
         if key != "name" and key not in known:
             raise InvalidConfig(
-                f"{option}, {component.name}: no option is called {quote(key)}{suggest(str(key), known)}\n"
+                f"{option}, {entry.component.name}: no option is called {quote(key)}{suggest(str(key), known)}\n"
                 f"  options: {', '.join(known)}"
             )

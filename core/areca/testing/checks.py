@@ -65,7 +65,7 @@ def check_summary(checked: CheckedComponent) -> None:
 
 def check_options_documented(checked: CheckedComponent) -> None:
     """Each option has a doc: a string literal below its field."""
-    undocumented = [o.name for o in list_options(checked.component.config) if not o.doc]
+    undocumented = [o.name for o in list_options(checked.entry.options()) if not o.doc]
     assert not undocumented, f"options without a doc (a string literal below the field): {', '.join(undocumented)}"
 
 
@@ -93,7 +93,7 @@ def check_target(checked: CheckedComponent) -> None:
 def check_import_is_light(checked: CheckedComponent) -> None:
     """Importing the light half imports no heavy module."""
     component = checked.component
-    modules = sorted({component.config.__module__, component.spec.partition(":")[0]})
+    modules = sorted({checked.entry.options().__module__, component.spec.partition(":")[0]})
     heavy = _run_in_new_interpreter(
         "for name in given['modules']: importlib.import_module(name)\n"
         "print(json.dumps([m for m in given['heavy'] if m in sys.modules]))",

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from areca import Component, Kind, hookimpl
 from areca.errors import IncompatibleParts
 from areca.specs import Spec, Stream, TokenizerSpec
-from areca_units.options import (
-    BpeConfig,
-    DedupConfig,
-    EncoderConfig,
-    KmeansConfig,
-    MfccKmeansConfig,
-    UsmV1Config,
-    UsmV2Config,
-    W2vBertNanoConfig,
-)
+
+if TYPE_CHECKING:
+    from areca_units.options import BpeConfig, DedupConfig, EncoderConfig, KmeansConfig, MfccKmeansConfig
 
 ARECA_PLUGIN_API = 1
 SAMPLE_RATE_HZ = 16_000
@@ -29,10 +22,15 @@ MOST_UNITS = 1 << 17
 """Maximum number of units that `bpe` can merge: each is a character in Unicode's two private planes."""
 
 
-def units_spec(config: MfccKmeansConfig | EncoderConfig, needs: Mapping[str, Spec]) -> TokenizerSpec:
-    """Return one stream of `config.clusters` units at 25 Hz, with the size of the vectors that an encoder clusters."""
-    feature_size = config.feature_size if isinstance(config, EncoderConfig) else None
-    return TokenizerSpec((Stream("unit", config.clusters, UNIT_RATE_HZ),), SAMPLE_RATE_HZ, feature_size=feature_size)
+def units_spec(config: MfccKmeansConfig, needs: Mapping[str, Spec]) -> TokenizerSpec:
+    """Return one stream of `config.clusters` units at 25 Hz."""
+    return TokenizerSpec((Stream("unit", config.clusters, UNIT_RATE_HZ),), SAMPLE_RATE_HZ)
+
+
+def encoder_spec(config: EncoderConfig, needs: Mapping[str, Spec]) -> TokenizerSpec:
+    """Return one stream of `config.clusters` units at 25 Hz, and the size of the vectors that they cluster."""
+    stream = Stream("unit", config.clusters, UNIT_RATE_HZ)
+    return TokenizerSpec((stream,), SAMPLE_RATE_HZ, feature_size=config.feature_size)
 
 
 def dedup_spec(config: DedupConfig, needs: Mapping[str, Spec]) -> TokenizerSpec:
@@ -110,7 +108,7 @@ def _mfcc_kmeans() -> Component:
     return Component(
         kind=Kind.TOKENIZER,
         name="mfcc-kmeans",
-        config=MfccKmeansConfig,
+        config="areca_units.options:MfccKmeansConfig",
         spec="areca_units:units_spec",
         target="areca_units.mfcc:MfccKmeans",
         summary="k-means units over MFCCs, 25 Hz: the baseline of a study",
@@ -127,33 +125,33 @@ def _encoder_tokenizers() -> Iterable[Component]:
     """Yield the tokenizers that train a speech encoder."""
     yield _encoder_tokenizer(
         "w2v-bert-nano",
-        W2vBertNanoConfig,
+        "W2vBertNanoConfig",
         "areca_units.masked_units:W2vBertNano",
         "k-means units over a small w2v-BERT encoder trained on the run's audio, 25 Hz",
         "https://arxiv.org/abs/2108.06209",
     )
     yield _encoder_tokenizer(
         "usm-v1",
-        UsmV1Config,
+        "UsmV1Config",
         "areca_units.masked_units:UsmV1",
         "k-means units over a speech encoder trained with BEST-RQ on the run's audio, 25 Hz",
         "https://arxiv.org/abs/2202.01855",
     )
     yield _encoder_tokenizer(
         "usm-v2",
-        UsmV2Config,
+        "UsmV2Config",
         "areca_units.usm_v2:UsmV2",
         "units of a speech encoder trained with an ASR loss on the run's audio and text, 25 Hz",
         "https://arxiv.org/abs/2306.12925",
     )
 
 
-def _encoder_tokenizer(name: str, config: type[EncoderConfig], target: str, summary: str, paper: str) -> Component:
+def _encoder_tokenizer(name: str, config: str, target: str, summary: str, paper: str) -> Component:
     return Component(
         kind=Kind.TOKENIZER,
         name=name,
-        config=config,
-        spec="areca_units:units_spec",
+        config=f"areca_units.options:{config}",
+        spec="areca_units:encoder_spec",
         target=target,
         summary=summary,
         license="Apache-2.0",
@@ -171,7 +169,7 @@ def _wrapping_tokenizers() -> Iterable[Component]:
     """Yield the tokenizers that wrap another tokenizer, the need ``tokenizer``."""
     yield _wrapping_tokenizer(
         "kmeans",
-        KmeansConfig,
+        "KmeansConfig",
         "areca_units.clustered:Clustered",
         "re-clusters another tokenizer's features, so that one encoder serves any number of units",
         needs_tags={"tokenizer": frozenset({"features"})},
@@ -182,7 +180,7 @@ def _wrapping_tokenizers() -> Iterable[Component]:
     )
     yield _wrapping_tokenizer(
         "dedup",
-        DedupConfig,
+        "DedupConfig",
         "areca_units.dedup:Dedup",
         "run-length deduplication of another tokenizer's units, with durations",
         requires=("torch",),
@@ -191,7 +189,7 @@ def _wrapping_tokenizers() -> Iterable[Component]:
     )
     yield _wrapping_tokenizer(
         "bpe",
-        BpeConfig,
+        "BpeConfig",
         "areca_units.bpe:Bpe",
         "acoustic byte-pair encoding: merges frequent sequences of another tokenizer's units",
         requires=("torch", "tokenizers"),
@@ -201,11 +199,11 @@ def _wrapping_tokenizers() -> Iterable[Component]:
     )
 
 
-def _wrapping_tokenizer(name: str, config: type[Any], target: str, summary: str, **other: Any) -> Component:
+def _wrapping_tokenizer(name: str, config: str, target: str, summary: str, **other: Any) -> Component:
     return Component(
         kind=Kind.TOKENIZER,
         name=name,
-        config=config,
+        config=f"areca_units.options:{config}",
         spec=f"areca_units:{name}_spec",
         target=target,
         summary=summary,

@@ -161,7 +161,7 @@ def test_config_prints_yaml_that_gives_the_defaults(entry: Any, capsys: pytest.C
     for key in (entry.kind.place or "").split():  # as "lm: pattern:" or "tasks: -"
         part = part[0] if key == "-" else part[key.rstrip(":")]
     assert part.pop("name") == component.name
-    defaults = {o.name: o.default for o in list_options(component.config)}
+    defaults = {o.name: o.default for o in list_options(entry.options())}
     assert part == {name: list(v) if isinstance(v, tuple) else v for name, v in defaults.items()}
 
 

@@ -52,6 +52,10 @@ ROWS = {
     "license_number": ("row('x', license=2)", "license of 'x' is 2, expected one line of text or None"),
     "check_list": ("row('x', check=[1])", "check of 'x' is [1], expected options"),
     "config_instance": ("dataclasses.replace(row('x'), config=Config())", "config of 'x': expected a dataclass type"),
+    "config_words": (
+        "dataclasses.replace(row('x'), config='Config')",
+        "config of 'x': expected a dataclass type or 'package.module:name', got 'Config'",
+    ),
     "config_unresolved": ("dataclasses.replace(row('x'), config=Lost)", "type of a field cannot be resolved: name 'No"),
     "config_default": ("dataclasses.replace(row('x'), config=Raising)", "ZeroDivisionError: integer division"),
     "around_the_rules": ("around(row('x'))", "kind of 'x' is 7, expected the name of a kind"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,69 @@ from typing import Any
 import pytest
 
 from areca.component import Kind
-from areca.errors import IncompatibleParts, InvalidConfig, UnknownComponent
+from areca.errors import BrokenPlugin, IncompatibleParts, InvalidConfig, UnknownComponent
 from areca.options import key_of
+from areca.registry.importing import hash_code
 from areca.registry.parts import Part, resolve
 from areca.registry.registry import Registry
 from areca.specs import Stream, TokenizerSpec, VocoderSpec
 
 REGISTRY = Registry.discover()
 MFCC = {"name": "mfcc-kmeans", "clusters": 16}
+NAMED = """
+from areca import Component, Kind, hookimpl
+from areca.specs import Stream, TokenizerSpec
+ARECA_PLUGIN_API = 1
+
+def spec(config, needs):
+    return TokenizerSpec((Stream("unit", config.size, 25.0),), 16_000)
+
+@hookimpl
+def areca_components():
+    for name, config in (("good", "Good"), ("loose", "Loose"), ("clash", "Clash"), ("lost", "Lost"), ("word", "WORD")):
+        yield Component(kind=Kind.TOKENIZER, name=name, config=f"named_options:{config}", spec="named:spec",
+                        target="named:Nothing", summary="x", needs={"inner": Kind.TOKENIZER} if name == "clash" else {})
+"""
+NAMED_OPTIONS = """
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Good:
+    size: int = 8
+
+@dataclass
+class Loose:
+    size: int = 8
+
+@dataclass(frozen=True)
+class Clash:
+    inner: int = 8
+
+WORD = "word"
+"""
+
+
+def test_options_that_are_named_are_imported_when_they_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "named.py").write_text(NAMED)
+    (tmp_path / "named_options.py").write_text(NAMED_OPTIONS)
+    monkeypatch.syspath_prepend(tmp_path)
+    registry = Registry.discover(["named.py"], root=tmp_path)
+    assert len([entry for entry in registry.entries(Kind.TOKENIZER) if entry.provider.plugin == "named"]) == 5
+    assert "named_options" not in sys.modules
+    part = resolve(registry, Kind.TOKENIZER, {"name": "good", "size": 4}, role="x")
+    assert isinstance(part.spec, TokenizerSpec) and str(part.spec.streams[0]) == "unit[4] at 25 Hz"
+    assert part.entry.code_hash() == hash_code(("named", "named_options")) != hash_code(("named",))
+    for name, message in (
+        ("loose", r"local:named/loose: 'named_options:Loose': config of 'loose': Loose must be @dataclass\(frozen"),
+        ("clash", "need 'inner' of 'clash' is also the name of an option"),
+        ("lost", "local:named/lost: importing 'named_options:Lost' failed: AttributeError"),
+        ("word", "config of 'word': expected a dataclass type, got 'word'"),
+    ):
+        needs = {"inner": MFCC} if name == "clash" else {}
+        with pytest.raises(BrokenPlugin, match=message):
+            resolve(registry, Kind.TOKENIZER, {"name": name, **needs}, role="x")
 
 
 def tokenizer(value: Any, roles: Mapping[str, Part] | None = None, role: str = "speech") -> Part:
