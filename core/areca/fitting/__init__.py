@@ -5,6 +5,7 @@
 | `areca.fitting.sampling` | recordings of the training split, and features of them |
 | `areca.fitting.kmeans` | centroids |
 | `areca.fitting.loop` | a training loop with a schedule, which resumes exactly |
+| `areca.fitting.adversarial` | training a generator of audio against discriminators |
 | `areca.fitting.resume` | saving and restoring a training state; caching computed chunks |
 | `areca.fitting.unfinished` | sealing files, so that a resumed build uses only intact ones |
 | `areca.fitting.interrupt` | stopping on Ctrl-C and SIGTERM without losing work |

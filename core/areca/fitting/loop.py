@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import nn
@@ -64,24 +64,99 @@ def train_steps(
 
         train_steps(model, optimizer, batches, loss, job, steps=1_000, learning_rate=1e-3, save_every=100)
     """
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+
+    def updates(batch: B, number: int) -> Iterator[Update]:
+        yield Update(model, *loss(batch, number))
+
+    train_in_turns(
+        model,
+        optimizer,
+        batches,
+        updates,
+        job,
+        steps=steps,
+        save_every=save_every,
+        rate=lambda number: learning_rate_factor(number, steps, warm_up),
+        clip_norm=clip_norm,
+        seed_of=seed_of,
+    )
+
+
+class Update(NamedTuple):
+    """One of the updates in a step of `train_in_turns`."""
+
+    module: nn.Module
+    """The part of the model whose parameters are updated."""
+    loss: torch.Tensor
+    """What the update minimizes: a scalar."""
+    message: str
+    """Reports the loss."""
+
+
+def train_in_turns(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: Callable[[int], Iterator[B]],
+    updates: Callable[[B, int], Iterable[Update]],
+    job: Job,
+    *,
+    steps: int,
+    save_every: int,
+    rate: Callable[[int], float],
+    clip_norm: float,
+    seed_of: Callable[[int], int] | None = None,
+) -> None:
+    """Train the parts of `model` in turns, from the last saved state if there is one.
+
+    A step makes one or more updates. Each updates only the parameters of its part, and has no gradients for others.
+    `updates` is usually a generator function: what follows a ``yield`` runs after that update. The model ends in
+    evaluation mode.
+
+    Args:
+        model: holds all parts, and is on the job's device.
+        optimizer: of the model's parameters. Parts may have different options in separate parameter groups. Each group
+            has its peak learning rate as ``lr``.
+        batches: given a step's number, yields the batches from that step on.
+        updates: given a batch and the step's number, yields the updates of the step.
+        job: seed and progress; its work folder holds the saved states.
+        steps: number of steps of the whole training.
+        save_every: steps between two saved states.
+        rate: given a step's number, returns its learning rate as a share of the peak.
+        clip_norm: the gradients of an update are clipped to this norm.
+        seed_of: as for `train_steps`.
+
+    Raises:
+        Interrupted: Ctrl-C or SIGTERM arrived; the state is saved.
+    """
+    peaks = [group["lr"] for group in optimizer.param_groups]
     loop = ResumableLoop(job, model, optimizer, steps=steps, save_every=save_every)
     remaining = batches(loop.start)
 
     def step(number: int) -> None:
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * learning_rate_factor(number, steps, warm_up)
+        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+            group["lr"] = peak * rate(number)
         seed = generator_for(job.seed, "dropout", number).initial_seed() if seed_of is None else seed_of(number)
+        messages = []
         with _global_seed(seed, job.device):
-            value, message = loss(next(remaining), number)
-        optimizer.zero_grad()
-        torch.autograd.backward(value)
-        nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
-        optimizer.step()
-        job.progress(number + 1, steps, message)
+            for update in updates(next(remaining), number):
+                _apply(update, optimizer, clip_norm)
+                messages.append(update.message)
+        job.progress(number + 1, steps, ", ".join(messages))
 
     model.train()
     loop.run(step)
     model.eval()
+
+
+def _apply(update: Update, optimizer: torch.optim.Optimizer, clip_norm: float) -> None:
+    """Update the parameters of one part: only they have gradients, and an optimizer leaves the others alone."""
+    parameters = [x for x in update.module.parameters() if x.requires_grad]
+    optimizer.zero_grad()
+    torch.autograd.backward(update.loss, inputs=parameters)
+    nn.utils.clip_grad_norm_(parameters, clip_norm)
+    optimizer.step()
 
 
 def learning_rate_factor(step: int, steps: int, warm_up: float = 0.05) -> float:
