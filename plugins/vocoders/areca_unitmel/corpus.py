@@ -10,10 +10,10 @@ from safetensors.torch import load_file
 from torch.nn import functional
 
 from areca.audio import conform
-from areca.errors import InvalidManifest
 from areca.fitting.resume import cached_chunks
-from areca.fitting.sampling import Recording, read_recording, shuffle
-from areca.interfaces import Job, report_quota
+from areca.fitting.sampling import Recording, read_recording
+from areca.fitting.voices import choose_recordings, recordings_of_voice
+from areca.interfaces import Job
 from areca.manifest import Column, Manifest
 from areca.mel import SPEECH, log_mel
 from areca.specs import TokenizerSpec
@@ -48,7 +48,8 @@ def read_clips(config: UnitMelConfig, data: Manifest, job: Job) -> list[Clip]:
     spec = job.specs["tokenizer"]
     assert isinstance(spec, TokenizerSpec)
     frames_per_unit = SPEECH.frame_rate_hz / unit_rate_hz(spec)
-    selected = _select(config, data, job)
+    found = recordings_of_voice(data, config.voice, "unit-mel")
+    selected = choose_recordings(data, found, config.speech_s, job, _CHUNK)
     codes = job.tokens("tokenizer", _column(config), [row for row, _ in selected])
 
     def compute(chunk: Sequence[Recording]) -> dict[str, torch.Tensor]:
@@ -62,41 +63,6 @@ def read_clips(config: UnitMelConfig, data: Manifest, job: Job) -> list[Clip]:
         clips += _split_chunk(load_file(path))
         job.progress(len(clips), len(selected), "recordings read")
     return clips
-
-
-def _select(config: UnitMelConfig, data: Manifest, job: Job) -> list[Recording]:
-    """Return recordings in random order, until they last `config.speech_s` together or there are no more."""
-    shuffled = shuffle(recordings(config, data), job.seed)
-    total_s = 0.0
-    for count, recording in enumerate(shuffled, start=1):
-        total_s += read_recording(data, recording).seconds
-        report_quota(
-            job.progress, total_s, config.speech_s, count, len(shuffled), unit="seconds of speech", doing="chosen"
-        )
-        if total_s >= config.speech_s and count % _CHUNK == 0:  # only whole chunks
-            return shuffled[:count]
-    return shuffled
-
-
-def recordings(config: UnitMelConfig, data: Manifest) -> list[Recording]:
-    """Return each recording of the voice in the training split once, as its row and column.
-
-    Raises:
-        InvalidManifest: there is none.
-    """
-    rows = data.select(split="train").rows
-    unique: dict[str, Recording]
-    if config.voice is None:
-        unique = {row.target_audio: (row, "target_audio") for row in rows if row.target_audio}
-        missing = "translated side (target_audio); name one of its speakers: voice=..."
-    else:
-        spoken = [row for row in rows if row.speaker == config.voice and row.audio]
-        unique = {f"{row.audio} {row.offset_s} {row.duration_s}": (row, "audio") for row in spoken}
-        missing = f"audio of speaker {config.voice!r}"
-    if not unique:
-        speakers = sorted({row.speaker for row in rows if row.speaker})
-        raise InvalidManifest(f"unit-mel: the training split has no {missing}\n  speakers: {', '.join(speakers)}")
-    return list(unique.values())
 
 
 def _column(config: UnitMelConfig) -> Column:

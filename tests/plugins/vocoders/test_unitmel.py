@@ -5,23 +5,23 @@ from __future__ import annotations
 import dataclasses
 import math
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tests.vowels import encoder, vowels, write_vowels
 
-from areca import audio
 from areca.errors import ArecaError, IncompatibleParts, InvalidCodes, InvalidManifest
-from areca.fitting.sampling import conform_and_encode, read_recording
+from areca.fitting.voices import recordings_of_voice
 from areca.interfaces import Job, Vocoder
-from areca.manifest import Column, FileManifest, Manifest, Utterance, read_manifest, write_manifest
+from areca.manifest import FileManifest, Manifest
 from areca.mel import log_mel
 from areca.specs import Spec, Stream, TokenizerSpec
 from areca.types import Audio, Codes, VoicePrompt
 from areca_unitmel import UnitMelConfig, spec
-from areca_unitmel.corpus import Clip, recordings
+from areca_unitmel.corpus import Clip
 from areca_unitmel.model import UnitMel
 from areca_unitmel.network import DurationNet, Shape, Voice
 from areca_unitmel.training import _cut, mel_loss
@@ -32,37 +32,11 @@ from areca_units.options import DedupConfig, MfccKmeansConfig
 
 CPU = torch.device("cpu")
 CONFIG = UnitMelConfig(width=32, layers=1, steps=50, batch=6, learning_rate=5e-3, phase_iterations=8)
-FORMANTS = ((300, 2300), (700, 1200), (400, 900), (550, 1800))
-
-
-def vowels(seed: int, pitch_hz: float = 120.0) -> Audio:
-    """Four vowels in random order, each of 0.12 to 0.3 s, with a breath between."""
-    generator = torch.Generator().manual_seed(seed)
-    parts = [torch.zeros(1_600)]
-    for _ in range(4):
-        low, high = FORMANTS[int(torch.randint(len(FORMANTS), (), generator=generator))]
-        t = torch.arange(int(1_920 + 2_880 * torch.rand((), generator=generator))) / 16_000
-        hz = pitch_hz * torch.arange(1, 31)[:, None]
-        gain = torch.exp(-(((hz - low) / 150) ** 2)) + 0.5 * torch.exp(-(((hz - high) / 200) ** 2))
-        voice = ((gain + 0.003) * torch.sin(2 * math.pi * hz * t)).sum(0)
-        parts += [0.1 * voice * torch.hann_window(len(t)).sqrt(), torch.zeros(800)]
-    x = torch.cat(parts)
-    return Audio((x + 1e-4 * torch.randn(x.shape, generator=generator))[None], 16_000, f"vowels {seed}")
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    """12 target recordings, each the target of two rows whose own audio is of other speakers."""
-    root = tmp_path_factory.mktemp("vowels")
-    rows = []
-    for i in range(12):
-        audio.write(root / f"t{i}.wav", vowels(i))
-        audio.write(root / f"s{i}.wav", vowels(100 + i, 180.0))
-        for copy in "ab":
-            rows.append(Utterance(id=f"{i}{copy}", audio=f"s{i}.wav", speaker=copy, target_audio=f"t{i}.wav"))
-    rows.append(Utterance(id="held", audio="s0.wav", target_audio="t0.wav", split="test", speaker="held"))
-    write_manifest(root / "manifest.jsonl", rows)
-    return read_manifest(root / "manifest.jsonl")
+    return write_vowels(tmp_path_factory.mktemp("vowels"))
 
 
 @pytest.fixture(scope="module")
@@ -79,19 +53,8 @@ def deduplicated(units: tuple[MfccKmeans, Spec]) -> tuple[Dedup, Spec]:
 
 
 def fit(config: UnitMelConfig, tokenizer: tuple[Any, Spec], data: Manifest, directory: Path, **job: Any) -> Path:
-    def table(need: str, column: Column, rows: Sequence[Utterance] | None) -> dict[str, Codes]:
-        """Encode recordings in the batches in which `unit-mel` once encoded them itself."""
-        assert need == "tokenizer" and rows is not None and isinstance(tokenizer[1], TokenizerSpec)
-        found: dict[str, Codes] = {}
-        for start in range(0, len(rows), 32):
-            batch = rows[start : start + 32]
-            sounds = [read_recording(data, (row, column)) for row in batch]
-            codes = conform_and_encode(tokenizer[0], tokenizer[1], sounds)
-            found |= {row.id: c for row, c in zip(batch, codes, strict=True)}
-        return found
-
     directory.mkdir(exist_ok=True)
-    given = Job(directory, 0, CPU, specs={"tokenizer": tokenizer[1]}, table=table, **job)
+    given = Job(directory, 0, CPU, specs={"tokenizer": tokenizer[1]}, table=encoder(*tokenizer, data), **job)
     UnitMel.fit(config, {"tokenizer": tokenizer[0]}, data, given)
     shutil.rmtree(given.work)  # as core does
     return directory
@@ -145,16 +108,16 @@ def tone(hz: float) -> torch.Tensor:
 
 
 def test_each_training_recording_is_used_once_and_no_test_row(data: Manifest) -> None:
-    assert [row.target_audio for row, column in recordings(CONFIG, data) if column == "target_audio"] == [
+    assert [row.target_audio for row, column in recordings_of_voice(data, None, "x") if column == "target_audio"] == [
         f"t{i}.wav" for i in range(12)
     ]
-    of_a = recordings(UnitMelConfig(voice="a"), data)
+    of_a = recordings_of_voice(data, "a", "x")
     assert [(row.id, column) for row, column in of_a] == [(f"{i}a", "audio") for i in range(12)]
-    with pytest.raises(InvalidManifest, match="no audio of speaker 'held'\n  speakers: a, b"):
-        recordings(UnitMelConfig(voice="held"), data)
+    with pytest.raises(InvalidManifest, match="x: the training split has no audio of speaker 'held'\n  speakers: a, b"):
+        recordings_of_voice(data, "held", "x")
     alone = FileManifest(tuple(dataclasses.replace(r, target_audio=None) for r in data.rows), data.root)
     with pytest.raises(InvalidManifest, match=r"voice=.*\n  speakers: a, b"):
-        recordings(CONFIG, alone)
+        recordings_of_voice(alone, None, "x")
 
 
 def test_missing_durations_are_predicted(timed: UnitMel, deduplicated: tuple[Any, Spec]) -> None:
