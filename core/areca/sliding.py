@@ -16,10 +16,12 @@ class Sliding:
         compute: maps frames ``[..., F, C]`` to as many results ``[..., F, D]``. It treats the ends of its input as the
             ends of the whole sequence, for example by padding with zeros.
         reach: frames on either side that a result depends on, at least 0.
+        block: results come in multiples of this number, except the last. The frames on either side are computed again
+            for each block, so larger blocks cost less time, but delay the results.
     """
 
-    def __init__(self, compute: Callable[[torch.Tensor], torch.Tensor], reach: int) -> None:
-        self._compute, self._reach = compute, reach
+    def __init__(self, compute: Callable[[torch.Tensor], torch.Tensor], reach: int, block: int = 1) -> None:
+        self._compute, self._reach, self._block = compute, reach, block
         self._kept: torch.Tensor | None = None
         self._done = 0
         """Number of kept frames whose results have been returned."""
@@ -35,7 +37,10 @@ class Sliding:
             results ``[..., N, D]``, N >= 1; None: nothing is complete yet.
         """
         kept = frames if self._kept is None else torch.cat((self._kept, frames), -2)
-        start, stop = self._done, kept.shape[-2] - (0 if last else self._reach)
+        start, stop = self._done, kept.shape[-2]
+        if not last:
+            stop -= self._reach
+            stop -= max(0, stop - start) % self._block
         if stop <= start:
             self._kept = kept
             return None

@@ -30,3 +30,13 @@ def test_a_result_comes_as_soon_as_its_neighbours_are_known() -> None:
     assert lengths == [None, None, 1, 4, None, 1]
     rest = sliding.push(torch.ones(1, 1), last=True)
     assert rest is not None and rest.flatten().tolist() == [5.0, 4.0, 3.0]
+
+
+@pytest.mark.parametrize("size", [1, 3, 40])
+def test_results_come_in_blocks(size: int) -> None:
+    frames = torch.arange(19.0)[:, None]
+    sliding = Sliding(spread, reach=2, block=5)
+    pieces = [p for part in frames.split(size) if (p := sliding.push(part)) is not None]
+    assert {len(p) % 5 for p in pieces} == {0} and sum(map(len, pieces)) == 15
+    rest = sliding.push(frames[:0], last=True)
+    assert rest is not None and torch.equal(torch.cat([*pieces, rest]), spread(frames))
