@@ -6,6 +6,8 @@
 | `areca.fitting.kmeans` | centroids |
 | `areca.fitting.loop` | a training loop with a schedule, which resumes exactly |
 | `areca.fitting.adversarial` | training a generator of audio against discriminators |
+| `areca.fitting.hifigan` | HiFi-GAN: its generator, discriminators and training |
+| `areca.fitting.voices` | the recordings of a voice |
 | `areca.fitting.resume` | saving and restoring a training state; caching computed chunks |
 | `areca.fitting.unfinished` | sealing files, so that a resumed build uses only intact ones |
 | `areca.fitting.interrupt` | stopping on Ctrl-C and SIGTERM without losing work |
