@@ -8,6 +8,7 @@ weights justifies.
 from __future__ import annotations
 
 import copy
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -64,6 +65,7 @@ def load_pretrained(
     dtype: torch.dtype | None = None,
     may_lack: Callable[[str], bool] = lambda name: False,
     may_ignore: Callable[[str], bool] = lambda name: False,
+    prefix: str = "",
     from_areca: bool = False,
     error: type[ArecaError] = InvalidConfig,
 ) -> Any:
@@ -77,6 +79,8 @@ def load_pretrained(
         dtype: of the weights (default: the stored dtype).
         may_lack: given a tensor name of the model, whether the files may lack it.
         may_ignore: given a tensor name in the files, whether the model may ignore it.
+        prefix: if the files hold a larger model, the prefix of this model's tensors, such as ``"vocoder."``; all others
+            are ignored.
         from_areca: whether areca wrote the folder, as for `areca.hub.model_config.read_checked_config`.
         error: the class to raise.
 
@@ -92,7 +96,11 @@ def load_pretrained(
     # Compare the config with the headers of the weights, before any memory is taken.
     if config is None:
         config = read_model_config(directory, source, from_areca=from_areca, error=error)
-    stored = stored_tensors(directory, error=error)
+    stored = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in stored_tensors(directory, error=error).items()
+        if name.startswith(prefix)
+    }
     if not stored:
         raise error(f"{source}: has no *.safetensors, and pickled weights are never read: convert them first")
     _check_sizes(model_class, config, stored, source, error)
@@ -108,11 +116,14 @@ def load_pretrained(
                 trust_remote_code=False,
                 use_safetensors=True,
                 output_loading_info=True,
+                key_mapping={f"^{re.escape(prefix)}": ""} if prefix else None,
             )
 
     model, report = call_guarded(source, load, error)
     # transformers fills in missing tensors at random and skips unexpected ones, so check its report.
-    _check_report(report, source, may_lack, may_ignore, error)
+    _check_report(
+        report, source, may_lack, lambda name: may_ignore(name) or (prefix != "" and name not in stored), error
+    )
     if from_areca and config.architectures != [type(model).__name__]:
         raise error(f"{source}: its {CONFIG} says {quote(config.architectures)}, and loads as {type(model).__name__}")
     return model
