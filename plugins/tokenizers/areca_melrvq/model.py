@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
@@ -20,6 +20,9 @@ from areca.types import Audio, Codes, require_audio, stack_codes
 from areca_melrvq import SAMPLE_RATE_HZ, MelRvqConfig, spec
 from areca_melrvq.quantizer import fit_levels, quantize, reconstruct
 
+if TYPE_CHECKING:
+    from areca_melrvq.inverter import NeuralInversion, NeuralInverter
+
 _CODEBOOKS = "codebooks.safetensors"
 
 
@@ -29,22 +32,26 @@ class MelRvq:
     Utterances are encoded and decoded one at a time, so that batches cannot change the result.
     """
 
-    def __init__(self, config: MelRvqConfig, tensors: Mapping[str, torch.Tensor]) -> None:
+    def __init__(
+        self, config: MelRvqConfig, tensors: Mapping[str, torch.Tensor], inverter: NeuralInverter | None = None
+    ) -> None:
         """Create the tokenizer.
 
         Args:
             config: the options.
             tensors: ``codebooks`` ``[L, K, stack * 80]``, ``mean`` and ``deviation`` ``[80]``, all float32.
+            inverter: turns log-mels into audio; None: Griffin-Lim.
         """
-        self.config = config
+        self.config, self.inverter = config, inverter
         self.codebooks, self.mean, self.deviation = (tensors[name] for name in ("codebooks", "mean", "deviation"))
 
     @staticmethod
     def fit(config: MelRvqConfig, needs: Mapping[str, Any], data: Manifest, job: Job) -> None:
-        """Train the codebooks on the training split, source and target side.
+        """Train the codebooks on the training split, source and target side, then the neural inverter if there is one.
 
         Raises:
-            InvalidManifest: the training split has no audio, or fewer frames than `clusters`.
+            InvalidManifest: the training split has no audio, fewer frames than `clusters`, or for the inverter no
+                recording that is as long as a segment.
         """
 
         def encode(audios: list[Audio]) -> list[torch.Tensor]:
@@ -66,7 +73,12 @@ class MelRvq:
             generator=torch.Generator().manual_seed(job.seed),
             report=lambda level: job.progress(level, config.levels, "codebooks"),
         )
-        save_tensors(job.directory / _CODEBOOKS, {"codebooks": codebooks.cpu(), "mean": mean, "deviation": deviation})
+        tensors = {"codebooks": codebooks.cpu(), "mean": mean, "deviation": deviation}
+        save_tensors(job.directory / _CODEBOOKS, tensors)
+        if config.inverter == "neural":
+            from areca_melrvq.training import train_inverter
+
+            train_inverter(config, MelRvq(config, {name: x.to(job.device) for name, x in tensors.items()}), data, job)
 
     @staticmethod
     def load(
@@ -82,7 +94,12 @@ class MelRvq:
         bands = (SPEECH.mels,)
         shapes = {"codebooks": (config.levels, config.clusters, None), "mean": bands, "deviation": bands}
         tensors = read_tensors(files / _CODEBOOKS, shapes)
-        return MelRvq(config, {name: x.to(device) for name, x in tensors.items()})
+        inverter = None
+        if config.inverter == "neural":
+            from areca_melrvq.inverter import load_inverter  # slow: it imports transformers
+
+            inverter = load_inverter(files, config.inverter_channels, tensors["mean"], tensors["deviation"]).to(device)
+        return MelRvq(config, {name: x.to(device) for name, x in tensors.items()}, inverter)
 
     def encode(self, audios: list[Audio]) -> list[Codes]:
         """Encode mono audio at 16 kHz; silence pads the last code.
@@ -99,7 +116,7 @@ class MelRvq:
         return Codes(tuple(quantize(normal, self.codebooks).cpu()))
 
     def decode(self, codes: list[Codes]) -> list[Audio]:
-        """Decode codes to mono audio at 16 kHz. The initial phases are always the same.
+        """Decode codes to mono audio at 16 kHz. Griffin-Lim's initial phases are always the same.
 
         Raises:
             InvalidCodes: an empty list, codes out of range, or streams of different lengths.
@@ -117,7 +134,11 @@ class MelRvq:
         return mel.T.clamp(min=LOG_FLOOR)
 
     def _decode(self, codes: torch.Tensor) -> Audio:
-        samples = invert(self.reconstruct_mel(codes), generator=_phases(), iterations=self.config.phase_iterations)
+        mel = self.reconstruct_mel(codes)
+        if self.inverter is not None:
+            samples = self.inverter.invert(mel)
+        else:
+            samples = invert(mel, generator=_phases(), iterations=self.config.phase_iterations)
         return Audio(samples.cpu()[None], SAMPLE_RATE_HZ, "mel-rvq")
 
 
@@ -127,7 +148,11 @@ class MelRvqSession:
     def __init__(self, tokenizer: MelRvq) -> None:
         self._tokenizer = tokenizer
         self._streams = spec(tokenizer.config, {}).streams
-        self._inversion = Inversion(generator=_phases(), iterations=tokenizer.config.phase_iterations)
+        self._inversion: Inversion | NeuralInversion = (
+            Inversion(generator=_phases(), iterations=tokenizer.config.phase_iterations)
+            if tokenizer.inverter is None
+            else tokenizer.inverter.open()
+        )
 
     def push(self, codes: Codes) -> Audio | None:
         """Append codes, and return the audio that they complete.
