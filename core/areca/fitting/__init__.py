@@ -8,7 +8,10 @@
 | `areca.fitting.adversarial` | training a generator of audio against discriminators |
 | `areca.fitting.hifigan` | HiFi-GAN: its generator, discriminators and training |
 | `areca.fitting.voices` | the recordings of a voice |
+| `areca.fitting.batches` | batches of utterances of similar length |
 | `areca.fitting.resume` | saving and restoring a training state; caching computed chunks |
+| `areca.fitting.blocks` | residual dilated convolutions |
+| `areca.fitting.durations` | a predictor of the durations of deduplicated units |
 | `areca.fitting.unfinished` | sealing files, so that a resumed build uses only intact ones |
 | `areca.fitting.interrupt` | stopping on Ctrl-C and SIGTERM without losing work |
 | `areca.fitting.text_lm` | backbones that are trained from the text of the run's corpus |

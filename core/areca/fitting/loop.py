@@ -15,6 +15,8 @@ from areca.fitting.resume import ResumableLoop
 from areca.job import Job
 
 B = TypeVar("B")
+M = TypeVar("M", bound=nn.Module)
+_BETAS = (0.9, 0.98)
 
 
 def train_steps(
@@ -180,6 +182,22 @@ def generator_for(seed: int, purpose: str, number: int) -> torch.Generator:
     """
     digest = hashlib.sha256(f"{seed}/{purpose}/{number}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+def initialise_model(build: Callable[[], M], job: Job) -> M:
+    """Build a model with weights drawn from the job's seed, and move it to the job's device."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(job.seed)
+        return build().to(job.device)
+
+
+def build_adamw(model: nn.Module, *, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
+    """Return AdamW for a model's trained parameters. The weights of matrices decay; biases and gains do not."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    matrices = [p for p in trained if p.ndim > 1]
+    vectors = [p for p in trained if p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=_BETAS)
 
 
 @contextmanager

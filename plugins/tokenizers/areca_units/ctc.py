@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from areca.batching import length_mask, pad_batch
 from areca.errors import InvalidManifest
-from areca.fitting.loop import generator_for
+from areca.fitting.loop import generator_for, initialise_model
 from areca.fitting.sampling import training_rows
 from areca.interfaces import Job
 from areca.manifest import Manifest
@@ -20,7 +20,7 @@ from areca_units.bottleneck import build_bottleneck
 from areca_units.encoder import Encoder, build_encoder
 from areca_units.mels import compute_mels
 from areca_units.options import UsmV2Config
-from areca_units.training import balance_speakers, initialise_model, train_encoder
+from areca_units.training import balance_speakers, train_encoder
 
 LABELS = 2
 """Labels per frame of 40 ms: fast French has more than 25 letters per second."""

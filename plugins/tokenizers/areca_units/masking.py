@@ -9,14 +9,14 @@ import torch
 from torch import nn
 
 from areca.batching import length_mask, pad_batch
-from areca.fitting.loop import generator_for
+from areca.fitting.loop import generator_for, initialise_model
 from areca.fitting.sampling import training_rows
 from areca.interfaces import Job
 from areca.manifest import Manifest
 from areca_units.augment import augment
 from areca_units.mels import compute_mels
 from areca_units.options import MaskedConfig
-from areca_units.training import balance_speakers, initialise_model, train_encoder
+from areca_units.training import balance_speakers, train_encoder
 
 M = TypeVar("M", bound=nn.Module)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import torch
 
+from areca.fitting.durations import durations_of
 from areca.mel import LOG_FLOOR, SPEECH, Inversion
 from areca.sliding import Sliding
 from areca.specs import Stream
 from areca.types import Audio, Codes, require_codes
 from areca_unitmel import SAMPLE_RATE_HZ
-from areca_unitmel.network import Voice, durations_of
+from areca_unitmel.network import Voice
 
 
 class UnitMelSession:

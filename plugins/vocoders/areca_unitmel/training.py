@@ -6,15 +6,14 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from areca.batching import length_mask
-from areca.fitting.loop import generator_for, train_steps
+from areca.fitting.durations import duration_loss, pad_rows
+from areca.fitting.loop import generator_for, initialise_model, train_steps
 from areca.interfaces import Job
 from areca_unitmel import MEL_RATE_HZ, UnitMelConfig
 from areca_unitmel.corpus import Clip
-from areca_unitmel.network import DurationNet, MelNet, Shape, Voice
+from areca_unitmel.network import MelNet, Shape, Voice
 
 _BETAS = (0.9, 0.98)
 _NEIGHBOURS = 4
@@ -61,13 +60,11 @@ def train(config: UnitMelConfig, shape: Shape, clips: Sequence[Clip], job: Job) 
 
 def _initialise(shape: Shape, clips: Sequence[Clip], job: Job) -> Voice:
     """Return networks with weights drawn from the job's seed, and the mean and deviation of the clips' log-mels."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(job.seed)
-        voice = Voice(shape)
+    voice = initialise_model(lambda: Voice(shape), job)
     frames = torch.cat([c.mel for c in clips])
     voice.mel.mean.copy_(frames.mean(0, dtype=torch.float32)[:, None])
     voice.mel.deviation.copy_(frames.float().std(0)[:, None].clamp(min=1e-2))
-    return voice.to(job.device)
+    return voice
 
 
 def _draw(by_length: Sequence[Clip], size: int, generator: torch.Generator) -> list[Clip]:
@@ -94,30 +91,15 @@ def _loss(voice: Voice, clips: Sequence[Clip], device: torch.device) -> tuple[to
     loss = mel_loss(voice.mel, clips, device)
     message = f"mel L1 {loss.item():.3f}"
     if voice.duration is not None:
-        durations = duration_loss(voice.duration, clips, device)
+        durations = duration_loss(voice.duration, [c.units for c in clips], [c.durations for c in clips], device)
         return loss + durations, f"{message}, durations {durations.item():.3f}"
     return loss, message
 
 
 def mel_loss(net: MelNet, clips: Sequence[Clip], device: torch.device) -> torch.Tensor:
     """Return the mean absolute error of log-mels over the frames of `clips`."""
-    units, mask = _pad([c.units.repeat_interleave(c.durations) for c in clips], device)
+    units, mask = pad_rows([c.units.repeat_interleave(c.durations) for c in clips], device)
     targets = pad_sequence([c.mel for c in clips], batch_first=True).to(device).float().transpose(1, 2)
     frames = mask[:, None].repeat_interleave(net.stack, -1)
     errors: torch.Tensor = (net(units, mask) - targets).abs() * frames
     return errors.sum() / (frames.sum() * targets.shape[1])
-
-
-def duration_loss(net: DurationNet, clips: Sequence[Clip], device: torch.device) -> torch.Tensor:
-    """Return the mean cross-entropy (nats) of the units' durations; longer ones count as the longest."""
-    units, mask = _pad([c.units for c in clips], device)
-    classes, _ = _pad([c.durations - 1 for c in clips], device)
-    losses = functional.cross_entropy(net(units, mask), classes.clamp(max=net.out.out_channels - 1), reduction="none")
-    return (losses * mask).sum() / mask.sum()
-
-
-def _pad(rows: Sequence[torch.Tensor], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return rows ``[U_i]`` padded to ``[B, U]``, and their mask, float32 ``[B, U]``."""
-    lengths = torch.tensor([len(r) for r in rows])
-    mask = length_mask(lengths, int(lengths.max()))
-    return pad_sequence(list(rows), batch_first=True).to(device), mask.float().to(device)

@@ -21,6 +21,7 @@ from areca.batching import pad_batch
 from areca.component import Kind
 from areca.errors import IncompatibleParts, InvalidAudio, InvalidCodes
 from areca.fitting import sampling
+from areca.fitting.batches import iterate_batches
 from areca.fitting.kmeans import assign, fit_kmeans
 from areca.fitting.loop import learning_rate_factor
 from areca.fitting.sampling import read_recording, sample_features
@@ -41,7 +42,7 @@ from areca_units.encoder import Encoder, build_encoder
 from areca_units.features import compute_mel, normalise
 from areca_units.mfcc import MfccKmeans, compute_mfcc
 from areca_units.options import DedupConfig, EncoderConfig, KmeansConfig, MfccKmeansConfig, UsmV1Config, UsmV2Config
-from areca_units.training import balance_speakers, iterate_batches
+from areca_units.training import balance_speakers
 from areca_units.usm_v2 import UsmV2
 
 CPU = torch.device("cpu")

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from areca.artifact import WORK
 from areca.batching import pad_batch
+from areca.fitting.loop import initialise_model
 from areca.fitting.resume import STATE
 from areca.fitting.unfinished import newest_state
 from areca.interfaces import Job
@@ -25,7 +26,6 @@ from areca_units.features import compute_mel, normalise
 from areca_units.masked_units import UsmV1, W2vBertNano
 from areca_units.masking import draw_masks
 from areca_units.options import MaskedConfig, UsmV1Config, W2vBertNanoConfig
-from areca_units.training import initialise_model
 from areca_units.w2v_bert import W2vBert, contrastive_loss, train_w2v_bert
 
 M = TypeVar("M", bound=torch.nn.Module)
