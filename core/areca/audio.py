@@ -15,14 +15,14 @@ import torch
 from areca.errors import InvalidAudio, MissingDependency
 from areca.files.writing import replace_file
 from areca.sound.decoding import LONGEST_S, MOST_SAMPLES, Part, decode, refuse_large
-from areca.sound.hearing import mix_down, require_level
+from areca.sound.hearing import mix_down, prepare_voice, require_level
 from areca.sound.resampling import resample, resampled_length
 from areca.sound.wav import to_pcm16
 from areca.types import Audio
 
 __all__ = [
-    "LONGEST_S", "MOST_SAMPLES", "Header", "conform", "header", "read", "read_bytes", "require_file", "require_short",
-    "require_writable", "write",
+    "LONGEST_S", "MOST_SAMPLES", "Header", "conform", "header", "prepare_voice", "read", "read_bytes", "require_file",
+    "require_short", "require_writable", "write",
 ]  # fmt: skip
 _SUBTYPES = {".wav": "PCM_16", ".flac": "PCM_16"}
 

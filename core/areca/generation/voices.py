@@ -7,20 +7,17 @@ from typing import Literal
 
 import torch
 
-from areca.audio import conform
-from areca.errors import InvalidAudio, InvalidConfig
+from areca.audio import conform, prepare_voice
+from areca.errors import InvalidConfig
 from areca.generation.requests import Sound, get_input_kind, read_sound
 from areca.registry.parts import Part
 from areca.run.options import NO_VOICE, SOURCE_VOICE
-from areca.sound.hearing import trim_silence
+from areca.sound.hearing import SHORTEST_VOICE_S
 from areca.tasks import Task
 from areca.types import Audio, VoicePrompt
 
 PROMPT_S = 3.0
 """Length of a vocoder's voice prompt in seconds (AudioPaLM, section 3.3.4, after SPEAR-TTS)."""
-SHORTEST_S = 0.3
-"""Minimum length of the speech in a voice prompt, in seconds."""
-_SILENCE_S = 0.1  # silence at both ends of a prompt that is kept, in seconds
 
 Voice = Audio | Literal["source"] | None
 """A recording of the voice; ``"source"``: the voice of the request's own recording; None: the vocoder's own voice."""
@@ -44,7 +41,7 @@ def choose_voices(task: Task, vocoder: Part | None, voice: Sound | list[Sound] |
     Raises:
         InvalidConfig: neither the task nor the vocoder takes a voice prompt, the list has another length, or
             ``"source"`` is given to a task that reads text.
-        InvalidAudio: a recording cannot be used, is silent or shorter than `SHORTEST_S`; the message names it.
+        InvalidAudio: a recording cannot be used, is silent or shorter than `SHORTEST_VOICE_S`; the message names it.
     """
     speaks, reads = "audio" in task.answer_kinds, get_input_kind(task)
     if voice is None:
@@ -68,7 +65,7 @@ def _read_voice(task: Task, voice: Sound, reads: str) -> Voice:
     if isinstance(voice, str) and voice == NO_VOICE:
         return None
     if not (isinstance(voice, str) and voice == SOURCE_VOICE):
-        return read_sound(voice, SHORTEST_S, "voice")
+        return read_sound(voice, SHORTEST_VOICE_S, "voice")
     if reads != "audio":
         raise InvalidConfig(
             f"task {task.tag}: reads {reads}, so there is no source voice: give voice='voice.wav' (--voice voice.wav), "
@@ -87,7 +84,7 @@ def make_prompts(sounds: Sequence[Audio | None], sample_rate_hz: int) -> list[Vo
         sample_rate_hz: the vocoder's sample rate.
 
     Raises:
-        InvalidAudio: the recording has less than `SHORTEST_S` of sound; the message names it.
+        InvalidAudio: the recording has less than `SHORTEST_VOICE_S` of sound; the message names it.
     """
     made: dict[int, VoicePrompt] = {}  # requests may share one recording
     for sound in sounds:
@@ -97,14 +94,7 @@ def make_prompts(sounds: Sequence[Audio | None], sample_rate_hz: int) -> list[Vo
 
 
 def _cut_prompt(sound: Audio, sample_rate_hz: int) -> Audio:
-    heard, _, _ = trim_silence(sound, _SILENCE_S, _SILENCE_S)
-    if heard.seconds < SHORTEST_S:
-        raise InvalidAudio(
-            f"{sound.name}: has {heard.seconds:.2g} s of sound, expected {SHORTEST_S:g} s or more in a voice prompt: "
-            "name another recording (voice=, --voice), or 'none' for the vocoder's own voice"
-        )
-    longest = Audio(heard.samples[:, : round(PROMPT_S * heard.sample_rate_hz)], heard.sample_rate_hz, sound.name)
-    samples = conform(longest, sample_rate_hz, channels=1).samples
+    samples = conform(prepare_voice(sound, PROMPT_S), sample_rate_hz, channels=1).samples
     length = round(PROMPT_S * sample_rate_hz)
     repeats = -(-length // samples.shape[1])
     return Audio(torch.cat([samples] * repeats, dim=1)[:, :length], sample_rate_hz, sound.name)

@@ -15,6 +15,9 @@ QUIETEST = 2.0**-15
 """Largest amplitude that counts as silence: one step of 16-bit audio."""
 SHORTEST_S = 0.02
 """Minimum duration in seconds for all components; nothing shorter is audible."""
+SHORTEST_VOICE_S = 0.3
+"""Minimum duration of the sound in a voice prompt, in seconds."""
+_VOICE_EDGE_S = 0.1  # silence that is kept at the ends of a voice prompt
 _CANCELLED = 0.01  # share of the energy that unrelated channels would keep when mixed: -20 dB
 _FRAME_S = 0.01
 _FLOOR_DB = -40.0  # relative to the loudest frame; speech is louder
@@ -114,3 +117,24 @@ def trim_silence(audio: Audio, longest_s: float, keep_s: float) -> tuple[Audio, 
         return audio, 0.0, 0.0
     trimmed = Audio(audio.samples[:, start : length - stop].contiguous(), audio.sample_rate_hz, audio.name)
     return trimmed, start / audio.sample_rate_hz, stop / audio.sample_rate_hz
+
+
+def prepare_voice(audio: Audio, longest_s: float) -> Audio:
+    """Return what is used of a voice prompt: its beginning, without long silence at its ends.
+
+    Args:
+        audio: the recording, of any rate and number of channels.
+        longest_s: maximum duration of the result in seconds.
+
+    Raises:
+        InvalidAudio: the recording is silent, or has less than `SHORTEST_VOICE_S` seconds of sound. The message names
+            it.
+    """
+    heard, _, _ = trim_silence(require_audible(audio), _VOICE_EDGE_S, _VOICE_EDGE_S)
+    if heard.seconds < SHORTEST_VOICE_S:
+        raise InvalidAudio(
+            f"{audio.name}: has {heard.seconds:.2g} s of sound, expected {SHORTEST_VOICE_S:g} s or more in a voice "
+            "prompt: name another recording (voice=, --voice), or 'none' for the vocoder's own voice"
+        )
+    length = max(1, round(longest_s * heard.sample_rate_hz))
+    return Audio(heard.samples[:, :length].contiguous(), heard.sample_rate_hz, audio.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import torch
 from areca.audio import conform, read
 from areca.errors import ArecaWarning, InvalidAudio
 from areca.sound.arrays import is_recording, to_audio
-from areca.sound.hearing import require_audible, trim_silence
+from areca.sound.hearing import prepare_voice, require_audible, trim_silence
 from areca.types import Audio
 
 RATE = 16_000
@@ -148,3 +149,25 @@ def test_arrays_that_cannot_be_audio(value: Any, says: str) -> None:
     assert is_recording(value)
     with pytest.raises(InvalidAudio, match=rf"array: .*{says}|{says}"):
         to_audio(value)
+
+
+def test_a_voice_prompt_is_cut_to_its_sound() -> None:
+    silence = torch.zeros(2, RATE)
+    sound = Audio(torch.cat([silence, tone(5.0, channels=2), silence], dim=1), RATE, "me.wav")
+    voice = prepare_voice(sound, 3.0)
+    assert (voice.seconds, voice.channels, voice.name) == (3.0, 2, "me.wav")
+    assert float(voice.samples[:, : RATE // 5].abs().max()) > 0.4, "the silence before it is shortened"
+    assert prepare_voice(Audio(tone(0.4), RATE), 3.0).seconds == 0.4
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (torch.zeros(1, RATE), "me.wav: is silent"),
+        (tone(0.2), "me.wav: has 0.2 s of sound, expected 0.3 s or more in a voice prompt"),
+        (torch.cat([tone(0.05), torch.zeros(1, RATE)], dim=1), "me.wav: has 0.15 s of sound, expected 0.3 s"),
+    ],
+)
+def test_a_voice_prompt_that_is_too_short_or_silent_is_named(samples: torch.Tensor, message: str) -> None:
+    with pytest.raises(InvalidAudio, match=re.escape(message)):
+        prepare_voice(Audio(samples, RATE, "me.wav"), 3.0)
