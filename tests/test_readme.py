@@ -25,6 +25,7 @@ from areca.interfaces import (
     Metric,
     Normaliser,
     Optimizer,
+    Quantized,
     Schedule,
     SpeechSession,
     StreamingDecoder,
@@ -42,7 +43,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PLUGINS = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
 DATA = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
 PROTOCOLS = (
-    *(Tokenizer, Featured, Decoder, StreamingDecoder, Vocoder, StreamingVocoder, SpeechSession, Judge),
+    *(Tokenizer, Featured, Quantized, Decoder, StreamingDecoder, Vocoder, StreamingVocoder, SpeechSession, Judge),
     *(Metric, Normaliser, Optimizer, Schedule),
 )
 

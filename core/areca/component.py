@@ -24,6 +24,7 @@ TAGS = MappingProxyType(
         "fit": "`fit` trains it from data and writes its files as an artifact",
         "resume": "`fit` resumes from the files that an interrupted `fit` left in the job's directory",
         "decode": "also decodes codes to audio",
+        "codebooks": "also returns the vectors that its codes stand for, from which a network over them can start",
         "features": "also returns the vectors that its units cluster, which `kmeans` clusters again and an LM can read",
         "voice": "accepts a voice prompt",
         "stream": "also turns codes into audio while the codes arrive",

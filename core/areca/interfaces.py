@@ -30,8 +30,8 @@ from areca.job import Job, Progress, Stage, TokenSource, no_progress, report_quo
 from areca.types import Audio, Codes, Example, VoicePrompt
 
 __all__ = [
-    "Backbone", "Decoder", "Featured", "Job", "Judge", "Metric", "Normaliser", "Optimizer", "Progress", "Schedule",
-    "SpeechSession", "Stage", "StreamingDecoder", "StreamingVocoder", "TokenSource", "Tokenizer", "Vocoder",
+    "Backbone", "Decoder", "Featured", "Job", "Judge", "Metric", "Normaliser", "Optimizer", "Progress", "Quantized",
+    "Schedule", "SpeechSession", "Stage", "StreamingDecoder", "StreamingVocoder", "TokenSource", "Tokenizer", "Vocoder",
     "no_progress", "report_quota", "silent",
 ]  # fmt: skip
 
@@ -42,7 +42,8 @@ class Tokenizer(Protocol):
 
     Its `areca.specs.TokenizerSpec` states the streams of the codes and the audio format. Core resamples and mixes down
     before it calls `encode`; the tokenizer pads and batches by itself. With the tag ``features`` it is also `Featured`,
-    with the tag ``decode`` also a `Decoder`, with the tags ``decode`` and ``stream`` also a `StreamingDecoder`.
+    with the tag ``codebooks`` also `Quantized`, with the tag ``decode`` also a `Decoder`, with the tags ``decode`` and
+    ``stream`` also a `StreamingDecoder`.
     """
 
     def encode(self, audios: list[Audio]) -> list[Codes]:
@@ -69,6 +70,18 @@ class Featured(Tokenizer, Protocol):
 
         Raises:
             InvalidAudio: no audio, or audio of another rate or channel count.
+        """
+
+
+@runtime_checkable
+class Quantized(Tokenizer, Protocol):
+    """A tokenizer with tag ``codebooks``."""
+
+    def codebooks(self) -> list[torch.Tensor]:
+        """Return the vectors that the codes of each stream stand for: float32 ``[size, D]``, a row per code.
+
+        Sizes are those of the spec. D may differ between streams. In a residual quantizer it is the same, and a frame
+        is the sum of its codes' vectors.
         """
 
 

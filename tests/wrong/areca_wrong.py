@@ -190,7 +190,7 @@ def _row(kind: str, name: str, target: str, **other: Any) -> Component:
 
 @hookimpl
 def areca_components() -> Iterable[Component]:
-    fit, everything = frozenset({"fit"}), frozenset({"fit", "resume", "features", "decode", "stream"})
+    fit, everything = frozenset({"fit"}), frozenset({"fit", "resume", "features", "codebooks", "decode", "stream"})
     yield _row("plain", "good", "Plain")
     yield _row("plain", "summary", "Plain", summary="This is a sentence.")
     yield _row("plain", "options-documented", "Plain", config=BareConfig)
@@ -241,6 +241,7 @@ def areca_components() -> Iterable[Component]:
     yield _row(Kind.TOKENIZER, "randomness", "Gambling")
     yield _row(Kind.TOKENIZER, "features", "EveryOther", tags=frozenset({"features"}))
     yield _row(Kind.TOKENIZER, "feature-size", "HalfWidth", tags=frozenset({"features"}), **sized)
+    yield _row(Kind.TOKENIZER, "codebooks", "OneCodeTooFew", tags=frozenset({"codebooks"}))
     yield _row(Kind.TOKENIZER, "decode", "HalfRate", tags=frozenset({"decode"}))
     yield _row(Kind.TOKENIZER, "decode-refuses-wrong-codes", "Clamping", tags=frozenset({"decode"}))
 

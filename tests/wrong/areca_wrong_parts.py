@@ -279,6 +279,9 @@ class Tokenizer(_Loaded):
         self.check(audios)
         return [self.frames(audio) for audio in audios]
 
+    def codebooks(self) -> list[torch.Tensor]:
+        return [torch.arange(stream.size, dtype=torch.float32)[:, None] for stream in STREAMS]
+
     def check(self, audios: list[Audio]) -> None:
         require_audio(audios, RATE_HZ, 1)
 
@@ -370,6 +373,11 @@ class EveryOther(Tokenizer):
 class HalfWidth(Tokenizer):
     def features(self, audios: list[Audio]) -> list[torch.Tensor]:
         return [x[:, ::2] for x in super().features(audios)]
+
+
+class OneCodeTooFew(Tokenizer):
+    def codebooks(self) -> list[torch.Tensor]:
+        return [x[1:] for x in super().codebooks()]
 
 
 class HalfRate(Tokenizer):

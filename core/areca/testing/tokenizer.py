@@ -133,6 +133,17 @@ def check_feature_size(checked: CheckedComponent) -> None:
     )
 
 
+def check_codebooks(checked: CheckedComponent) -> None:
+    """There is a codebook for each stream: finite float32, with a row for each code."""
+    checked.require("codebooks")
+    codebooks, streams = checked.instance.codebooks(), _spec(checked).streams
+    assert len(codebooks) == len(streams), f"{len(streams)} streams, but {len(codebooks)} codebooks"
+    for stream, x in zip(streams, codebooks, strict=True):
+        assert x.dtype == torch.float32, f"stream {stream}: its codebook is {x.dtype}, expected float32"
+        assert x.ndim == 2 and len(x) == stream.size, f"stream {stream}: its codebook has shape {[*x.shape]}"
+        assert bool(x.isfinite().all()), f"stream {stream}: its codebook is not finite"
+
+
 def check_decode(checked: CheckedComponent) -> None:
     """Decoded audio is finite and has the spec's rate and channels and the length of the original."""
     checked.require("decode")

@@ -90,7 +90,7 @@ def areca_components() -> Iterable[Component]:
         summary="residual k-means over log-mel frames, decoded by Griffin-Lim or a GAN",
         license="Apache-2.0",
         requires=("torch", "transformers", "safetensors"),
-        tags=frozenset({"fit", "resume", "decode", "stream"}),
+        tags=frozenset({"fit", "resume", "codebooks", "decode", "stream"}),
         revision=3,
         loads_revisions=frozenset({2}),  # revision 3 changed only k-means, so older artifacts load unchanged
         check={"levels": 2, "clusters": 16, "phase_iterations": 4},

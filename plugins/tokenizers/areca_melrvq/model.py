@@ -43,7 +43,7 @@ class MelRvq:
             inverter: turns log-mels into audio; None: Griffin-Lim.
         """
         self.config, self.inverter = config, inverter
-        self.codebooks, self.mean, self.deviation = (tensors[name] for name in ("codebooks", "mean", "deviation"))
+        self._codebooks, self.mean, self.deviation = (tensors[name] for name in ("codebooks", "mean", "deviation"))
 
     @staticmethod
     def fit(config: MelRvqConfig, needs: Mapping[str, Any], data: Manifest, job: Job) -> None:
@@ -101,6 +101,10 @@ class MelRvq:
             inverter = load_inverter(files, config.inverter_channels, tensors["mean"], tensors["deviation"]).to(device)
         return MelRvq(config, {name: x.to(device) for name, x in tensors.items()}, inverter)
 
+    def codebooks(self) -> list[torch.Tensor]:
+        """Return the entries of each level, float32 ``[clusters, stack * 80]``, in normalised log-mels."""
+        return list(self._codebooks)
+
     def encode(self, audios: list[Audio]) -> list[Codes]:
         """Encode mono audio at 16 kHz; silence pads the last code.
 
@@ -113,7 +117,7 @@ class MelRvq:
     def _encode(self, audio: Audio) -> Codes:
         stacked = stacked_mel(audio, self.config).to(self.mean.device)
         normal = ((stacked - self.mean) / self.deviation).flatten(1)
-        return Codes(tuple(quantize(normal, self.codebooks).cpu()))
+        return Codes(tuple(quantize(normal, self._codebooks).cpu()))
 
     def decode(self, codes: list[Codes]) -> list[Audio]:
         """Decode codes to mono audio at 16 kHz. Griffin-Lim's initial phases are always the same.
@@ -129,7 +133,7 @@ class MelRvq:
 
     def reconstruct_mel(self, codes: torch.Tensor) -> torch.Tensor:
         """Return the log-mels, float32 ``[80, F * stack]``, of codes, int64 ``[L, F]``."""
-        stacked = reconstruct(codes.to(self.mean.device), self.codebooks)
+        stacked = reconstruct(codes.to(self.mean.device), self._codebooks)
         mel = stacked.view(-1, SPEECH.mels) * self.deviation + self.mean
         return mel.T.clamp(min=LOG_FLOOR)
 

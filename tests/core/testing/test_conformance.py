@@ -58,6 +58,7 @@ MESSAGES = {
     ("tokenizer", "randomness"): "encoding changes the global random state of torch",
     ("tokenizer", "features"): r"features have shape \[\d+, 640\], expected \[\d+, D\]",
     ("tokenizer", "feature_size"): "features have 320 dimensions, expected 640",
+    ("tokenizer", "codebooks"): r"stream level\[64\] at 25 Hz: its codebook has shape \[63, 1\]",
     ("tokenizer", "decode"): "decoded 8000 Hz x 1 channels, expected 16000",
     ("tokenizer", "decode_refuses_wrong_codes"): "an empty list was accepted",
     (
@@ -145,7 +146,7 @@ def test_wrong_component_fails_exactly_its_check(directory: Path, kind: str, che
         ("metric", "good", 13),
         ("normaliser", "good", 11),
         ("dataset", "good", 14),
-        ("tokenizer", "good", 24),
+        ("tokenizer", "good", 25),
         ("backbone", "good", 12),
         ("vocoder", "good", 16),
         ("vocoder", "good-voice", 17),

@@ -11,16 +11,17 @@ from areca.registry.registry import Registry
 from areca.testing import CheckedComponent, run
 
 DECODE, FEATURES = {"decode", "decode_refuses_wrong_codes"}, {"features", "feature_size"}
+CODEBOOKS = {"codebooks"}
 FIT, RESUME, VOICE = {"fit_is_deterministic"}, {"fit_resumes"}, {"voices_differ"}
 STREAM = {"stream", "stream_sessions", "stream_is_early", "stream_refuses_wrong_codes"}
 SKIPPED = {
-    "mfcc-kmeans": DECODE | FEATURES | STREAM,
-    "usm-v2": DECODE | STREAM,
-    "kmeans": DECODE | STREAM,
-    "dedup": FIT | RESUME | DECODE | FEATURES | STREAM,
-    "usm-v1": DECODE | STREAM,
-    "w2v-bert-nano": DECODE | STREAM,
-    "bpe": DECODE | FEATURES | STREAM,
+    "mfcc-kmeans": DECODE | FEATURES | STREAM | CODEBOOKS,
+    "usm-v2": DECODE | STREAM | CODEBOOKS,
+    "kmeans": DECODE | STREAM | CODEBOOKS,
+    "dedup": FIT | RESUME | DECODE | FEATURES | STREAM | CODEBOOKS,
+    "usm-v1": DECODE | STREAM | CODEBOOKS,
+    "w2v-bert-nano": DECODE | STREAM | CODEBOOKS,
+    "bpe": DECODE | FEATURES | STREAM | CODEBOOKS,
     "mel-rvq": FEATURES,
     "unit-mel": VOICE,
     "unit-hifigan": VOICE,
