@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-SCRIPTS = ("train_step", "generation", "patterns", "use", "tokenization", "kmeans")
+SCRIPTS = ("train_step", "generation", "patterns", "use", "tokenization", "kmeans", "soundstorm")
 
 
 def main(names: list[str]) -> int:

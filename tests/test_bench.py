@@ -65,6 +65,11 @@ def test_patterns_measures(monkeypatch: pytest.MonkeyPatch) -> None:
     _check(bench("patterns").measure(rounds=1))
 
 
+def test_soundstorm_measures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(bench("soundstorm").SIZE, "layers", 1)
+    _check(bench("soundstorm").measure(rounds=1, seconds=0.4))
+
+
 def test_the_gpu_script_measures() -> None:
     gpu = bench("gpu")
     tiny = dataclasses.replace(gpu.TINY, compiled=(False,))  # compiling takes a minute

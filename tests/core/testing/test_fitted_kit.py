@@ -24,10 +24,12 @@ SKIPPED = {
     "bpe": DECODE | FEATURES | STREAM | CODEBOOKS,
     "mel-rvq": FEATURES,
     "unit-mel": VOICE,
+    "soundstorm": STREAM | {"stream_voice"},
     "unit-hifigan": VOICE,
     "codec-decoder": FIT | RESUME | VOICE,
 }
 """What does not apply to each."""
+VOCODERS = ("unit-mel", "soundstorm", "unit-hifigan", "codec-decoder")
 
 
 SLOW = ("usm-v1", "w2v-bert-nano")
@@ -39,7 +41,7 @@ SLOW = ("usm-v1", "w2v-bert-nano")
 )
 def test_the_conformance_kit_passes(name: str, tmp_path: Path) -> None:
     registry = Registry.discover()
-    kind = Kind.VOCODER if name in ("unit-mel", "unit-hifigan", "codec-decoder") else Kind.TOKENIZER
+    kind = Kind.VOCODER if name in VOCODERS else Kind.TOKENIZER
     outcomes = list(run(CheckedComponent(registry.find(kind, name), tmp_path, registry=registry)))
     assert [(o.check, o.message) for o in outcomes if o.state == "fail"] == []
     assert {o.check for o in outcomes if o.state == "skip"} == SKIPPED[name]
