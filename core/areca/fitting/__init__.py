@@ -4,6 +4,7 @@
 |---|---|
 | `areca.fitting.sampling` | recordings of the training split, and features of them |
 | `areca.fitting.kmeans` | centroids |
+| `areca.fitting.residual` | residual vector quantization |
 | `areca.fitting.loop` | a training loop with a schedule, which resumes exactly |
 | `areca.fitting.adversarial` | training a generator of audio against discriminators |
 | `areca.fitting.hifigan` | HiFi-GAN: its generator, discriminators and training |

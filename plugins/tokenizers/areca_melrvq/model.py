@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional
 
 from areca.errors import InvalidManifest
+from areca.fitting.residual import fit_levels, quantize, reconstruct
 from areca.fitting.resume import save_tensors
 from areca.fitting.sampling import sample_features
 from areca.hub.tensors import read_tensors
@@ -18,7 +19,6 @@ from areca.manifest import Manifest
 from areca.mel import LOG_FLOOR, SPEECH, Inversion, count_frames, invert, log_mel
 from areca.types import Audio, Codes, require_audio, stack_codes
 from areca_melrvq import SAMPLE_RATE_HZ, MelRvqConfig, spec
-from areca_melrvq.quantizer import fit_levels, quantize, reconstruct
 
 if TYPE_CHECKING:
     from areca_melrvq.inverter import NeuralInversion, NeuralInverter

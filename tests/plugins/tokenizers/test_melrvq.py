@@ -16,7 +16,6 @@ from areca.mel import log_mel
 from areca.types import Audio, Codes
 from areca_melrvq import MelRvqConfig, spec
 from areca_melrvq.model import MelRvq
-from areca_melrvq.quantizer import fit_levels, quantize, reconstruct
 
 CPU = torch.device("cpu")
 CONFIG = MelRvqConfig(levels=4, clusters=24, sample_frames=4_000, phase_iterations=24)
@@ -54,22 +53,6 @@ def fitted(config: MelRvqConfig, data: Manifest, directory: Path) -> MelRvq:
 @pytest.fixture(scope="module")
 def tokenizer(data: Manifest, tmp_path_factory: pytest.TempPathFactory) -> MelRvq:
     return fitted(CONFIG, data, tmp_path_factory.mktemp("fitted"))
-
-
-def test_each_level_quantises_the_residual_of_earlier_levels() -> None:
-    points = torch.randn(600, 6, generator=torch.Generator().manual_seed(0))
-    told: list[int] = []
-    books = fit_levels(points, 4, 16, generator=torch.Generator().manual_seed(1), report=told.append)
-    codes = quantize(points, books)
-    left, errors = points.clone(), []
-    for book, chosen in zip(books, codes, strict=True):
-        distances = (left[:, None] - book[None]).square().sum(-1)
-        assert torch.equal(distances.argmin(1), chosen)
-        left = left - book[chosen]
-        errors.append(float(left.square().mean()))
-    torch.testing.assert_close(points - reconstruct(codes, books), left)
-    assert errors == sorted(errors, reverse=True) and errors[-1] < 0.35 * errors[0]
-    assert told == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("rate", [25, 50, 100])
