@@ -23,6 +23,8 @@ SKIPPED = {
     "w2v-bert-nano": DECODE | STREAM | CODEBOOKS,
     "bpe": DECODE | FEATURES | STREAM | CODEBOOKS,
     "mel-rvq": FEATURES,
+    "soundstream": FEATURES,
+    "soundstream-levels": FIT | RESUME | FEATURES,
     "unit-mel": VOICE,
     "soundstorm": STREAM | {"stream_voice"},
     "unit-hifigan": VOICE,
@@ -32,8 +34,8 @@ SKIPPED = {
 VOCODERS = ("unit-mel", "soundstorm", "unit-hifigan", "codec-decoder")
 
 
-SLOW = ("usm-v1", "w2v-bert-nano")
-"""Their encoder and training are those of ``usm-v2``."""
+SLOW = ("usm-v1", "w2v-bert-nano", "soundstream-levels")
+"""Their training is that of ``usm-v2`` or of ``soundstream``."""
 
 
 @pytest.mark.parametrize(
