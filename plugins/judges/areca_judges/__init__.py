@@ -77,6 +77,7 @@ def areca_components() -> Iterable[Component]:
         Component(
             kind=Kind.JUDGE,
             name="pocketsphinx",
+            revision=2,  # earlier audio no longer changes a transcript
             config=PocketsphinxConfig,
             spec="areca_judges:pocketsphinx_spec",
             target="areca_judges.sphinx:Pocketsphinx",

@@ -68,6 +68,7 @@ class Pocketsphinx:
 
     def _recognise(self, audio: Audio) -> str:
         samples = (audio.samples[0].clamp(-1, 1) * 32767).round().to(torch.int16)
+        self._decoder.reinit_feat()  # resets the noise estimate, which carries over as well
         self._decoder.start_utt()
         self._decoder.process_raw(samples.numpy().tobytes(), no_search=False, full_utt=True)
         self._decoder.end_utt()
