@@ -34,8 +34,8 @@ SKIPPED = {
 VOCODERS = ("unit-mel", "soundstorm", "unit-hifigan", "codec-decoder")
 
 
-SLOW = ("usm-v1", "w2v-bert-nano", "soundstream-levels")
-"""Their training is that of ``usm-v2`` or of ``soundstream``."""
+SLOW = ("usm-v1", "w2v-bert-nano", "soundstream", "soundstream-levels", "unit-hifigan")
+"""Their training is that of ``usm-v2``, or takes long."""
 
 
 @pytest.mark.parametrize(

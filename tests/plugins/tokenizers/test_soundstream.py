@@ -306,7 +306,7 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("after", [1, 5])
+@pytest.mark.parametrize("after", [pytest.param(1, marks=pytest.mark.slow), 5])
 def test_a_killed_fit_resumes_to_the_same_bytes(after: int, fitted: Path, data: Manifest, tmp_path: Path) -> None:
     steps: list[int] = []
 

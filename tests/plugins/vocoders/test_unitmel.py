@@ -134,7 +134,7 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("after", [3, 17, 25])
+@pytest.mark.parametrize("after", [3, *(pytest.param(step, marks=pytest.mark.slow) for step in (17, 25))])
 def test_a_killed_fit_resumes_to_the_same_weights(
     after: int, deduplicated: tuple[Any, Spec], data: Manifest, tmp_path: Path
 ) -> None:
