@@ -20,12 +20,13 @@ from typing import Any
 import torch
 from bench.figures import Figure, alternate, measure_s, show
 
+from areca.fitting.codec_vocoder.layout import layout_of
+from areca.fitting.codec_vocoder.voices import Prompt
+from areca.fitting.codec_vocoder.windows import Track
 from areca.specs import Stream, TokenizerSpec
-from areca_soundstorm.decoding import Plan, Track, decode
-from areca_soundstorm.layout import layout_of
+from areca_soundstorm.decoding import Plan, decode
 from areca_soundstorm.network import Network
 from areca_soundstorm.options import SoundStormConfig
-from areca_soundstorm.voices import Prompt
 
 LEVELS, ENTRIES, RATE_HZ, ITERATIONS = 8, 1024, 50, 16
 SECONDS = 10.0

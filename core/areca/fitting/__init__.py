@@ -13,6 +13,7 @@
 | `areca.fitting.resume` | saving and restoring a training state; caching computed chunks |
 | `areca.fitting.blocks` | residual dilated convolutions |
 | `areca.fitting.durations` | a predictor of the durations of deduplicated units |
+| `areca.fitting.codec_vocoder` | vocoders that turn units into a codec's tokens in the voice of a prompt |
 | `areca.fitting.unfinished` | sealing files, so that a resumed build uses only intact ones |
 | `areca.fitting.interrupt` | stopping on Ctrl-C and SIGTERM without losing work |
 | `areca.fitting.text_lm` | backbones that are trained from the text of the run's corpus |

@@ -13,8 +13,8 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from areca.batching import bucket, length_mask
+from areca.fitting.codec_vocoder.windows import Track
 from areca_soundstorm.network import Network
-from areca_soundstorm.voices import Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,48 +36,11 @@ class Plan:
     batch: int
 
 
-class Track:
-    """An utterance that is decoded window after window.
-
-    Args:
-        prompt: the voice.
-        condition: the unit of each frame to decode, int64 ``[F]``.
-        seed: of the random numbers.
-    """
-
-    def __init__(self, prompt: Prompt, condition: torch.Tensor, seed: int) -> None:
-        device = condition.device
-        self._condition = torch.cat((prompt.condition.to(device), condition))
-        self._codes = prompt.codes.T.to(device)
-        self._prompt = len(prompt.condition)
-        self.generator = torch.Generator().manual_seed(seed)
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether all frames have codes."""
-        return len(self._codes) == len(self._condition)
-
-    @property
-    def codes(self) -> torch.Tensor:
-        """The decoded codes without the prompt, int64 ``[Q, F]``."""
-        return self._codes[self._prompt :].T
-
-    def window(self, plan: Plan) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the next window: its units, int64 ``[T]``, and the codes that it continues, int64 ``[P, Q]``."""
-        done = len(self._codes)
-        start = done - (done if done == self._prompt else min(done, plan.overlap))
-        return self._condition[start : start + plan.window], self._codes[start:]
-
-    def append(self, codes: torch.Tensor) -> None:
-        """Append the codes of a window behind those that it continued, int64 ``[T, Q]``."""
-        self._codes = torch.cat((self._codes, codes))
-
-
 @torch.inference_mode()
 def decode(net: Network, tracks: Sequence[Track], plan: Plan) -> None:
     """Decode utterances to their ends, in batches. The time is linear in their duration."""
     while pending := [track for track in tracks if not track.is_finished]:
-        windows = [track.window(plan) for track in pending]
+        windows = [track.window(plan.window, plan.overlap) for track in pending]
         sizes = [len(condition) for condition, _ in windows]
         for batch in bucket(sizes, plan.batch):
             members = batch.tolist()

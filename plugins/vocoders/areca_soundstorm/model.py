@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from areca.audio import prepare_voice
-from areca.errors import InvalidArtifact, quote
-from areca.files.reading import parse_json
+from areca.fitting.codec_vocoder.layout import Layout, layout_of
+from areca.fitting.codec_vocoder.pairs import read_pairs, select_recordings, spread
+from areca.fitting.codec_vocoder.stored import describe_layout, read_layout
+from areca.fitting.codec_vocoder.voices import (
+    Prompt,
+    choose_own_voice,
+    encode_prompt,
+    encode_voices,
+    load_prompt,
+    save_prompt,
+)
+from areca.fitting.codec_vocoder.windows import Track
 from areca.fitting.resume import save_tensors
 from areca.hub.tensors import read_module
-from areca.hub.weights import read_header
 from areca.interfaces import Job
 from areca.manifest import Manifest
-from areca.specs import Stream, TokenizerSpec
 from areca.types import Audio, Codes, VoicePrompt, require_codes
-from areca_soundstorm.corpus import read_pairs, select_recordings, spread
-from areca_soundstorm.decoding import Plan, Track, decode
-from areca_soundstorm.layout import Layout, layout_of
+from areca_soundstorm.decoding import Plan, decode
 from areca_soundstorm.network import Network
 from areca_soundstorm.options import SoundStormConfig
 from areca_soundstorm.training import train
-from areca_soundstorm.voices import Prompt, choose_own_voice, encode_prompt, load_prompt, save_prompt
 
 _NETWORK, _VOICE = "network.safetensors", "voice.safetensors"
 
@@ -59,7 +62,7 @@ class SoundStorm:
         save_prompt(job.directory / _VOICE, encode_prompt(voice, needs, layout, config.prompt_s))
         net = train(config, layout, needs["acoustic"], read_pairs(selected, layout, job), job)
         weights = {name: x.to(getattr(torch, config.weights_dtype)) for name, x in net.state_dict().items()}
-        save_tensors(job.directory / _NETWORK, weights, {"tokenizers": _describe(layout)})
+        save_tensors(job.directory / _NETWORK, weights, describe_layout(layout))
 
     @staticmethod
     def load(
@@ -76,7 +79,7 @@ class SoundStorm:
             InvalidArtifact: a file is damaged, or does not fit the options.
         """
         assert files is not None, "a component with the tag fit is loaded from its artifact"
-        layout = _stored_layout(files / _NETWORK)
+        layout = read_layout(files / _NETWORK)
         net = read_module(files / _NETWORK, lambda: Network(config, layout))
         return SoundStorm(config, layout, net.to(device).eval(), needs, load_prompt(files / _VOICE, layout))
 
@@ -110,13 +113,7 @@ class SoundStorm:
         return [Codes(tuple(track.codes.cpu().clone())) for track in tracks]
 
     def _encode_voices(self, voices: Sequence[VoicePrompt | None]) -> list[Prompt]:
-        """Return the prompt of each voice; one that several utterances share is encoded once."""
-        encoded: dict[int, Prompt] = {}
-        for voice in voices:
-            if voice is not None and id(voice) not in encoded:
-                heard = prepare_voice(voice.audio, self.config.prompt_s)
-                encoded[id(voice)] = encode_prompt(heard, self.needs, self.layout, self.config.prompt_s)
-        return [self.own_voice if voice is None else encoded[id(voice)] for voice in voices]
+        return encode_voices(voices, self.own_voice, self.needs, self.layout, self.config.prompt_s)
 
     @torch.inference_mode()
     def _condition(self, codes: Codes) -> torch.Tensor:
@@ -137,34 +134,3 @@ class SoundStorm:
             overlap=frames(config.overlap_s),
             batch=frames(config.decoding_batch_s),
         )
-
-
-def _describe(layout: Layout) -> str:
-    """Return the specs of the tokenizers as JSON, for the metadata of the network's file."""
-
-    def describe(spec: TokenizerSpec) -> dict[str, Any]:
-        return {
-            "streams": [[s.name, s.size, s.frame_rate_hz] for s in spec.streams],
-            "sample_rate_hz": spec.sample_rate_hz,
-            "channels": spec.channels,
-            "base_rate_hz": spec.base_rate_hz,
-        }
-
-    return json.dumps({"semantic": describe(layout.semantic), "acoustic": describe(layout.acoustic)})
-
-
-def _stored_layout(path: Path) -> Layout:
-    """Return the layout in the metadata of a network's file.
-
-    Raises:
-        InvalidArtifact: there is none, or it is not that of two tokenizers that fit together.
-    """
-    stored = parse_json(read_header(path).metadata.get("tokenizers", "null"), f"{path}: tokenizers")
-    try:
-        specs = [
-            TokenizerSpec(tuple(Stream(*stream) for stream in one.pop("streams")), **one)
-            for one in (stored["semantic"], stored["acoustic"])
-        ]
-        return layout_of(*specs)
-    except (KeyError, TypeError, ValueError, AttributeError) as e:
-        raise InvalidArtifact(f"{path}: expected the specs of two tokenizers, got {quote(stored)}") from e

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from areca.fitting.codec_vocoder.layout import Layout
 from areca.fitting.durations import DurationNet
 from areca_soundstorm.conformer import Conformer
-from areca_soundstorm.layout import Layout
 from areca_soundstorm.options import SoundStormConfig
 
 

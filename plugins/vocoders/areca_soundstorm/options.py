@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from areca import runtime
+from areca.fitting.codec_vocoder.options import CodecVocoderOptions
 
 PAPER_SIZE: Mapping[str, int] = MappingProxyType(
     {"layers": 12, "heads": 16, "width": 1024, "feed_forward": 4096, "expansion": 2}
@@ -16,16 +16,12 @@ PAPER_SIZE: Mapping[str, int] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SoundStormConfig:
+class SoundStormConfig(CodecVocoderOptions):
     """Options of `soundstorm`. The default network has 3.5 M parameters over 8 codebooks of 256 codes.
 
     The paper's network has 350 M: `layers: 12, heads: 16, width: 1024, feed_forward: 4096, expansion: 2`.
     """
 
-    utterances: int = 20_000
-    """Maximum number of training recordings, of the source and the translated side; drawn at random."""
-    own_voice: str | None = None
-    """Speaker whose recording is the voice without a prompt; null: any speaker of the training split."""
     layers: int = 4
     """Conformer blocks."""
     heads: int = 4
@@ -44,8 +40,6 @@ class SoundStormConfig:
     """Share of each module's output that is dropped in training. The paper states none."""
     start: Literal["codebooks", "random"] = "codebooks"
     """Initial embeddings and heads: `codebooks` projects the codec's codebooks at random, if it has that tag."""
-    longest: int = 50
-    """Maximum predicted duration of a deduplicated unit, in frames of the base rate."""
     steps: int = 3_000
     """Training steps."""
     batch_s: float = 24.0
@@ -63,28 +57,16 @@ class SoundStormConfig:
     """Decoding iterations of each level; 1 for those that are not listed, as in the paper."""
     temperature: float = 1.0
     """Temperature of sampling. The last iteration of a level takes the most likely codes."""
-    prompt_s: float = 3.0
-    """Seconds of the voice prompt that are used; a shorter prompt is repeated."""
     window_s: float = 30.0
     """Seconds that are decoded together, prompt included. Longer speech continues in further windows."""
-    overlap_s: float = 3.0
-    """Seconds of a window's end that the next window continues."""
     weights_dtype: Literal["float32", "float16"] = "float32"
     """Type of the stored weights; computation is always in float32."""
-    checkpoint_steps: int = runtime(100)
-    """Training steps between two saved states; an interrupted training loses at most this many steps."""
-    decoding_batch_s: float = runtime(60.0)
-    """Seconds of speech, prompts included, that are decoded in one batch."""
 
     def __post_init__(self) -> None:
-        positive = (
-            "utterances", "layers", "heads", "width", "feed_forward", "kernel", "expansion", "longest", "steps",
-            "batch_s", "longest_s", "temperature", "prompt_s", "window_s", "overlap_s", "checkpoint_steps",
-            "decoding_batch_s",
+        self.require_positive(
+            "layers", "heads", "width", "feed_forward", "kernel", "expansion", "steps", "batch_s", "longest_s",
+            "temperature", "window_s",
         )  # fmt: skip
-        for name in positive:
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.width % (2 * self.heads):
             raise ValueError(f"width must be a multiple of 2 x heads = {2 * self.heads}, got {self.width}")
         if self.kernel % 2 == 0:

@@ -12,11 +12,11 @@ from torch.nn.utils.rnn import pad_sequence
 
 from areca.batching import length_mask
 from areca.fitting.batches import iterate_batches
+from areca.fitting.codec_vocoder.layout import Layout
+from areca.fitting.codec_vocoder.pairs import Pair, Pairs
 from areca.fitting.durations import duration_loss
 from areca.fitting.loop import build_adamw, generator_for, initialise_model, train_steps
 from areca.interfaces import Job, Quantized
-from areca_soundstorm.corpus import Pair, Pairs
-from areca_soundstorm.layout import Layout
 from areca_soundstorm.masking import mask_codes
 from areca_soundstorm.network import Network, start_at_codebooks
 from areca_soundstorm.options import SoundStormConfig

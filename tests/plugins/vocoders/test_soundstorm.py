@@ -18,6 +18,10 @@ from areca.artifacts.loader import PartLoader
 from areca.artifacts.store import Store
 from areca.component import Kind
 from areca.errors import IncompatibleParts, InvalidArtifact, InvalidAudio, InvalidCodes, InvalidManifest
+from areca.fitting.codec_vocoder.layout import Layout, layout_of
+from areca.fitting.codec_vocoder.pairs import Pair, Pairs, pair_codes, select_recordings
+from areca.fitting.codec_vocoder.voices import Prompt, choose_own_voice
+from areca.fitting.codec_vocoder.windows import Track
 from areca.fitting.sampling import conform_and_encode, read_recording
 from areca.interfaces import Job, Vocoder
 from areca.manifest import Column, Manifest, Utterance
@@ -27,15 +31,13 @@ from areca.run.config import parse_config
 from areca.specs import Stream, TokenizerSpec
 from areca.testing.corpus import write_corpus
 from areca.types import Audio, Codes, VoicePrompt
-from areca_soundstorm.corpus import Pair, Pairs, pair_codes, select_recordings
-from areca_soundstorm.decoding import Plan, Track, _Batch, _most_confident, decode
-from areca_soundstorm.layout import Layout, layout_of, spec
+from areca_soundstorm.decoding import Plan, _Batch, _most_confident, decode
+from areca_soundstorm.layout import spec
 from areca_soundstorm.masking import mask_codes
 from areca_soundstorm.model import SoundStorm
 from areca_soundstorm.network import Network, start_at_codebooks
 from areca_soundstorm.options import PAPER_SIZE, SoundStormConfig
 from areca_soundstorm.training import _cut, code_loss, train
-from areca_soundstorm.voices import Prompt, choose_own_voice
 
 CPU = torch.device("cpu")
 TINY = SoundStormConfig(layers=2, heads=2, width=32, feed_forward=64, steps=6, batch_s=6.0, checkpoint_steps=2)

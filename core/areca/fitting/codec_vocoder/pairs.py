@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import torch
 
 from areca.errors import InvalidManifest
+from areca.fitting.codec_vocoder.layout import Layout
+from areca.fitting.codec_vocoder.options import CodecVocoderOptions
 from areca.fitting.sampling import Recording, recordings, shuffle
-from areca.interfaces import Job
+from areca.job import Job
 from areca.manifest import Column, Manifest
 from areca.types import Codes
-from areca_soundstorm.layout import Layout
-from areca_soundstorm.options import SoundStormConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +80,20 @@ class Pairs:
     def __getitem__(self, index: int) -> Pair:
         return self._read(self._recordings[index])
 
+    def codes(self, index: int) -> tuple[Codes, Codes]:
+        """Return the semantic and acoustic codes of a pair's recording, as the tokenizers encoded them."""
+        return self._find(self._recordings[index])
+
     def _read(self, recording: Recording) -> Pair:
+        return pair_codes(*self._find(recording), self._layout)
+
+    def _find(self, recording: Recording) -> tuple[Codes, Codes]:
         row, column = recording
         semantic, acoustic = self._tables[column]
-        return pair_codes(semantic[row.id], acoustic[row.id], self._layout)
+        return semantic[row.id], acoustic[row.id]
 
 
-def select_recordings(config: SoundStormConfig, data: Manifest, seed: int) -> list[Recording]:
+def select_recordings(config: CodecVocoderOptions, data: Manifest, seed: int) -> list[Recording]:
     """Return the training recordings in random order, at most `config.utterances`.
 
     Raises:
@@ -110,5 +117,5 @@ def read_pairs(selected: Sequence[Recording], layout: Layout, job: Job) -> Pairs
     }
     pairs = Pairs(selected, tables, layout)
     if not len(pairs):
-        raise InvalidManifest(f"soundstorm: expected recordings of {1 / layout.base_rate_hz:g} s or more, got none")
+        raise InvalidManifest(f"vocoder: expected recordings of {1 / layout.base_rate_hz:g} s or more, got none")
     return pairs

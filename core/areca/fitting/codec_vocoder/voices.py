@@ -11,15 +11,15 @@ import torch
 
 from areca.audio import prepare_voice
 from areca.errors import InvalidArtifact, InvalidAudio, InvalidCodes, InvalidManifest, quote, shorten
+from areca.fitting.codec_vocoder.layout import Layout
+from areca.fitting.codec_vocoder.options import CodecVocoderOptions
+from areca.fitting.codec_vocoder.pairs import pair_codes
 from areca.fitting.resume import save_tensors
 from areca.fitting.sampling import Recording, conform_and_encode, read_recording, shuffle
 from areca.hub.tensors import read_tensors
 from areca.manifest import Manifest
 from areca.specs import Stream
-from areca.types import Audio, Codes, require_codes
-from areca_soundstorm.corpus import pair_codes
-from areca_soundstorm.layout import Layout
-from areca_soundstorm.options import SoundStormConfig
+from areca.types import Audio, Codes, VoicePrompt, require_codes
 
 _TRIED = 64
 """Maximum number of recordings that are read to find one that is long enough."""
@@ -59,7 +59,29 @@ def encode_prompt(heard: Audio, needs: Mapping[str, Any], layout: Layout, second
     return Prompt(pair.condition.repeat(times)[:frames], pair.codes.repeat(1, times)[:, :frames])
 
 
-def choose_own_voice(config: SoundStormConfig, data: Manifest, selected: Sequence[Recording], seed: int) -> Audio:
+def encode_voices(
+    voices: Sequence[VoicePrompt | None], own_voice: Prompt, needs: Mapping[str, Any], layout: Layout, seconds: float
+) -> list[Prompt]:
+    """Return the prompt of each voice; one that several utterances share is encoded once.
+
+    Args:
+        voices: a recording of each voice, of any rate and number of channels; None: `own_voice`.
+        own_voice: the vocoder's own voice.
+        needs: as for `encode_prompt`.
+        layout: as for `encode_prompt`.
+        seconds: as for `encode_prompt`.
+
+    Raises:
+        InvalidAudio: a recording is silent or too short; the message names it.
+    """
+    encoded: dict[int, Prompt] = {}
+    for voice in voices:
+        if voice is not None and id(voice) not in encoded:
+            encoded[id(voice)] = encode_prompt(prepare_voice(voice.audio, seconds), needs, layout, seconds)
+    return [own_voice if voice is None else encoded[id(voice)] for voice in voices]
+
+
+def choose_own_voice(config: CodecVocoderOptions, data: Manifest, selected: Sequence[Recording], seed: int) -> Audio:
     """Return a recording of the training split, prepared as a voice prompt: the first that is long enough.
 
     Args:
@@ -82,12 +104,12 @@ def choose_own_voice(config: SoundStormConfig, data: Manifest, selected: Sequenc
         if heard.seconds >= config.prompt_s:
             break
     if longest is None:
-        raise InvalidManifest("soundstorm: expected recordings to choose its own voice from, got only silent ones")
+        raise InvalidManifest("vocoder: expected recordings to choose its own voice from, got only silent ones")
     return longest
 
 
 def _candidates(
-    config: SoundStormConfig, data: Manifest, selected: Sequence[Recording], seed: int
+    config: CodecVocoderOptions, data: Manifest, selected: Sequence[Recording], seed: int
 ) -> Sequence[Recording]:
     if config.own_voice is None:
         return selected
@@ -96,15 +118,14 @@ def _candidates(
     if not found:
         speakers = shorten(", ".join(sorted({row.speaker for row in rows if row.speaker})))
         raise InvalidManifest(
-            f"soundstorm: the training split has no audio of own_voice {quote(config.own_voice)}\n"
-            f"  speakers: {speakers}"
+            f"vocoder: the training split has no audio of own_voice {quote(config.own_voice)}\n  speakers: {speakers}"
         )
     return shuffle(found, seed)
 
 
-def save_prompt(path: Path, prompt: Prompt) -> None:
-    """Write a prompt as a safetensors file."""
-    save_tensors(path, {"condition": prompt.condition.cpu(), "codes": prompt.codes.cpu()})
+def save_prompt(path: Path, prompt: Prompt, metadata: dict[str, str] | None = None) -> None:
+    """Write a prompt as a safetensors file, with text for its header."""
+    save_tensors(path, {"condition": prompt.condition.cpu(), "codes": prompt.codes.cpu()}, metadata)
 
 
 def load_prompt(path: Path, layout: Layout) -> Prompt:
