@@ -13,14 +13,19 @@ from areca.artifacts.store import Store
 from areca.errors import InvalidConfig
 from areca.evaluation.answering import answer_rows, open_answer_journal
 from areca.evaluation.prompting import Prompting
+from areca.fields import Field
+from areca.fitting.text_lm.llama import build_textless_backbone
 from areca.generation.generate import generate
+from areca.lm.model import SpeechLM
 from areca.lm.vocabulary import Control
 from areca.pipeline.pipeline import Pipeline
+from areca.registry.registry import Registry
 from areca.run.config import RunConfig, parse_config
 from areca.run.decoding import resolve_decoding
 from areca.run.options import EvaluationConfig
+from areca.specs import Stream
 from areca.system import System
-from areca.tasks import AudioSegment
+from areca.tasks import AudioSegment, Task
 from areca.testing.tiny import load_choice
 from areca.types import Codes
 
@@ -148,9 +153,6 @@ def test_a_task_has_the_name_that_the_run_gives_it(system: System) -> None:
 
 
 def test_an_lm_without_prompt_and_text(stages: Pipeline, system: System) -> None:
-    from areca.fields import Field
-    from areca.tasks import Task
-
     task = Task("FREE", (), (Field("source.audio", "speech"),), format="")
     prompt = system.lm.prompt(task, {})
     assert len(prompt) == 0
@@ -160,6 +162,26 @@ def test_an_lm_without_prompt_and_text(stages: Pipeline, system: System) -> None
     method = load_choice("decoding", "greedy")
     [found] = generate(system.lm, [prompt], task.outputs, method, frames={"source.audio:speech": 4})
     assert isinstance(found.segments[0], AudioSegment) and len(found.segments[0].codes.streams[0]) == 4
+
+
+def test_an_lm_needs_no_text(tmp_path: Path) -> None:
+    sizes = {"layers": 1, "width": 16, "feed_forward": 32, "heads": 2, "kv_heads": 1, "context": 64}
+    backbone = build_textless_backbone(3, **sizes)
+    lm = SpeechLM.extend(backbone, {"speech": (Stream("unit", 7, 25.0),)}, init="normal")
+    again = SpeechLM.extend(build_textless_backbone(3, **sizes), {"speech": (Stream("unit", 7, 25.0),)}, init="normal")
+    assert lm.context == 64 and len(lm.vocabulary.span("speech/0")) == 7
+    lm.save(tmp_path)
+    loaded = SpeechLM.load(tmp_path, Registry.discover())
+    task = Task("FREE", (), (Field("source.audio", "speech"),), format="")
+    codes = Codes((torch.tensor([6, 0, 3]),))
+    batch = {name: x[None] for name, x in batch_of(loaded, task, codes).items()}
+    for one in (again, loaded):
+        torch.testing.assert_close(one(batch).nats, lm(batch).nats)
+
+
+def batch_of(lm: SpeechLM, task: Task, codes: Codes) -> dict[str, torch.Tensor]:
+    example = lm.encode(task, {"source.audio:speech": codes})
+    return {"ids": example.ids, "target": example.target}
 
 
 def test_a_voice_prompt_in_another_role_trains_and_runs(root: Path, tmp_path: Path) -> None:

@@ -100,17 +100,39 @@ def grow(rules: Rules, prompts: Sequence[Steps], pick: Pick, generator: torch.Ge
         InvalidConfig: as for `step_by_step`.
     """
     growing = [Growing(Cursor(rules), own) for own in generators_for(generator, len(prompts))]
+    yield from grow_begun(growing, prompts, pick)
+
+
+def grow_begun(growing: Sequence[Growing], prompts: Sequence[Steps], pick: Pick) -> Iterator[list[Cursor]]:
+    """Do the work of `grow` for answers that may already have ids, each under its own rules and with its own generator.
+
+    So an answer can continue given codes::
+
+        cursor = Cursor(Rules.of(lm, task.outputs, Limits(), {name: frames}))
+        cursor.push_forced()  # the beginning of audio
+        for i in lm.layout.of("acoustic").encode(codes):
+            cursor.push(i)
+        *_, [cursor] = grow_begun([Growing(cursor, generator)], [lm.prompt(task, values)], pick)
+
+    Args:
+        growing: unfinished answers of one LM, between two steps. If a step of the LM has several slots, they are empty.
+        prompts: the prompt of each answer, without the ids of the answer.
+        pick: as for `step_by_step`.
+
+    Raises:
+        InvalidConfig: as for `step_by_step`.
+    """
     for one in growing:
         one.cursor.push_forced()  # processed together with the prompt
     given = [Steps.join([prompt, Steps.of(one.cursor.ids)]) for prompt, one in zip(prompts, growing, strict=True)]
-    stepper = Stepper(rules.lm, given)
-    live, head = growing, rules.lm.head
+    lm = growing[0].cursor.rules.lm
+    stepper, live = Stepper(lm, given), growing
     while True:
         # Append a step to each unfinished answer.
-        if rules.lm.slots == 1:
-            _push(live, _choose(head, stepper.hidden, live, pick))
+        if lm.slots == 1:
+            _push(live, _choose(lm.head, stepper.hidden, live, pick))
         else:
-            _grow_steps(rules.lm, stepper.hidden, live, pick)
+            _grow_steps(lm, stepper.hidden, live, pick)
         yield [one.cursor for one in growing]
         # Drop finished answers, and advance the LM.
         kept = [row for row, one in enumerate(live) if not one.cursor.done]

@@ -10,6 +10,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from areca.fitting.text_lm.backbone import load_backbone, pretrain_and_save, train_text_tokenizer
+from areca.fitting.text_lm.llama import initialise_llama, llama_architecture
 from areca.interfaces import Backbone, Job
 from areca_decoder import DecoderConfig, spec
 
@@ -48,24 +49,19 @@ class Decoder:
 
 def build_architecture(config: DecoderConfig, rows: int) -> LlamaConfig:
     """Return the architecture (Touvron et al. 2023, section 2.2) with `rows` embedding rows."""
-    return LlamaConfig(
-        vocab_size=rows,
-        hidden_size=config.width,
-        intermediate_size=config.feed_forward,
-        num_hidden_layers=config.layers,
-        num_attention_heads=config.heads,
-        num_key_value_heads=config.kv_heads,
-        max_position_embeddings=config.context,
-        tie_word_embeddings=config.tied,
+    return llama_architecture(
+        rows=rows,
+        layers=config.layers,
+        width=config.width,
+        feed_forward=config.feed_forward,
+        heads=config.heads,
+        kv_heads=config.kv_heads,
+        context=config.context,
+        tied=config.tied,
         attention_dropout=config.attention_dropout,
-        bos_token_id=None,
-        eos_token_id=None,
-        pad_token_id=None,
     )
 
 
 def initialise_model(config: DecoderConfig, rows: int, seed: int) -> LlamaForCausalLM:
     """Return a model with `rows` embedding rows and weights drawn from `seed`."""
-    with torch.random.fork_rng(devices=[]):  # transformers initialises from the global generator
-        torch.manual_seed(seed)
-        return LlamaForCausalLM(build_architecture(config, rows))
+    return initialise_llama(build_architecture(config, rows), seed)

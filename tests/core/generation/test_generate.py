@@ -12,7 +12,7 @@ from tests import parts
 
 from areca.errors import InvalidCodes, InvalidConfig
 from areca.generation.answers import Cursor, Rules
-from areca.generation.decoding import step_by_step
+from areca.generation.decoding import Growing, grow_begun, step_by_step
 from areca.generation.generate import Generated, generate
 from areca.lm.model import SpeechLM
 from areca.lm.steps import Steps
@@ -133,6 +133,29 @@ def test_cached_and_full_passes_agree(family: str, options: dict[str, Any]) -> N
         body.append(likeliest(ids + body, allowed + [c(Control.END_AUDIO)] * bool(body)))
     (found,) = generate(lm, [prompt], fields("text", "audio"), parts.method(), SHORT)
     assert [*prompt.ids, *found.ids] == [*ids, *body, c(Control.END_SEQUENCE)]
+
+
+@pytest.mark.parametrize("pattern", ["flatten", "delay"])
+def test_a_begun_answer_goes_on_under_its_own_rules(pattern: str) -> None:
+    lm = extend(streams=(Stream("a", 12, 25.0), Stream("b", 12, 25.0)), pattern=pattern)
+    task = Task("TTS", (Field("source.text"),), (Field("source.audio"),), format="")
+    asked = [lm.prompt(task, {"source.text": text}) for text in ("one", "two three four")]
+    greedy = parts.method()
+    frames = (9, 4)
+    whole = [
+        generate(lm, [prompt], task.outputs, greedy, frames={"source.audio": n})[0].ids
+        for prompt, n in zip(asked, frames, strict=True)
+    ]
+    for given in (0, 1, 3):  # ids of the body, behind the beginning of audio
+        begun = [Cursor(Rules.of(lm, task.outputs, Limits(), {"source.audio": n})) for n in frames]
+        for cursor, ids in zip(begun, whole, strict=True):
+            for i in ids[: given + 1]:
+                cursor.push(i)
+        growing = [Growing(cursor, torch.Generator()) for cursor in begun]
+        with torch.inference_mode():
+            *_, found = grow_begun(growing, asked, greedy.pick)
+        assert [tuple(cursor.ids) for cursor in found] == whole
+        assert found is not begun and all(cursor.done for cursor in found)
 
 
 def test_beam_search_finds_the_answer_of_exhaustive_search() -> None:
