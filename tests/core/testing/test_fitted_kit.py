@@ -27,14 +27,15 @@ SKIPPED = {
     "soundstream-levels": FIT | RESUME | FEATURES,
     "unit-mel": VOICE,
     "soundstorm": STREAM | {"stream_voice"},
+    "audiolm": STREAM | {"stream_voice"},
     "unit-hifigan": VOICE,
     "codec-decoder": FIT | RESUME | VOICE,
 }
 """What does not apply to each."""
-VOCODERS = ("unit-mel", "soundstorm", "unit-hifigan", "codec-decoder")
+VOCODERS = ("unit-mel", "soundstorm", "audiolm", "unit-hifigan", "codec-decoder")
 
 
-SLOW = ("usm-v1", "w2v-bert-nano", "soundstream", "soundstream-levels", "unit-hifigan")
+SLOW = ("usm-v1", "w2v-bert-nano", "soundstream", "soundstream-levels", "unit-hifigan", "audiolm")
 """Their training is that of ``usm-v2``, or takes long."""
 
 
