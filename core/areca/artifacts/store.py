@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from areca.artifact import PARTIAL, WORK, Artifact, is_sealed, seal
 from areca.errors import ArecaError, InvalidArtifact, StorageError, quote, summarise
 from areca.files.faults import advise, find_os_error, is_unwritable
+from areca.files.home import ELSEWHERE, home_folder
 from areca.files.writing import sync, wrap_storage_errors
 from areca.options import key_of
 from areca.run.processes import Processes
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 REMOVED = ".removed" + PARTIAL
 _KEY = re.compile("[0-9a-f]{64}")
-_ELSEWHERE = "\n  to keep artifacts elsewhere: ARECA_HOME=/a/folder/of/yours areca ..."
 
 
 class Store:
@@ -52,12 +52,7 @@ class Store:
         Raises:
             StorageError: there is no home folder, and ARECA_HOME is not set.
         """
-        if home := os.environ.get("ARECA_HOME"):
-            return self._root or Path(home)
-        try:
-            return self._root or Path.home() / ".cache" / "areca"
-        except RuntimeError as error:
-            raise StorageError(f"there is no home folder to keep artifacts in{_ELSEWHERE}") from error
+        return self._root or home_folder()
 
     def find(self, key: str) -> Artifact | None:
         """Return the verified artifact of `key`, or None if there is none.
@@ -172,9 +167,9 @@ class Store:
         try:
             yield
         except StorageError as error:
-            if _ELSEWHERE in str(error) or str(self.root) not in str(error):
+            if ELSEWHERE in str(error) or str(self.root) not in str(error):
                 raise
-            raise StorageError(f"{error}{_ELSEWHERE}") from error
+            raise StorageError(f"{error}{ELSEWHERE}") from error
         except Exception as error:
             fault = find_os_error(error)
             if fault is None or not (
@@ -182,7 +177,7 @@ class Store:
             ):
                 raise
             path = self.root if fault.filename is None else fault.filename
-            raise StorageError(f"{path}: cannot be written ({fault.strerror}){advise(fault)}{_ELSEWHERE}") from error
+            raise StorageError(f"{path}: cannot be written ({fault.strerror}){advise(fault)}{ELSEWHERE}") from error
 
     def _discard(self, work: Path, key: str) -> None:
         if work.exists():

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
-from areca.errors import InvalidConfig, InvalidManifest, shorten, suggest
+from areca.errors import InvalidConfig, InvalidManifest, suggest
+from areca.fitting.recordings.left_out import LeftOut
 from areca.rows.columns import Utterance
 from areca.specs import DatasetSpec, Spec
 
@@ -81,7 +81,7 @@ def spec(config: Corpus, needs: Mapping[str, Spec]) -> DatasetSpec:
     return config.describe()
 
 
-class Dropped:
+class Dropped(LeftOut):
     """Counts the rows that are left out, by reason.
 
     Args:
@@ -89,14 +89,8 @@ class Dropped:
     """
 
     def __init__(self, skip_bad: bool) -> None:
+        super().__init__()
         self._skip_bad = skip_bad
-        self._counts: Counter[str] = Counter()
-        self._first: dict[str, str] = {}
-
-    def add(self, reason: str, example: str) -> None:
-        """Count a row; `example` names it, such as the file and line of its table."""
-        self._counts[reason] += 1
-        self._first.setdefault(reason, shorten(example))
 
     def refuse(self, where: str, problem: str) -> None:
         """Count a corrupt line, or raise an error.
@@ -111,11 +105,6 @@ class Dropped:
         if not self._skip_bad:
             raise InvalidManifest(f"{where}: {problem}\n  to leave corrupt lines out: skip_bad=true")
         self.add("corrupt line", f"{where}: {problem}")
-
-    @property
-    def messages(self) -> list[str]:
-        """One line for each reason, the most frequent first: number of rows, reason, and the first of the rows."""
-        return [f"{count:,} x {reason} (first: {self._first[reason]})" for reason, count in self._counts.most_common()]
 
 
 def check_names(option: str, given: Sequence[str], known: Mapping[str, object] | None = None) -> None:

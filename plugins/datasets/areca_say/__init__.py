@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from areca import Component, Kind, added, hookimpl, runtime
+from areca.fitting.recordings.options import check_names, check_shares, check_workers
 from areca.specs import DatasetSpec, Spec
 from areca_say.asterisk import ASTERISK
-from areca_say.checks import check_names, check_shares, check_workers
 
 ARECA_PLUGIN_API = 1
 LANGUAGES = ("en", "es", "fr", "de", "it")

@@ -10,16 +10,16 @@ import torch
 
 from areca.audio import conform
 from areca.errors import InvalidConfig
+from areca.fitting.recordings.batches import write_batches
+from areca.fitting.recordings.samples import set_level, trim
 from areca.interfaces import Job
 from areca.manifest import Manifest, read_manifest, write_manifest
 from areca.types import Audio
 from areca_say import SayConfig
 from areca_say.asterisk.recordings import OTHER_VOICES, SAMPLE_RATE_HZ, VOICES
-from areca_say.batches import write_batches
 from areca_say.clips import LANGUAGES, list_clips
 from areca_say.human import Composition, Speaker
 from areca_say.plan import TARGET_LANGUAGE, PlannedRow, Speech, plan_rows, target_path
-from areca_say.samples import set_level, trim
 from areca_say.synthetic import Sentence, find_espeak, speak
 from areca_say.wording import spell_out
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from areca.fitting.recordings.samples import Samples, set_level, trim
 from areca.types import Audio
 from areca_say.asterisk.recordings import SAMPLE_RATE_HZ, Recordings, Voice
 from areca_say.clips import Groups
-from areca_say.samples import Samples, set_level, trim
 
 _JOIN_S = 0.02
 """Seconds by which the words of a group overlap; trimming leaves as much silence at their ends."""

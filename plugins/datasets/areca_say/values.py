@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from areca_say.splits import assign_split
+from areca.fitting.recordings.splits import assign_split
 
 _FIRST_DAY, _LAST_DAY = datetime.date(1900, 1, 1), datetime.date(2099, 12, 31)
 
@@ -44,7 +44,7 @@ Groups = tuple[tuple[Value, ...], ...]
 
 
 def split_of(value: Value, test_share: float, validation_share: float) -> str:
-    """Return the split of `value`, see `areca_say.splits.assign_split`."""
+    """Return the split of `value`, see `areca.fitting.recordings.splits.assign_split`."""
     return assign_split(f"{value.kind}:{value}", test_share, validation_share)
 
 

@@ -219,7 +219,7 @@ def _build(config: AsteriskConfig, directory: Path) -> Path:
 
 @pytest.mark.slow
 def test_the_real_packages_have_the_expected_prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("areca_say.batches.write", lambda path, audio: path.write_bytes(b"."))
+    monkeypatch.setattr("areca.fitting.recordings.batches.write", lambda path, audio: path.write_bytes(b"."))
     monkeypatch.setattr(Recordings, "read", lambda self, key: None)  # decoding them all takes long
     rows = read_manifest(_build(AsteriskConfig(), tmp_path) / "manifest.jsonl", depth="path").rows
     assert Counter(row.language for row in rows) == PROMPTS and len(rows) == 2662

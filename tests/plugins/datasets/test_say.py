@@ -21,6 +21,7 @@ from areca import Kind
 from areca.artifact import Artifact
 from areca.audio import write
 from areca.errors import ArecaError, ArecaWarning, InvalidConfig, MissingDependency
+from areca.fitting.recordings.samples import set_level, trim
 from areca.interfaces import Job
 from areca.manifest import Manifest, read_manifest
 from areca.options import build
@@ -33,7 +34,6 @@ from areca_say.asterisk.recordings import OTHER_VOICES, VOICES
 from areca_say.clips import list_clips
 from areca_say.dataset import Say
 from areca_say.human import Speaker
-from areca_say.samples import set_level, trim
 from areca_say.synthetic import Sentence, speak
 from areca_say.values import Value, all_values, draw_values, split_of
 from areca_say.variants import Mixture, Variant

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from areca import Component, Kind, runtime
+from areca.fitting.recordings.options import check_names, check_shares, check_workers
 from areca.specs import DatasetSpec, Spec
-from areca_say.checks import check_names, check_shares, check_workers
 
 LANGUAGES = ("en", "es", "fr", "it", "ru")
 

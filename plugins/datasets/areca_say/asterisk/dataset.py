@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
+from areca.fitting.recordings.batches import write_batches
+from areca.fitting.recordings.splits import assign_split
 from areca.interfaces import Job
 from areca.manifest import Manifest, Utterance, read_manifest, write_manifest
 from areca.types import Audio
 from areca_say.asterisk import AsteriskConfig
 from areca_say.asterisk.recordings import VOICES, Recordings
 from areca_say.asterisk.transcripts import clean_transcripts
-from areca_say.batches import write_batches
-from areca_say.splits import assign_split
 
 _TRANSLATION = "en"
 _BATCH = 32

@@ -14,6 +14,34 @@ from areca.interfaces import Job
 from areca.types import Audio
 
 T = TypeVar("T")
+R = TypeVar("R")
+
+
+def run_batches(
+    batches: Sequence[Sequence[T]],
+    build: Callable[[int, Sequence[T]], R],
+    job: Job,
+    *,
+    workers: int,
+    unit: str,
+) -> list[R]:
+    """Call `build` with the number and the content of each batch, and return the results in the order of the batches.
+
+    Args:
+        batches: the batches.
+        build: builds one batch. Several threads call it.
+        job: receives the progress.
+        workers: number of batches to build at the same time.
+        unit: name of the items in progress messages.
+    """
+    total, done = sum(map(len, batches)), 0
+    results = []
+    with ThreadPoolExecutor(workers) as pool:
+        for batch, result in zip(batches, pool.map(build, itertools.count(), batches), strict=True):
+            results.append(result)
+            done += len(batch)
+            job.progress(done, total, unit)
+    return results
 
 
 def write_batches(
@@ -37,7 +65,7 @@ def write_batches(
     for folder in sorted({Path(path).parent for batch in batches for path, _ in batch}):
         (job.directory / folder).mkdir(parents=True, exist_ok=True)
 
-    def write_batch(number: int, batch: Sequence[tuple[str, T]]) -> int:
+    def write_batch(number: int, batch: Sequence[tuple[str, T]]) -> None:
         paths = [job.directory / path for path, _ in batch]
 
         def write_files() -> None:
@@ -45,10 +73,5 @@ def write_batches(
                 write(path, audio)
 
         build_once(job.work / f"batch-{number:06}.{SEAL}", paths, write_files)
-        return len(batch)
 
-    total, done = sum(map(len, batches)), 0
-    with ThreadPoolExecutor(workers) as pool:
-        for written in pool.map(write_batch, itertools.count(), batches):
-            done += written
-            job.progress(done, total, unit)
+    run_batches(batches, write_batch, job, workers=workers, unit=unit)

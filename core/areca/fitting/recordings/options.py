@@ -1,4 +1,4 @@
-"""Checks of options that `say` and `asterisk` share. Light: no torch."""
+"""Checks of a dataset's options. Light: no torch."""
 
 from __future__ import annotations
 

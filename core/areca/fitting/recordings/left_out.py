@@ -1,0 +1,25 @@
+"""Count what a dataset leaves out, by reason. Light."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from areca.errors import shorten
+
+
+class LeftOut:
+    """Counts what is left out, by reason, and keeps the first example of each reason."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._first: dict[str, str] = {}
+
+    def add(self, reason: str, example: str) -> None:
+        """Count one; `example` names it, such as a file, or the file and line of a table."""
+        self._counts[reason] += 1
+        self._first.setdefault(reason, shorten(example))
+
+    @property
+    def messages(self) -> list[str]:
+        """One line for each reason, the most frequent first: the number, the reason, and the first example."""
+        return [f"{count:,} x {reason} (first: {self._first[reason]})" for reason, count in self._counts.most_common()]
