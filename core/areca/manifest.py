@@ -44,6 +44,7 @@ class FileManifest:
         artifact_key: key of the artifact that the manifest belongs to, or of a selection from it; None: it belongs to
             no artifact, and `key` follows from the rows and the content of their files.
         path: the file that the rows were read from; None: they were not read from a file.
+        notes: what ``areca data`` prints about the data, one line each.
     """
 
     rows: tuple[Utterance, ...]
@@ -51,6 +52,7 @@ class FileManifest:
     skipped: tuple[str, ...] = ()
     artifact_key: str | None = None
     path: Path | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

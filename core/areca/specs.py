@@ -218,18 +218,35 @@ def check_chain(links: Sequence[tuple[str, TaskSpec]]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class DatasetSpec:
-    """The languages of a dataset (ISO 639-1; empty: not known) and the rate of its audio (None: it varies)."""
+    """What the rows of a dataset have.
+
+    Args:
+        languages: their languages (ISO 639-1); empty: not known.
+        sample_rate_hz: rate of their audio; None: it varies.
+        fields: the fields that rows may have, as tasks name them, such as ``("source.audio", "source.text")``. Tasks
+            that need others are refused. None: not known.
+
+    Raises:
+        ValueError: a field breaks one of these rules.
+    """
 
     languages: tuple[str, ...]
     sample_rate_hz: int | None
+    fields: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         _check_texts(languages=self.languages)
         if self.sample_rate_hz is not None:
             _check_counts(sample_rate_hz=self.sample_rate_hz)
+        if self.fields is not None:
+            try:
+                list(map(Field, self.fields))
+            except InvalidConfig as e:  # the caller names the component
+                raise ValueError(str(e)) from e
 
     def __str__(self) -> str:
-        return _describe_audio(self.languages, self.sample_rate_hz)
+        fields = "" if self.fields is None else f", only {', '.join(self.fields)}"
+        return _describe_audio(self.languages, self.sample_rate_hz) + fields
 
 
 @dataclass(frozen=True, slots=True)

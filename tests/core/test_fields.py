@@ -10,7 +10,7 @@ import torch
 from areca.errors import IncompatibleParts, InvalidCodes, InvalidConfig
 from areca.fields import Field
 from areca.manifest import Utterance
-from areca.specs import TaskSpec
+from areca.specs import DatasetSpec, TaskSpec
 from areca.tasks import AudioSegment, Task, TextSegment, chain, values_of
 from areca.types import Codes
 
@@ -122,3 +122,10 @@ def test_a_voice_prompt_needs_a_recording_of_the_source() -> None:
     row = Utterance(id="a", text="bonjour", audio="a.wav", language="fr")
     voice = codes(5)
     assert task.prompt(values_of(row, {"voice.audio": voice}))[2] == AudioSegment(voice)
+
+
+def test_the_fields_of_a_dataset_are_paths_and_its_description_names_them() -> None:
+    spec = DatasetSpec(("fr",), 16_000, fields=("source.audio", "extra.mood"))
+    assert str(spec).endswith(", only source.audio, extra.mood")
+    with pytest.raises(ValueError, match=r"field 'words': expected source\.audio"):
+        DatasetSpec(("fr",), 16_000, fields=("words",))

@@ -197,4 +197,7 @@ def _print_counts(manifest: Manifest, place: Path | str) -> None:
     counts = Counter((row.language or "", row.source or "", row.split) for row in manifest.rows)
     rows = [[*cell, str(count)] for cell, count in sorted(counts.items())]
     common.print_table(("language", "source", "split", "rows"), rows)
-    print(f"\n{len(manifest.rows)} rows in {place}, key {manifest.key[:12]}")
+    print()
+    for note in getattr(manifest, "notes", ()):  # not in the protocol: a dataset need not have any
+        print(note)
+    print(f"{len(manifest.rows)} rows in {place}, key {manifest.key[:12]}")

@@ -14,7 +14,7 @@ from areca.cli import common
 from areca.cli.common import hide_download_bars
 from areca.cli.reporting import drop_output
 from areca.files.writing import probe
-from areca.run.config import RunConfig, read_config
+from areca.run.config import RunConfig, check_rows, read_config
 
 if TYPE_CHECKING:
     from areca.run.processes import Processes
@@ -49,6 +49,7 @@ def train(
         if output is not None and output.exists():
             raise InvalidArtifact(f"{output}: exists already; name a folder that does not")
         run = read_config(path, overrides or (), plugins=common.plugins())
+        check_rows(run)
         if processes.is_first:
             common.show_device(processes.device)
         _train(run, output, processes, dry_run=dry_run)

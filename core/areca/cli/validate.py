@@ -10,7 +10,7 @@ import typer
 from areca.cli import common
 from areca.registry.parts import Part
 from areca.rows.survey import survey
-from areca.run.config import read_config
+from areca.run.config import check_rows, read_config
 
 
 def validate(
@@ -23,6 +23,7 @@ def validate(
     Only the first rows of a manifest are read. No recording is opened.
     """
     run = read_config(path, overrides or (), plugins=common.plugins())
+    check_rows(run)
     parts = {**run.parts, **run.training_parts}
     if isinstance(run.data, Part):
         parts["data"] = run.data

@@ -16,5 +16,6 @@
 | `areca.fitting.codec_vocoder` | vocoders that turn units into a codec's tokens in the voice of a prompt |
 | `areca.fitting.unfinished` | sealing files, so that a resumed build uses only intact ones |
 | `areca.fitting.interrupt` | stopping on Ctrl-C and SIGTERM without losing work |
+| `areca.fitting.recordings` | datasets that make their own recordings |
 | `areca.fitting.text_lm` | backbones that are trained from the text of the run's corpus |
 """

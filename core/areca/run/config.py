@@ -11,7 +11,7 @@ from typing import Any
 
 from areca.component import COMPONENT_NAME, Kind
 from areca.errors import IncompatibleParts, InvalidConfig, quote, shorten, suggest
-from areca.fields import ROLE, Field
+from areca.fields import ROLE, VOICE, Field
 from areca.files.yaml_text import read_yaml
 from areca.options import build
 from areca.patterns import codes_per_frame
@@ -20,7 +20,7 @@ from areca.registry.registry import Registry
 from areca.run.decoding import resolve_decoding
 from areca.run.options import EvaluationConfig, InputConfig, LMConfig, TrainingConfig
 from areca.run.scoring import check_scoring
-from areca.specs import Stream, TaskSpec, TokenizerSpec, VocoderSpec, check_chain
+from areca.specs import DatasetSpec, Stream, TaskSpec, TokenizerSpec, VocoderSpec, check_chain
 
 _TASK = "task"
 """Role of a task that has no other name in the run."""
@@ -327,6 +327,30 @@ def check_compatible(run: RunConfig) -> None:
             check_chain([(name, _with_roles(run, p.spec)) for name, p in named if isinstance(p.spec, TaskSpec)])
         except IncompatibleParts as e:
             raise IncompatibleParts(f"chain {mix.name}: {e}") from e
+
+
+def check_rows(run: RunConfig) -> None:
+    """Refuse tasks that need fields which the run's dataset lacks, as far as its spec says.
+
+    The parts of such a run can still be trained (``areca fit``), but its LM cannot.
+
+    Raises:
+        IncompatibleParts: the dataset lacks a field of a task.
+    """
+    if not isinstance(run.data, Part) or not isinstance(run.data.spec, DatasetSpec) or run.data.spec.fields is None:
+        return
+    has = set(run.data.spec.fields)
+    if "source.audio" in has:
+        has.add(VOICE)
+    for mix in run.tasks:
+        specs = [part.spec for part in mix.parts if isinstance(part.spec, TaskSpec)]
+        needed = [*(specs[0].input_fields if specs else ()), *(f for spec in specs for f in spec.output_fields)]
+        if missing := [path for path in dict.fromkeys(field.path for field in needed) if path not in has]:
+            raise IncompatibleParts(
+                f"task {mix.name} needs {', '.join(missing)}, and dataset {run.data.name!r} has only "
+                f"{', '.join(run.data.spec.fields)}: choose another dataset for the LM; `areca fit` trains the parts "
+                "that need only these"
+            )
 
 
 def _with_roles(run: RunConfig, spec: TaskSpec) -> TaskSpec:

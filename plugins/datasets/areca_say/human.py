@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from areca.fitting.recordings.samples import Samples, set_level, trim
+from areca.fitting.recordings.samples import Samples, fade, join, set_level, trim
 from areca.types import Audio
 from areca_say.asterisk.recordings import SAMPLE_RATE_HZ, Recordings, Voice
 from areca_say.clips import Groups
 
 _JOIN_S = 0.02
 """Seconds by which the words of a group overlap; trimming leaves as much silence at their ends."""
+_OVERLAP = round(_JOIN_S * SAMPLE_RATE_HZ)
 _PAUSE_S = 0.06
 """Seconds of silence between groups."""
 _JITTER_S = 0.06
@@ -53,7 +54,7 @@ class Speaker:
             if number:
                 pause_s = _PAUSE_S + (rng.uniform(0, _JITTER_S) if rng else 0.0)
                 parts.append(np.zeros(round(pause_s * SAMPLE_RATE_HZ), dtype=np.float32))
-            parts.append(_join([self._read_word(key) for key in group]))
+            parts.append(join([self._read_word(key) for key in group], _OVERLAP))
         samples = np.concatenate(parts)
         return samples * np.float32(10 ** (rng.uniform(-_JITTER_DB, _JITTER_DB) / 20)) if rng else samples
 
@@ -61,7 +62,7 @@ class Speaker:
         """Return a trimmed word at the common level, faded at both ends for the joins."""
         if key not in self._words:
             samples = trim(self._recordings.read(f"digits/{key}").samples[0].numpy(), SAMPLE_RATE_HZ, _JOIN_S)
-            self._words[key] = set_level(samples) * _fade(len(samples))
+            self._words[key] = set_level(samples) * fade(len(samples), _OVERLAP)
         return self._words[key]
 
 
@@ -83,24 +84,3 @@ class Composition:
         """Compose the recordings: mono, 16 kHz."""
         rng = None if self.seed is None else np.random.default_rng(self.seed)
         return Audio(torch.from_numpy(self.speaker.say(self.groups, rng))[None], SAMPLE_RATE_HZ, self.speaker.name)
-
-
-def _join(words: list[Samples]) -> Samples:
-    """Add up words that overlap by `_JOIN_S`."""
-    overlap = round(_JOIN_S * SAMPLE_RATE_HZ)
-    joined = np.zeros(sum(map(len, words)) - overlap * (len(words) - 1), dtype=np.float32)
-    start = 0
-    for word in words:
-        joined[start : start + len(word)] += word
-        start += len(word) - overlap
-    return joined
-
-
-def _fade(length: int) -> Samples:
-    """Return a gain ``[length]`` that rises and falls over the join; overlapping gains sum to one."""
-    ramp = np.linspace(0, 1, round(_JOIN_S * SAMPLE_RATE_HZ) + 2, dtype=np.float32)[1:-1]
-    gain = np.ones(length, dtype=np.float32)
-    n = min(len(ramp), length // 2)
-    gain[:n] = ramp[:n]
-    gain[length - n :] = ramp[:n][::-1]
-    return gain

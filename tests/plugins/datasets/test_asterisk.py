@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections import Counter
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 import torch
+from tests.debian import MakeDeb, build_deb
 
 from areca import Kind
 from areca.errors import ArecaWarning, InvalidAudio, InvalidConfig, MissingDependency
@@ -27,7 +27,6 @@ from areca_say.asterisk.transcripts import clean_transcripts
 
 CPU = torch.device("cpu")
 FRENCH = "asterisk-core-sounds-fr-g722"
-MakeDeb = Callable[[str, dict[str, bytes]], Path]
 RECORDINGS = {"en": 568, "es": 527, "fr": 561, "it": 599, "ru": 576}
 """Recordings in the packages, 2,831 in all."""
 PROMPTS = {"en": 548, "es": 480, "fr": 507, "it": 574, "ru": 553}
@@ -57,23 +56,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def make_deb(tmp_path: Path) -> MakeDeb:
     """Return a function that builds a Debian package in a folder of archives."""
 
-    def build_deb(package: str, files: dict[str, bytes]) -> Path:
-        tree = tmp_path / f"tree-{package}"
-        (tree / "DEBIAN").mkdir(parents=True)
-        control = f"Package: {package}\nVersion: 1.0\nArchitecture: all\nMaintainer: a <a@b.c>\nDescription: x\n"
-        (tree / "DEBIAN" / "control").write_text(control)
-        for name, content in files.items():
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            (tree / name).write_bytes(content)
-        archives = tmp_path / "archives"
-        archives.mkdir(exist_ok=True)
-        try:
-            subprocess.run(["dpkg-deb", "--build", tree, archives / f"{package}_1.0_all.deb"], check=True, stdout=-3)
-        except FileNotFoundError:
-            pytest.skip("dpkg-deb is not installed")
-        return archives
-
-    return build_deb
+    return partial(build_deb, tmp_path)
 
 
 SOUND = "usr/share/asterisk/sounds/fr_CA_f_June"

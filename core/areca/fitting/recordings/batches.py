@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -15,11 +15,12 @@ from areca.types import Audio
 
 T = TypeVar("T")
 R = TypeVar("R")
+B = TypeVar("B", bound=Sized)
 
 
 def run_batches(
-    batches: Sequence[Sequence[T]],
-    build: Callable[[int, Sequence[T]], R],
+    batches: Sequence[B],
+    build: Callable[[int, B], R],
     job: Job,
     *,
     workers: int,
@@ -28,7 +29,7 @@ def run_batches(
     """Call `build` with the number and the content of each batch, and return the results in the order of the batches.
 
     Args:
-        batches: the batches.
+        batches: the batches; the length of each is the number of its items.
         build: builds one batch. Several threads call it.
         job: receives the progress.
         workers: number of batches to build at the same time.
