@@ -141,7 +141,7 @@ def test_tags_may_follow_from_options_and_needs(tmp_path: Path) -> None:
 
 def test_a_spec_states_only_known_tags() -> None:
     streams = (Stream("unit", 8, 25.0),)
-    with pytest.raises(ValueError, match=r"tags: \['stram'\] unknown; expected \['decode'"):
+    with pytest.raises(ValueError, match=r"tags: \['stram'\] unknown; expected \['codebooks'"):
         VocoderSpec(streams, 16_000, tags=frozenset({"stram"}))
     with pytest.raises(ValueError, match=r"tags is 'stream', expected a set"):
         TokenizerSpec(streams, 16_000, tags="stream")  # type: ignore[arg-type]

@@ -108,7 +108,7 @@ def test_broken_plugins_hide_nothing_and_declare_nothing(survey: dict[str, Any])
         ("bad_name", "component name 'My_Codec': expected lowercase words joined by '-', like 'my-codec'"),
         (
             "bad_tag",
-            "tags of 'x': ['decodes'] unknown; expected ['decode', 'features', 'fit', 'resume', 'stream', 'voi",
+            "tags of 'x': ['decodes'] unknown; expected ['codebooks', 'decode', 'features', 'fit', 'resume'",
         ),
         ("bad_need", "need 'size' of 'x' is also the name of an option: rename one of them"),
         ("bad_needs_tags", "needs_tags of 'x': ['inner'] are not needs of it; expected names from []"),

@@ -33,7 +33,7 @@ from areca.registry.registry import Registry
 from areca.specs import Stream, TokenizerSpec
 from areca.testing.corpus import write_corpus
 from areca.types import Audio, Codes
-from areca_units import dedup_spec, kmeans_spec, units_spec, usm_v2
+from areca_units import dedup_spec, encoder_spec, kmeans_spec, units_spec, usm_v2
 from areca_units.augment import _add_echo, augment, warp
 from areca_units.bottleneck import Fsq, Vq, unevenness
 from areca_units.ctc import Alphabet, CtcModel, train_ctc
@@ -612,7 +612,7 @@ def test_the_spec_states_the_size_of_the_features(options: dict[str, Any]) -> No
     config = dataclasses.replace(TINY, **options)
     units = UsmV2(config, CtcModel(config, Alphabet("ab")).eval(), torch.zeros(8, 1))
     [features] = units.features([Audio(torch.randn(1, RATE_HZ), RATE_HZ)])
-    inner = units_spec(config, {})
+    inner = encoder_spec(config, {})
     assert features.shape[1] == inner.feature_size
     assert kmeans_spec(KmeansConfig(clusters=5), {"tokenizer": inner}).feature_size == inner.feature_size
     assert dedup_spec(DedupConfig(), {"tokenizer": inner}).feature_size is None
