@@ -45,6 +45,8 @@ class Prompting:
         """Return the options of `System.answer` for the voices of rows; empty: the system chooses."""
         if not self._has_prompt(task):
             return {"voice": NO_VOICE} if self.takes_voice and "audio" in task.answer_kinds else {}
+        if self._is_question(task):
+            return {"voice": SOURCE_VOICE}  # the system decodes it anyway
         return {"voice": [self._load(task, row) for row in rows]}
 
     def recording(self, task: Task, row: Utterance) -> Callable[[], Audio] | None:
@@ -57,6 +59,11 @@ class Prompting:
         return task.reads_voice or (
             self.takes_voice and "audio" in task.answer_kinds and get_input_kind(task) == "audio"
         )
+
+    def _is_question(self, task: Task) -> bool:
+        """Whether the voice prompt is the recording that the task reads."""
+        chosen = self.config.voice == SOURCE_VOICE or (self.config.voice is None and not task.reads_voice)
+        return chosen and get_input_kind(task) == "audio"
 
     def _load(self, task: Task, row: Utterance) -> Audio:
         if self.config.voice not in (None, SOURCE_VOICE):
