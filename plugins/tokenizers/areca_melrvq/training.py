@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from safetensors.torch import load_file
 from torch.nn import functional
 
 from areca.audio import conform
-from areca.errors import InvalidManifest
+from areca.fitting.hifigan.clips import CHUNK, read_clips
 from areca.fitting.hifigan.training import (
     Attempt,
     Schedule,
@@ -21,7 +20,7 @@ from areca.fitting.hifigan.training import (
     unpack_samples,
 )
 from areca.fitting.loop import generator_for
-from areca.fitting.resume import cached_chunks, save_tensors
+from areca.fitting.resume import save_tensors
 from areca.fitting.sampling import Recording, read_recording, recordings
 from areca.fitting.voices import choose_recordings
 from areca.job import Job
@@ -32,8 +31,6 @@ from areca_melrvq import SAMPLE_RATE_HZ, MelRvqConfig
 from areca_melrvq.inverter import INVERTER, build_inverter
 from areca_melrvq.model import MelRvq
 
-_CHUNK = 32
-"""Recordings that are prepared together."""
 _DECAY, _MEL_WEIGHT, _FEATURE_WEIGHT = 0.999, 45.0, 2.0
 """The paper's decay of the learning rate in each epoch, and its weights of the losses."""
 
@@ -83,24 +80,15 @@ def train_inverter(config: MelRvqConfig, tokenizer: MelRvq, data: Manifest, job:
 
 def _read_clips(config: MelRvqConfig, tokenizer: MelRvq, data: Manifest, job: Job) -> list[Clip]:
     """Return clips of `config.inverter_speech_s` seconds in all; clips of an interrupted call are reused."""
-    selected = choose_recordings(data, recordings(data), config.inverter_speech_s, job, _CHUNK)
+    selected = choose_recordings(data, recordings(data), config.inverter_speech_s, job, CHUNK)
 
     def compute(chunk: Sequence[Recording]) -> dict[str, torch.Tensor]:
         clips = [_build_clip(tokenizer, read_recording(data, recording)) for recording in chunk]
         columns = {name: torch.cat([getattr(c, name) for c in clips]) for name in ("mels", "samples")}
         return columns | {"sizes": torch.tensor([len(c.mels) for c in clips])}
 
-    chunks = (selected[start : start + _CHUNK] for start in range(0, len(selected), _CHUNK))
-    clips: list[Clip] = []
-    for path in cached_chunks(job.work / f"clips-{_CHUNK}", chunks, compute):
-        clips += _split_chunk(load_file(path))
-        job.progress(len(clips), len(selected), "recordings read")
-    if long := [clip for clip in clips if len(clip.samples) >= config.inverter_segment]:
-        return long
-    longest = max(len(clip.samples) for clip in clips)
-    raise InvalidManifest(
-        f"mel-rvq: expected recordings of at least {config.inverter_segment} samples, the longest has {longest}; "
-        "give a smaller inverter_segment"
+    return read_clips(
+        selected, compute, _split_chunk, job, segment=config.inverter_segment, part="mel-rvq", option="inverter_segment"
     )
 
 

@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from safetensors.torch import load_file
 from torch.nn import functional
 
 from areca.audio import conform
 from areca.errors import InvalidManifest
+from areca.fitting.hifigan import clips
 from areca.fitting.hifigan.training import pack_samples
-from areca.fitting.resume import cached_chunks
 from areca.fitting.sampling import Recording, read_recording
 from areca.fitting.voices import choose_recordings, recordings_of_voice
 from areca.interfaces import Job
@@ -21,9 +20,6 @@ from areca.specs import TokenizerSpec
 from areca.types import Audio, Codes
 from areca_unit_hifigan.options import SAMPLE_RATE_HZ, UnitHifiganConfig
 from areca_unit_hifigan.specs import frames_per_unit
-
-_CHUNK = 32
-"""Utterances that are selected and prepared together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +80,11 @@ def read_clips(
     spec = job.specs["tokenizer"]
     assert isinstance(spec, TokenizerSpec)
     repeats = frames_per_unit(config, spec)
-    selected = choose_recordings(data, found, config.speech_s, job, _CHUNK)
+    selected = choose_recordings(data, found, config.speech_s, job, clips.CHUNK)
     codes = job.tokens("tokenizer", selected[0][1], [row for row, _ in selected])
 
     def compute(chunk: Sequence[Recording]) -> dict[str, torch.Tensor]:
-        clips = [
+        built = [
             _build_clip(
                 codes[row.id],
                 read_recording(data, (row, column)),
@@ -98,20 +94,11 @@ def read_clips(
             )
             for row, column in chunk
         ]
-        columns = {name: torch.cat([getattr(c, name) for c in clips]) for name in ("units", "durations", "samples")}
-        return columns | {"sizes": torch.tensor([(len(c.units), len(c.samples), c.speaker) for c in clips])}
+        columns = {name: torch.cat([getattr(c, name) for c in built]) for name in ("units", "durations", "samples")}
+        return columns | {"sizes": torch.tensor([(len(c.units), len(c.samples), c.speaker) for c in built])}
 
-    chunks = (selected[start : start + _CHUNK] for start in range(0, len(selected), _CHUNK))
-    clips: list[Clip] = []
-    for path in cached_chunks(job.work / f"clips-{_CHUNK}", chunks, compute):
-        clips += _split_chunk(load_file(path))
-        job.progress(len(clips), len(selected), "recordings read")
-    if long := [clip for clip in clips if len(clip.samples) >= config.segment]:
-        return long
-    longest = max(len(clip.samples) for clip in clips)
-    raise InvalidManifest(
-        f"unit-hifigan: expected recordings of at least {config.segment} samples, the longest has {longest}; "
-        "give a smaller segment"
+    return clips.read_clips(
+        selected, compute, _split_chunk, job, segment=config.segment, part="unit-hifigan", option="segment"
     )
 
 
